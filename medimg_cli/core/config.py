@@ -1,0 +1,222 @@
+"""Settings: one section per command, read from defaults, files, `--set` and options, in that order."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import UsageError
+from medimg_cli.registry import did_you_mean
+
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """One command's settings. Names equal the options' names with `_` for `-`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IngestSettings(Section):
+    layout: str = Field("auto", description="auto, or the name of a layout")
+    labels: Path | None = Field(None, description="table of labels (CSV or TSV)")
+    image_col: str | None = Field(None, description="column with the file names")
+    label_col: str | None = Field(None, description="column with the classes")
+    patient_col: str | None = Field(None, description="column with the patients")
+    multi_label: bool = Field(False, description="an image may carry several labels")
+    label_sep: str = Field("|", min_length=1, description="what stands between several labels")
+    positive: str | None = Field(None, description="the disease class")
+    patient_regex: str | None = Field(None, description="first group in the path = patient")
+    split: tuple[float, float, float] = Field((0.7, 0.15, 0.15), description="train, val, test")
+    use_split_col: str | None = Field(None, description="column that already holds the split")
+    seed: int = Field(0, ge=0, description="seed of the split")
+    copy_images: bool = Field(False, description="copy the images into the workspace")
+    strict: bool = Field(False, description="exit with 4 when a file could not be read")
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _parse_split(cls, value: Any) -> Any:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("split")
+    @classmethod
+    def _check_split(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(value) < 0 or value[0] == 0 or abs(sum(value) - 1.0) > 1e-6:
+            raise ValueError("three fractions that sum to 1, the first above 0, such as 0.7,0.15,0.15")
+        return value
+
+
+class LabelAuditSettings(Section):
+    checks: tuple[str, ...] = Field((), description="only these checks; empty = all")
+    skip: tuple[str, ...] = Field((), description="not these checks")
+    fail_on: Literal["error", "warning", "never"] = Field("error", description="severity that exits with 1")
+
+    @field_validator("checks", "skip", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
+
+
+class PreprocessSettings(Section):
+    size: int | Literal["auto"] = Field("auto", description="side in pixels; auto = what the network prefers")
+    channels: Literal["auto", 1, 3] = Field("auto", description="1 grey, 3 colour; auto = as the images are")
+    resize_mode: Literal["pad", "stretch", "crop"] = Field("pad", description="how a side ratio is kept")
+    workers: PositiveInt | None = Field(None, description="decoding threads; empty = all cores")
+
+    @field_validator("size", "channels", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> Any:
+        return int(value) if isinstance(value, str) and value.isdigit() else value
+
+    @field_validator("size")
+    @classmethod
+    def _check_size(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 8 <= value <= 4096:
+            raise ValueError("auto, or a side between 8 and 4096 pixels")
+        return value
+
+
+class TrainSettings(Section):
+    arch: str = Field("small-cnn", description="small-cnn or a torchvision classifier")
+    weights: str = Field("none", description="none, imagenet, or a file of weights")
+    epochs: PositiveInt | None = Field(None, description="empty = what the network prefers")
+    batch_size: PositiveInt = Field(32, description="images a step")
+    lr: Annotated[float, Field(gt=0)] | None = Field(None, description="highest learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.05, description="of AdamW")
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(0.05, description="of the cross-entropy")
+    class_weights: Literal["balanced", "none"] = Field(
+        "balanced", description="weight of a class in the loss"
+    )
+    augment: str = Field("light", description="none or light")
+    monitor: Literal["auroc", "recall", "f1", "loss"] = Field("auroc", description="picks the best epoch")
+    patience: PositiveInt = Field(8, description="epochs without a better one before stopping")
+    target_recall: Fraction = Field(0.95, description="recall the threshold aims at on validation")
+    seed: int = Field(0, ge=0, description="seed of everything random")
+    device: str = Field("auto", description="auto, cpu, cuda, mps")
+    name: str | None = Field(None, description="name of the run's folder")
+
+
+class EvaluateSettings(Section):
+    split: Literal["train", "val", "test"] = Field("test", description="which split")
+    target_recall: Fraction | None = Field(None, description="choose another threshold on validation")
+    require: tuple[str, ...] = Field((), description="requirements such as recall>=0.9")
+    allow_leak: bool = Field(False, description="evaluate a leaky split; the report says so")
+    batch_size: PositiveInt = Field(128, description="images a step")
+
+
+class PredictSettings(Section):
+    batch_size: PositiveInt = Field(32, description="images a step")
+    workers: PositiveInt | None = Field(None, description="decoding threads; empty = all cores")
+
+
+class ReportSettings(Section):
+    title: str | None = Field(None, description="title on the cover")
+    author: str | None = Field(None, description="author on the cover")
+    templates: Path | None = Field(None, description="folder of templates that replace medimg's")
+
+
+class Settings(Section):
+    """All sections of a workspace's `medimg.yaml`."""
+
+    ingest: IngestSettings = IngestSettings()
+    label_audit: LabelAuditSettings = LabelAuditSettings()
+    preprocess: PreprocessSettings = PreprocessSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    predict: PredictSettings = PredictSettings()
+    report: ReportSettings = ReportSettings()
+
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+def load_settings(
+    workspace: Workspace,
+    *,
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Return the settings in force.
+
+    Args:
+        workspace: its `medimg.yaml` is read where it exists.
+        config: a further file that goes over it.
+        assignments: `SECTION.KEY=VALUE` texts (`--set`), values read as YAML.
+        options: section → option → value from the command line; None means "not said".
+
+    Raises:
+        UsageError: a file is missing or malformed, a name is unknown, a value is out of range.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    if workspace.settings_path.is_file():
+        _merge(merged, _read_yaml(workspace.settings_path))
+    if config is not None:
+        _merge(merged, _read_yaml(config))
+    for assignment in assignments:
+        _merge(merged, _parse_assignment(assignment))
+    for section, values in (options or {}).items():
+        _merge(merged, {section: {key: value for key, value in values.items() if value is not None}})
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise _as_usage_error(error) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", "check --config") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" at line {place.line + 1}" if place else ""
+        raise UsageError(
+            f"{path} is not valid YAML{line}", "`medimg init` writes a commented example"
+        ) from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no sections", "`medimg init` writes a commented example")
+    return content
+
+
+def _parse_assignment(assignment: str) -> dict[str, Any]:
+    name, equals, value = assignment.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise UsageError(f"cannot read --set {assignment!r}", "write --set SECTION.KEY=VALUE")
+    try:
+        return {section.replace("-", "_"): {key.replace("-", "_"): yaml.safe_load(value)}}
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"cannot read the value of --set {assignment!r}", "quote it for the shell"
+        ) from error
+
+
+def _merge(into: dict[str, dict[str, Any]], more: Mapping[str, Any]) -> None:
+    for section, values in more.items():
+        if values is None:
+            continue
+        if not isinstance(values, Mapping):
+            raise UsageError(
+                f"section '{section}' holds {values!r}", "write its settings as KEY: VALUE below it"
+            )
+        into.setdefault(section, {}).update(values)
+
+
+def _as_usage_error(error: ValidationError) -> UsageError:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        section = Settings.model_fields.get(place[0]) if len(place) > 1 else None
+        names = section.default.__class__.model_fields if section else Settings.model_fields
+        return UsageError(f"unknown setting '{'.'.join(place)}'", did_you_mean(place[-1], names))
+    section_name, option = place[0].replace("_", "-"), place[1] if len(place) > 1 else place[0]
+    said = first["msg"].removeprefix("Value error, ")
+    return UsageError(
+        f"{section_name}: --{option.replace('_', '-')} cannot be {first['input']!r}",
+        said[0].lower() + said[1:],
+    )

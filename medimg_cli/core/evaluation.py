@@ -1,0 +1,138 @@
+"""An evaluation: `metrics-<split>.json`, the only source of the numbers in a report."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from medimg_cli.core.files import read_json, write_json
+from medimg_cli.core.run import Run, Threshold
+from medimg_cli.errors import RunError
+
+
+class Estimate(BaseModel):
+    """One number with its 95 % interval.
+
+    Args:
+        value: None when undefined; `reason` says why.
+        low, high: the interval, None where none is computed.
+        method: of the interval ("Wilson", "DeLong, logit scale", …), or "" without one.
+        n: what the number is a share or mean of: its denominator, or the number of images.
+        count: the numerator of a proportion.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+    n: int
+    count: int | None = None
+    reason: str | None = None
+
+
+class Confusion(BaseModel):
+    """Rows are the reference standard, columns the prediction, both in the order of `labels`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: tuple[str, ...]
+    matrix: tuple[tuple[int, ...], ...]
+
+
+class Missed(BaseModel):
+    """The false negatives of the positive class at the operating threshold: `count` of `of`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int
+    of: int
+    ids: tuple[str, ...]
+
+
+class Curve(BaseModel):
+    """A curve, thinned for drawing; x and y have the same length.
+
+    Args:
+        name: class the curve is for.
+        x, y: ROC: false positive rate, recall; precision-recall: recall, precision.
+        operating_point: (x, y) at the threshold, None without one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    operating_point: tuple[float, float] | None = None
+
+
+class Leakage(BaseModel):
+    """What stands in this split and in another one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    patients_known: bool
+    shared_patients: int
+    shared_files: int
+    allowed: bool = False
+
+
+class Evaluation(BaseModel):
+    """All results of one run on one split.
+
+    Args:
+        metrics: by the names of design: recall, specificity, precision, npv, f1, accuracy,
+            balanced_accuracy, mcc, kappa, auroc, average_precision, brier, log_loss, ece; with `macro_`,
+            `micro_`, `weighted_` prefixes for several classes.
+        per_class: class → metric → estimate (precision, recall, f1, specificity, auroc,
+            average_precision), `support` stands in the estimate of recall as `n`.
+        confusion: at the argmax; `confusion_at_threshold` at the threshold (two classes, binary view).
+        warnings: what a reader must know: few positives, no positive class stated …
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = 1
+    run: str
+    split: str
+    n: int
+    patients: int
+    classes: tuple[str, ...]
+    class_counts: dict[str, int]
+    positive: str | None
+    threshold: Threshold | None
+    metrics: dict[str, Estimate]
+    per_class: dict[str, dict[str, Estimate]]
+    confusion: Confusion
+    confusion_at_threshold: Confusion | None = None
+    missed: Missed | None = None
+    calibration: dict[str, Any] = {}
+    leakage: Leakage
+    roc: tuple[Curve, ...] = ()
+    precision_recall: tuple[Curve, ...] = ()
+    warnings: tuple[str, ...] = ()
+    dataset_hash: str
+    predictions_sha256: str
+    weights_sha256: str
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Write the evaluation atomically."""
+    write_json(path, evaluation.model_dump())
+
+
+def read_evaluation(run: Run, split: str) -> Evaluation | None:
+    """Return a run's evaluation on `split`, or None when there is none.
+
+    Raises:
+        RunError: the file is not an evaluation.
+    """
+    path = run.metrics_path(split)
+    if not path.is_file():
+        return None
+    try:
+        return Evaluation.model_validate(read_json(path))
+    except ValueError as error:
+        raise RunError(f"{path} cannot be read", "run `medimg evaluate` again") from error

@@ -1,0 +1,97 @@
+"""Classes: their order, their spelling, and which of them is the disease."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.registry import did_you_mean
+
+_HEALTHY = frozenset(
+    [
+        "normal",
+        "healthy",
+        "negative",
+        "neg",
+        "benign",
+        "control",
+        "controls",
+        "none",
+        "no",
+        "no_finding",
+        "nofinding",
+        "absent",
+        "0",
+    ]
+)
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Return distinct names sorted as people do: numbers inside names count as numbers.
+
+    >>> natural_order(["10", "9", "b", "1"])
+    ['1', '9', '10', 'b']
+    """
+
+    def key(name: str) -> list[tuple[int, int, str]]:
+        return [
+            (0, int(part), "") if part.isdigit() else (1, 0, part)
+            for part in re.split(r"(\d+)", name)
+            if part
+        ]
+
+    return sorted(set(names), key=key)
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The classes of a data set.
+
+    Args:
+        classes: names in the order of every probability vector (C,).
+        positive: the disease class, whose missed cases are the costly error; None when not stated.
+    """
+
+    classes: tuple[str, ...]
+    positive: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.positive is not None and self.positive not in self.classes:
+            raise UsageError(
+                f"positive class '{self.positive}' is not one of the classes",
+                did_you_mean(self.positive, self.classes),
+            )
+
+    @property
+    def positive_index(self) -> int | None:
+        """Return the column of the positive class, or None."""
+        return None if self.positive is None else self.classes.index(self.positive)
+
+    def encode(self, labels: Sequence[str]) -> NDArray[np.int64]:
+        """Return class indices (N,) of `labels`.
+
+        Raises:
+            DataError: a label is not one of the classes.
+        """
+        index = {name: position for position, name in enumerate(self.classes)}
+        unknown = next((label for label in labels if label not in index), None)
+        if unknown is not None:
+            raise DataError(
+                f"label '{unknown}' is not one of the classes", did_you_mean(unknown, self.classes)
+            )
+        return np.array([index[label] for label in labels], dtype=np.int64)
+
+
+def guess_positive(classes: Sequence[str]) -> str | None:
+    """Return the disease class when exactly one of two classes is plainly the healthy one, else None.
+
+    >>> guess_positive(["NORMAL", "PNEUMONIA"])
+    'PNEUMONIA'
+    """
+    if len(classes) != 2:
+        return None
+    healthy = [name for name in classes if name.strip().lower().replace(" ", "_") in _HEALTHY]
+    return next(name for name in classes if name not in healthy) if len(healthy) == 1 else None

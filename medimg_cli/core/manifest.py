@@ -1,0 +1,166 @@
+"""The data set on disk: one row per image, one row per file that could not be used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from medimg_cli.core.files import atomic_path, read_json, sha256_of_text, write_json
+from medimg_cli.core.labels import LabelSpace
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import DataError
+
+SPLITS = ("train", "val", "test")
+COLUMNS = (
+    "image_id",
+    "path",
+    "label",
+    "patient_id",
+    "split",
+    "width",
+    "height",
+    "channels",
+    "bit_depth",
+    "sha256",
+    "status",
+    "reason",
+)
+QUARANTINE_COLUMNS = ("path", "reason", "bytes", "sha256")
+_NUMBERS = ("width", "height", "channels", "bit_depth")
+
+
+class DatasetInfo(BaseModel):
+    """What `dataset.json` holds.
+
+    Args:
+        classes: in the order of every probability vector.
+        patients_known: False when each image stands as its own patient, so leaks cannot be excluded.
+        split_origin: "patient-grouped, stratified, seed 0", "official", …
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = 1
+    classes: tuple[str, ...]
+    positive: str | None
+    positive_guessed: bool = False
+    multi_label: bool = False
+    label_sep: str = "|"
+    seed: int
+    layout: str
+    sources: tuple[str, ...]
+    patients_known: bool
+    split_origin: str
+    quarantined: int = 0
+    content_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in memory.
+
+    Args:
+        rows: one row per image with at least `COLUMNS`; `status` is ok or excluded.
+        info: see `DatasetInfo`.
+    """
+
+    rows: pd.DataFrame
+    info: DatasetInfo
+
+    @property
+    def labels(self) -> LabelSpace:
+        return LabelSpace(self.info.classes, self.info.positive)
+
+    @property
+    def usable(self) -> pd.DataFrame:
+        """Return the rows that are not excluded."""
+        return self.rows[self.rows["status"] == "ok"]
+
+    def of_split(self, *splits: str) -> pd.DataFrame:
+        """Return the usable rows of the named splits, in manifest order."""
+        usable = self.usable
+        return usable[usable["split"].isin(splits)]
+
+    def content_hash(self) -> str:
+        """Return a hash of everything that changes a result: ids, pixels, labels, patients, splits."""
+        columns = ["image_id", "sha256", "label", "patient_id", "split", "status"]
+        lines = self.rows[columns].sort_values("image_id").to_csv(index=False, lineterminator="\n")
+        return sha256_of_text(lines + "|".join(self.info.classes) + str(self.info.positive))
+
+
+def leaks(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Return what stands on both sides of a split: keys `patients` (ids) and `files` (image ids).
+
+    Args:
+        rows: usable manifest rows.
+    """
+    patients = rows.groupby("patient_id")["split"].nunique()
+    files = rows.groupby("sha256")["split"].transform("nunique")
+    return {
+        "patients": [str(patient) for patient in patients[patients > 1].index],
+        "files": [str(image) for image in rows.loc[files > 1, "image_id"]],
+    }
+
+
+def write_dataset(workspace: Workspace, dataset: Dataset, quarantine: pd.DataFrame) -> DatasetInfo:
+    """Write manifest, quarantine and `dataset.json`, in this order, each atomically."""
+    extra = [column for column in dataset.rows.columns if column not in COLUMNS]
+    write_table(workspace.manifest_path, dataset.rows[[*COLUMNS, *extra]])
+    write_table(workspace.quarantine_path, quarantine.reindex(columns=list(QUARANTINE_COLUMNS)))
+    info = dataset.info.model_copy(
+        update={"content_hash": dataset.content_hash(), "quarantined": len(quarantine)}
+    )
+    write_json(workspace.dataset_path, info.model_dump())
+    return info
+
+
+def read_dataset(workspace: Workspace) -> Dataset:
+    """Read the workspace's data set.
+
+    Raises:
+        DataError: there is none, or the manifest lacks a column.
+    """
+    if not workspace.manifest_path.is_file():
+        raise DataError(
+            f"no data set in {workspace.root}",
+            "run `medimg ingest FOLDER` first, or point --workspace to one",
+        )
+    rows = read_table(workspace.manifest_path, required=COLUMNS)
+    for column in _NUMBERS:
+        rows[column] = pd.to_numeric(rows[column], errors="coerce").fillna(0).astype(int)
+    return Dataset(rows, DatasetInfo.model_validate(read_json(workspace.dataset_path)))
+
+
+def read_quarantine(workspace: Workspace) -> pd.DataFrame:
+    """Return the quarantined files (columns `QUARANTINE_COLUMNS`), empty when there are none."""
+    if not workspace.quarantine_path.is_file():
+        return pd.DataFrame(columns=list(QUARANTINE_COLUMNS))
+    return read_table(workspace.quarantine_path, required=QUARANTINE_COLUMNS)
+
+
+def write_table(target: Path, rows: pd.DataFrame) -> None:
+    """Write a table as UTF-8 CSV atomically."""
+    with atomic_path(target) as temporary:
+        rows.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_table(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV whose cells are texts ("" where empty).
+
+    Raises:
+        DataError: it is missing, unreadable, or lacks a required column.
+    """
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist", "run the command that writes it first") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}", "check that it is a CSV in UTF-8") from error
+    missing = [column for column in required if column not in rows.columns]
+    if missing:
+        raise DataError(
+            f"{path} lacks the column '{missing[0]}'", "its columns: " + ", ".join(rows.columns[:20])
+        )
+    return rows

@@ -1,0 +1,113 @@
+"""Predictions on disk: one row per input, also for what could not be read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg_cli.core.manifest import read_table, write_table
+from medimg_cli.errors import DataError
+
+PROBABILITY_PREFIX = "prob_"
+COLUMNS = (
+    "image_id",
+    "path",
+    "patient_id",
+    "split",
+    "y_true",
+    "y_pred",
+    "confidence",
+    "decision",
+    "status",
+    "flags",
+    "message",
+)
+
+
+def decide(probability: float, threshold: float | None) -> str:
+    """Return `positive`, `negative`, or "" when no threshold was chosen."""
+    if threshold is None:
+        return ""
+    return "positive" if probability >= threshold else "negative"
+
+
+def predictions_frame(
+    rows: pd.DataFrame,
+    probabilities: NDArray[np.float64],
+    *,
+    classes: Sequence[str],
+    positive: str | None,
+    threshold: float | None,
+) -> pd.DataFrame:
+    """Return the predictions table of known images.
+
+    Args:
+        rows: image_id, path, patient_id, split, label; N rows. Further columns are carried along.
+        probabilities: (N, C), each row sums to 1.
+        classes: names of the C columns.
+        positive: the class `threshold` decides on.
+        threshold: None leaves `decision` empty.
+    """
+    best = probabilities.argmax(axis=1) if len(rows) else np.zeros(0, dtype=np.int64)
+    table = pd.DataFrame(
+        {
+            "image_id": rows["image_id"].to_numpy(),
+            "path": rows["path"].to_numpy(),
+            "patient_id": rows["patient_id"].to_numpy(),
+            "split": rows["split"].to_numpy(),
+            "y_true": rows["label"].to_numpy(),
+            "y_pred": [classes[index] for index in best],
+            "confidence": probabilities.max(axis=1) if len(rows) else [],
+            "decision": [""] * len(rows),
+            "status": ["ok"] * len(rows),
+            "flags": [""] * len(rows),
+            "message": [""] * len(rows),
+        }
+    )
+    if positive is not None:
+        column = probabilities[:, list(classes).index(positive)]
+        table["decision"] = [decide(float(value), threshold) for value in column]
+    for index, name in enumerate(classes):
+        table[PROBABILITY_PREFIX + name] = probabilities[:, index]
+    return table
+
+
+def write_predictions(path: Path, table: pd.DataFrame) -> None:
+    """Write a predictions table atomically; probabilities keep every digit."""
+    write_table(path, table)
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read a table with `y_true` and `prob_<class>` columns, of medimg or any other software.
+
+    Raises:
+        DataError: a column is missing, or a probability is not a number in 0..1.
+    """
+    table = read_table(path, required=("y_true",))
+    columns = [column for column in table.columns if column.startswith(PROBABILITY_PREFIX)]
+    if len(columns) < 2:
+        raise DataError(f"{path} lacks prob_<class> columns", "one column per class, at least two")
+    for column in columns:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        bad = ~numbers.between(0.0, 1.0)
+        if bad.any():
+            row = int(np.argmax(bad.to_numpy()))
+            raise DataError(
+                f"{path} row {row + 2}: {column} is {table[column].iloc[row]!r}",
+                "probabilities are numbers between 0 and 1",
+            )
+        table[column] = numbers
+    return table
+
+
+def classes_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the class names in the order of their probability columns."""
+    prefix = PROBABILITY_PREFIX
+    return tuple(column.removeprefix(prefix) for column in table.columns if column.startswith(prefix))
+
+
+def probabilities_of(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the probabilities (N, C)."""
+    return table[[PROBABILITY_PREFIX + name for name in classes_of(table)]].to_numpy(dtype=np.float64)

@@ -1,0 +1,71 @@
+"""Where each stage leaves its artefact inside one workspace folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+SETTINGS_NAME = "medimg.yaml"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder all commands share; see the map of files in the README.
+
+    Args:
+        root: absolute path of the folder; it need not exist yet.
+    """
+
+    root: Path
+
+    @property
+    def settings_path(self) -> Path:
+        return self.root / SETTINGS_NAME
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.root / "dataset" / "manifest.csv"
+
+    @property
+    def dataset_path(self) -> Path:
+        return self.root / "dataset" / "dataset.json"
+
+    @property
+    def quarantine_path(self) -> Path:
+        return self.root / "dataset" / "quarantine.csv"
+
+    @property
+    def audit_dir(self) -> Path:
+        return self.root / "audit"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.root / "runs"
+
+    def absolute(self, path: str) -> str:
+        """Return a manifest path as an absolute one; manifest paths are posix, relative to the root."""
+        return path if Path(path).is_absolute() else (self.root / path).as_posix()
+
+    def relative(self, path: Path) -> str:
+        """Return `path` posix, relative to the root when it lies inside it, else absolute."""
+        absolute = path.absolute()
+        if absolute.is_relative_to(self.root):
+            return absolute.relative_to(self.root).as_posix()
+        return absolute.as_posix()
+
+
+def find_workspace(given: Path | None = None) -> Workspace:
+    """Return the workspace: `given`, else MEDIMG_WORKSPACE, else the nearest folder upwards that holds
+    `medimg.yaml`, else the current folder."""
+    if given is None and (named := os.environ.get("MEDIMG_WORKSPACE")):
+        given = Path(named)
+    if given is not None:
+        return Workspace(given.absolute())
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / SETTINGS_NAME).is_file():
+            return Workspace(folder)
+    return Workspace(here)
