@@ -12,6 +12,10 @@ _MEMBER = re.compile(r"^(?P<file>.+\.(?:npz|npy|zip|tar|tar\.gz|tgz))#(?P<member
 HEAD_BYTES = 132
 
 
+class UnreadableImage(Exception):  # noqa: N818 -- not a failure of the command: it becomes a quarantine row
+    """Raised by a reader for a file it cannot turn into pixels; its text is the reason, one line."""
+
+
 @dataclass(frozen=True)
 class DecodedImage:
     """Pixels as they are shown, before any recipe.

@@ -40,7 +40,7 @@ class Recipe(BaseModel):
         """Return `image` as (size_px, size_px, channels) uint8."""
         pixels = _with_channels(image.as_uint8(), self.channels)
         picture = Image.fromarray(pixels[..., 0] if self.channels == 1 else pixels)
-        resized = np.asarray(self._resize(picture), dtype=np.uint8)
+        resized: NDArray[np.uint8] = np.asarray(self._resize(picture), dtype=np.uint8)
         return resized.reshape(self.size_px, self.size_px, self.channels)
 
     def _resize(self, picture: Image.Image) -> Image.Image:
@@ -67,5 +67,6 @@ def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8
     if pixels.shape[2] == channels:
         return pixels
     if channels == 1:
-        return np.rint(pixels.astype(np.float32) @ _LUMA).astype(np.uint8)[..., None]
+        grey: NDArray[np.uint8] = np.rint(pixels.astype(np.float32) @ _LUMA).astype(np.uint8)
+        return grey[..., None]
     return np.repeat(pixels, 3, axis=2)
