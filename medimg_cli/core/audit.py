@@ -48,7 +48,8 @@ class AuditContext:
         dataset: rows of all statuses.
         quarantine: files that could not be ingested.
         measurements: index image_id; columns `readable` (bool), `reason`, `pixel_sha256`, `mean`, `std`,
-            `minimum`, `maximum` (0..1 of the type's range), one row per usable image.
+            `minimum`, `maximum` (0..1 of the type's range), `sha256` (as the file is now; of the
+            pixels for a member of an array file; "" when it is gone), one row per usable image.
     """
 
     workspace: Workspace

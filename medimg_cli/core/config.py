@@ -88,6 +88,9 @@ class TrainSettings(Section):
     lr: Annotated[float, Field(gt=0)] | None = Field(None, description="highest learning rate")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.05, description="of AdamW")
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(0.05, description="of the cross-entropy")
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.995, description="decay of the averaged weights; 0 = none"
+    )
     class_weights: Literal["balanced", "none"] = Field(
         "balanced", description="weight of a class in the loss"
     )

@@ -69,11 +69,17 @@ class Curve(BaseModel):
 
 
 class Leakage(BaseModel):
-    """What stands in this split and in another one."""
+    """What stands in this split and in another one.
+
+    Args:
+        patients_certain: False where patients are names read from files of a published split, which may
+            start again in each of its folders.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     patients_known: bool
+    patients_certain: bool = True
     shared_patients: int
     shared_files: int
     allowed: bool = False
@@ -88,7 +94,9 @@ class Evaluation(BaseModel):
             `micro_`, `weighted_` prefixes for several classes.
         per_class: class → metric → estimate (precision, recall, f1, specificity, auroc,
             average_precision), `support` stands in the estimate of recall as `n`.
-        confusion: at the argmax; `confusion_at_threshold` at the threshold (two classes, binary view).
+        confusion: by the decision in force: at the threshold for two classes with a positive one, else
+            at the most probable class.
+        confusion_at_argmax: at the most probable class, where `confusion` is at the threshold.
         warnings: what a reader must know: few positives, no positive class stated …
     """
 
@@ -106,7 +114,7 @@ class Evaluation(BaseModel):
     metrics: dict[str, Estimate]
     per_class: dict[str, dict[str, Estimate]]
     confusion: Confusion
-    confusion_at_threshold: Confusion | None = None
+    confusion_at_argmax: Confusion | None = None
     missed: Missed | None = None
     calibration: dict[str, Any] = {}
     leakage: Leakage

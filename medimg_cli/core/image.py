@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 
 _MEMBER = re.compile(r"^(?P<file>.+\.(?:npz|npy|zip|tar|tar\.gz|tgz))#(?P<member>.+)$", re.IGNORECASE)
 HEAD_BYTES = 132
+# A data set without preamble (written before 1998, or cut out of a message) starts with an element of group 0002
+# or 0008: a low element number, then a value representation (explicit) or a short length (implicit). PS3.5 §7.1.
+_BARE_DICOM = re.compile(
+    rb"[\x02\x08]\x00[\x00-\x18]\x00(?:[A-Z]{2}|[\x00-\x40]\x00\x00\x00)"
+    rb"|\x00[\x02\x08]\x00[\x00-\x18][A-Z]{2}",
+    re.DOTALL,
+)
 
 
 class UnreadableImage(Exception):  # noqa: N818 -- not a failure of the command: it becomes a quarantine row
@@ -74,7 +81,8 @@ def sniff_format(head: bytes) -> str | None:
     """Return the format the first bytes say (`jpeg png tiff bmp webp dicom zip`), or None.
 
     Args:
-        head: the first `HEAD_BYTES` bytes of the file. DICOM is told by its preamble (PS3.10 §7.1).
+        head: the first `HEAD_BYTES` bytes of the file. DICOM is told by its preamble (PS3.10 §7.1) or, where
+            that is missing, by its first element.
     """
     if head[128:132] == b"DICM":
         return "dicom"
@@ -83,10 +91,14 @@ def sniff_format(head: bytes) -> str | None:
         (b"\x89PNG\r\n\x1a\n", "png"),
         (b"II*\x00", "tiff"),
         (b"MM\x00*", "tiff"),
+        (b"II+\x00", "tiff"),  # BigTIFF
+        (b"MM\x00+", "tiff"),
         (b"BM", "bmp"),
         (b"PK\x03\x04", "zip"),
     )
     for signature, name in signatures:
         if head.startswith(signature):
             return name
-    return "webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    return "dicom" if _BARE_DICOM.match(head) else None

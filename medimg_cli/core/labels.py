@@ -36,12 +36,10 @@ def natural_order(names: Iterable[str]) -> list[str]:
     ['1', '9', '10', 'b']
     """
 
-    def key(name: str) -> list[tuple[int, int, str]]:
-        return [
-            (0, int(part), "") if part.isdigit() else (1, 0, part)
-            for part in re.split(r"(\d+)", name)
-            if part
-        ]
+    def key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+        parts = [part for part in re.split(r"(\d+)", name) if part]
+        # The name itself last: "1" and "01" are one number, and a set has no order of its own.
+        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name
 
     return sorted(set(names), key=key)
 
@@ -93,5 +91,11 @@ def guess_positive(classes: Sequence[str]) -> str | None:
     """
     if len(classes) != 2:
         return None
-    healthy = [name for name in classes if name.strip().lower().replace(" ", "_") in _HEALTHY]
+    healthy = [name for name in classes if _is_healthy(name)]
     return next(name for name in classes if name not in healthy) if len(healthy) == 1 else None
+
+
+def _is_healthy(name: str) -> bool:
+    """Return whether every part of a name such as "normal, benign" is a word for no disease."""
+    parts = [part.strip().lower().replace(" ", "_") for part in re.split(r"[,/]", name)]
+    return all(part in _HEALTHY for part in parts)

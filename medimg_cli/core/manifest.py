@@ -13,6 +13,7 @@ from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 
 SPLITS = ("train", "val", "test")
+FROM_NAMES = "file names"
 COLUMNS = (
     "image_id",
     "path",
@@ -37,6 +38,8 @@ class DatasetInfo(BaseModel):
     Args:
         classes: in the order of every probability vector.
         patients_known: False when each image stands as its own patient, so leaks cannot be excluded.
+        patients_from: where they are known from: "table", "file names", "DICOM header", "unknown".
+        splits_given: the source came with splits; medimg did not draw them all.
         split_origin: "patient-grouped, stratified, seed 0", "official", …
     """
 
@@ -52,9 +55,20 @@ class DatasetInfo(BaseModel):
     layout: str
     sources: tuple[str, ...]
     patients_known: bool
+    patients_from: str = "unknown"
+    splits_given: bool = False
     split_origin: str
     quarantined: int = 0
     content_hash: str = ""
+
+    @property
+    def patients_certain(self) -> bool:
+        """Return whether one patient id in two splits is one patient.
+
+        A number in a file name may start again in each folder of a published split: such ids are a reason
+        to look, not proof.
+        """
+        return not (self.patients_from == FROM_NAMES and self.splits_given)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """How a stage tells what it is doing, without knowing who listens."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -42,6 +44,55 @@ class SilentProgress:
     def note(self, message: str) -> None: ...
 
     def warn(self, message: str) -> None: ...
+
+
+class LoggedProgress:
+    """Passes everything on, and keeps epochs, notes and warnings in a run's log file."""
+
+    def __init__(self, listener: Progress, path: Path) -> None:
+        self._listener = listener
+        self._path = path
+
+    def start(self, task: str, total: int | None) -> None:
+        self._listener.start(task, total)
+
+    def advance(self, steps: int = 1) -> None:
+        self._listener.advance(steps)
+
+    def finish(self) -> None:
+        self._listener.finish()
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        self._write(" ".join(f"{name}={value:.6g}" for name, value in row.items()))
+        self._listener.epoch(row)
+
+    def note(self, message: str) -> None:
+        self._write(f"note: {message}")
+        self._listener.note(message)
+
+    def warn(self, message: str) -> None:
+        self._write(f"warning: {message}")
+        self._listener.warn(message)
+
+    def _write(self, line: str) -> None:
+        with self._path.open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+
+@dataclass
+class Remarks:
+    """Says what is worth saying to whoever listens, and keeps it for the result."""
+
+    progress: Progress
+    said: list[str] = field(default_factory=list)
+
+    def note(self, message: str) -> None:
+        self.said.append(message)
+        self.progress.note(message)
+
+    def warn(self, message: str) -> None:
+        self.said.append(message)
+        self.progress.warn(message)
 
 
 def tracked(

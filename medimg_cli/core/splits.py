@@ -37,6 +37,71 @@ def assign_splits(
     return [of_patient[str(patient)] for patient in patients]
 
 
+def group_identical(patients: Sequence[str], hashes: Sequence[str]) -> list[str]:
+    """Return a group for each image (N,): a patient, joined with every patient who has a file of the same content.
+
+    The same file under two names would stand on both sides of a split although no patient does. A group is
+    called by the first of its patients in the order of their names, so the input's order does not matter.
+    """
+    parent = {patient: patient for patient in patients}
+
+    def root(patient: str) -> str:
+        while parent[patient] != patient:
+            parent[patient] = parent[parent[patient]]
+            patient = parent[patient]
+        return patient
+
+    owner: dict[str, str] = {}
+    for patient, content in zip(patients, hashes, strict=True):
+        first, second = sorted((root(owner.setdefault(content, patient)), root(patient)))
+        parent[second] = first
+    return [root(patient) for patient in patients]
+
+
+def complete_splits(
+    labels: Sequence[str],
+    groups: Sequence[str],
+    given: Sequence[str | None],
+    *,
+    fractions: dict[str, float],
+    seed: int,
+) -> list[str]:
+    """Return the split of each image (N,), keeping every one that is given.
+
+    Images without a split follow their group where it has one and are dealt by `assign_splits` otherwise. When
+    all given splits leave out "val", it is cut from train by whole groups, in the proportion of the two shares.
+    """
+    of_group: dict[str, str] = {}
+    for group, split in zip(groups, given, strict=True):
+        if split is not None:
+            of_group.setdefault(group, split)
+    result = [split or of_group.get(group, "") for group, split in zip(groups, given, strict=True)]
+    _deal(result, [i for i, split in enumerate(result) if not split], labels, groups, fractions, seed)
+    train, val = fractions.get("train", 0.0), fractions.get("val", 0.0)
+    if "val" not in result and val > 0:
+        shares = {"train": train / (train + val), "val": val / (train + val)}
+        _deal(result, [i for i, split in enumerate(result) if split == "train"], labels, groups, shares, seed)
+    return result
+
+
+def _deal(
+    result: list[str],
+    positions: list[int],
+    labels: Sequence[str],
+    groups: Sequence[str],
+    fractions: dict[str, float],
+    seed: int,
+) -> None:
+    """Assign the images at `positions` anew, in place."""
+    if not positions:
+        return
+    dealt = assign_splits(
+        [labels[i] for i in positions], [groups[i] for i in positions], fractions=fractions, seed=seed
+    )
+    for position, split in zip(positions, dealt, strict=True):
+        result[position] = split
+
+
 def _cut(ranked: list[tuple[str, str, int]], names: list[str], fractions: dict[str, float]) -> dict[str, str]:
     """Cut one stratum's ranked (hash, patient, images) so that every split gets its share of images."""
     total = sum(images for _, _, images in ranked)

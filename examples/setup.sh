@@ -1,0 +1,167 @@
+# shellcheck shell=bash
+# Sourced by examples/quickstart.sh and tests/run.sh: one environment for both, made once.
+#
+#   prepare_python EXTRA   .venv at the repository's root with medimg installed editable; EXTRA may be empty
+#   prepare_pdf            libraries and a font for PDF reports; returns 1 when they are missing
+#
+# PYTHON=/path/to/python chooses the interpreter that makes .venv.
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+environment="$root/.venv"
+constraints="$root/examples/constraints.txt"
+
+if [[ -t 1 && -z "${NO_COLOR:-}" ]]; then
+  bold=$'\e[1m' green=$'\e[32m' yellow=$'\e[33m' red=$'\e[31m' plain=$'\e[0m'
+else
+  bold='' green='' yellow='' red='' plain=''
+fi
+
+say() { printf '%s%s%s\n' "$bold" "$*" "$plain"; }
+warn() { printf '%swarning: %s%s\n' "$yellow" "$*" "$plain" >&2; }
+
+die() { # WHAT HINT
+  printf '%serror: %s%s\nhint: %s\n' "$red" "$1" "$plain" "$2" >&2
+  exit 5
+}
+
+is_recent_python() {
+  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+find_python() {
+  local candidate
+  if [[ -n "${PYTHON:-}" ]]; then
+    is_recent_python "$PYTHON" || die "PYTHON=$PYTHON is not Python 3.11 or newer" "name another interpreter"
+    printf '%s\n' "$PYTHON"
+    return
+  fi
+  for candidate in python3.11 python3.12 python3.13 python3 python; do
+    if command -v "$candidate" >/dev/null && is_recent_python "$candidate"; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  die "no Python 3.11 or newer on the PATH" "install one, or set PYTHON=/path/to/python3.11"
+}
+
+# Runs a long command with its output kept in a file; a terminal sees the seconds go by.
+quietly() { # LABEL COMMAND...
+  local label=$1 log="$environment/setup.log" began=$SECONDS job
+  shift
+  printf '%s …' "$label"
+  "$@" >"$log" 2>&1 &
+  job=$!
+  while [[ -t 1 ]] && kill -0 "$job" 2>/dev/null; do
+    printf '\r%s … %d s' "$label" "$((SECONDS - began))"
+    sleep 1
+  done
+  if wait "$job"; then
+    [[ -t 1 ]] && printf '\r%s …' "$label"
+    printf ' %sdone%s in %d s\n' "$green" "$plain" "$((SECONDS - began))"
+  else
+    printf ' %sfailed%s\n' "$red" "$plain"
+    tail -n 20 "$log" >&2
+    return 1
+  fi
+}
+
+make_environment() {
+  local python
+  if [[ -e "$environment/bin/python" ]]; then
+    is_recent_python "$environment/bin/python" ||
+      die "$environment does not work or is older than Python 3.11" "delete it, then run this again"
+    "$environment/bin/python" -m pip --version >/dev/null 2>&1 && return
+  fi
+  python=$(find_python)
+  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    die "$python cannot make virtual environments" "on Debian or Ubuntu: apt-get install python3-venv"
+  mkdir -p "$environment"
+  quietly "making .venv with $("$python" --version)" "$python" -m venv "$environment" ||
+    die "cannot make $environment" "see the lines above"
+}
+
+# What the installation depends on, in one word: when it changes, pip is asked again.
+fingerprint() { # EXTRA
+  "$environment/bin/python" - "$root/pyproject.toml" "$constraints" "$1" "$root" <<'PYTHON'
+import hashlib, pathlib, sys
+
+*files, extra, root = sys.argv[1:]
+content = b"\0".join([pathlib.Path(file).read_bytes() for file in files])
+print(hashlib.sha256(content + f"\0{extra}\0{root}".encode()).hexdigest())
+PYTHON
+}
+
+prepare_python() { # EXTRA
+  local extra=$1 stamp="$environment/medimg-${1:-plain}.stamp" wanted what
+  make_environment
+  wanted=$(fingerprint "$extra")
+  if [[ ! -x "$environment/bin/medimg" || ! -f "$stamp" || "$(<"$stamp")" != "$wanted" ]]; then
+    what="$root${extra:+[$extra]}"
+    quietly "installing medimg and its libraries (minutes, the first time)" \
+      "$environment/bin/python" -m pip install --quiet --disable-pip-version-check -c "$constraints" -e "$what" ||
+      die "pip could not install medimg" "see the lines above; is there a network?"
+    printf '%s\n' "$wanted" >"$stamp"
+  fi
+  export PATH="$environment/bin:$PATH"
+}
+
+# Prints the Debian packages a PDF still needs, on one line. Library names as on Linux and on macOS.
+missing_for_pdf() {
+  "$environment/bin/python" - <<'PYTHON'
+import ctypes, shutil, subprocess
+
+NEEDED = {
+    "libpango-1.0-0": ("libpango-1.0.so.0", "libpango-1.0.dylib"),
+    "libpangoft2-1.0-0": ("libpangoft2-1.0.so.0", "libpangoft2-1.0.dylib"),
+    "libharfbuzz-subset0": ("libharfbuzz-subset.so.0", "libharfbuzz-subset.0.dylib"),
+    "libfontconfig1": ("libfontconfig.so.1", "libfontconfig.1.dylib"),
+}
+
+
+def opens(name):
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+missing = [package for package, names in NEEDED.items() if not any(map(opens, names))]
+fonts = ""
+if shutil.which("fc-list"):
+    fonts = subprocess.run(["fc-list", ":", "family"], capture_output=True, text=True).stdout
+else:
+    missing.append("fontconfig")
+if "DejaVu Sans" not in fonts:
+    missing.append("fonts-dejavu-core")
+print(*missing)
+PYTHON
+}
+
+prepare_pdf() {
+  local packages
+  packages=$(missing_for_pdf)
+  [[ -n "$packages" ]] || return 0
+  if ! command -v apt-get >/dev/null; then
+    warn "no PDF: Pango, HarfBuzz, fontconfig or the DejaVu fonts are missing; on macOS: brew install pango"
+    return 1
+  fi
+  if ((EUID != 0)); then
+    warn "no PDF until you run: sudo apt-get install $packages"
+    return 1
+  fi
+  # shellcheck disable=SC2086 # one word per package
+  install_packages $packages
+}
+
+install_packages() { # PACKAGE...
+  export DEBIAN_FRONTEND=noninteractive
+  if ! quietly "installing $*" apt-get install -y --no-install-recommends "$@"; then
+    # A fresh container has no lists of packages yet.
+    quietly "fetching the lists of packages" apt-get update &&
+      quietly "installing $*" apt-get install -y --no-install-recommends "$@"
+  fi || {
+    warn "no PDF until this works: apt-get install $*"
+    return 1
+  }
+}

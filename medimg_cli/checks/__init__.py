@@ -1,0 +1,71 @@
+"""The shelf of audit checks: one file per check, silent on a clean cohort."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from medimg_cli.core.audit import Check
+from medimg_cli.core.manifest import SPLITS, DatasetInfo
+from medimg_cli.registry import Registry
+
+
+@dataclass(frozen=True)
+class CheckEntry:
+    """One check of the shelf.
+
+    Args:
+        name: kebab-case; the file is called the same with `_` for `-`.
+        about: one line saying what a finding of it means.
+        run: the check itself; see `core.audit.Check`.
+    """
+
+    name: str
+    about: str
+    run: Check
+
+
+CHECKS: Registry[CheckEntry] = Registry("check", __name__)
+
+
+def check(name: str, about: str) -> Callable[[Check], Check]:
+    """Return a decorator that puts a function on the shelf as the check `name`."""
+
+    def store(run: Check) -> Check:
+        CHECKS.register(name)(CheckEntry(name, about, run))
+        return run
+
+    return store
+
+
+def label_sets(rows: pd.DataFrame, info: DatasetInfo) -> list[frozenset[str]]:
+    """Return the classes of each row (N,): one, or several where an image may carry several labels."""
+    if not info.multi_label:
+        return [frozenset([label]) for label in rows["label"]]
+    return [frozenset(part for part in label.split(info.label_sep) if part) for label in rows["label"]]
+
+
+def plural(count: int, noun: str) -> str:
+    """Return the count with its noun.
+
+    >>> plural(1, "image"), plural(1200, "image"), plural(2, "class")
+    ('1 image', '1,200 images', '2 classes')
+    """
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"
+
+
+def split_pairs(places: Iterable[Iterable[str]]) -> str:
+    """Return how many cases stand in which splits, each case given by the splits of its images.
+
+    >>> split_pairs([["test", "train"], ["train", "test", "test"], ["train", "val"]])
+    'train and test: 2, train and val: 1'
+    """
+    order = {split: position for position, split in enumerate(SPLITS)}
+
+    def key(split: str) -> tuple[int, str]:
+        return order.get(split, len(order)), split
+
+    counts = Counter(" and ".join(sorted(set(splits), key=key)) for splits in places)
+    return ", ".join(f"{splits}: {count:,}" for splits, count in sorted(counts.items()))

@@ -1,0 +1,68 @@
+"""Whether the manifest, the files and the record of the data set still agree."""
+
+import pandas as pd
+
+from medimg_cli.checks import check, label_sets, plural
+from medimg_cli.core.audit import AuditContext, Finding, Severity
+from medimg_cli.core.manifest import SPLITS
+
+NAME = "splits-and-manifest"
+
+
+@check(NAME, "files vanished or changed since ingest, or rows of the manifest contradict its record")
+def splits_and_manifest(context: AuditContext) -> list[Finding]:
+    """Compare each row with its file as the audit measured it, and with `dataset.json`."""
+    rows = context.dataset.rows
+    usable = context.dataset.usable
+    shared = rows["image_id"].duplicated(keep=False)
+    files = usable[~shared[usable.index]].join(context.measurements["sha256"].rename("found"), on="image_id")
+    gone = files["found"].eq("")
+    changed = files["found"].notna() & ~gone & files["found"].ne(files["sha256"])
+    classes = set(context.dataset.info.classes)
+    unknown = [not labels <= classes for labels in label_sets(usable, context.dataset.info)]
+    return [
+        *_rows(
+            files[gone],
+            "error",
+            "without its file: moved, deleted or not to be opened",
+            "put the files back, or run `medimg ingest` again",
+        ),
+        *_rows(
+            files[changed],
+            "error",
+            "whose content is not the one that was ingested",
+            "run `medimg ingest` again; what was trained or evaluated before is about other pixels",
+        ),
+        *_rows(
+            rows[shared],
+            "error",
+            "with an image_id that another row has too",
+            "image_id must be unique: run `medimg ingest` again",
+        ),
+        *_rows(
+            usable[unknown], "error", "with a label that is no class", "correct the label in the manifest"
+        ),
+        *_rows(
+            usable[~usable["split"].isin(SPLITS)],
+            "error",
+            f"in no split (known: {', '.join(SPLITS)})",
+            "correct the split in the manifest, or run `medimg ingest` again",
+        ),
+        *_edited(context),
+    ]
+
+
+def _rows(rows: pd.DataFrame, severity: Severity, what: str, advice: str) -> list[Finding]:
+    if rows.empty:
+        return []
+    message = f"{plural(len(rows), 'row')} {what}"
+    return [Finding(NAME, severity, message, advice, tuple(rows["image_id"]), len(rows))]
+
+
+def _edited(context: AuditContext) -> list[Finding]:
+    recorded = context.dataset.info.content_hash
+    if not recorded or recorded == context.dataset.content_hash():
+        return []
+    message = "dataset/manifest.csv was edited after ingest: its content no longer has the recorded hash"
+    advice = "keep a note of what was edited and why: the report cannot know"
+    return [Finding(NAME, "info", message, advice, (), 1)]

@@ -1,0 +1,46 @@
+"""Files that could not be used at ingest, and images that cannot be decoded any more."""
+
+from collections import Counter
+
+from medimg_cli.checks import check, plural
+from medimg_cli.core.audit import AuditContext, Finding
+from medimg_cli.privacy.masking import mask_identities
+
+NAME = "unreadable"
+_SHOWN_REASONS = 3
+
+
+@check(NAME, "files were quarantined at ingest, or images cannot be decoded")
+def unreadable(context: AuditContext) -> list[Finding]:
+    """Report quarantined files (warning) and usable images that are there but do not decode (error).
+
+    Files that vanished or changed are the matter of `splits-and-manifest`.
+    """
+    return [*_quarantined(context), *_broken(context)]
+
+
+def _quarantined(context: AuditContext) -> list[Finding]:
+    reasons = [str(reason) for reason in context.quarantine["reason"]]
+    if not reasons:
+        return []
+    message = f"{plural(len(reasons), 'file')} quarantined at ingest: {_summary(reasons)}"
+    advice = "see dataset/quarantine.csv: if they were lost from one class only, the results are biased"
+    return [Finding(NAME, "warning", message, advice, (), len(reasons))]
+
+
+def _broken(context: AuditContext) -> list[Finding]:
+    measured = context.measurements
+    broken = measured[measured["readable"].eq(False) & measured["sha256"].ne("")]
+    if broken.empty:
+        return []
+    reasons = [str(reason) for reason in broken["reason"]]
+    message = f"{plural(len(broken), 'image')} cannot be decoded: {_summary(reasons)}"
+    advice = "restore the files or run `medimg ingest` again, which quarantines them"
+    return [Finding(NAME, "error", message, advice, tuple(map(str, broken.index)), len(broken))]
+
+
+def _summary(reasons: list[str]) -> str:
+    counts = Counter(mask_identities(reason) for reason in reasons).most_common()
+    shown = [f"{reason} ({count:,})" for reason, count in counts[:_SHOWN_REASONS]]
+    rest = sum(count for _, count in counts[_SHOWN_REASONS:])
+    return "; ".join([*shown, f"other reasons ({rest:,})"] if rest else shown)

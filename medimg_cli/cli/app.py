@@ -1,0 +1,147 @@
+"""The application: which commands there are, and what each error exits with."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from medimg_cli import __version__
+from medimg_cli.cli import (
+    demo,
+    doctor,
+    evaluate,
+    ingest,
+    init,
+    label_audit,
+    predict,
+    preprocess,
+    report,
+    runs,
+    train,
+)
+from medimg_cli.cli.options import with_session
+from medimg_cli.errors import ExitCode, MedimgError, UsageError
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init.init,
+    "ingest": ingest.ingest,
+    "label-audit": label_audit.label_audit,
+    "preprocess": preprocess.preprocess,
+    "train": train.train,
+    "evaluate": evaluate.evaluate,
+    "predict": predict.predict,
+    "report": report.report,
+    "runs": runs.runs,
+    "demo": demo.demo,
+    "doctor": doctor.doctor,
+}
+ALIASES = {"audit": "label-audit"}
+# Names the design reserves; each moves to COMMANDS in the version that builds it.
+RESERVED = ("download", "deidentify", "serve", "export")
+
+app = typer.Typer(
+    name="medimg",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"medimg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _medimg(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Classify medical images, from raw files to a report a reviewer accepts.
+
+    In an empty folder:
+    `medimg ingest ./raw && medimg train && medimg report --out eval.pdf`
+
+    Decision support for research. Not a medical device.
+    """
+
+
+def _refusal(name: str) -> Callable[[], None]:
+    def refuse() -> None:
+        raise UsageError(
+            f"'{name}' is not part of medimg {__version__}", "`medimg --help` lists what this version does"
+        )
+
+    return refuse
+
+
+for _name, _body in COMMANDS.items():
+    app.command(_name)(with_session(_name, _body))
+for _alias, _name in ALIASES.items():
+    app.command(_alias, hidden=True)(with_session(_name, COMMANDS[_name]))
+for _name in RESERVED:
+    app.command(
+        _name, hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
+    )(_refusal(_name))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run medimg and leave the process with its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; errors become two lines on stderr."""
+    try:
+        code = app(list(arguments), prog_name="medimg", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or ExitCode.DONE)
+    except MedimgError as error:
+        _say(error.what, error.hint)
+        return error.exit_code
+    except TyperException as error:
+        _say(_one_line(error.format_message()), _usage_hint(arguments))
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted", "what was finished is kept; the same command goes on from there")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader is gone: give the interpreter's last flush somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.BROKEN_PIPE
+    except Exception as error:
+        if os.environ.get("MEDIMG_DEBUG"):
+            traceback.print_exc()
+        _say(
+            f"a bug in medimg: {type(error).__name__}: {_one_line(str(error))}",
+            "run it again with MEDIMG_DEBUG=1 and send us the traceback",
+        )
+        return ExitCode.BUG
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(what: str, hint: str) -> None:
+    typer.echo(f"error: {what}\nhint: {hint}", err=True)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
+
+
+def _usage_hint(arguments: Sequence[str]) -> str:
+    named = next((name for name in arguments if name in COMMANDS or name in ALIASES), None)
+    return f"see `medimg {named} --help`" if named else "see `medimg --help`"

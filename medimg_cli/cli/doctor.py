@@ -1,0 +1,40 @@
+"""medimg doctor: what this machine can do."""
+
+from typing import TYPE_CHECKING
+
+from medimg_cli.cli.options import Session
+from medimg_cli.errors import MachineError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.stages.doctor import Diagnosis
+
+
+def doctor(session: Session) -> None:
+    """Look at devices, image decoders, the PDF library, and disk; exit code 5 when something is missing.
+
+    Example: `medimg doctor`
+    """
+    from medimg_cli.stages.doctor import doctor as run_stage
+
+    diagnoses = run_stage(session.workspace)
+    payload = {
+        "checks": [
+            {"name": item.name, "ok": item.ok, "found": item.found, "advice": item.advice}
+            for item in diagnoses
+        ]
+    }
+    session.show(payload, lambda console: _draw(console, diagnoses))
+    missing = [item for item in diagnoses if not item.ok]
+    if missing:
+        raise MachineError(f"missing: {', '.join(item.name for item in missing)}", missing[0].advice)
+
+
+def _draw(console: "Console", diagnoses: "tuple[Diagnosis, ...]") -> None:
+    from medimg_cli.cli.render import plain_table
+
+    table = plain_table("", "what", "found")
+    for item in diagnoses:
+        table.add_row("[green]ok[/green]" if item.ok else "[red]no[/red]", item.name, item.found)
+    console.print(table)

@@ -1,0 +1,109 @@
+"""medimg evaluate: a run's figures on one split."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medimg_cli.cli.options import Session
+from medimg_cli.errors import GateError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.core.evaluation import Estimate, Evaluation
+
+_SHOWN_IDS = 10
+
+
+def evaluate(
+    session: Session,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, val or test.", show_default="test")] = None,
+    target_recall: Annotated[
+        float | None, typer.Option(help="Choose another threshold, on val.", show_default="as trained")
+    ] = None,
+    require: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC>=X", help="Exit with 1 unless met; may be repeated.")
+    ] = None,
+    allow_leak: Annotated[
+        bool | None, typer.Option("--allow-leak", help="Evaluate a leaky split; the report says so.")
+    ] = None,
+) -> None:
+    """Measure a run on the test split: recall first, an interval with every proportion, the missed cases.
+
+    Writes `predictions-test.csv` and `metrics-test.json` into the run's folder.
+
+    Example: `medimg evaluate --require 'recall>=0.9'`
+    """
+    from medimg_cli.cli.prerequisites import evaluation_of_run
+    from medimg_cli.core.run import find_run
+
+    options = {"split": split, "target_recall": target_recall, "require": require, "allow_leak": allow_leak}
+    settings = session.settings(evaluate=options)
+    found = find_run(session.workspace, run)
+    result = evaluation_of_run(session, found, settings)
+    payload = result.evaluation.model_dump(exclude={"roc", "precision_recall", "version"})
+    payload |= {"unmet": result.unmet, "reused": result.reused}
+    session.show(payload, lambda console: _draw(console, result.evaluation))
+    if result.unmet:
+        raise GateError(
+            f"not met on {result.evaluation.split}: {', '.join(result.unmet)}",
+            "train a better model, or ask for less and say so",
+        )
+
+
+def _draw(console: "Console", evaluation: "Evaluation") -> None:
+    from rich.markup import escape
+
+    from medimg_cli.cli.render import plain_table
+
+    _draw_headline(console, evaluation)
+    table = plain_table("metric", ">value", "95 % interval", ">n", title="")
+    for name, estimate in evaluation.metrics.items():
+        table.add_row(name.replace("_", " "), _value(estimate), _interval(estimate), f"{estimate.n:,}")
+    console.print(table)
+    labels = evaluation.confusion.labels
+    confusion = plain_table("reference standard", *(f">called {label}" for label in labels), title="")
+    for label, row in zip(labels, evaluation.confusion.matrix, strict=True):
+        confusion.add_row(escape(label), *(f"{count:,}" for count in row))
+    console.print(confusion)
+    for warning in evaluation.warnings:
+        console.print(f"[yellow]note:[/yellow] {escape(warning)}", soft_wrap=True)
+
+
+def _draw_headline(console: "Console", evaluation: "Evaluation") -> None:
+    from rich.markup import escape
+
+    missed = evaluation.missed
+    if missed is None:
+        recall = evaluation.metrics["macro_recall"]
+        console.print(f"[bold]macro recall {_value(recall)}[/bold] {_interval(recall)}")
+    else:
+        recall = evaluation.metrics["recall"]
+        console.print(
+            f"[bold]recall of {escape(str(evaluation.positive))} {_value(recall)}[/bold] "
+            f"{_interval(recall)}, [bold]missed {missed.count} of {missed.of}[/bold]"
+        )
+        if missed.count:
+            more = f" … ({missed.count - _SHOWN_IDS} more)" if missed.count > _SHOWN_IDS else ""
+            console.print(
+                f"[dim]missed: {escape(', '.join(missed.ids[:_SHOWN_IDS]))}{more}[/dim]", soft_wrap=True
+            )
+    if evaluation.threshold is not None:
+        threshold = evaluation.threshold
+        console.print(f"threshold {threshold.value:.4f}: {threshold.rule} on {threshold.split}")
+    console.print(
+        f"{evaluation.run} on {evaluation.split}: {evaluation.n:,} images of {evaluation.patients:,} patients"
+    )
+
+
+def _value(estimate: "Estimate") -> str:
+    return "not defined" if estimate.value is None else f"{estimate.value:.4f}"
+
+
+def _interval(estimate: "Estimate") -> str:
+    if estimate.reason:
+        return estimate.reason
+    return (
+        "" if estimate.low is None or estimate.high is None else f"{estimate.low:.4f} to {estimate.high:.4f}"
+    )

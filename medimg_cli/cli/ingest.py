@@ -1,0 +1,95 @@
+"""medimg ingest: files to a manifest."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medimg_cli.cli.options import Session
+from medimg_cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.stages.ingest import IngestResult
+
+
+def ingest(
+    session: Session,
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Folders or array files.")],
+    layout: Annotated[
+        str | None, typer.Option(help="auto, folders, csv or npz.", show_default="auto")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Table of labels (CSV or TSV).")] = None,
+    image_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of file names.")] = None,
+    label_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of classes.")] = None,
+    patient_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of patients.")] = None,
+    use_split_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of splits.")] = None,
+    positive: Annotated[str | None, typer.Option(metavar="CLASS", help="The disease class.")] = None,
+    patient_regex: Annotated[
+        str | None, typer.Option(metavar="RE", help="Patient = first group found in a file's path.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="T,V,T", help="Shares of train, val, test.", show_default="0.7,0.15,0.15"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split.", show_default="0")] = None,
+    copy_images: Annotated[
+        bool | None,
+        typer.Option("--copy/--link", help="Copy images into the workspace.", show_default="link"),
+    ] = None,
+    strict: Annotated[
+        bool | None, typer.Option("--strict", help="Exit with 4 when a file could not be read.")
+    ] = None,
+) -> None:
+    """Read images and labels into `dataset/manifest.csv`, one row per image, split by patient.
+
+    Files that cannot be used are named in `dataset/quarantine.csv`. Folders called train, val and test are
+    kept as splits.
+
+    Example: `medimg ingest ./raw --positive PNEUMONIA --patient-regex '(person\\d+_[a-z]+)'`
+    """
+    from medimg_cli.stages.ingest import ingest as run_stage
+
+    options: dict[str, Any] = {
+        "layout": layout,
+        "labels": labels,
+        "image_col": image_col,
+        "label_col": label_col,
+        "patient_col": patient_col,
+        "use_split_col": use_split_col,
+        "positive": positive,
+        "patient_regex": patient_regex,
+        "split": split,
+        "seed": seed,
+        "copy_images": copy_images,
+        "strict": strict,
+    }
+    settings = session.settings(ingest=options).ingest
+    result = run_stage(session.workspace, sources, settings, session.progress)
+    payload = {
+        "images": result.images,
+        "patients": result.patients,
+        "quarantined": result.quarantined,
+        "classes": result.classes,
+        "splits": result.splits,
+        "positive": result.positive,
+        "manifest": result.manifest,
+    }
+    session.show(payload, lambda console: _draw(console, result))
+    if settings.strict and result.quarantined:
+        raise typer.Exit(ExitCode.PARTIAL)
+
+
+def _draw(console: "Console", result: "IngestResult") -> None:
+    from medimg_cli.cli.render import plain_table
+
+    table = plain_table("class", ">images")
+    for name, count in result.classes.items():
+        table.add_row(f"{name}  [bold](positive)[/bold]" if name == result.positive else name, f"{count:,}")
+    console.print(table)
+    splits = ", ".join(f"{name} {count:,}" for name, count in result.splits.items())
+    console.print(f"\n{result.images:,} images of {result.patients:,} patients: {splits}")
+    if result.quarantined:
+        console.print(f"{result.quarantined:,} files in quarantine: dataset/quarantine.csv says why")
+    console.print(f"manifest: {result.manifest}")

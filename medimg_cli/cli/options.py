@@ -1,0 +1,125 @@
+"""The options every command shares, and the session a command's body works with."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.core.config import Settings
+    from medimg_cli.core.progress import Progress
+    from medimg_cli.core.workspace import Workspace
+
+_PANEL = "Shared options"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command call: where it works, what was set, and how it speaks."""
+
+    command: str
+    workspace_dir: Path | None
+    config: Path | None
+    assignments: list[str]
+    json: bool
+    quiet: bool
+    verbose: bool
+
+    @functools.cached_property
+    def workspace(self) -> "Workspace":
+        from medimg_cli.core.workspace import find_workspace
+
+        return find_workspace(self.workspace_dir)
+
+    @functools.cached_property
+    def progress(self) -> "Progress":
+        from medimg_cli.cli.render import progress_for
+
+        return progress_for(quiet=self.quiet)
+
+    def settings(self, **options: Mapping[str, Any]) -> "Settings":
+        """Return the settings in force; `options` are section → option → value, None meaning not said."""
+        from medimg_cli.core.config import load_settings
+
+        return load_settings(
+            self.workspace, config=self.config, assignments=self.assignments, options=options
+        )
+
+    def show(self, payload: Mapping[str, Any], draw: Callable[["Console"], None]) -> None:
+        """Write the result to stdout: one JSON object with `--json`, else what `draw` puts there."""
+        from medimg_cli.cli.render import show_json, stdout_console
+
+        if self.json:
+            show_json(self.command, payload)
+        else:
+            draw(stdout_console())
+
+
+def _shared(
+    workspace_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--workspace",
+            "-C",
+            metavar="DIR",
+            help="Folder with this study's files; else MEDIMG_WORKSPACE, the nearest medimg.yaml, or here.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Settings that go over the workspace's medimg.yaml.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="One setting; may be repeated.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON object to stdout.", rich_help_panel=_PANEL)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=_PANEL)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=_PANEL)
+    ] = False,
+) -> None:
+    """Hold the shared options; only its signature is used."""
+
+
+def with_session(name: str, body: Callable[..., None]) -> Callable[..., None]:
+    """Return `body(session, ...)` as a function of its own options and the shared ones.
+
+    Args:
+        name: the command's name as users type it.
+        body: first parameter `session`, the others Typer parameters.
+    """
+    own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    shared = list(inspect.signature(_shared, eval_str=True).parameters.values())
+
+    @functools.wraps(body)
+    def door(**values: Any) -> None:
+        common = {parameter.name: values.pop(parameter.name) for parameter in shared}
+        common["assignments"] = common["assignments"] or []
+        body(Session(command=name, **common), **values)
+
+    door.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    door.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
+    del door.__wrapped__
+    return door

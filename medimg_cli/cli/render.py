@@ -1,0 +1,161 @@
+"""What people see: results on stdout, progress and notes on stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from medimg_cli.core.files import to_jsonable
+from medimg_cli.core.progress import Progress as ProgressListener
+from medimg_cli.core.progress import SilentProgress
+
+SCHEMA = 1
+_LINES_PER_TASK = 10
+_QUICK_TASK_SECONDS = 2.0
+
+
+def stdout_console() -> Console:
+    """Return a console for results; a pipe gets plain text of a fixed, generous width."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+def show_json(command: str, payload: Mapping[str, Any]) -> None:
+    """Write exactly one JSON object to stdout; NaN becomes null."""
+    whole = {"schema": SCHEMA, "command": command, **payload}
+    sys.stdout.write(json.dumps(to_jsonable(whole), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def progress_for(*, quiet: bool) -> ProgressListener:
+    """Return who listens: nobody when quiet, a live bar on a terminal, plain lines in a batch job."""
+    if quiet:
+        return SilentProgress()
+    return TerminalProgress() if sys.stderr.isatty() else LineProgress()
+
+
+def plain_table(*columns: str, title: str | None = None) -> Table:
+    """Return an empty table in the house's style; columns whose name starts with '>' are right-aligned."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", header_style="dim")
+    return table
+
+
+class _EpochLines:
+    """Turns epochs into aligned lines under one header."""
+
+    def __init__(self) -> None:
+        self._said_header = False
+
+    def lines(self, row: Mapping[str, float]) -> list[str]:
+        widths = {name: max(len(name), 8) for name in row}
+        lines = []
+        if not self._said_header:
+            self._said_header = True
+            lines.append("  ".join(name.rjust(widths[name]) for name in row))
+        lines.append("  ".join(_figure(name, value).rjust(widths[name]) for name, value in row.items()))
+        return lines
+
+
+def _figure(name: str, value: float) -> str:
+    if name == "epoch":
+        return str(int(value))
+    if name == "lr":
+        return f"{value:.1e}"
+    return f"{value:.1f}" if name == "seconds" else f"{value:.4f}"
+
+
+class TerminalProgress:
+    """A bar that goes when its task is done, an aligned line per epoch."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._epochs = _EpochLines()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def start(self, task: str, total: int | None) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(task, total=total)
+        self._bar.start()
+
+    def advance(self, steps: int = 1) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, steps)
+
+    def finish(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = None
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        for line in self._epochs.lines(row):
+            self._console.print(line, style="dim" if "epoch" in line else "")
+
+    def note(self, message: str) -> None:
+        self._console.print(f"[dim]note:[/dim] {_escaped(message)}", soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        self._console.print(f"[yellow]warning:[/yellow] {_escaped(message)}", soft_wrap=True)
+
+
+class LineProgress:
+    """A line per epoch, and one per tenth of a task that takes its time."""
+
+    def __init__(self) -> None:
+        self._epochs = _EpochLines()
+        self._task, self._total, self._done, self._said = "", 0, 0, 0
+        self._began = 0.0
+
+    def start(self, task: str, total: int | None) -> None:
+        self._task, self._total, self._done, self._said = task, total or 0, 0, 0
+        self._began = time.monotonic()
+
+    def advance(self, steps: int = 1) -> None:
+        self._done += steps
+        elapsed = time.monotonic() - self._began
+        if not self._total or elapsed < _QUICK_TASK_SECONDS:
+            return
+        tenth = self._done * _LINES_PER_TASK // self._total
+        if tenth > self._said:
+            self._said = tenth
+            rate = self._done / elapsed
+            _write(
+                f"{self._task}: {self._done}/{self._total} ({100 * self._done // self._total} %), {rate:.0f}/s"
+            )
+
+    def finish(self) -> None:
+        self._total = 0
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        for line in self._epochs.lines(row):
+            _write(line)
+
+    def note(self, message: str) -> None:
+        _write(f"note: {message}")
+
+    def warn(self, message: str) -> None:
+        _write(f"warning: {message}")
+
+
+def _write(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _escaped(message: str) -> str:
+    return message.replace("[", r"\[")

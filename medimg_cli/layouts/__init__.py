@@ -1,0 +1,91 @@
+"""The shelf of layouts: how a source tells which image has which label.
+
+A layout is one file that registers one `Layout`. It lists, and decodes nothing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medimg_cli.core.config import IngestSettings
+from medimg_cli.core.listing import Listing, Source
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.registry import Registry
+
+SPLIT_NAMES: Mapping[str, str] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What people call a split, in lower case → what medimg calls it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to arrange a data set.
+
+    Args:
+        summary: one line for people.
+        misfit: why a source is not arranged so, one clause; None when it is.
+        list_images: lists sources that fit. Raises `DataError` or `UsageError`.
+    """
+
+    summary: str
+    misfit: Callable[[Source, IngestSettings], str | None]
+    list_images: Callable[[Sequence[Source], IngestSettings], Listing]
+
+
+LAYOUTS: Registry[Layout] = Registry("layout", __name__)
+
+
+def name_sources(paths: Sequence[Path], *, ignored: Iterable[Path] = ()) -> list[Source]:
+    """Return the sources of an ingest; where there are several, image ids begin with each one's name.
+
+    Args:
+        paths: folders or files; of two with the same name the second is called "name-2".
+        ignored: absolute paths that are no input.
+
+    Raises:
+        UsageError: there is none.
+        DataError: one does not exist.
+    """
+    if not paths:
+        raise UsageError("no source is named", "name a folder of images or an .npz archive")
+    seen: Counter[str] = Counter()
+    sources = []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path} does not exist", "check the path")
+        name = path.absolute().name
+        seen[name] += 1
+        prefix = f"{name}/" if seen[name] == 1 else f"{name}-{seen[name]}/"
+        sources.append(Source(path.absolute(), prefix if len(paths) > 1 else "", frozenset(ignored)))
+    return sources
+
+
+def find_layout(sources: Sequence[Source], settings: IngestSettings) -> str:
+    """Return the name of the layout to read `sources` by: the one that was named, or the first that fits all.
+
+    Raises:
+        UsageError: no layout has the name in the settings.
+        DataError: none fits, or the named one does not; the text says what was missing.
+    """
+    names = LAYOUTS.names() if settings.layout == "auto" else (settings.layout,)
+    misfits: dict[str, str] = {}
+    for name in names:
+        layout = LAYOUTS.get(name)
+        reasons = (layout.misfit(source, settings) for source in sources)
+        reason = next((reason for reason in reasons if reason is not None), None)
+        if reason is None:
+            return name
+        misfits[name] = reason
+    raise DataError(
+        f"{sources[0].path} fits no layout: " + "; ".join(f"{name}: {why}" for name, why in misfits.items()),
+        "put each class into a folder of its own, or name a table with --labels FILE --image-col --label-col",
+    )

@@ -1,0 +1,159 @@
+"""Reading a labels table as people save it: comma, semicolon or tab, with or without byte order mark."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.registry import did_you_mean
+
+_DELIMITERS = ",;\t|"
+_BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_GUESSES = {
+    "image": "image images imageid imagename imagepath imagefile imagefilename imageindex img imgname imgpath "
+    "filename file filepath path",
+    "label": "label labels class classname diagnosis dx target finding findings findinglabel findinglabels category",
+    "patient": "patient patientid subject subjectid patientnumber patientno caseid",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose cells are texts.
+
+    Args:
+        path: where it was read.
+        columns: their names.
+        rows: (line in the file, cells by column); lines without any text are left out.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column means what; `guessed` says which of them nobody named."""
+
+    image: str
+    label: str
+    patient: str | None
+    guessed: tuple[str, ...]
+
+
+def read_labels_file(path: Path) -> Table:
+    """Read a CSV or TSV in UTF-8, UTF-16 or, as spreadsheets save it in the West, Windows-1252.
+
+    Raises:
+        DataError: missing, unreadable, without rows, two columns of one name, or a row with too many cells.
+    """
+    text = _decoded(path)
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns: tuple[str, ...] = ()
+    rows: list[tuple[int, dict[str, str]]] = []
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
+                continue
+            if not columns:
+                columns = _header(path, cells)
+                continue
+            if len(cells) > len(columns) and any(cells[len(columns) :]):
+                raise DataError(
+                    f"{path} line {reader.line_num} has {len(cells)} cells, the header {len(columns)}",
+                    "put quotes round a cell that holds the separator",
+                )
+            filled = [*cells, *[""] * (len(columns) - len(cells))]
+            rows.append((reader.line_num, dict(zip(columns, filled, strict=False))))
+    except csv.Error as error:
+        raise DataError(f"{path} line {reader.line_num}: {error}", "save the table as CSV again") from error
+    if not rows:
+        raise DataError(
+            f"{path} holds no rows", "the first line names the columns, each further one an image"
+        )
+    return Table(path, columns, tuple(rows))
+
+
+def choose_columns(table: Table, image: str | None, label: str | None, patient: str | None) -> Columns:
+    """Return the columns that were named, and the rest guessed by common names where only one fits.
+
+    Raises:
+        UsageError: a named column is not there; nothing or more than one could be image or label, or more
+            than one could be the patient (guessing wrong there would let a patient into two splits).
+    """
+    taken = [_named(table, name) for name in (image, label, patient) if name is not None]
+    chosen = {"image": image, "label": label, "patient": patient}
+    guessed: list[str] = []
+    for role, name in chosen.items():
+        if name is None and (found := _guess(table, role, taken)) is not None:
+            chosen[role] = found
+            guessed.append(f"{role}: {found}")
+    return Columns(str(chosen["image"]), str(chosen["label"]), chosen["patient"], tuple(guessed))
+
+
+def require_column(table: Table, name: str, option: str) -> str:
+    """Return `name` when the table has it.
+
+    Raises:
+        UsageError: it has not; the hint proposes the closest one.
+    """
+    if name not in table.columns:
+        raise UsageError(f"{option}: {table.path} has no column '{name}'", did_you_mean(name, table.columns))
+    return name
+
+
+def plain(name: str) -> str:
+    """Return a column's name in lower case without what people put between words."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _decoded(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise DataError(f"--labels {path}: {reason}", "check the file's name") from error
+    for mark, encoding in (*_BYTE_ORDER_MARKS, (b"", "utf-8")):
+        if content.startswith(mark):
+            try:
+                return content.decode(encoding)
+            except UnicodeDecodeError:
+                break
+    if b"\0" in content:
+        raise DataError(f"--labels {path} is no text", "save the table as CSV in UTF-8")
+    return content.decode("cp1252", "replace")
+
+
+def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
+    names = [cell for cell in cells if cell]
+    double = next((name for position, name in enumerate(names) if name in names[:position]), None)
+    if double is not None:
+        raise DataError(f"{path} has two columns '{double}'", "rename one of them")
+    return tuple(cell or f"column {position + 1}" for position, cell in enumerate(cells))
+
+
+def _named(table: Table, name: str) -> str:
+    return require_column(table, name, "--image-col, --label-col, --patient-col")
+
+
+def _guess(table: Table, role: str, taken: Sequence[str]) -> str | None:
+    known = _GUESSES[role].split()
+    found = [name for name in table.columns if plain(name) in known and name not in taken]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(found)
+        raise UsageError(f"{table.path}: {several}: which is the {role}?", f"name it with --{role}-col")
+    if role == "patient":
+        return None
+    columns = ", ".join(table.columns[:20])
+    raise UsageError(
+        f"{table.path}: no column looks like the {role}", f"name it with --{role}-col; there are {columns}"
+    )

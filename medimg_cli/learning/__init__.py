@@ -1,0 +1,1 @@
+"""The torch wing: networks, augmentation, the training loop, and predictions from pixels."""

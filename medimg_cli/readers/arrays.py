@@ -1,0 +1,84 @@
+"""One image of a NumPy archive in the manner of MedMNIST: `set.npz#train/12` is `train_images[12]`."""
+
+import threading
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg_cli.core.image import DecodedImage, UnreadableImage, collapse_grey
+from medimg_cli.readers import READERS, Reader
+from medimg_cli.readers.decoding import foreign_decoder, refuse_huge
+from medimg_cli.readers.intensities import show_samples
+
+LIMIT_BYTES = 16 << 30
+"""A larger array is refused before it is unpacked: an archive can hold a thousand times its own size."""
+
+_KEPT_ARRAYS = 4  # three splits of one archive and the beginning of the next
+
+
+class _OpenArrays:
+    """The arrays last used. Unpacking one takes as long as reading all of its images, so each is unpacked once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._arrays: OrderedDict[tuple[str, int, int, str], NDArray[Any]] = OrderedDict()
+
+    def get(self, path: Path, name: str) -> NDArray[Any]:
+        """Return the array `name` of the archive, as it is on disk now."""
+        status = path.stat()
+        key = (str(path.absolute()), status.st_mtime_ns, status.st_size, name)
+        with self._lock:  # held while unpacking: the other threads want the same array
+            if key not in self._arrays:
+                self._arrays[key] = _unpack(path, name)
+            self._arrays.move_to_end(key)
+            while len(self._arrays) > _KEPT_ARRAYS:
+                self._arrays.popitem(last=False)
+            return self._arrays[key]
+
+
+_OPEN = _OpenArrays()
+
+
+def read_array_image(path: Path, member: str | None) -> DecodedImage:
+    """Return image `member` ("split/number") of an .npz archive whose arrays are (N, H, W) or (N, H, W, 1 or 3).
+
+    Raises:
+        UnreadableImage: no member is named or there is none such, or the array is no stack of pictures.
+    """
+    if member is None:
+        raise UnreadableImage("an archive; its images are named as FILE.npz#train/0")
+    split, _, number = member.rpartition("/")
+    with foreign_decoder():
+        stack = _OPEN.get(path, f"{split}_images")
+        if not number.isdecimal() or int(number) >= len(stack):
+            raise UnreadableImage(f"the archive has no image {member}")
+        return _show(np.asarray(stack[int(number)]))
+
+
+def _unpack(path: Path, name: str) -> NDArray[Any]:
+    with zipfile.ZipFile(path) as archive:
+        if f"{name}.npy" not in archive.namelist():
+            raise UnreadableImage(f"the archive has no array {name}")
+        if archive.getinfo(f"{name}.npy").file_size > LIMIT_BYTES:
+            raise UnreadableImage(f"the array {name} is larger than {LIMIT_BYTES >> 30} GiB")
+    with np.load(path, allow_pickle=False) as arrays:
+        stack: NDArray[Any] = arrays[name]
+    if stack.ndim not in (3, 4) or (stack.ndim == 4 and stack.shape[3] not in (1, 3)):
+        raise UnreadableImage(f"the array {name} has shape {stack.shape}; (N, H, W) or (N, H, W, 3) is read")
+    return stack
+
+
+def _show(samples: NDArray[Any]) -> DecodedImage:
+    picture = samples if samples.ndim == 3 else samples[..., None]
+    refuse_huge(picture.shape[1], picture.shape[0])
+    pixels, bits, facts = show_samples(picture)
+    if pixels.dtype == np.uint8:
+        return DecodedImage(collapse_grey(pixels.astype(np.uint8, copy=False)), bits, facts)
+    return DecodedImage(pixels, bits, facts)
+
+
+READERS.register("arrays")(Reader(formats=("zip",), needs="NumPy", read=read_array_image))

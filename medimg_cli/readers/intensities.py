@@ -1,0 +1,84 @@
+"""From the numbers in a file to black and white: shared by the readers."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERCENTILES = (0.5, 99.5)
+
+
+def significant_bits(largest: int) -> int:
+    """Return how many of a 16-bit file's bits are in use: 8, 12 or 16.
+
+    12-bit detectors and 8-bit exports stored in 16 bits are common, and shown by the full range they would be
+    nearly black.
+
+    Args:
+        largest: the largest sample of the image.
+    """
+    if largest < 1 << 8:
+        return 8
+    return 12 if largest < 1 << 12 else 16
+
+
+def spread_to_uint16(samples: NDArray[Any], bits: int) -> NDArray[np.uint16]:
+    """Return unsigned samples of `bits` bits (any shape) over the full range 0..65535.
+
+    >>> spread_to_uint16(np.array([0, 4095]), 12)
+    array([    0, 65535], dtype=uint16)
+    """
+    largest = (1 << bits) - 1
+    wide = samples.astype(np.uint64) * np.uint64(65535)
+    return ((wide + np.uint64(largest // 2)) // np.uint64(largest)).astype(np.uint16)
+
+
+def robust_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the 0.5th and 99.5th percentile of the finite values, or least and greatest where these agree.
+
+    A few hot pixels or a metal implant then do not push everything else into the dark. An array without a
+    finite value gives (0, 0).
+    """
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return 0.0, 0.0
+    low, high = (float(edge) for edge in np.percentile(finite, PERCENTILES))
+    return (low, high) if low < high else (float(finite.min()), float(finite.max()))
+
+
+def stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
+    """Return values as 0..1: `low` and below black, `high` and above white, NaN black; all black when equal."""
+    if not low < high:
+        return np.zeros(values.shape, dtype=np.float64)
+    shown = (values.astype(np.float64) - low) / (high - low)
+    clipped: NDArray[np.float64] = np.clip(np.nan_to_num(shown, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
+    return clipped
+
+
+def describe_range(low: float, high: float) -> str:
+    """Return the words a manifest records for a robust range."""
+    return f"percentiles {PERCENTILES[0]:g}-{PERCENTILES[1]:g}: {low:g}..{high:g}"
+
+
+def show_samples(samples: NDArray[Any]) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int, dict[str, str]]:
+    """Return (pixels of the same shape, bits a sample had, facts) of samples that come without a display rule.
+
+    8 bits stay, 16 bits are spread by the bits in use, everything else is stretched over its robust range.
+
+    Raises:
+        TypeError: the samples are not real numbers.
+    """
+    kind, bits = samples.dtype.kind, samples.dtype.itemsize * 8
+    if samples.dtype == np.uint8:
+        return samples.astype(np.uint8, copy=False), 8, {}
+    if kind == "b":
+        return samples.astype(np.uint8) * np.uint8(255), 1, {}
+    if kind in "ui" and samples.size and samples.min() >= 0 and samples.max() <= 65535:
+        used = significant_bits(int(samples.max()))
+        facts = {} if used == 16 else {"window": f"{used} of 16 bits in use"}
+        return spread_to_uint16(samples, used), used, facts
+    if kind not in "uif":
+        raise TypeError(f"samples of type {samples.dtype}")
+    low, high = robust_range(samples)
+    pixels = np.rint(stretch(samples, low, high) * 65535).astype(np.uint16)
+    return pixels, bits, {"window": describe_range(low, high)}

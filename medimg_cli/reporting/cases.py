@@ -1,0 +1,76 @@
+"""Which images the model got wrong, and in which order a reviewer should look at them."""
+
+import pandas as pd
+
+from medimg_cli.core.evaluation import Evaluation
+from medimg_cli.core.predictions import PROBABILITY_PREFIX, classes_of, probabilities_of
+from medimg_cli.reporting.content import GALLERY_IMAGES, TABLE_ROWS, Case, Cases
+from medimg_cli.reporting.headline import threshold_in_force
+
+_SURE_FIRST = "The ones the model was surest about come first"
+
+
+def wrong_cases(evaluation: Evaluation, predictions: pd.DataFrame) -> tuple[Cases, ...]:
+    """Return the kinds of errors, the costly one first, without pictures.
+
+    Args:
+        evaluation: names the missed images and the threshold.
+        predictions: y_true and prob_<class> columns; image_id where images have names.
+    """
+    table = _with_answers(predictions, evaluation)
+    if evaluation.positive is None:
+        return (_misclassified(table),)
+    return (_missed(table, evaluation), _false_alarms(table, evaluation.positive))
+
+
+def _with_answers(predictions: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
+    """Return image_id, truth, predicted and probability by the decision in force."""
+    classes, probabilities = classes_of(predictions), probabilities_of(predictions)
+    best = probabilities.argmax(axis=1)
+    predicted = pd.Series([classes[index] for index in best], index=predictions.index, dtype=str)
+    score = pd.Series(probabilities.max(axis=1), index=predictions.index)
+    positive = evaluation.positive
+    if positive is not None:
+        score = predictions[PROBABILITY_PREFIX + positive]
+        threshold = threshold_in_force(evaluation)
+        if threshold is not None:
+            negative = next(name for name in classes if name != positive)
+            predicted = (score >= threshold.value).map({True: positive, False: negative})
+    names = (
+        predictions["image_id"]
+        if "image_id" in predictions
+        else [f"row {row + 2}" for row in predictions.index]
+    )
+    return pd.DataFrame(
+        {"image_id": names, "truth": predictions["y_true"], "predicted": predicted, "probability": score}
+    )
+
+
+def _missed(table: pd.DataFrame, evaluation: Evaluation) -> Cases:
+    known = evaluation.missed.ids if evaluation.missed is not None else ()
+    rows = table[table["image_id"].isin(known)].sort_values(["probability", "image_id"])
+    meaning = f"{_SURE_FIRST}: the lowest probability of {evaluation.positive}."
+    return _cases("Missed cases", meaning, rows)
+
+
+def _false_alarms(table: pd.DataFrame, positive: str) -> Cases:
+    alarms = table[(table["predicted"] == positive) & (table["truth"] != positive)]
+    rows = alarms.sort_values(["probability", "image_id"], ascending=[False, True])
+    return _cases("False alarms", f"{_SURE_FIRST}: the highest probability of {positive}.", rows)
+
+
+def _misclassified(table: pd.DataFrame) -> Cases:
+    wrong = table[table["predicted"] != table["truth"]]
+    rows = wrong.sort_values(["probability", "image_id"], ascending=[False, True])
+    meaning = f"{_SURE_FIRST}: the highest probability of the class answered."
+    return _cases("Misclassified images", meaning, rows)
+
+
+def _cases(title: str, meaning: str, rows: pd.DataFrame) -> Cases:
+    kept = rows.head(GALLERY_IMAGES + TABLE_ROWS)
+    columns = (kept[name] for name in ("image_id", "truth", "predicted", "probability"))
+    cases = tuple(
+        Case(str(image), str(truth), str(predicted), float(probability))
+        for image, truth, predicted, probability in zip(*columns, strict=True)
+    )
+    return Cases(title, meaning, cases[:GALLERY_IMAGES], cases[GALLERY_IMAGES:], len(rows))

@@ -1,0 +1,109 @@
+"""What the numbers cannot carry: limitations seen in the records, and facts only people know."""
+
+from medimg_cli.core.evaluation import Evaluation
+from medimg_cli.core.manifest import DatasetInfo
+from medimg_cli.reporting.content import FEW_POSITIVES, ReportContent
+from medimg_cli.reporting.headline import positives
+from medimg_cli.reporting.numbers import plural, split_title
+
+# Our own short titles for what reporting guidelines (CLAIM 2024, STARD-AI, TRIPOD+AI) ask of the authors.
+NOT_REPORTED = (
+    "Intended use, intended users and care setting",
+    "Aim of the study, and whether it looked back or forward in time",
+    "Eligibility of patients and images",
+    "Places and dates of acquisition",
+    "Devices and acquisition protocol",
+    "Reference standard: definition and reason for choosing it",
+    "Annotators: number, training, blinding",
+    "Disagreement between annotators and how it was settled",
+    "De-identification: method and standard met",
+    "Reason for the sample size",
+    "Age, sex and other characteristics of the patients",
+    "Ethics approval and consent",
+    "Registration and study protocol",
+    "External testing at another site",
+    "Availability of data, model and code",
+    "Funding and competing interests",
+)
+
+
+def limitations(content: ReportContent) -> tuple[str, ...]:
+    """Return one sentence per limitation that the records show, gravest first."""
+    evaluation = content.evaluation
+    return (
+        *_of_leakage(evaluation),
+        *_of_the_split(evaluation),
+        *_of_numbers(evaluation),
+        *(_of_data(content.dataset.info, evaluation) if content.dataset else ()),
+        *_of_audit(content),
+        "Internal testing only: the tested images come from the same sources as the training images.",
+        "One training run with one seed: how much results vary between runs was not measured.",
+        "Results are not broken down by age, sex, device or site.",
+    )
+
+
+def _of_leakage(evaluation: Evaluation) -> list[str]:
+    leakage = evaluation.leakage
+    found = []
+    if leakage.shared_patients and not leakage.patients_certain:
+        found.append(
+            "Patient names read from files occur in more than one published split: if they are the same "
+            "patients, all results are too good."
+        )
+    elif leakage.shared_patients or leakage.shared_files:
+        found.append("Some tested images or patients were also used in training: all results are too good.")
+    if not leakage.patients_known:
+        found.append(
+            "Patients are not known: images of one patient may stand in training and test, and the "
+            "intervals take every image as independent."
+        )
+    return found
+
+
+def _of_the_split(evaluation: Evaluation) -> list[str]:
+    if evaluation.split == "test":
+        return []
+    return [
+        f"These are results on the {split_title(evaluation.split)} split, which the training has seen: they are too good."
+    ]
+
+
+def _of_numbers(evaluation: Evaluation) -> list[str]:
+    found = []
+    tested = positives(evaluation)
+    if tested is not None and tested < FEW_POSITIVES:
+        found.append(
+            f"Few positives: {plural(tested, 'tested image')} of {evaluation.positive}, so sensitivity is "
+            "known only roughly."
+        )
+    small = [name for name, count in evaluation.class_counts.items() if count < FEW_POSITIVES]
+    if tested is None and small:
+        found.append(f"Fewer than {FEW_POSITIVES} tested images of: {', '.join(small[:8])}.")
+    if evaluation.positive is None:
+        found.append("No positive class was stated: errors count the same whichever class they hit.")
+    if evaluation.threshold is not None and evaluation.threshold.achieved_specificity is None:
+        found.append("Specificity at the operating threshold is not known on the split it was chosen on.")
+    return found
+
+
+def _of_data(info: DatasetInfo, evaluation: Evaluation) -> list[str]:
+    found = []
+    if len(info.sources) == 1:
+        found.append("Single source: all images come from one folder, and may share one site or device.")
+    if info.positive_guessed and evaluation.positive is not None:
+        found.append(f"That {evaluation.positive} is the positive class was guessed from the class names.")
+    if info.quarantined:
+        found.append(f"{plural(info.quarantined, 'file')} could not be used, and may differ from those used.")
+    if info.multi_label:
+        found.append("An image may carry several labels, so the classes do not exclude each other.")
+    return found
+
+
+def _of_audit(content: ReportContent) -> list[str]:
+    if content.audit is None:
+        return ["The labels were not audited: duplicates and label errors were not looked for."]
+    errors = sum(finding.severity == "error" for finding in content.audit.findings)
+    found = [f"The label audit left {plural(errors, 'finding')} of severity error open."] if errors else []
+    if content.dataset and content.audit.dataset_hash != content.dataset.info.content_hash:
+        found.append("The label audit looked at an earlier state of the data set.")
+    return found

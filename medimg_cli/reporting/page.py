@@ -1,0 +1,158 @@
+"""One self-contained page from the templates: no script, no address to load anything from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from medimg_cli.core.files import templates_dir
+from medimg_cli.errors import UsageError
+from medimg_cli.reporting import curves, grids, headline, limits, numbers, tables
+from medimg_cli.reporting.content import GALLERY_IMAGES, STATEMENT, ReportContent
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section: its anchor, its heading and its template `sections/<anchor>.html`."""
+
+    anchor: str
+    heading: str
+
+
+def sections(content: ReportContent) -> tuple[Section, ...]:
+    """Return the sections in the order of the report."""
+    return (
+        Section("data", "Data"),
+        Section("audit", "Label audit"),
+        Section("training", "Model and training"),
+        Section("threshold", "Operating threshold"),
+        Section("performance", "Performance"),
+        Section("cases", content.cases[0].title if content.cases else "Missed cases"),
+        Section("calibration", "Calibration"),
+        Section("limits", "Limits of use"),
+        Section("not-reported", "Not reported"),
+        Section("provenance", "Provenance"),
+    )
+
+
+def render_page(content: ReportContent, *, templates: Path | None = None) -> str:
+    """Return the report as one HTML page.
+
+    Args:
+        content: what it says.
+        templates: folder whose files take the place of medimg's templates of the same name.
+
+    Raises:
+        UsageError: `templates` is no folder, or one of its files cannot be rendered.
+    """
+    environment = page_environment(templates)
+    try:
+        return environment.get_template("report.html").render(page_context(content))
+    except jinja2.TemplateError as error:
+        if templates is None:
+            raise
+        raise UsageError(
+            f"--templates {templates}: {_place(error)}{error.message}",
+            "compare with medimg's own templates/report, or leave --templates out",
+        ) from error
+
+
+def _place(error: jinja2.TemplateError) -> str:
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return f"{error.name} line {error.lineno}: "
+    return ""
+
+
+def page_environment(templates: Path | None = None) -> jinja2.Environment:
+    """Return the Jinja environment: everything escaped, an unknown name is an error.
+
+    Raises:
+        UsageError: `templates` is not a folder.
+    """
+    if templates is not None and not templates.is_dir():
+        raise UsageError(f"--templates {templates} is not a folder", "name a folder of Jinja templates")
+    folders = [templates] if templates is not None else []
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, templates_dir() / "report"]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in (
+        "duration",
+        "grouped",
+        "measured",
+        "number",
+        "percent",
+        "plain",
+        "plural",
+        "sentence",
+        "split_title",
+    ):
+        environment.filters[name] = getattr(numbers, name)
+    return environment
+
+
+def page_context(content: ReportContent) -> dict[str, Any]:
+    """Return every name the templates may use."""
+    evaluation = content.evaluation
+    return {
+        "content": content,
+        "evaluation": evaluation,
+        "record": content.record,
+        "card": content.card,
+        "statement": STATEMENT,
+        "gallery_images": GALLERY_IMAGES,
+        "sections": sections(content),
+        "headline": headline.headline(evaluation),
+        "threshold": headline.threshold_in_force(evaluation),
+        "leakage": headline.leakage_line(evaluation.leakage),
+        "limitations": limits.limitations(content),
+        "not_reported": limits.NOT_REPORTED,
+        **_data_context(content),
+        **_training_context(content),
+        **_performance_context(content),
+    }
+
+
+def _data_context(content: ReportContent) -> dict[str, Any]:
+    dataset, audit = content.dataset, content.audit
+    return {
+        "sources": tables.source_names(dataset.info.sources) if dataset else (),
+        "split_table": tables.split_table(dataset) if dataset else None,
+        "exclusion_table": tables.exclusion_table(dataset) if dataset else None,
+        "count_chart": grids.count_chart(tables.class_counts(dataset)) if dataset else None,
+        "audit_table": tables.audit_table(audit) if audit else None,
+    }
+
+
+def _training_context(content: ReportContent) -> dict[str, Any]:
+    history = tables.numeric_history(content.history)
+    return {
+        "learning_charts": curves.learning_charts(history, content.record.best_epoch),
+        "settings": tables.setting_facts(content.settings),
+        "test_recall": headline.positive_recall(content.evaluation),
+    }
+
+
+def _performance_context(content: ReportContent) -> dict[str, Any]:
+    evaluation = content.evaluation
+    at_argmax = evaluation.confusion_at_argmax
+    if at_argmax == evaluation.confusion or headline.threshold_in_force(evaluation) is None:
+        at_argmax = None
+    roc, precision_recall = curves.roc_chart(evaluation), curves.precision_recall_chart(evaluation)
+    return {
+        "performance_table": tables.performance_table(evaluation),
+        "class_table": tables.class_table(evaluation),
+        "mix_up_table": tables.mix_up_table(evaluation.confusion),
+        "matrices": grids.matrices(evaluation.confusion),
+        "argmax_matrices": grids.matrices(at_argmax) if at_argmax else (),
+        "forest_chart": grids.forest_chart(evaluation),
+        "curve_charts": tuple(chart for chart in (roc, precision_recall) if chart is not None),
+        "curves_left_out": len(evaluation.roc) - len(curves.drawn_curves(evaluation, evaluation.roc)),
+        "prevalence": headline.prevalence_line(evaluation),
+        "calibration_facts": tables.calibration_facts(evaluation),
+        "calibration_tables": tables.calibration_tables(evaluation),
+    }

@@ -1,0 +1,303 @@
+"""evaluate: run → predictions and metrics with intervals on one split."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from medimg_cli.core.cache import PixelCache
+from medimg_cli.core.config import EvaluateSettings
+from medimg_cli.core.curves import precision_recall_curve_of, roc_curve_of
+from medimg_cli.core.evaluation import Curve, Evaluation, Leakage, Missed, read_evaluation, write_evaluation
+from medimg_cli.core.files import sha256_of_file
+from medimg_cli.core.labels import LabelSpace
+from medimg_cli.core.manifest import Dataset, read_dataset
+from medimg_cli.core.operating_point import choose_threshold
+from medimg_cli.core.predictions import (
+    predictions_frame,
+    probabilities_of,
+    read_predictions,
+    write_predictions,
+)
+from medimg_cli.core.progress import Progress, SilentProgress
+from medimg_cli.core.requirements import parse_requirements
+from medimg_cli.core.run import ModelCard, Run, Threshold
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import DataError, GateError, RunError, UsageError
+from medimg_cli.learning.predictor import Predictor
+from medimg_cli.metrics.panel import Decisions, decide_classes, overall, per_class
+
+_FEW_POSITIVES = 30
+_TOO_FEW_POSITIVES = 10
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """What evaluating did.
+
+    Args:
+        evaluation: as `metrics-<split>.json` holds it.
+        unmet: requirements that are not met, as text.
+        reused: nothing had changed since it was written.
+    """
+
+    evaluation: Evaluation
+    unmet: tuple[str, ...]
+    reused: bool
+
+
+def evaluate(
+    workspace: Workspace,
+    run: Run,
+    cache: PixelCache,
+    settings: EvaluateSettings,
+    progress: Progress = SilentProgress(),
+) -> EvaluateResult:
+    """Predict a split with a run's model and write predictions and metrics into the run's folder.
+
+    Args:
+        workspace: holds the data set the run was trained on.
+        run: its model answers.
+        cache: pixels of the split, made by the model's own recipe.
+        settings: split, threshold, requirements.
+        progress: told of every image.
+
+    Raises:
+        GateError: the split shares patients or files with another one, and `allow_leak` is off.
+        RunError: the data set changed since training, or the run cannot be used.
+        DataError: the split is empty.
+    """
+    requirements = parse_requirements(settings.require)
+    dataset, card = read_dataset(workspace), run.read_card()
+    _check_same_dataset(dataset, card, settings)
+    leakage = _leakage(dataset, settings)
+    threshold = _threshold(run, card, settings)
+    evaluation = _up_to_date(run, card, dataset, threshold, leakage, settings)
+    reused = evaluation is not None
+    if evaluation is None:
+        table = _predict(run, dataset, cache, threshold, settings, progress)
+        path = run.predictions_path(settings.split)
+        write_predictions(path, table)
+        evaluation = evaluation_of(
+            table,
+            labels=dataset.labels,
+            run=run.name,
+            split=settings.split,
+            threshold=threshold,
+            leakage=leakage,
+            hashes=(dataset.content_hash(), sha256_of_file(path), card.weights_sha256),
+        )
+        write_evaluation(run.metrics_path(settings.split), evaluation)
+    unmet = tuple(str(wanted) for wanted in requirements if not wanted.is_met(evaluation.metrics))
+    return EvaluateResult(evaluation, unmet, reused)
+
+
+def evaluation_of(
+    table: pd.DataFrame,
+    *,
+    labels: LabelSpace,
+    run: str,
+    split: str,
+    threshold: Threshold | None,
+    leakage: Leakage,
+    hashes: tuple[str, str, str],
+) -> Evaluation:
+    """Return all numbers of one predictions table.
+
+    Args:
+        table: columns y_true, patient_id, image_id, prob_<class>.
+        labels: the classes and the positive one.
+        run, split: names to record.
+        threshold: operating point; None decides by the most probable class.
+        leakage: what the split shares with others.
+        hashes: of data set, predictions file and weights.
+    """
+    positive = labels.positive_index
+    truth = labels.encode(table["y_true"].tolist())
+    probabilities = probabilities_of(table)
+    called = decide_classes(
+        probabilities, positive=positive, threshold=threshold.value if threshold else None
+    )
+    decisions = Decisions(truth, probabilities, called, labels.classes, positive)
+    metrics = overall(decisions)
+    at_argmax = None
+    if threshold is not None:
+        most_probable = decide_classes(probabilities, positive=positive, threshold=None)
+        at_argmax = Decisions(truth, probabilities, most_probable, labels.classes, positive).confusion()
+    roc, precision_recall = _curves(decisions)
+    dataset_hash, predictions_sha256, weights_sha256 = hashes
+    return Evaluation(
+        run=run,
+        split=split,
+        n=len(table),
+        patients=int(table["patient_id"].nunique()),
+        classes=labels.classes,
+        class_counts={name: int((truth == index).sum()) for index, name in enumerate(labels.classes)},
+        positive=labels.positive,
+        threshold=threshold,
+        metrics=metrics,
+        per_class=per_class(decisions),
+        confusion=decisions.confusion(),
+        confusion_at_argmax=at_argmax,
+        missed=_missed(decisions, table),
+        calibration={name: metrics[name].value for name in ("brier", "log_loss", "ece") if name in metrics},
+        leakage=leakage,
+        roc=roc,
+        precision_recall=precision_recall,
+        warnings=_warnings(decisions, table, leakage),
+        dataset_hash=dataset_hash,
+        predictions_sha256=predictions_sha256,
+        weights_sha256=weights_sha256,
+    )
+
+
+def _check_same_dataset(dataset: Dataset, card: ModelCard, settings: EvaluateSettings) -> None:
+    if card.fingerprint.dataset_hash == dataset.content_hash() or settings.allow_leak:
+        return
+    raise RunError(
+        "the data set changed since this run was trained: its test images may have been trained on",
+        "run `medimg train` again, or --allow-leak if you know better",
+    )
+
+
+def _leakage(dataset: Dataset, settings: EvaluateSettings) -> Leakage:
+    """Return what the split shares with the others; refuse when it is something, unless allowed."""
+    here = dataset.of_split(settings.split)
+    if here.empty:
+        raise DataError(f"no image in the {settings.split} split", "ingest again with another --split")
+    usable = dataset.usable
+    others = usable[usable["split"] != settings.split]
+    known = dataset.info.patients_known
+    patients = set(here["patient_id"]) & set(others["patient_id"]) if known else set()
+    files = set(here["sha256"]) & set(others["sha256"])
+    certain = dataset.info.patients_certain
+    if ((patients and certain) or files) and not settings.allow_leak:
+        raise GateError(
+            f"the {settings.split} split shares {len(patients)} patients and {len(files)} files with other splits",
+            "`medimg label-audit` names them; --allow-leak evaluates all the same and says so in the report",
+        )
+    return Leakage(
+        patients_known=known,
+        patients_certain=certain,
+        shared_patients=len(patients),
+        shared_files=len(files),
+        allowed=settings.allow_leak,
+    )
+
+
+def _threshold(run: Run, card: ModelCard, settings: EvaluateSettings) -> Threshold | None:
+    """Return the model's threshold, or another one for the wanted recall from its validation predictions."""
+    wanted = settings.target_recall
+    if wanted is None or (card.threshold is not None and card.threshold.target_recall == wanted):
+        return card.threshold
+    if card.threshold is None or card.positive is None:
+        raise UsageError(
+            "--target-recall needs two classes and a positive one", "ingest with --positive CLASS"
+        )
+    table = read_predictions(run.predictions_path("val"))
+    score = table[f"prob_{card.positive}"].to_numpy(dtype=np.float64)
+    truth = (table["y_true"] == card.positive).to_numpy()
+    return choose_threshold(truth, score, target_recall=wanted, split="val")
+
+
+def _up_to_date(
+    run: Run,
+    card: ModelCard,
+    dataset: Dataset,
+    threshold: Threshold | None,
+    leakage: Leakage,
+    settings: EvaluateSettings,
+) -> Evaluation | None:
+    """Return the evaluation on disk when data, weights, threshold and its own predictions are the same."""
+    before = read_evaluation(run, settings.split)
+    predictions = run.predictions_path(settings.split)
+    if before is None or not predictions.is_file():
+        return None
+    same = (
+        before.dataset_hash == dataset.content_hash()
+        and before.weights_sha256 == card.weights_sha256
+        and before.threshold == threshold
+        and before.leakage == leakage
+        and before.predictions_sha256 == sha256_of_file(predictions)
+    )
+    return before if same else None
+
+
+def _predict(
+    run: Run,
+    dataset: Dataset,
+    cache: PixelCache,
+    threshold: Threshold | None,
+    settings: EvaluateSettings,
+    progress: Progress,
+) -> pd.DataFrame:
+    predictor = Predictor(run)
+    rows = dataset.of_split(settings.split)
+    progress.start(f"evaluate on {settings.split}", len(rows))
+    try:
+        probabilities = predictor.of_cache(
+            cache, rows["image_id"].tolist(), batch_size=settings.batch_size, advance=progress.advance
+        )
+    finally:
+        progress.finish()
+    return predictions_frame(
+        rows,
+        probabilities,
+        classes=dataset.info.classes,
+        positive=dataset.info.positive,
+        threshold=threshold.value if threshold else None,
+    )
+
+
+def _curves(decisions: Decisions) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
+    """Return ROC and precision–recall curves: of the positive class first, else of every class."""
+    wanted = range(len(decisions.classes))
+    if decisions.positive is not None and len(decisions.classes) == 2:
+        wanted = range(decisions.positive, decisions.positive + 1)
+    views = [(decisions.classes[index], decisions.against_rest(index)) for index in wanted]
+    roc = (roc_curve_of(name, view.truth, view.score, view.called) for name, view in views)
+    recall = (precision_recall_curve_of(name, view.truth, view.score, view.called) for name, view in views)
+    return tuple(curve for curve in roc if curve), tuple(curve for curve in recall if curve)
+
+
+def _missed(decisions: Decisions, table: pd.DataFrame) -> Missed | None:
+    """Return the positive class's missed images, the most confident misses first."""
+    if decisions.positive is None:
+        return None
+    view = decisions.against_rest(decisions.positive)
+    missed = np.flatnonzero(view.truth & ~view.called)
+    worst_first = missed[np.argsort(view.score[missed], kind="stable")]
+    return Missed(
+        count=len(missed),
+        of=int(view.truth.sum()),
+        ids=tuple(table["image_id"].iloc[worst_first].astype(str)),
+    )
+
+
+def _warnings(decisions: Decisions, table: pd.DataFrame, leakage: Leakage) -> tuple[str, ...]:
+    found = []
+    if decisions.positive is None:
+        found.append("no positive class was stated: recall is the mean over classes")
+    else:
+        positives = int((decisions.truth == decisions.positive).sum())
+        if positives < _TOO_FEW_POSITIVES:
+            found.append(f"only {positives} positive images: read counts, not percentages")
+        elif positives < _FEW_POSITIVES:
+            found.append(f"only {positives} positive images: intervals are wide")
+    if not leakage.patients_known:
+        found.append("patients are not known: leaks between splits cannot be excluded")
+    elif table["patient_id"].nunique() < len(table):
+        found.append(
+            "some patients have several images: intervals treat images as independent and are too narrow"
+        )
+    if leakage.shared_patients and not leakage.patients_certain:
+        found.append(
+            f"{leakage.shared_patients} patient names read from files occur in other splits too: whether they are "
+            "the same patients is not known"
+        )
+    elif leakage.shared_patients or leakage.shared_files:
+        found.append(
+            f"this split shares {leakage.shared_patients} patients and {leakage.shared_files} files "
+            "with other splits: the figures are too good"
+        )
+    return tuple(found)

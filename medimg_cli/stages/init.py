@@ -1,0 +1,42 @@
+"""init: a commented settings file."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel
+
+from medimg_cli.core.config import Settings
+from medimg_cli.core.files import write_text
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import UsageError
+
+_HEAD = """\
+# Settings of this medimg workspace. Every line shows its default; remove the '#' before one to change it.
+# Options on the command line go over this file.
+"""
+
+
+def init(workspace: Workspace) -> Path:
+    """Write `medimg.yaml` with every setting commented out, and return its path.
+
+    Raises:
+        UsageError: there is one already.
+    """
+    path = workspace.settings_path
+    if path.exists():
+        raise UsageError(f"{path} exists already", "edit it, or choose another folder")
+    write_text(path, _HEAD + "".join(_section(name, section) for name, section in _sections()))
+    return path
+
+
+def _sections() -> list[tuple[str, BaseModel]]:
+    return [(name, getattr(Settings(), name)) for name in Settings.model_fields]
+
+
+def _section(name: str, section: BaseModel) -> str:
+    defaults = section.model_dump(mode="json")
+    lines = []
+    for key, field in type(section).model_fields.items():
+        value = yaml.safe_dump(defaults[key], default_flow_style=True).removesuffix("...\n").strip()
+        lines.append(f"#  {key}: {value}".ljust(36) + f" # {field.description}\n")
+    return f"\n#{name}:\n" + "".join(lines)

@@ -1,0 +1,181 @@
+"""Report: an evaluation and the records of its run, as one HTML page and one PDF."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from PIL import Image
+
+from medimg_cli.core.audit import read_audit
+from medimg_cli.core.config import ReportSettings
+from medimg_cli.core.evaluation import Evaluation, read_evaluation
+from medimg_cli.core.files import atomic_path, write_text
+from medimg_cli.core.image import UnreadableImage
+from medimg_cli.core.manifest import Dataset, read_dataset, read_table
+from medimg_cli.core.predictions import read_predictions
+from medimg_cli.core.progress import Progress, SilentProgress, tracked
+from medimg_cli.core.recipe import Recipe
+from medimg_cli.core.run import ModelCard, Run
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import RunError, UsageError
+from medimg_cli.readers import read_image
+from medimg_cli.reporting.cases import wrong_cases
+from medimg_cli.reporting.content import Case, Cases, ReportContent
+from medimg_cli.reporting.limits import NOT_REPORTED
+from medimg_cli.reporting.page import render_page
+from medimg_cli.reporting.pdf import check_pango, write_pdf
+
+_THUMBNAIL_PX = 168
+_JPEG_QUALITY = 82
+_SUFFIXES = (".html", ".pdf")
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """What was written, and the facts only people know that the report lists as missing."""
+
+    outputs: tuple[Path, ...]
+    not_reported: tuple[str, ...]
+
+
+def report(
+    workspace: Workspace,
+    run: Run,
+    outputs: Sequence[Path],
+    settings: ReportSettings,
+    progress: Progress = SilentProgress(),
+    *,
+    split: str = "test",
+) -> ReportResult:
+    """Write the report of `run` on `split`; the same records give the same bytes.
+
+    Args:
+        outputs: files to write; the suffix .html or .pdf decides.
+        split: whose evaluation is reported.
+
+    Raises:
+        UsageError: a suffix is neither, or the templates cannot be rendered.
+        RunError: the run was not evaluated on `split`, or its records cannot be read.
+        MachineError: Pango is missing (PDF only), or a file cannot be written.
+    """
+    check_outputs(outputs)
+    content = gather(workspace, run, settings, progress, split=split)
+    html = render_page(content, templates=settings.templates)
+    for output in outputs:
+        if output.suffix.lower() == ".html":
+            write_text(output, html)
+            continue
+        metrics = run.metrics_path(split)
+        with atomic_path(output) as temporary:
+            write_pdf(temporary, html, attachment_name=metrics.name, attachment=metrics.read_bytes())
+    return ReportResult(tuple(outputs), NOT_REPORTED)
+
+
+def check_outputs(outputs: Sequence[Path]) -> None:
+    """Refuse what could not be written at the end, before anything is computed for it.
+
+    Raises:
+        UsageError: a suffix is neither .html nor .pdf.
+        MachineError: a PDF is wanted and Pango is missing.
+    """
+    for output in outputs:
+        if output.suffix.lower() not in _SUFFIXES:
+            raise UsageError(
+                f"--out {output}: '{output.suffix}' is not a kind of report", "name a file .html or .pdf"
+            )
+    if any(output.suffix.lower() == ".pdf" for output in outputs):
+        check_pango()
+
+
+def gather(
+    workspace: Workspace, run: Run, settings: ReportSettings, progress: Progress, *, split: str
+) -> ReportContent:
+    """Collect everything one report says from the records of a run; raises as `report` does."""
+    evaluation = read_evaluation(run, split)
+    if evaluation is None:
+        raise RunError(f"{run.folder} holds no evaluation of '{split}'", "run `medimg evaluate` first")
+    dataset = read_dataset(workspace) if workspace.manifest_path.is_file() else None
+    card = run.read_card()
+    return ReportContent(
+        title=settings.title or _default_title(evaluation),
+        author=settings.author,
+        evaluation=evaluation,
+        record=run.read_record(),
+        card=card,
+        settings=_read_settings(run),
+        history=read_table(run.history_path) if run.history_path.is_file() else pd.DataFrame(),
+        dataset=dataset,
+        audit=read_audit(workspace),
+        cases=_all_cases(workspace, run, evaluation, card, progress),
+        notes=_notes(evaluation, card, dataset),
+    )
+
+
+def _default_title(evaluation: Evaluation) -> str:
+    if evaluation.positive is not None:
+        return f"Detection of {evaluation.positive} in medical images"
+    return f"Classification of medical images into {len(evaluation.classes)} classes"
+
+
+def _read_settings(run: Run) -> dict[str, Any]:
+    if not run.config_path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise RunError(f"{run.config_path} cannot be read", "restore the file or train again") from error
+    if not isinstance(content, dict):
+        return {}
+    # the whole of a workspace's settings, or a training's alone; other sections may name folders and tables
+    kept = {name: content[name] for name in ("preprocess", "train") if name in content}
+    return kept or content
+
+
+def _notes(evaluation: Evaluation, card: ModelCard, dataset: Dataset | None) -> tuple[str, ...]:
+    notes = []
+    if dataset is not None and dataset.info.content_hash != evaluation.dataset_hash:
+        notes.append("The data set has changed since this evaluation; its counts are those of today.")
+    if card.weights_sha256 != evaluation.weights_sha256:
+        notes.append("The model has changed since this evaluation; the numbers are those of the earlier one.")
+    return tuple(notes)
+
+
+def _all_cases(
+    workspace: Workspace, run: Run, evaluation: Evaluation, card: ModelCard, progress: Progress
+) -> tuple[Cases, ...]:
+    path = run.predictions_path(evaluation.split)
+    if not path.is_file():
+        return ()
+    table = read_predictions(path)
+    kinds = wrong_cases(evaluation, table)
+    if "image_id" not in table or "path" not in table:
+        return kinds
+    path_of = dict(zip(table["image_id"], table["path"], strict=True))
+    recipe = card.recipe.model_copy(update={"size_px": _THUMBNAIL_PX})
+    with_pictures = []
+    for kind in kinds:
+        cases = tracked(kind.shown, progress, f"pictures of {kind.title.lower()}")
+        shown = tuple(
+            _with_picture(case, workspace.absolute(path_of[case.image_id]), recipe) for case in cases
+        )
+        with_pictures.append(replace(kind, shown=shown))
+    return tuple(with_pictures)
+
+
+def _with_picture(case: Case, path: str, recipe: Recipe) -> Case:
+    """Return the case with a small picture of its original, or with the reason why there is none."""
+    try:
+        pixels = recipe.apply(read_image(path))
+    except UnreadableImage as reason:
+        return replace(case, absence=f"No picture: {reason}")
+    buffer = BytesIO()
+    Image.fromarray(pixels[..., 0] if recipe.channels == 1 else pixels).save(
+        buffer, "JPEG", quality=_JPEG_QUALITY
+    )
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return replace(case, picture=f"data:image/jpeg;base64,{encoded}")

@@ -1,0 +1,300 @@
+"""train: cache → run."""
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from numpy.typing import NDArray
+from torch import nn
+
+from medimg_cli.core.cache import PixelCache
+from medimg_cli.core.config import Settings, TrainSettings
+from medimg_cli.core.files import write_text
+from medimg_cli.core.manifest import Dataset, read_dataset, write_table
+from medimg_cli.core.operating_point import choose_threshold
+from medimg_cli.core.predictions import predictions_frame, write_predictions
+from medimg_cli.core.progress import LoggedProgress, Progress, SilentProgress
+from medimg_cli.core.provenance import command_line, git_commit, machine_facts, package_versions
+from medimg_cli.core.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold, new_run, now
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import DataError
+from medimg_cli.learning.augment import preset
+from medimg_cli.learning.checkpoint import save_weights
+from medimg_cli.learning.dataset import PixelBatches, balanced_weights, measure_normalisation
+from medimg_cli.learning.device import choose_device, prepare_processor
+from medimg_cli.learning.loop import Fit, TrainingPlan, fit
+from medimg_cli.learning.networks import (
+    architecture,
+    build_network,
+    load_pretrained,
+    parameter_count,
+    pretrained_normalisation,
+)
+from medimg_cli.learning.normalise import Normaliser
+from medimg_cli.learning.scoring import predict_logits, softmax
+
+_WORTH_NAMING = 6
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training did.
+
+    Args:
+        val: validation figures of the best epoch: loss, auroc, recall, f1, and recall and specificity at
+            the chosen threshold.
+        interrupted: stopped by the user; the best epoch so far is the model.
+    """
+
+    run: Run
+    arch: str
+    epochs_run: int
+    best_epoch: int
+    val: Mapping[str, float | None]
+    seconds: float
+    images_per_second: float
+    parameters: int
+    device: str
+    threshold: Threshold | None
+    interrupted: bool
+
+
+def train(
+    workspace: Workspace, settings: Settings, cache: PixelCache, progress: Progress = SilentProgress()
+) -> TrainResult:
+    """Train a network on the training split, choose epoch and threshold on validation, and keep the model.
+
+    Args:
+        workspace: holds the data set; the run is written below its `runs/`.
+        settings: section `train` decides; all of it is written to the run's `config.yaml`.
+        cache: pixels of train and val.
+        progress: told of steps and epochs.
+
+    Raises:
+        DataError: a class is missing in training, or there is no validation image.
+        UsageError: unknown architecture, augmentation or run name.
+        KeyboardInterrupt: stopped before the first epoch was over.
+    """
+    dataset = read_dataset(workspace)
+    _check_splits(dataset)
+    chosen = settings.train
+    architecture(chosen.arch)  # an unknown name must not leave an empty run behind
+    preset(chosen.augment)
+    device = choose_device(chosen.device)
+    run = new_run(workspace, arch=chosen.arch, name=chosen.name)
+    progress = LoggedProgress(progress, run.log_path)
+    record = _first_record(workspace, dataset, chosen, cache, run, device)
+    run.write_record(record)
+    write_text(run.config_path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    try:
+        return _Training(dataset, chosen, cache, run, record, device, progress).result()
+    except BaseException:
+        with run.log_path.open("a", encoding="utf-8") as log:
+            log.write(traceback.format_exc())
+        raise
+
+
+class _Training:
+    """One training: its data, its network, and what it leaves in the run's folder."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        chosen: TrainSettings,
+        cache: PixelCache,
+        run: Run,
+        record: RunRecord,
+        device: torch.device,
+        progress: Progress,
+    ) -> None:
+        self.dataset, self.chosen, self.cache, self.run = dataset, chosen, cache, run
+        self.record, self.device, self.progress = record, device, progress
+        self.train_batches = self._batches("train")
+        self.val_batches = self._batches("val")
+
+    def result(self) -> TrainResult:
+        prepare_processor()
+        began = time.perf_counter()
+        torch.manual_seed(self.chosen.seed)
+        network, normalisation = self._network()
+        normaliser = Normaliser(normalisation, self.device)
+        outcome = fit(
+            network,
+            self.train_batches,
+            self.val_batches,
+            normaliser,
+            self._plan(),
+            self.progress,
+            on_epoch=lambda state: write_table(self.run.history_path, pd.DataFrame(state.history)),
+        )
+        network.load_state_dict(outcome.state)
+        logits = predict_logits(network, self.val_batches, normaliser)
+        card = self._write_model(outcome, normalisation, softmax(logits))
+        return self._finish(outcome, card, network, time.perf_counter() - began)
+
+    def _batches(self, split: str) -> PixelBatches:
+        rows = self.dataset.of_split(split)
+        return PixelBatches(
+            self.cache.pixels,
+            self.cache.positions(rows["image_id"].tolist()),
+            self.dataset.labels.encode(rows["label"].tolist()),
+            self.chosen.batch_size,
+        )
+
+    def _network(self) -> tuple[nn.Module, Normalisation]:
+        recipe = self.cache.recipe
+        network = build_network(
+            self.chosen.arch,
+            classes=len(self.dataset.info.classes),
+            channels=recipe.channels,
+            size_px=recipe.size_px,
+        )
+        if self.chosen.weights == "none":
+            return network, measure_normalisation(self.train_batches)
+        fresh = load_pretrained(network, self.chosen.arch, self.chosen.weights)
+        if fresh:
+            named = ", ".join(fresh[:_WORTH_NAMING]) + (" …" if len(fresh) > _WORTH_NAMING else "")
+            self.progress.note(f"{len(fresh)} parameters start fresh: {named}")
+        return network, pretrained_normalisation(recipe.channels)
+
+    def _plan(self) -> TrainingPlan:
+        chosen, named = self.chosen, architecture(self.chosen.arch)
+        classes = len(self.dataset.info.classes)
+        weights: NDArray[np.float64] = np.ones(classes)
+        if chosen.class_weights == "balanced":
+            weights = balanced_weights(self.train_batches.targets, classes)
+        return TrainingPlan(
+            epochs=chosen.epochs or named.epochs,
+            lr=chosen.lr or named.lr,
+            weight_decay=chosen.weight_decay,
+            label_smoothing=chosen.label_smoothing,
+            class_weights=torch.from_numpy(weights),
+            ema=chosen.ema,
+            augment=preset(chosen.augment),
+            monitor=chosen.monitor,
+            patience=chosen.patience,
+            positive=self.dataset.labels.positive_index,
+            seed=chosen.seed,
+            device=self.device,
+        )
+
+    def _write_model(
+        self, outcome: Fit, normalisation: Normalisation, probabilities: NDArray[np.float64]
+    ) -> ModelCard:
+        labels, info = self.dataset.labels, self.dataset.info
+        threshold = None
+        if labels.positive_index is not None and len(labels.classes) == 2:
+            threshold = choose_threshold(
+                self.val_batches.targets == labels.positive_index,
+                probabilities[:, labels.positive_index],
+                target_recall=self.chosen.target_recall,
+                split="val",
+            )
+        train_rows = self.dataset.of_split("train")
+        card = ModelCard(
+            arch=self.chosen.arch,
+            classes=info.classes,
+            positive=info.positive,
+            recipe=self.cache.recipe,
+            normalisation=normalisation,
+            threshold=threshold,
+            fingerprint=Fingerprint(
+                dataset_hash=self.dataset.content_hash(),
+                train_images=len(train_rows),
+                train_patients=int(train_rows["patient_id"].nunique()),
+                val_images=len(self.val_batches),
+                class_counts={str(name): int(n) for name, n in train_rows["label"].value_counts().items()},
+            ),
+            weights_sha256=save_weights(self.run, outcome.state),
+        )
+        table = predictions_frame(
+            self.dataset.of_split("val"),
+            probabilities,
+            classes=info.classes,
+            positive=info.positive,
+            threshold=threshold.value if threshold else None,
+        )
+        write_predictions(self.run.predictions_path("val"), table)
+        self.run.write_card(card)
+        return card
+
+    def _finish(self, outcome: Fit, card: ModelCard, network: nn.Module, seconds: float) -> TrainResult:
+        best = outcome.history[outcome.best_epoch - 1]
+        val: dict[str, float | None] = {
+            name: best[f"val_{name}"] for name in ("loss", "auroc", "recall", "f1")
+        }
+        if card.threshold is not None:
+            val["recall_at_threshold"] = card.threshold.achieved_recall
+            val["specificity_at_threshold"] = card.threshold.achieved_specificity
+        epochs_run = len(outcome.history)
+        training_seconds = sum(row["seconds"] for row in outcome.history)
+        rate = epochs_run * len(self.train_batches) / training_seconds
+        self.run.write_record(
+            self.record.model_copy(
+                update={
+                    "status": "interrupted" if outcome.interrupted else "complete",
+                    "finished": now(),
+                    "seconds": seconds,
+                    "epochs_run": epochs_run,
+                    "best_epoch": outcome.best_epoch,
+                    "parameters": parameter_count(network),
+                    "images_per_second": rate,
+                    "val": val,
+                }
+            )
+        )
+        return TrainResult(
+            run=self.run,
+            arch=self.chosen.arch,
+            epochs_run=epochs_run,
+            best_epoch=outcome.best_epoch,
+            val=val,
+            seconds=seconds,
+            images_per_second=rate,
+            parameters=parameter_count(network),
+            device=str(self.device),
+            threshold=card.threshold,
+            interrupted=outcome.interrupted,
+        )
+
+
+def _check_splits(dataset: Dataset) -> None:
+    present = set(dataset.of_split("train")["label"])
+    missing = [name for name in dataset.info.classes if name not in present]
+    if missing:
+        raise DataError(
+            f"no image of class '{missing[0]}' in the training split", "ingest with another --split"
+        )
+    if dataset.of_split("val").empty:
+        raise DataError(
+            "no image in the validation split", "ingest with a validation share, such as 0.7,0.15,0.15"
+        )
+
+
+def _first_record(
+    workspace: Workspace,
+    dataset: Dataset,
+    chosen: TrainSettings,
+    cache: PixelCache,
+    run: Run,
+    device: torch.device,
+) -> RunRecord:
+    return RunRecord(
+        name=run.name,
+        status="running",
+        arch=chosen.arch,
+        seed=chosen.seed,
+        started=now(),
+        device=str(device),
+        dataset_hash=dataset.content_hash(),
+        recipe_key=cache.recipe.key(),
+        command=command_line(),
+        versions=package_versions(),
+        machine=dict(machine_facts()),
+        git_commit=git_commit(workspace.root),
+    )

@@ -1,0 +1,228 @@
+"""The front door: exit codes, two-line errors, proposals, and one JSON object on stdout."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medimg_cli.cli import app as door
+from medimg_cli.cli.app import ALIASES, COMMANDS, RESERVED, run
+from medimg_cli.core.manifest import read_dataset
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import DataError, ExitCode
+
+# The table of commands the design promises.
+DESIGN = [
+    "init",
+    "ingest",
+    "download",
+    "label-audit",
+    "deidentify",
+    "preprocess",
+    "train",
+    "evaluate",
+    "predict",
+    "report",
+    "serve",
+    "export",
+    "runs",
+    "demo",
+    "doctor",
+]
+
+
+def test_every_command_of_the_design_has_its_place() -> None:
+    assert set(COMMANDS) | set(RESERVED) == set(DESIGN)
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_command_of_a_later_version_is_hidden_and_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([name, "x", "--some-option"]) == ExitCode.USAGE
+    assert f"'{name}' is not part of medimg" in capsys.readouterr().err
+    run(["--help"])
+    assert f" {name} " not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (["trian"], 2, "'train'"),
+        (["train", "--epoch", "3"], 2, "--epochs"),
+        (["train", "--epochs", "many"], 2, "many"),
+        (["ingest"], 2, "SOURCE"),
+        (["train", "--arch", "resnet81"], 3, "no data set"),
+        (["evaluate"], 6, "no trained run"),
+        (["label-audit"], 3, "no data set"),
+        (["report", "--out", "a.docx"], 6, "no trained run"),
+        (["ingest", "nowhere"], 3, "nowhere"),
+    ],
+)
+def test_an_error_is_two_lines_and_an_exit_code(
+    arguments: list[str], code: int, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run([*arguments, "--workspace", str(tmp_path)] if len(arguments) > 1 or code != 2 else arguments)
+        == code
+    )
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert captured.out == ""
+    assert len(lines) == 2
+    assert lines[0].startswith("error: ") and lines[1].startswith("hint: ")
+    assert what in captured.err
+
+
+def test_the_alias_is_the_same_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ALIASES == {"audit": "label-audit"}
+    assert run(["audit", "-C", str(tmp_path)]) == ExitCode.DATA
+    assert "no data set" in capsys.readouterr().err
+
+
+def test_a_bug_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a\nb")
+
+    monkeypatch.setattr(door, "app", broken)
+    assert run(["runs"]) == ExitCode.BUG
+    assert capsys.readouterr().err.startswith("error: a bug in medimg: ZeroDivisionError: a b\nhint: ")
+    monkeypatch.setenv("MEDIMG_DEBUG", "1")
+    run(["runs"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"), [(KeyboardInterrupt(), 130), (DataError("a", "b"), 3), (BrokenPipeError(), 141)]
+)
+def test_what_stops_a_command_decides_the_exit_code(raised: BaseException, code: int, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom medimg_cli.cli import app as door\n"
+        "from medimg_cli.errors import DataError\n"
+        f"def stop(*_, **__): raise {raised!r}\n"
+        "door.app = stop\ndoor.main(['runs'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == code
+
+
+def test_a_closed_pipe_ends_quietly(trained: Workspace) -> None:
+    command = f"{sys.executable} -m medimg_cli runs --json -C {trained.root} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() in ("0", "141")
+    assert "Traceback" not in done.stderr
+
+
+def json_of(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, object]:
+    assert run([*arguments, "--json"]) == code
+    captured = capsys.readouterr()
+    assert captured.out.count("\n") == 1
+    content = json.loads(captured.out)
+    assert content["schema"] == 1
+    return content  # type: ignore[no-any-return]
+
+
+PROMISED = {
+    "label-audit": {"findings", "passed", "checks_run", "checks_skipped"},
+    "preprocess": {"images", "seconds", "images_per_second", "cache", "bytes", "reused"},
+    "evaluate": {
+        "run",
+        "split",
+        "n",
+        "patients",
+        "positive",
+        "threshold",
+        "metrics",
+        "per_class",
+        "confusion",
+        "missed",
+        "calibration",
+        "leakage",
+    },
+    "runs": {"runs"},
+    "doctor": {"checks"},
+}
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_json_holds_the_promised_keys(
+    name: str, trained: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json_of([name, "-C", str(trained.root)], capsys)
+    assert content["command"] == name
+    assert PROMISED[name] <= set(content)
+
+
+def test_json_of_predict_has_one_entry_an_input(
+    trained: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = trained.absolute(read_dataset(trained).usable["path"].iloc[0])
+    content = json_of(["predict", good, "missing.png", "-C", str(trained.root)], capsys, code=4)
+    first, second = content["predictions"]  # type: ignore[misc]
+    assert set(first) == {
+        "path",
+        "status",
+        "label",
+        "confidence",
+        "probabilities",
+        "decision",
+        "prediction_set",
+        "flags",
+        "message",
+    }
+    assert first["status"] == "ok" and first["probabilities"].keys() == {"CLEAR", "SPOT"}
+    assert second["status"] == "unreadable" and second["confidence"] is None
+
+
+def test_json_of_a_whole_way(cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ["-C", str(tmp_path / "w")]
+    ingested = json_of(
+        ["ingest", str(cohort), "--positive", "SPOT", "--patient-regex", r"(patient\d+)", *place], capsys
+    )
+    assert {"images", "patients", "quarantined", "classes", "splits", "manifest"} <= set(ingested)
+    assert (ingested["images"], ingested["patients"]) == (60, 30)
+    trained = json_of(["train", "--epochs", "1", "--batch-size", "8", *place], capsys)
+    assert {
+        "run",
+        "arch",
+        "epochs_run",
+        "best_epoch",
+        "val",
+        "seconds",
+        "images_per_second",
+        "parameters",
+        "device",
+    } <= set(trained)
+    out = tmp_path / "eval.html"
+    reported = json_of(["report", "--out", str(out), *place], capsys)
+    assert reported["outputs"] == [out.as_posix()]
+    assert "not_reported" in reported
+    assert out.is_file()
+
+
+def test_gates_exit_with_one(trained: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", "--require", "auroc>1", "-C", str(trained.root)]) == ExitCode.GATE
+    captured = capsys.readouterr()
+    assert "recall of SPOT" in captured.out
+    assert "not met on test: auroc>1" in captured.err
+
+
+def test_sigterm_ends_as_ctrl_c_does(cohort: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "MEDIMG_WORKSPACE": str(tmp_path / "w")}
+    script = (
+        "import os, signal\nfrom medimg_cli.cli import app as door\n"
+        "def stop(*_, **__): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "door.app = stop\ndoor.main(['runs'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
+    assert done.returncode == ExitCode.INTERRUPTED
+
+
+def test_python_m_is_the_same_door() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "medimg_cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("medimg ")

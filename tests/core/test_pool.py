@@ -1,0 +1,37 @@
+"""Results come in order, memory stays bounded, errors come through."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from medimg_cli.core.pool import map_ordered, usable_cores
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    assert list(map_ordered(lambda item: item * 2, range(100), workers=3)) == list(range(0, 200, 2))
+
+
+def test_items_are_taken_only_as_results_are() -> None:
+    taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        for item in range(1000):
+            taken += 1
+            yield item
+
+    results = map_ordered(lambda item: item, items(), workers=2)
+    next(results)
+    assert taken <= 2 * 8 + 1
+
+
+def test_an_error_reaches_the_caller() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(map_ordered(lambda item: 1 // item, [1, 0, 1], workers=2))
+
+
+def test_work_leaves_the_calling_thread() -> None:
+    names = set(map_ordered(lambda _: threading.current_thread().name, range(4), workers=2))
+    assert threading.current_thread().name not in names
+    assert usable_cores() >= 1

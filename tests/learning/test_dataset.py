@@ -1,0 +1,61 @@
+"""Batches, class weights and normalisation."""
+
+import numpy as np
+import pytest
+import torch
+
+from medimg_cli.core.run import Normalisation
+from medimg_cli.learning.dataset import PixelBatches, balanced_weights, measure_normalisation
+from medimg_cli.learning.normalise import Normaliser
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
+
+
+def batches(size: int = 5, count: int = 10) -> PixelBatches:
+    positions = np.arange(11, 11 - count, -1)
+    return PixelBatches(PIXELS, positions, np.arange(count) % 2, size)
+
+
+def test_in_order_gives_the_split_in_its_order() -> None:
+    images, targets = zip(*batches().in_order(), strict=True)
+    assert [len(part) for part in images] == [5, 5]
+    assert torch.equal(torch.cat(images)[0], torch.from_numpy(PIXELS[11]).permute(2, 0, 1))
+    assert torch.cat(targets).tolist() == [0, 1] * 5
+
+
+def test_shuffling_keeps_pairs_together_and_follows_the_generator() -> None:
+    def drawn(seed: int) -> list[tuple[int, int]]:
+        found = batches(count=10).shuffled(torch.Generator().manual_seed(seed))
+        return [
+            (int(image.sum()), int(target))
+            for images, targets in found
+            for image, target in zip(images, targets, strict=True)
+        ]
+
+    plain = [(int(PIXELS[11 - index].astype(int).sum()), index % 2) for index in range(10)]
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert sorted(drawn(1)) == sorted(plain)
+
+
+def test_a_last_batch_of_one_is_left_out_of_training_only() -> None:
+    assert [len(images) for images, _ in batches(3).shuffled(torch.Generator())] == [3, 3, 3]
+    assert [len(images) for images, _ in batches(3).in_order()] == [3, 3, 3, 1]
+
+
+def test_balanced_weights_give_every_class_the_same_sum() -> None:
+    weights = balanced_weights(np.array([0, 0, 0, 1]), classes=3)
+    assert weights.tolist() == pytest.approx([4 / 9, 4 / 3, 0])
+
+
+def test_normalised_training_images_have_mean_zero_and_deviation_one() -> None:
+    split = batches(count=12)
+    normaliser = Normaliser(measure_normalisation(split), torch.device("cpu"))
+    whole = torch.cat([normaliser(images) for images, _ in split.in_order()])
+    assert whole.mean(dim=(0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+    assert whole.std(dim=(0, 2, 3), correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+
+
+def test_normalisation_is_in_units_of_one() -> None:
+    normaliser = Normaliser(Normalisation(mean=(0.5,), std=(0.25,)), torch.device("cpu"))
+    images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
+    assert normaliser(images).flatten().tolist() == pytest.approx([-2, 2])

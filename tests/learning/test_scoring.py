@@ -1,0 +1,41 @@
+"""Figures that training watches."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from medimg_cli.learning.scoring import softmax, watched_figures
+
+GENERATOR = np.random.default_rng(5)
+TARGETS = GENERATOR.integers(0, 2, 50)
+PROBABILITIES = softmax(GENERATOR.normal(0, 1, (50, 2)))
+
+
+def test_they_are_scikit_learns_for_the_positive_class() -> None:
+    figures = watched_figures(PROBABILITIES, TARGETS, positive=1)
+    called = PROBABILITIES.argmax(axis=1)
+    assert figures == pytest.approx(
+        {
+            "loss": reference.log_loss(TARGETS, PROBABILITIES),
+            "auroc": reference.roc_auc_score(TARGETS, PROBABILITIES[:, 1]),
+            "recall": reference.recall_score(TARGETS, called),
+            "f1": reference.f1_score(TARGETS, called),
+        }
+    )
+
+
+def test_without_a_positive_class_they_are_means() -> None:
+    called = PROBABILITIES.argmax(axis=1)
+    figures = watched_figures(PROBABILITIES, TARGETS, positive=None)
+    assert figures["recall"] == pytest.approx(reference.balanced_accuracy_score(TARGETS, called))
+
+
+def test_one_class_leaves_them_undefined() -> None:
+    figures = watched_figures(PROBABILITIES, np.ones(50, dtype=np.int64), positive=1)
+    assert math.isnan(figures["auroc"])
+
+
+def test_softmax_survives_large_logits() -> None:
+    assert softmax(np.array([[1000.0, 0.0]])).tolist() == [[1.0, 0.0]]

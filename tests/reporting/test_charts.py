@@ -1,0 +1,115 @@
+"""Curves, matrices, bars and whiskers, before they are drawn."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from medimg_cli.core.evaluation import Confusion, Curve
+from medimg_cli.reporting.curves import learning_charts, precision_recall_chart, roc_chart
+from medimg_cli.reporting.grids import MATRIX_CLASSES, count_chart, forest_chart, matrices
+from tests.reporting.cohort import make_cohort
+
+
+def test_the_roc_curve_marks_the_operating_point(tmp_path: Path) -> None:
+    chart = roc_chart(make_cohort(tmp_path).evaluation)
+    assert chart is not None
+    width, height = chart.right - chart.left, chart.bottom - chart.top
+    ((x, y),) = chart.marks
+    assert abs(x - (chart.left + 0.05 * width)) < 0.01
+    assert abs(y - (chart.bottom - 0.925 * height)) < 0.01
+    assert "AUROC 0.973" in chart.title
+
+
+def test_a_curve_of_many_points_stays_small(tmp_path: Path) -> None:
+    evaluation = make_cohort(tmp_path).evaluation
+    steps = tuple(index / 20_000 for index in range(20_001))
+    curve = Curve(name="PNEUMONIA", x=steps, y=steps)
+    chart = roc_chart(evaluation.model_copy(update={"roc": (curve,)}))
+    assert chart is not None
+    assert chart.lines[0].d.count("L") < 200
+
+
+def test_an_evaluation_without_curves_has_no_curve_chart(tmp_path: Path) -> None:
+    evaluation = make_cohort(tmp_path).evaluation.model_copy(update={"roc": (), "precision_recall": ()})
+    assert roc_chart(evaluation) is None
+    assert precision_recall_chart(evaluation) is None
+
+
+def test_of_many_classes_the_weakest_six_are_drawn_and_told_apart_without_colour(tmp_path: Path) -> None:
+    names = tuple(f"class {index}" for index in range(9))
+    chart = roc_chart(make_cohort(tmp_path, classes=names, positive=None, per_class=4).evaluation)
+    assert chart is not None
+    assert chart.lines[0].name.startswith("class 8")  # the one with missed images
+    assert len({line.dash for line in chart.lines}) == len(chart.lines) == 6
+
+
+def test_learning_curves_show_losses_and_figures_and_the_best_epoch() -> None:
+    history = pd.DataFrame(
+        {
+            "epoch": [1.0, 2.0, 3.0],
+            "train_loss": [0.6, 0.4, 0.3],
+            "val_auroc": [0.8, float("nan"), 0.9],
+            "lr": 0.1,
+        }
+    )
+    loss, figures = learning_charts(history, best_epoch=3)
+    assert [line.name for line in loss.lines] == ["Loss, training"]
+    assert [line.name for line in figures.lines] == ["AUROC, validation"]
+    assert loss.rule_text == "best epoch 3"
+    assert figures.lines[0].d.count("M") == 2
+
+
+def test_a_history_of_one_epoch_is_drawn_as_dots() -> None:
+    history = pd.DataFrame({"epoch": [1.0], "train_loss": [0.6], "val_loss": [0.7]})
+    (chart,) = learning_charts(history, best_epoch=1)
+    assert len(chart.marks) == 2
+
+
+def test_no_history_draws_nothing() -> None:
+    assert learning_charts(pd.DataFrame(), best_epoch=None) == ()
+
+
+def test_a_confusion_matrix_is_drawn_as_counts_and_as_shares_of_its_rows() -> None:
+    confusion = Confusion(labels=("a", "b"), matrix=((9, 1), (0, 0)))
+    counts, shares = matrices(confusion)
+    assert [cell.text for cell in counts.cells] == ["9", "1", "0", "0"]
+    assert [cell.text for cell in shares.cells] == ["90.0", "10.0", "–", "–"]
+    assert "reference a: predicted a 9, b 1" in counts.title
+
+
+def test_a_matrix_of_too_many_classes_is_not_drawn() -> None:
+    size = MATRIX_CLASSES + 1
+    row = (0,) * size
+    assert matrices(Confusion(labels=tuple(map(str, range(size))), matrix=(row,) * size)) == ()
+
+
+def test_bars_of_all_splits_share_one_scale() -> None:
+    chart = count_chart({"train": {"a": 100, "b": 50}, "test": {"a": 10, "b": 0}})
+    assert chart is not None
+    train, test = chart.panels
+    full, half, tenth = train.bars[0].width, train.bars[1].width, test.bars[0].width
+    assert (half, tenth) == pytest.approx((full / 2, full / 10), abs=0.02)
+    assert "Training: a 100, b 50; Test: a 10, b 0" in chart.title
+
+
+def test_an_empty_data_set_has_no_bars() -> None:
+    assert count_chart({"train": {"a": 0}, "test": {"a": 0}}) is None
+
+
+def test_the_interval_plot_starts_with_the_weakest_class(tmp_path: Path) -> None:
+    chart = forest_chart(make_cohort(tmp_path, missed=3).evaluation)
+    assert chart is not None
+    assert [label.text for label in chart.labels] == ["PNEUMONIA", "NORMAL"]
+    weakest = chart.whiskers[0]
+    assert weakest.low is not None and weakest.high is not None
+    assert weakest.low < weakest.at < weakest.high
+    assert weakest.text == "92.5 % (85.5–97.5)"
+
+
+def test_no_label_of_a_drawing_starts_left_of_it(tmp_path: Path) -> None:
+    names = ("MMMMMMMMMMMMMMMMMMMMMMMM", "WWWWWWWWWWWWWWWWWWWWWWWWWWWW")
+    chart = forest_chart(make_cohort(tmp_path, classes=names, positive=None, per_class=4).evaluation)
+    assert chart is not None
+    # 22 letters of 11 units, each at most 0.78 em wide, end 12 units before the axis
+    assert chart.left - 12.0 - 22 * 0.78 * 11.0 > -1.0

@@ -1,0 +1,104 @@
+"""The PDF: tagged, searchable, repeatable, and offline."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+from pypdf.generic import ArrayObject, DictionaryObject
+
+from medimg_cli.errors import ExitCode, MachineError
+from medimg_cli.reporting.pdf import check_pango, write_pdf
+
+PAGE = """<!doctype html><html lang="en"><head><title>A page</title></head><body><h1>A page</h1>
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" width="9" height="9"><title>A square</title>
+<rect width="9" height="9"/></svg>{more}</body></html>"""
+
+
+def _write(target: Path, html: str = PAGE.format(more="")) -> Path:
+    write_pdf(target, html, attachment_name="metrics-test.json", attachment=b'{"n": 3}')
+    return target
+
+
+def _tags(node: DictionaryObject) -> list[DictionaryObject]:
+    """Return the structure elements of the tag tree, parents first."""
+    children = node.get("/K", ArrayObject())
+    found = [node]
+    for child in children if isinstance(children, ArrayObject) else [children]:
+        resolved = child.get_object()
+        if isinstance(resolved, DictionaryObject):
+            found += _tags(resolved)
+    return found
+
+
+def _catalog(reader: PdfReader) -> DictionaryObject:
+    catalog = reader.trailer["/Root"].get_object()
+    assert isinstance(catalog, DictionaryObject)
+    return catalog
+
+
+def test_a_pdf_is_tagged_with_language_title_and_described_drawings(tmp_path: Path) -> None:
+    reader = PdfReader(_write(tmp_path / "page.pdf"))
+    catalog = _catalog(reader)
+    marks, root = catalog["/MarkInfo"].get_object(), catalog["/StructTreeRoot"].get_object()
+    assert isinstance(marks, DictionaryObject) and isinstance(root, DictionaryObject)
+    assert marks["/Marked"]
+    assert str(catalog["/Lang"]) == "en"
+    assert reader.metadata is not None and reader.metadata.title == "A page"
+    tags = _tags(root)
+    assert [str(tag["/Alt"]) for tag in tags if tag.get("/S") == "/Figure"] == ["A square"]
+    assert "/H1" in [tag.get("/S") for tag in tags]
+
+
+def test_the_evaluation_is_attached(tmp_path: Path) -> None:
+    reader = PdfReader(_write(tmp_path / "page.pdf"))
+    assert json.loads(reader.attachments["metrics-test.json"][0]) == {"n": 3}
+
+
+def test_two_renders_give_the_same_bytes(tmp_path: Path) -> None:
+    assert _write(tmp_path / "one.pdf").read_bytes() == _write(tmp_path / "two.pdf").read_bytes()
+
+
+def test_every_address_but_data_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    secret = tmp_path / "secret.svg"
+    secret.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', encoding="utf-8")
+    addresses = (
+        "http://127.0.0.1:9/x.png",
+        "https://127.0.0.1:9/x.png",
+        "ftp://127.0.0.1/x",
+        secret.as_uri(),
+    )
+    images = "".join(f'<img alt="refused" src="{address}">' for address in addresses)
+    with caplog.at_level(logging.ERROR, logger="weasyprint"):
+        _write(tmp_path / "page.pdf", PAGE.format(more=images))
+    refused = [
+        record.getMessage() for record in caplog.records if "disallowed protocol" in record.getMessage()
+    ]
+    assert len(refused) == len(addresses)
+
+
+def test_a_machine_without_pango_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoPango:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "weasyprint":
+                raise OSError("cannot load library 'libpango-1.0-0'")
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "weasyprint"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [NoPango, *sys.meta_path])
+    with pytest.raises(MachineError):
+        check_pango()
+    with pytest.raises(MachineError) as caught:
+        _write(tmp_path / "page.pdf")
+    assert caught.value.exit_code is ExitCode.MACHINE
+    assert "libpango-1.0-0" in caught.value.what
+    assert "apt-get install" in caught.value.hint and "libharfbuzz-subset0" in caught.value.hint
+
+
+def test_a_machine_with_pango_says_what_draws() -> None:
+    assert check_pango().startswith("WeasyPrint ")

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Everything a change has to pass: lint, format, types, tests. All four run, whatever fails.
+#
+#   bash tests/run.sh [pytest arguments]
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../examples/setup.sh
+source "$here/../examples/setup.sh"
+
+summary=()
+failed=0
+
+check() { # NAME COMMAND...
+  local name=$1 began=$SECONDS verdict="${green}passed$plain"
+  shift
+  say "$name"
+  if ! "$@"; then
+    verdict="${red}FAILED$plain"
+    failed=1
+  fi
+  summary+=("$(printf '%-8s %s  %4d s' "$name" "$verdict" "$((SECONDS - began))")")
+}
+
+prepare_python test
+prepare_pdf || true # the tests that need a PDF say that they are skipped
+cd -- "$root"
+check lint python -m ruff check .
+check format python -m ruff format --check .
+check types python -m mypy
+check tests python -m pytest "$@"
+printf '\n'
+printf '%s\n' "${summary[@]}"
+exit "$failed"

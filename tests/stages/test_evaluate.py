@@ -1,0 +1,130 @@
+"""evaluate: honest numbers from the predictions, and no leaky split."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from medimg_cli.core.config import EvaluateSettings
+from medimg_cli.core.evaluation import read_evaluation
+from medimg_cli.core.manifest import read_dataset
+from medimg_cli.core.run import Run, find_run
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import GateError, RunError
+from medimg_cli.stages.evaluate import evaluate
+from medimg_cli.stages.preprocess import preprocess_with
+from tests.conftest import draw_cohort, medimg
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> tuple[Workspace, Run]:
+    """Return a small trained workspace a test may change."""
+    draw_cohort(tmp_path / "raw")
+    medimg(
+        tmp_path, "ingest", str(tmp_path / "raw"), "--positive", "SPOT", "--patient-regex", r"(patient\d+)"
+    )
+    assert medimg(tmp_path, "train", "--epochs", "2", "--batch-size", "8") == 0
+    workspace = Workspace(tmp_path)
+    return workspace, find_run(workspace, None)
+
+
+def evaluated(own: tuple[Workspace, Run], **options: object):  # type: ignore[no-untyped-def]
+    workspace, run = own
+    cache = preprocess_with(workspace, run.read_card().recipe).cache
+    return evaluate(workspace, run, cache, EvaluateSettings.model_validate(options))
+
+
+def test_the_numbers_follow_from_the_predictions_table(trained: Workspace) -> None:
+    run = find_run(trained, "first")
+    evaluation = read_evaluation(run, "test")
+    assert evaluation is not None and evaluation.threshold is not None and evaluation.missed is not None
+    table = pd.read_csv(run.predictions_path("test"))
+    assert sorted(table["image_id"]) == sorted(read_dataset(trained).of_split("test")["image_id"])
+    ill = table[table["y_true"] == "SPOT"]
+    missed = ill[ill["prob_SPOT"] < evaluation.threshold.value]
+    assert (evaluation.missed.count, evaluation.missed.of) == (len(missed), len(ill))
+    assert set(evaluation.missed.ids) == set(missed["image_id"])
+    assert evaluation.metrics["recall"].value == 1 - len(missed) / len(ill)
+    assert evaluation.metrics["recall"].method == "Wilson"
+    (_, _), (false_negatives, true_positives) = evaluation.confusion.matrix
+    assert (false_negatives, true_positives) == (len(missed), len(ill) - len(missed))
+
+
+def test_the_tiny_task_is_learnt(trained: Workspace) -> None:
+    evaluation = read_evaluation(find_run(trained, "first"), "test")
+    assert evaluation is not None
+    auroc = evaluation.metrics["auroc"].value
+    assert auroc is not None and auroc > 0.9
+
+
+def test_nothing_is_done_twice(own: tuple[Workspace, Run]) -> None:
+    assert [evaluated(own).reused, evaluated(own).reused] == [False, True]
+    own[1].predictions_path("test").write_text("changed")
+    assert evaluated(own).reused is False
+
+
+def test_another_target_recall_is_chosen_on_validation(own: tuple[Workspace, Run]) -> None:
+    threshold = evaluated(own, target_recall=0.5).evaluation.threshold
+    assert threshold is not None
+    assert (threshold.split, threshold.target_recall) == ("val", 0.5)
+    trained_with = own[1].read_card().threshold
+    assert trained_with is not None and threshold.value >= trained_with.value
+
+
+def test_an_unmet_requirement_is_named(own: tuple[Workspace, Run]) -> None:
+    assert evaluated(own, require=("recall>=0", "auroc>1")).unmet == ("auroc>1",)
+
+
+def move_a_test_image_to_training(workspace: Workspace) -> None:
+    rows = pd.read_csv(workspace.manifest_path, dtype=str, keep_default_na=False)
+    first = rows.index[rows["split"] == "test"][0]
+    rows.loc[first, "split"] = "train"
+    rows.to_csv(workspace.manifest_path, index=False)
+
+
+def test_a_data_set_that_changed_since_training_is_refused(own: tuple[Workspace, Run]) -> None:
+    move_a_test_image_to_training(own[0])
+    with pytest.raises(RunError, match="changed since this run was trained"):
+        evaluated(own)
+
+
+def test_a_leaky_split_is_refused_unless_allowed(tmp_path: Path) -> None:
+    draw_cohort(tmp_path / "raw")
+    medimg(
+        tmp_path, "ingest", str(tmp_path / "raw"), "--positive", "SPOT", "--patient-regex", r"(patient\d+)"
+    )
+    workspace = Workspace(tmp_path)
+    move_a_test_image_to_training(workspace)
+    assert medimg(tmp_path, "train", "--epochs", "1", "--batch-size", "8") == 0
+    own = (workspace, find_run(workspace, None))
+    with pytest.raises(GateError, match="shares 1 patients"):
+        evaluated(own)
+    allowed = evaluated(own, allow_leak=True).evaluation
+    assert allowed.leakage.shared_patients == 1
+    assert any("figures are too good" in warning for warning in allowed.warnings)
+
+
+def test_names_from_files_of_a_published_split_are_evaluated_and_doubted(tmp_path: Path) -> None:
+    for split, seed in (("train", 1), ("test", 2)):
+        draw_cohort(tmp_path / "raw" / split, patients=16, seed=seed)
+    medimg(
+        tmp_path, "ingest", str(tmp_path / "raw"), "--positive", "SPOT", "--patient-regex", r"(patient\d+)"
+    )
+    medimg(tmp_path, "train", "--epochs", "1", "--batch-size", "8")
+    workspace = Workspace(tmp_path)
+    leakage = evaluated((workspace, find_run(workspace, None))).evaluation.leakage
+    assert (leakage.shared_patients, leakage.patients_certain, leakage.allowed) == (16, False, False)
+
+
+def test_without_a_positive_class_means_over_classes_are_given(tmp_path: Path) -> None:
+    raw = draw_cohort(tmp_path / "raw")
+    (raw / "CLEAR").rename(raw / "left")
+    (raw / "SPOT").rename(raw / "right")
+    medimg(tmp_path, "ingest", str(raw), "--patient-regex", r"(patient\d+)")
+    medimg(tmp_path, "train", "--epochs", "1", "--batch-size", "8")
+    assert medimg(tmp_path, "evaluate") == 0
+    content = json.loads(find_run(Workspace(tmp_path), None).metrics_path("test").read_text())
+    assert content["positive"] is content["threshold"] is content["missed"] is None
+    assert content["metrics"]["macro_recall"]["value"] is not None
+    assert any("no positive class" in warning for warning in content["warnings"])

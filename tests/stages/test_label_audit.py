@@ -1,0 +1,213 @@
+"""The audit from files to findings."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from medimg_cli.checks import CHECKS
+from medimg_cli.core.audit import AuditResult, read_audit
+from medimg_cli.core.config import IngestSettings, LabelAuditSettings
+from medimg_cli.core.files import sha256_of_file
+from medimg_cli.core.image import DecodedImage
+from medimg_cli.core.manifest import COLUMNS, QUARANTINE_COLUMNS, Dataset, DatasetInfo, write_dataset
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.stages import label_audit as stage
+from medimg_cli.stages.ingest import ingest
+from medimg_cli.stages.label_audit import label_audit
+
+SIZES = {"train": 20, "val": 10, "test": 10}
+ALL = LabelAuditSettings()
+
+
+def _write_picture(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def _write_cohort(root: Path) -> Workspace:
+    """Write a clean cohort of tiny PNG files with its manifest."""
+    workspace = Workspace(root)
+    rows: list[list[object]] = []
+    for split, count in SIZES.items():
+        for label in ("healthy", "sick"):
+            for _ in range(count):
+                number = len(rows)
+                path = f"raw/{label}/{split}-{number}.png"
+                _write_picture(root / path, number)
+                digest = sha256_of_file(root / path)
+                image_id = f"{label}/{split}-{number}"
+                rows.append([image_id, path, label, image_id, split, 8, 8, 1, 8, digest, "ok", ""])
+    info = DatasetInfo(
+        classes=("healthy", "sick"),
+        positive="sick",
+        seed=0,
+        layout="folders",
+        sources=(str(root / "raw"),),
+        patients_known=False,
+        split_origin="official",
+    )
+    _write(workspace, Dataset(pd.DataFrame(rows, columns=list(COLUMNS)), info))
+    return workspace
+
+
+def _write(workspace: Workspace, dataset: Dataset) -> None:
+    write_dataset(workspace, dataset, pd.DataFrame(columns=list(QUARANTINE_COLUMNS)))
+
+
+def _told(result: AuditResult) -> list[tuple[str, str]]:
+    return [(finding.check, finding.severity) for finding in result.findings]
+
+
+def test_a_clean_cohort_passes_without_a_finding(tmp_path: Path) -> None:
+    result = label_audit(_write_cohort(tmp_path), LabelAuditSettings(fail_on="warning"))
+    assert result.findings == ()
+    assert result.passed
+    skipped = {item.check for item in result.checks_skipped}
+    assert skipped == {"dicom-headers", "patients-across-splits"}
+    assert {*result.checks_run, *skipped} == set(CHECKS.names())
+
+
+def test_the_audit_is_kept_beside_the_data_set(tmp_path: Path) -> None:
+    workspace = _write_cohort(tmp_path)
+    result = label_audit(workspace, ALL)
+    assert read_audit(workspace) == result
+    assert (workspace.audit_dir / "findings.csv").is_file()
+    assert (workspace.audit_dir / "measurements.csv").is_file()
+
+
+def test_flaws_in_the_files_are_found_worst_first(tmp_path: Path) -> None:
+    workspace = _write_cohort(tmp_path)
+    blank = np.zeros((8, 8), dtype=np.uint8)
+    Image.fromarray(blank).save(tmp_path / "raw/healthy/train-0.png")
+    (tmp_path / "raw/healthy/train-1.png").unlink()
+    (tmp_path / "raw/healthy/train-2.png").write_bytes(b"no picture")
+    result = label_audit(workspace, ALL)
+    assert _told(result) == [
+        ("splits-and-manifest", "error"),
+        ("splits-and-manifest", "error"),
+        ("unreadable", "error"),
+        ("blank-images", "warning"),
+    ]
+    assert [finding.image_ids for finding in result.findings] == [
+        ("healthy/train-1",),
+        ("healthy/train-0", "healthy/train-2"),
+        ("healthy/train-2",),
+        ("healthy/train-0",),
+    ]
+    assert not result.passed
+
+
+def test_the_same_pixels_in_another_format_are_a_duplicate(tmp_path: Path) -> None:
+    workspace = _write_cohort(tmp_path)
+    Image.open(tmp_path / "raw/sick/train-20.png").save(tmp_path / "raw/sick/copy.bmp")
+    rows = pd.read_csv(workspace.manifest_path, dtype=str, keep_default_na=False)
+    place = rows["image_id"] == "healthy/test-60"
+    digest = sha256_of_file(tmp_path / "raw/sick/copy.bmp")
+    rows.loc[place, ["path", "sha256"]] = ["raw/sick/copy.bmp", digest]
+    rows.to_csv(workspace.manifest_path, index=False)
+    result = label_audit(workspace, ALL)
+    assert _told(result) == [
+        ("exact-duplicates", "error"),
+        ("exact-duplicates", "error"),
+        ("splits-and-manifest", "info"),
+    ]
+    assert result.findings[0].image_ids == ("sick/train-20", "healthy/test-60")
+
+
+def test_a_second_audit_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = _write_cohort(tmp_path)
+    first = label_audit(workspace, ALL)
+
+    def refuse(path: str) -> DecodedImage:
+        raise AssertionError(f"{path} was decoded again")
+
+    monkeypatch.setattr(stage, "read_image", refuse)
+    assert label_audit(workspace, ALL) == first
+
+
+@pytest.mark.parametrize(("fail_on", "passed"), [("error", True), ("warning", False), ("never", True)])
+def test_a_warning_fails_only_where_asked(fail_on: str, passed: bool, tmp_path: Path) -> None:
+    workspace = _write_cohort(tmp_path)
+    _write_picture(tmp_path / "raw/healthy/train-0.png", 1)
+    rows = pd.read_csv(workspace.manifest_path, dtype=str, keep_default_na=False)
+    rows.loc[0, "sha256"] = sha256_of_file(tmp_path / "raw/healthy/train-0.png")
+    rows.to_csv(workspace.manifest_path, index=False)
+    result = label_audit(workspace, LabelAuditSettings.model_validate({"fail_on": fail_on}))
+    assert ("exact-duplicates", "warning") in _told(result)
+    assert result.passed is passed
+
+
+def test_only_the_checks_asked_for_are_run_and_the_others_are_named(tmp_path: Path) -> None:
+    workspace = _write_cohort(tmp_path)
+    result = label_audit(
+        workspace, LabelAuditSettings(checks=("blank-images", "unreadable"), skip=("unreadable",))
+    )
+    assert result.checks_run == ("blank-images",)
+    reasons = {item.check: item.why for item in result.checks_skipped}
+    assert reasons["unreadable"] == "left out by --skip"
+    assert reasons["class-balance"] == "not among --checks"
+
+
+@pytest.mark.parametrize("option", ["checks", "skip"])
+def test_an_unknown_check_is_answered_with_the_closest_name(option: str, tmp_path: Path) -> None:
+    workspace = _write_cohort(tmp_path)
+    with pytest.raises(UsageError) as error:
+        label_audit(workspace, LabelAuditSettings.model_validate({option: "blank-image"}))
+    assert error.value.hint == "did you mean 'blank-images'?"
+
+
+def test_a_data_set_without_a_usable_image_is_no_audit(tmp_path: Path) -> None:
+    workspace = _write_cohort(tmp_path)
+    rows = pd.read_csv(workspace.manifest_path, dtype=str, keep_default_na=False)
+    rows.assign(status="excluded").to_csv(workspace.manifest_path, index=False)
+    with pytest.raises(DataError, match="no usable image"):
+        label_audit(workspace, ALL)
+
+
+def test_without_a_data_set_the_audit_says_to_ingest(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        label_audit(Workspace(tmp_path), ALL)
+    assert "medimg ingest" in error.value.hint
+
+
+def _audit_of(source: Path, root: Path, settings: IngestSettings) -> AuditResult:
+    workspace = Workspace(root)
+    ingest(workspace, [source], settings)
+    return label_audit(workspace, ALL)
+
+
+def _duplicates(result: AuditResult) -> list[tuple[str, int]]:
+    return [(f.severity, f.count) for f in result.findings if f.check == "exact-duplicates"]
+
+
+def test_the_label_conflict_of_the_breast_ultrasounds_is_found(shared_data: Path, tmp_path: Path) -> None:
+    result = _audit_of(shared_data / "breast_ultrasound", tmp_path, IngestSettings())
+    conflicts = [finding for finding in result.findings if "label conflict" in finding.message]
+    assert [finding.image_ids for finding in conflicts] == [
+        ("benign/benign (433).png", "malignant/malignant (145).png")
+    ]
+    assert {"file-names", "blank-images"}.isdisjoint(finding.check for finding in result.findings)
+
+
+def test_the_images_pneumoniamnist_has_in_train_and_val_are_found(shared_data: Path, tmp_path: Path) -> None:
+    result = _audit_of(shared_data / "medmnist" / "pneumoniamnist.npz", tmp_path, IngestSettings())
+    assert _duplicates(result) == [("error", 8), ("warning", 19)]
+    across = result.findings[0]
+    assert "(train and val: 8)" in across.message
+    assert len([image for image in across.image_ids if image.startswith("val/")]) == 8
+
+
+@pytest.mark.slow
+def test_the_copies_among_the_chest_x_rays_are_found_and_nothing_is_made_up(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    settings = IngestSettings(patient_regex=r"(person\d+_[a-z]+)_")
+    result = _audit_of(shared_data / "chest_xray", tmp_path, settings)
+    assert _duplicates(result) == [("warning", 30)]
+    assert not any(f.check in {"file-names", "patients-across-splits"} for f in result.findings)
+    assert result.passed

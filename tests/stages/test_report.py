@@ -1,0 +1,144 @@
+"""The report stage: from a run's folder to a page and a PDF."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+
+from medimg_cli.core.config import ReportSettings
+from medimg_cli.core.evaluation import read_evaluation, write_evaluation
+from medimg_cli.core.run import Run
+from medimg_cli.errors import ExitCode, RunError, UsageError
+from medimg_cli.reporting.content import STATEMENT
+from medimg_cli.reporting.limits import NOT_REPORTED
+from medimg_cli.stages.report import report
+from tests.reporting.cohort import Cohort, make_cohort
+
+SETTINGS = ReportSettings(title="Pneumonia on chest films", author="A. Author")
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Cohort:
+    return make_cohort(tmp_path / "work")
+
+
+def _html(cohort: Cohort, target: Path, settings: ReportSettings = SETTINGS) -> str:
+    report(cohort.workspace, cohort.run, [target], settings)
+    return target.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one report as eval.html, eval.PDF and, written a second time, again.pdf."""
+    folder = tmp_path_factory.mktemp("report")
+    cohort = make_cohort(folder / "work")
+    outputs = [folder / "out" / name for name in ("eval.html", "eval.PDF", "again.pdf")]
+    result = report(cohort.workspace, cohort.run, outputs, SETTINGS)
+    assert result.outputs == tuple(outputs)
+    assert result.not_reported == NOT_REPORTED
+    return folder / "out"
+
+
+def test_one_call_writes_html_and_pdf_with_the_same_headline(written: Path) -> None:
+    cover = re.sub(r"\s+", " ", PdfReader(written / "eval.PDF").pages[0].extract_text())
+    assert "92.5 % (85.5–97.5)" in cover
+    assert "missed 3 of 40" in cover
+    assert '<span class="value">92.5 %</span>' in (written / "eval.html").read_text(encoding="utf-8")
+
+
+def test_nothing_but_the_report_is_left_in_its_folder(written: Path) -> None:
+    assert sorted(path.name for path in written.iterdir()) == ["again.pdf", "eval.PDF", "eval.html"]
+
+
+def test_a_pdf_has_statement_page_numbers_bookmarks_and_the_evaluation(written: Path) -> None:
+    reader = PdfReader(written / "eval.PDF")
+    for number, page in enumerate(reader.pages, start=1):
+        text = re.sub(r"\s+", " ", page.extract_text())
+        assert STATEMENT in text
+        assert f"{number} of {len(reader.pages)}" in text
+        assert ("films · run small-cnn-1" in text) == (number > 1)
+    titles = [entry.title for entry in _flat(reader.outline)]
+    assert titles[0] == "Pneumonia on chest films"
+    assert {"1 Data", "5 Performance", "10 Provenance"} <= {title.replace("  ", " ") for title in titles}
+    attached = json.loads(reader.attachments["metrics-test.json"][0])
+    assert attached["missed"]["count"] == 3
+    assert reader.metadata is not None
+    assert (reader.metadata.title, reader.metadata.author) == ("Pneumonia on chest films", "A. Author")
+
+
+def _flat(outline: list) -> list:  # type: ignore[type-arg]
+    return [leaf for entry in outline for leaf in (_flat(entry) if isinstance(entry, list) else [entry])]
+
+
+def test_the_same_run_gives_the_same_pdf(written: Path) -> None:
+    assert (written / "eval.PDF").read_bytes() == (written / "again.pdf").read_bytes()
+
+
+def test_another_suffix_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    absent = make_cohort(tmp_path / "work")
+    with pytest.raises(UsageError) as caught:
+        report(absent.workspace, Run(tmp_path / "nowhere"), [tmp_path / "eval.docx"], SETTINGS)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "'.docx'" in caught.value.what
+    assert ".pdf" in caught.value.hint
+
+
+def test_a_run_without_evaluation_is_refused(cohort: Cohort, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no evaluation of 'val'"):
+        report(cohort.workspace, cohort.run, [tmp_path / "eval.html"], SETTINGS, split="val")
+    assert not (tmp_path / "eval.html").exists()
+
+
+def test_a_vanished_image_leaves_a_labelled_empty_frame(cohort: Cohort, tmp_path: Path) -> None:
+    (cohort.workspace.root / "images" / "test-1-000.png").unlink()
+    (cohort.workspace.root / "images" / "test-1-001.png").write_bytes(b"not an image")
+    page = _html(cohort, tmp_path / "eval.html")
+    assert page.count('<span class="empty">No picture: ') == 2
+    assert page.count('<img src="data:image/jpeg;base64,') == 3
+    assert "test-1-000" in page
+
+
+def test_missed_images_and_false_alarms_are_shown_with_probability(cohort: Cohort, tmp_path: Path) -> None:
+    page = _html(cohort, tmp_path / "eval.html")
+    assert page.count('<figure class="case">') == 5
+    assert 'alt="test-1-000: reference PNEUMONIA, predicted NORMAL"' in page
+    assert re.search(r"test-1-000</span><br>PNEUMONIA, called NORMAL<br>p = 0\.022", page)
+
+
+def test_a_changed_data_set_and_model_are_told_on_the_cover(cohort: Cohort, tmp_path: Path) -> None:
+    evaluation = read_evaluation(cohort.run, "test")
+    assert evaluation is not None
+    stale = evaluation.model_copy(update={"dataset_hash": "0" * 64, "weights_sha256": "1" * 64})
+    write_evaluation(cohort.run.metrics_path("test"), stale)
+    cover = _html(cohort, tmp_path / "eval.html").partition("<section")[0]
+    assert "The data set has changed since this evaluation" in cover
+    assert "The model has changed since this evaluation" in cover
+
+
+def test_title_and_author_are_optional(cohort: Cohort, tmp_path: Path) -> None:
+    page = _html(cohort, tmp_path / "eval.html", ReportSettings())
+    assert "<h1>Detection of PNEUMONIA in medical images</h1>" in page
+    assert "reported by" not in page
+
+
+def test_a_run_whose_files_are_gone_is_reported_from_what_is_left(cohort: Cohort, tmp_path: Path) -> None:
+    for path in (cohort.run.config_path, cohort.run.history_path, cohort.run.predictions_path("test")):
+        path.unlink()
+    cohort.workspace.manifest_path.unlink()
+    page = _html(cohort, tmp_path / "eval.html")
+    assert "The data set is not in this workspace" in page
+    assert "92.5 %" in page
+
+
+def test_a_broken_training_configuration_names_its_file(cohort: Cohort, tmp_path: Path) -> None:
+    cohort.run.config_path.write_text("train: [", encoding="utf-8")
+    with pytest.raises(RunError, match=re.escape("config.yaml cannot be read")):
+        _html(cohort, tmp_path / "eval.html")
+
+
+def test_html_needs_no_weasyprint(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    assert "</html>" in _html(cohort, tmp_path / "eval.html")
