@@ -134,7 +134,7 @@ def _drifts(
             worst = max(drifted, key=lambda name: abs(shares[name][0] - shares[name][1]))
             before, after = shares[worst]
             message = f"{worst} is {before:.1%} of train but {after:.1%} of {split}"
-            advice = "precision and calibration depend on this share: report them with `--prevalence`"
+            advice = "precision, NPV and calibration depend on this share: read them for this split only"
             found.append(Finding(NAME, "warning", message, advice, (), len(drifted)))
     return found
 

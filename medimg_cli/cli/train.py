@@ -22,7 +22,9 @@ def train(
         str | None,
         typer.Option(metavar="none|imagenet|FILE", help="Weights to start from.", show_default="none"),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes at most.", show_default="by network")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes at most.", show_default="by network and images")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.", show_default="32")] = None,
     lr: Annotated[
         float | None, typer.Option(help="Highest learning rate.", show_default="by network")
@@ -35,7 +37,8 @@ def train(
         str | None, typer.Option(help="Picks the best epoch: auroc, recall, f1, loss.", show_default="auroc")
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(help="Epochs without a better one before stopping.", show_default="8")
+        int | None,
+        typer.Option(help="Epochs without a better one before stopping.", show_default="a third of them"),
     ] = None,
     target_recall: Annotated[
         float | None, typer.Option(help="Recall the threshold aims at, on val.", show_default="0.95")

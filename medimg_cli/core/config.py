@@ -83,11 +83,13 @@ class PreprocessSettings(Section):
 class TrainSettings(Section):
     arch: str = Field("small-cnn", description="small-cnn or a torchvision classifier")
     weights: str = Field("none", description="none, imagenet, or a file of weights")
-    epochs: PositiveInt | None = Field(None, description="empty = what the network prefers")
+    epochs: PositiveInt | None = Field(
+        None, description="empty = what the network and the number of images ask for"
+    )
     batch_size: PositiveInt = Field(32, description="images a step")
     lr: Annotated[float, Field(gt=0)] | None = Field(None, description="highest learning rate")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.05, description="of AdamW")
-    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(0.05, description="of the cross-entropy")
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(0.1, description="of the cross-entropy")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.995, description="decay of the averaged weights; 0 = none"
     )
@@ -96,7 +98,7 @@ class TrainSettings(Section):
     )
     augment: str = Field("light", description="none or light")
     monitor: Literal["auroc", "recall", "f1", "loss"] = Field("auroc", description="picks the best epoch")
-    patience: PositiveInt = Field(8, description="epochs without a better one before stopping")
+    patience: PositiveInt | None = Field(None, description="epochs without a better one; empty = a third")
     target_recall: Fraction = Field(0.95, description="recall the threshold aims at on validation")
     seed: int = Field(0, ge=0, description="seed of everything random")
     device: str = Field("auto", description="auto, cpu, cuda, mps")

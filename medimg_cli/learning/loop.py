@@ -18,7 +18,7 @@ from medimg_cli.learning.device import on_device
 from medimg_cli.learning.normalise import Normaliser
 from medimg_cli.learning.scoring import predict_logits, softmax, watched_figures
 
-_WARM_UP_SHARE = 0.25
+_WARM_UP_SHARE = 0.15
 _MAX_GRADIENT_NORM = 5.0
 _LOWER_IS_BETTER = frozenset({"loss"})
 
@@ -29,7 +29,7 @@ class TrainingPlan:
 
     Args:
         epochs: passes over the training split at most.
-        lr: highest learning rate; it is reached after a quarter of the steps, then falls to 0 (cosine).
+        lr: highest learning rate; it is reached after 15 % of the steps, then falls to 0 (cosine).
         class_weights: (C,), weight of each class in the loss.
         ema: decay of the averaged weights per step, which are what is validated and kept; 0 = none.
         augment: changes a batch (B, C, H, W) uint8 into floats 0..255.

@@ -25,9 +25,9 @@ from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 from medimg_cli.learning.augment import preset
 from medimg_cli.learning.checkpoint import save_weights
-from medimg_cli.learning.dataset import PixelBatches, balanced_weights, measure_normalisation
+from medimg_cli.learning.dataset import PixelBatches, measure_normalisation
 from medimg_cli.learning.device import choose_device, prepare_processor
-from medimg_cli.learning.loop import Fit, TrainingPlan, fit
+from medimg_cli.learning.loop import Fit, fit
 from medimg_cli.learning.networks import (
     architecture,
     build_network,
@@ -36,6 +36,7 @@ from medimg_cli.learning.networks import (
     pretrained_normalisation,
 )
 from medimg_cli.learning.normalise import Normaliser
+from medimg_cli.learning.plan import plan_training
 from medimg_cli.learning.scoring import predict_logits, softmax
 
 _WORTH_NAMING = 6
@@ -128,7 +129,7 @@ class _Training:
             self.train_batches,
             self.val_batches,
             normaliser,
-            self._plan(),
+            plan_training(self.chosen, self.train_batches, self.dataset.labels, self.device),
             self.progress,
             on_epoch=lambda state: write_table(self.run.history_path, pd.DataFrame(state.history)),
         )
@@ -161,27 +162,6 @@ class _Training:
             named = ", ".join(fresh[:_WORTH_NAMING]) + (" …" if len(fresh) > _WORTH_NAMING else "")
             self.progress.note(f"{len(fresh)} parameters start fresh: {named}")
         return network, pretrained_normalisation(recipe.channels)
-
-    def _plan(self) -> TrainingPlan:
-        chosen, named = self.chosen, architecture(self.chosen.arch)
-        classes = len(self.dataset.info.classes)
-        weights: NDArray[np.float64] = np.ones(classes)
-        if chosen.class_weights == "balanced":
-            weights = balanced_weights(self.train_batches.targets, classes)
-        return TrainingPlan(
-            epochs=chosen.epochs or named.epochs,
-            lr=chosen.lr or named.lr,
-            weight_decay=chosen.weight_decay,
-            label_smoothing=chosen.label_smoothing,
-            class_weights=torch.from_numpy(weights),
-            ema=chosen.ema,
-            augment=preset(chosen.augment),
-            monitor=chosen.monitor,
-            patience=chosen.patience,
-            positive=self.dataset.labels.positive_index,
-            seed=chosen.seed,
-            device=self.device,
-        )
 
     def _write_model(
         self, outcome: Fit, normalisation: Normalisation, probabilities: NDArray[np.float64]

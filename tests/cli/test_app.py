@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,13 +117,13 @@ def test_a_closed_pipe_ends_quietly(trained: Workspace) -> None:
     assert "Traceback" not in done.stderr
 
 
-def json_of(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, object]:
+def json_of(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, Any]:
     assert run([*arguments, "--json"]) == code
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 1
-    content = json.loads(captured.out)
+    content: dict[str, Any] = json.loads(captured.out)
     assert content["schema"] == 1
-    return content  # type: ignore[no-any-return]
+    return content
 
 
 PROMISED = {
@@ -161,7 +162,7 @@ def test_json_of_predict_has_one_entry_an_input(
 ) -> None:
     good = trained.absolute(read_dataset(trained).usable["path"].iloc[0])
     content = json_of(["predict", good, "missing.png", "-C", str(trained.root)], capsys, code=4)
-    first, second = content["predictions"]  # type: ignore[misc]
+    first, second = content["predictions"]
     assert set(first) == {
         "path",
         "status",
@@ -210,7 +211,7 @@ def test_gates_exit_with_one(trained: Workspace, capsys: pytest.CaptureFixture[s
     assert "not met on test: auroc>1" in captured.err
 
 
-def test_sigterm_ends_as_ctrl_c_does(cohort: Path, tmp_path: Path) -> None:
+def test_sigterm_ends_as_ctrl_c_does(tmp_path: Path) -> None:
     environment = {**os.environ, "MEDIMG_WORKSPACE": str(tmp_path / "w")}
     script = (
         "import os, signal\nfrom medimg_cli.cli import app as door\n"

@@ -1,10 +1,12 @@
 """The pixel cache: whole or not there."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from medimg_cli.core.cache import cache_folder, open_cache, write_cache
 from medimg_cli.core.recipe import Recipe
@@ -33,7 +35,7 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
 def test_an_interrupted_write_leaves_no_cache_to_trust(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
 
-    def stopped():  # type: ignore[no-untyped-def]
+    def stopped() -> Iterator[NDArray[np.uint8]]:
         yield PIXELS[0]
         raise KeyboardInterrupt
 

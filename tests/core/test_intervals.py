@@ -16,10 +16,9 @@ WILSON = [
     (30, 30, 0.8864866, 1.0),
 ]
 TRUTH = np.array([True] * 8 + [False] * 12)
-SCORE = np.array(
-    [0.91, 0.83, 0.77, 0.64, 0.58, 0.52, 0.40, 0.33]
-    + [0.70, 0.52, 0.47, 0.41, 0.36, 0.30, 0.28, 0.22, 0.19, 0.15, 0.11, 0.05]
-)
+_OF_POSITIVES = (0.91, 0.83, 0.77, 0.64, 0.58, 0.52, 0.40, 0.33)
+_OF_NEGATIVES = (0.70, 0.52, 0.47, 0.41, 0.36, 0.30, 0.28, 0.22, 0.19, 0.15, 0.11, 0.05)
+SCORE = np.array([*_OF_POSITIVES, *_OF_NEGATIVES])
 
 
 @pytest.mark.parametrize(("count", "n", "low", "high"), WILSON)

@@ -25,7 +25,7 @@ def test_a_bound_is_met_or_not_and_an_undefined_value_never_is(text: str, met: b
 
 
 def test_an_unreadable_requirement_says_how_to_write_it() -> None:
-    with pytest.raises(UsageError, match="recall=0.9"):
+    with pytest.raises(UsageError, match=r"recall=0\.9"):
         parse_requirements(["recall=0.9"])
 
 

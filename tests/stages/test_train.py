@@ -76,7 +76,7 @@ def test_stopping_keeps_the_best_epoch_so_far(workspace: Workspace) -> None:
     class Impatient(SilentProgress):
         """Presses Ctrl-C when the third epoch begins."""
 
-        def start(self, task: str, total: int | None) -> None:
+        def start(self, task: str, total: int | None) -> None:  # noqa: ARG002
             if task.startswith("epoch 3/"):
                 raise KeyboardInterrupt
 
@@ -89,7 +89,7 @@ def test_stopping_keeps_the_best_epoch_so_far(workspace: Workspace) -> None:
 
 def test_stopping_in_the_first_epoch_leaves_no_model(workspace: Workspace) -> None:
     class Hasty(SilentProgress):
-        def advance(self, steps: int = 1) -> None:
+        def advance(self, steps: int = 1) -> None:  # noqa: ARG002
             raise KeyboardInterrupt
 
     cache = preprocess(workspace, Settings().preprocess).cache

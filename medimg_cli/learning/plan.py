@@ -1,0 +1,51 @@
+"""From settings and data to everything the training loop needs."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medimg_cli.core.config import TrainSettings
+from medimg_cli.core.labels import LabelSpace
+from medimg_cli.learning.augment import preset
+from medimg_cli.learning.dataset import PixelBatches, balanced_weights
+from medimg_cli.learning.loop import TrainingPlan
+from medimg_cli.learning.networks import architecture
+
+_LEAST_STEPS = 600
+_MOST_EPOCHS = 60
+_LEAST_PATIENCE = 8
+
+
+def plan_training(
+    settings: TrainSettings, train: PixelBatches, labels: LabelSpace, device: torch.device
+) -> TrainingPlan:
+    """Return the plan; what the settings leave open follows from the network and the number of images."""
+    named = architecture(settings.arch)
+    epochs = settings.epochs or enough_epochs(named.epochs, train.batches)
+    classes = len(labels.classes)
+    weights: NDArray[np.float64] = np.ones(classes)
+    if settings.class_weights == "balanced":
+        weights = balanced_weights(train.targets, classes)
+    return TrainingPlan(
+        epochs=epochs,
+        lr=settings.lr or named.lr,
+        weight_decay=settings.weight_decay,
+        label_smoothing=settings.label_smoothing,
+        class_weights=torch.from_numpy(weights),
+        ema=settings.ema,
+        augment=preset(settings.augment),
+        monitor=settings.monitor,
+        patience=settings.patience or max(_LEAST_PATIENCE, epochs // 3),
+        positive=labels.positive_index,
+        seed=settings.seed,
+        device=device,
+    )
+
+
+def enough_epochs(epochs: int, steps_an_epoch: int) -> int:
+    """Return more epochs where few images make few steps: about 600 steps, but 60 epochs at most.
+
+    >>> enough_epochs(12, 134), enough_epochs(12, 20), enough_epochs(12, 2)
+    (12, 30, 60)
+    """
+    return max(epochs, min(_MOST_EPOCHS, -(-_LEAST_STEPS // steps_an_epoch)))
