@@ -62,8 +62,7 @@ say "workspace: $workspace"
 step 'demo/truth.json' medimg demo demo
 step 'dataset/dataset.json' medimg ingest demo/images --positive OPACITY --patient-regex '(patient\d+)'
 step 'audit/audit.json' medimg label-audit
-# A few hundred images are few steps an epoch: smaller batches and more epochs than the defaults.
-step 'runs/*/model.json' medimg train --arch small-cnn --epochs 30 --batch-size 16
+step 'runs/*/model.json' medimg train --arch small-cnn
 step 'runs/*/metrics-test.json' medimg evaluate
 step 'predictions.csv' medimg predict "$(test_image OPACITY png)" "$(test_image NORMAL dcm)" --out predictions.csv
 step "$report" medimg report "${outputs[@]}"

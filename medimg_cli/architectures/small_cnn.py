@@ -125,7 +125,7 @@ class SmallCNN(nn.Module):
 
 ARCHITECTURES.register("small-cnn")(
     Architecture(
-        about="residual network of our own with squeeze-and-excitation; 1.3 million parameters",
+        about="residual network of our own with squeeze-and-excitation, made for processors without a GPU",
         preferred_size_px=PREFERRED_SIZE_PX,
         epochs=12,
         lr=4e-3,

@@ -105,7 +105,6 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become two lines on stderr."""
     try:
         code = app(list(arguments), prog_name="medimg", standalone_mode=False)
-        sys.stdout.flush()
         return int(code or ExitCode.DONE)
     except MedimgError as error:
         _say(error.what, error.hint)
@@ -116,10 +115,6 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted", "what was finished is kept; the same command goes on from there")
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader is gone: give the interpreter's last flush somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.BROKEN_PIPE
     except Exception as error:
         if os.environ.get("MEDIMG_DEBUG"):
             traceback.print_exc()

@@ -2,12 +2,15 @@
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from medimg_cli.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,12 +56,18 @@ class Session:
 
     def show(self, payload: Mapping[str, Any], draw: Callable[["Console"], None]) -> None:
         """Write the result to stdout: one JSON object with `--json`, else what `draw` puts there."""
-        from medimg_cli.cli.render import show_json, stdout_console
+        from medimg_cli.cli.render import drop_stdout, show_json, stdout_console
 
-        if self.json:
-            show_json(self.command, payload)
-        else:
-            draw(stdout_console())
+        try:
+            if self.json:
+                show_json(self.command, payload)
+            else:
+                draw(stdout_console())
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            # Caught here: Typer itself would end with 1, which means a gate to our users.
+            drop_stdout()
+            raise typer.Exit(ExitCode.BROKEN_PIPE) from error
 
 
 def _shared(

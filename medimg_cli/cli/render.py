@@ -1,12 +1,14 @@
 """What people see: results on stdout, progress and notes on stderr."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -15,19 +17,25 @@ from medimg_cli.core.progress import Progress as ProgressListener
 from medimg_cli.core.progress import SilentProgress
 
 SCHEMA = 1
+_PIPE_WIDTH = 10_000
 _LINES_PER_TASK = 10
 _QUICK_TASK_SECONDS = 2.0
 
 
 def stdout_console() -> Console:
-    """Return a console for results; a pipe gets plain text of a fixed, generous width."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    """Return a console for results; a pipe gets plain text whose lines are never folded."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def show_json(command: str, payload: Mapping[str, Any]) -> None:
     """Write exactly one JSON object to stdout; NaN becomes null."""
     whole = {"schema": SCHEMA, "command": command, **payload}
     sys.stdout.write(json.dumps(to_jsonable(whole), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def drop_stdout() -> None:
+    """Give the interpreter's last flush somewhere to go when the reader of stdout is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def progress_for(*, quiet: bool) -> ProgressListener:
@@ -107,10 +115,10 @@ class TerminalProgress:
             self._console.print(line, style="dim" if "epoch" in line else "")
 
     def note(self, message: str) -> None:
-        self._console.print(f"[dim]note:[/dim] {_escaped(message)}", soft_wrap=True)
+        self._console.print(f"[dim]note:[/dim] {escape(message)}", soft_wrap=True)
 
     def warn(self, message: str) -> None:
-        self._console.print(f"[yellow]warning:[/yellow] {_escaped(message)}", soft_wrap=True)
+        self._console.print(f"[yellow]warning:[/yellow] {escape(message)}", soft_wrap=True)
 
 
 class LineProgress:
@@ -155,7 +163,3 @@ class LineProgress:
 def _write(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
-
-
-def _escaped(message: str) -> str:
-    return message.replace("[", r"\[")

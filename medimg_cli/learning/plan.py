@@ -4,14 +4,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medimg_cli.core.config import TrainSettings
+from medimg_cli.core.config import Settings, TrainSettings
 from medimg_cli.core.labels import LabelSpace
+from medimg_cli.core.recipe import Recipe
 from medimg_cli.learning.augment import preset
 from medimg_cli.learning.dataset import PixelBatches, balanced_weights
 from medimg_cli.learning.loop import TrainingPlan
 from medimg_cli.learning.networks import architecture
 
-_LEAST_STEPS = 600
+_LEAST_STEPS = 1000
 _MOST_EPOCHS = 60
 _LEAST_PATIENCE = 8
 
@@ -43,9 +44,21 @@ def plan_training(
 
 
 def enough_epochs(epochs: int, steps_an_epoch: int) -> int:
-    """Return more epochs where few images make few steps: about 600 steps, but 60 epochs at most.
+    """Return more epochs where few images make few steps: about 1,000 steps, but 60 epochs at most.
 
-    >>> enough_epochs(12, 134), enough_epochs(12, 20), enough_epochs(12, 2)
-    (12, 30, 60)
+    >>> enough_epochs(12, 134), enough_epochs(12, 25), enough_epochs(12, 2)
+    (12, 40, 60)
     """
     return max(epochs, min(_MOST_EPOCHS, -(-_LEAST_STEPS // steps_an_epoch)))
+
+
+def settings_in_force(settings: Settings, recipe: Recipe, plan: TrainingPlan) -> Settings:
+    """Return the settings with what was left open filled in: given again, they give the same run."""
+    train = {"epochs": plan.epochs, "lr": plan.lr, "patience": plan.patience}
+    preprocess = {"size": recipe.size_px, "channels": recipe.channels}
+    return settings.model_copy(
+        update={
+            "train": settings.train.model_copy(update=train),
+            "preprocess": settings.preprocess.model_copy(update=preprocess),
+        }
+    )

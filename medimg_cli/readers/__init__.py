@@ -18,13 +18,13 @@ class Reader:
 
     Args:
         formats: what it opens, in the words of `core.image.sniff_format`.
-        needs: the libraries it stands on, for `medimg doctor`.
+        needs: the distributions it stands on, for `medimg doctor`.
         read: returns the image of a file (and of a member inside it, for archives).
             Raises `UnreadableImage`; never warns, never returns half an image; safe in threads.
     """
 
     formats: tuple[str, ...]
-    needs: str
+    needs: tuple[str, ...]
     read: Callable[[Path, str | None], DecodedImage]
 
 

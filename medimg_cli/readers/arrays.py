@@ -81,4 +81,4 @@ def _show(samples: NDArray[Any]) -> DecodedImage:
     return DecodedImage(pixels, bits, facts)
 
 
-READERS.register("arrays")(Reader(formats=("zip",), needs="NumPy", read=read_array_image))
+READERS.register("arrays")(Reader(formats=("zip",), needs=("numpy",), read=read_array_image))

@@ -162,7 +162,14 @@ def _is_inverted(dataset: Dataset) -> bool:
 READERS.register("dicom")(
     Reader(
         formats=("dicom",),
-        needs="pydicom, with pylibjpeg (openjpeg, rle), pyjpegls and python-gdcm for compressed pixels",
+        needs=(
+            "pydicom",
+            "pylibjpeg",
+            "pylibjpeg-openjpeg",
+            "pylibjpeg-rle",
+            "pyjpegls",
+            "python-gdcm",
+        ),
         read=read_dicom,
     )
 )

@@ -124,4 +124,4 @@ def _on_black(rgba: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int, dict[str
     return collapse_grey(laid.astype(np.uint8)), 8, {"alpha": "on black"}
 
 
-READERS.register("raster")(Reader(formats=tuple(_OPENERS), needs="Pillow", read=read_raster))
+READERS.register("raster")(Reader(formats=tuple(_OPENERS), needs=("pillow",), read=read_raster))

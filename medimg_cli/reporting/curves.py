@@ -11,7 +11,7 @@ from medimg_cli.reporting.numbers import metric_title, number, percent
 from medimg_cli.reporting.scales import Scale, Tick, outline, path, shortened, ticks
 
 _WIDTH, _HEIGHT = 330.0, 290.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 320.0, 12.0, 242.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 320.0, 16.0, 242.0
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2")  # told apart in grey print, not by colour alone
 _KEY_ROW = 15.0
 _AREAS = {"auroc": "AUROC", "average_precision": "average precision"}

@@ -49,9 +49,9 @@ def _readers() -> list[Diagnosis]:
     return [_reader(name, READERS.get(name).needs) for name in READERS.names()]
 
 
-def _reader(name: str, needs: str) -> Diagnosis:
+def _reader(name: str, needs: tuple[str, ...]) -> Diagnosis:
     found, missing = [], []
-    for package in (part.strip() for part in needs.split(",")):
+    for package in needs:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:

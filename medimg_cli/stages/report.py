@@ -131,9 +131,9 @@ def _read_settings(run: Run) -> dict[str, Any]:
         raise RunError(f"{run.config_path} cannot be read", "restore the file or train again") from error
     if not isinstance(content, dict):
         return {}
-    # the whole of a workspace's settings, or a training's alone; other sections may name folders and tables
-    kept = {name: content[name] for name in ("preprocess", "train") if name in content}
-    return kept or content
+    # Other sections may name folders and tables; the recipe says what became of `preprocess`.
+    chosen = content.get("train", content)
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _notes(evaluation: Evaluation, card: ModelCard, dataset: Dataset | None) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ from medimg_cli.learning.networks import (
     pretrained_normalisation,
 )
 from medimg_cli.learning.normalise import Normaliser
-from medimg_cli.learning.plan import plan_training
+from medimg_cli.learning.plan import plan_training, settings_in_force
 from medimg_cli.learning.scoring import predict_logits, softmax
 
 _WORTH_NAMING = 6
@@ -72,7 +72,7 @@ def train(
 
     Args:
         workspace: holds the data set; the run is written below its `runs/`.
-        settings: section `train` decides; all of it is written to the run's `config.yaml`.
+        settings: section `train` decides; written to the run's `config.yaml` with what was left open filled in.
         cache: pixels of train and val.
         progress: told of steps and epochs.
 
@@ -91,9 +91,11 @@ def train(
     progress = LoggedProgress(progress, run.log_path)
     record = _first_record(workspace, dataset, chosen, cache, run, device)
     run.write_record(record)
-    write_text(run.config_path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    training = _Training(dataset, chosen, cache, run, record, device, progress)
+    used = settings_in_force(settings, cache.recipe, training.plan)
+    write_text(run.config_path, yaml.safe_dump(used.model_dump(mode="json"), sort_keys=False))
     try:
-        return _Training(dataset, chosen, cache, run, record, device, progress).result()
+        return training.result()
     except BaseException:
         with run.log_path.open("a", encoding="utf-8") as log:
             log.write(traceback.format_exc())
@@ -117,6 +119,7 @@ class _Training:
         self.record, self.device, self.progress = record, device, progress
         self.train_batches = self._batches("train")
         self.val_batches = self._batches("val")
+        self.plan = plan_training(chosen, self.train_batches, dataset.labels, device)
 
     def result(self) -> TrainResult:
         prepare_processor()
@@ -129,7 +132,7 @@ class _Training:
             self.train_batches,
             self.val_batches,
             normaliser,
-            plan_training(self.chosen, self.train_batches, self.dataset.labels, self.device),
+            self.plan,
             self.progress,
             on_epoch=lambda state: write_table(self.run.history_path, pd.DataFrame(state.history)),
         )

@@ -13,7 +13,7 @@ from medimg_cli.cli import app as door
 from medimg_cli.cli.app import ALIASES, COMMANDS, RESERVED, run
 from medimg_cli.core.manifest import read_dataset
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import DataError, ExitCode
+from medimg_cli.errors import ExitCode
 
 # The table of commands the design promises.
 DESIGN = [
@@ -54,7 +54,7 @@ def test_a_command_of_a_later_version_is_hidden_and_refused(
     [
         (["trian"], 2, "'train'"),
         (["train", "--epoch", "3"], 2, "--epochs"),
-        (["train", "--epochs", "many"], 2, "many"),
+        (["train", "--epochs", "many"], 2, "--epochs"),
         (["ingest"], 2, "SOURCE"),
         (["train", "--arch", "resnet81"], 3, "no data set"),
         (["evaluate"], 6, "no trained run"),
@@ -96,14 +96,12 @@ def test_a_bug_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("raised", "code"), [(KeyboardInterrupt(), 130), (DataError("a", "b"), 3), (BrokenPipeError(), 141)]
-)
-def test_what_stops_a_command_decides_the_exit_code(raised: BaseException, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("raised", "code"), [("KeyboardInterrupt()", 130), ("DataError('a', 'b')", 3)])
+def test_what_stops_a_command_decides_the_exit_code(raised: str, code: int, tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom medimg_cli.cli import app as door\n"
+        "from medimg_cli.cli import app as door\n"
         "from medimg_cli.errors import DataError\n"
-        f"def stop(*_, **__): raise {raised!r}\n"
+        f"def stop(*_, **__): raise {raised}\n"
         "door.app = stop\ndoor.main(['runs'])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, check=False)
@@ -111,9 +109,10 @@ def test_what_stops_a_command_decides_the_exit_code(raised: BaseException, code:
 
 
 def test_a_closed_pipe_ends_quietly(trained: Workspace) -> None:
-    command = f"{sys.executable} -m medimg_cli runs --json -C {trained.root} | true; echo ${{PIPESTATUS[0]}}"
+    call = f"{sys.executable} -m medimg_cli runs --json -C {trained.root}"
+    command = f"{call} | (exec 0<&-; sleep 5); echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() in ("0", "141")
+    assert done.stdout.strip() == "141"
     assert "Traceback" not in done.stderr
 
 

@@ -25,7 +25,7 @@ def test_many_images_get_the_networks_own_epochs() -> None:
     assert planned(32 * 200).epochs == architecture("small-cnn").epochs
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(200, 12), (30, 20), (10, 60), (1, 60)])
+@pytest.mark.parametrize(("steps", "epochs"), [(200, 12), (50, 20), (10, 60), (1, 60)])
 def test_few_images_get_more_epochs(steps: int, epochs: int) -> None:
     assert enough_epochs(12, steps) == epochs
 

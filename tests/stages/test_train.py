@@ -72,6 +72,15 @@ def test_the_same_seed_gives_the_same_weights(workspace: Workspace) -> None:
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+def test_a_runs_own_settings_give_the_run_again(workspace: Workspace) -> None:
+    assert medimg(workspace.root, "train", "--epochs", "2", "--batch-size", "8", "--seed", "5") == 0
+    first = find_run(workspace, None)
+    assert medimg(workspace.root, "train", "--config", str(first.config_path)) == 0
+    again = list_runs(workspace)[-1]
+    assert again.name != first.name
+    assert again.read_card().weights_sha256 == first.read_card().weights_sha256
+
+
 def test_stopping_keeps_the_best_epoch_so_far(workspace: Workspace) -> None:
     class Impatient(SilentProgress):
         """Presses Ctrl-C when the third epoch begins."""

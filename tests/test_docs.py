@@ -1,0 +1,97 @@
+"""Documentation is tested: every command documented, every example one that parses."""
+
+import functools
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medimg_cli.cli import app as door
+from medimg_cli.cli.app import ALIASES, COMMANDS
+from medimg_cli.cli.options import with_session
+from medimg_cli.errors import ExitCode
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands_in(text: str) -> list[str]:
+    """Return each `medimg …` call in console blocks, back-quotes and shell scripts."""
+    blocks = re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    quoted = re.findall(r"`(medimg [^`]+)`", text)
+    return [line for line in [*lines, *quoted] if line.startswith("medimg ")]
+
+
+def script_commands(path: Path) -> list[str]:
+    """Return the `medimg …` calls that a script makes through its `step` function."""
+    return re.findall(r"""^step (?:'[^']*'|"[^"]*") (medimg .*)$""", path.read_text(), flags=re.MULTILINE)
+
+
+EXAMPLES = sorted(
+    {
+        *commands_in(README),
+        *(call for body in COMMANDS.values() for call in commands_in(body.__doc__ or "")),
+        *commands_in((ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")),
+    }
+)
+
+
+def parses(call: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the exit code of a call whose commands do nothing."""
+    calls = [shlex.split(part)[1:] for part in call.split("&&")]
+    for name in [*COMMANDS, *ALIASES]:
+        for info in door.app.registered_commands:
+            if info.name == name:
+                monkeypatch.setattr(info, "callback", _doing_nothing(info.callback))
+    return max(door.run(arguments) for arguments in calls)
+
+
+def _doing_nothing(callback: Any) -> Any:
+    @functools.wraps(callback)
+    def nothing(**_: object) -> None:
+        return None
+
+    nothing.__signature__ = callback.__signature__  # type: ignore[attr-defined]
+    return nothing
+
+
+@pytest.mark.parametrize("call", EXAMPLES)
+def test_an_example_is_a_call_the_program_takes(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if call.split()[1] in ("COMMAND", "--help"):
+        return
+    assert parses(call, monkeypatch) == ExitCode.DONE
+
+
+def test_a_wrong_example_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parses("medimg train --epoch 3", monkeypatch) == ExitCode.USAGE
+
+
+def test_the_quickstart_calls_what_the_program_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = script_commands(ROOT / "examples" / "quickstart.sh")
+    assert len(calls) >= 7
+    for call in calls:
+        plain = re.sub(r"\"\$\([^)]*\)\"|\"\$\{[^}]*\}\"", "x.png", call)
+        assert parses(plain, monkeypatch) == ExitCode.DONE, call
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_documented_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"medimg {name}" in README
+    assert f"Example: `medimg {name}" in (COMMANDS[name].__doc__ or "")
+    assert door.run([name, "--help"]) == 0
+    assert f"medimg {name}" in capsys.readouterr().out
+
+
+def test_the_table_of_exit_codes_is_complete() -> None:
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", README, flags=re.MULTILINE)}
+    assert documented == {int(code) for code in ExitCode}
+
+
+def test_every_option_has_help() -> None:
+    for name in COMMANDS:
+        for option in with_session(name, COMMANDS[name]).__annotations__.values():
+            for extra in getattr(option, "__metadata__", ()):
+                assert extra.help, f"{name}: an option without help"
