@@ -74,6 +74,9 @@ def bootstrap_counts(
     Args:
         counts: a confusion matrix (K, K).
         statistic: (B, K, K) → (B,), NaN where undefined.
+
+    Returns:
+        None where most replicates are undefined, or all are the same.
     """
     total = int(counts.sum())
     shares = (counts / total).ravel()
@@ -83,7 +86,8 @@ def bootstrap_counts(
     if len(values) < REPLICATES // 2:
         return None
     low, high = np.quantile(values, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    return float(low), float(high)
+    # Without a single error every replicate is perfect: that says nothing about how wide the interval is.
+    return (float(low), float(high)) if low < high else None
 
 
 def _expit(value: float) -> float:

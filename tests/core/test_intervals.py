@@ -60,3 +60,8 @@ def test_the_bootstrap_gives_the_same_interval_twice() -> None:
 
 def test_a_statistic_that_is_mostly_undefined_has_no_interval() -> None:
     assert bootstrap_counts(np.array([[1, 0], [0, 1]]), lambda tables: np.full(len(tables), np.nan)) is None
+
+
+def test_a_table_without_an_error_has_no_bootstrap_interval() -> None:
+    table = np.array([[30, 0], [0, 31]])
+    assert bootstrap_counts(table, lambda tables: tables[:, 1, 1] / tables[:, 1].sum(axis=1)) is None
