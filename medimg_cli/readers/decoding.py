@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from PIL import ImageFile
+
 from medimg_cli.core.image import UnreadableImage
 
 LIMIT_PIXELS = 500_000_000
@@ -14,12 +16,12 @@ _REASON_CHARACTERS = 200
 _PLAIN = (OSError, ValueError, SyntaxError, RuntimeError, NotImplementedError)  # their text says enough
 
 
-class _Silence:
-    """Ignores warnings while at least one thread is inside.
+class _OwnTerms:
+    """While at least one thread is inside, warnings are ignored and Pillow refuses truncated files.
 
-    `warnings.catch_warnings` alone is not safe in threads: it saves and restores one list for the whole
-    process, so two threads that overlap may leave the wrong list behind. Here the first one in saves it and
-    the last one out restores it.
+    Both are switches of the whole process: `warnings.catch_warnings` alone is not safe in threads, and other
+    libraries (WeasyPrint, when it is imported) tell Pillow to fill with grey what a file lacks. Here the first
+    thread in saves the switches and the last one out restores them.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,8 @@ class _Silence:
             if self._inside == 1:
                 self._stack.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")
+                self._stack.callback(_fill_truncated, ImageFile.LOAD_TRUNCATED_IMAGES)
+                _fill_truncated(False)
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
@@ -41,7 +45,11 @@ class _Silence:
                 self._stack.close()
 
 
-_SILENCE = _Silence()
+def _fill_truncated(wanted: bool) -> None:
+    ImageFile.LOAD_TRUNCATED_IMAGES = wanted
+
+
+_OWN_TERMS = _OwnTerms()
 
 
 @contextmanager
@@ -54,7 +62,7 @@ def foreign_decoder() -> Iterator[None]:
     Raises:
         UnreadableImage: the block raised; the text is one line without the file's path.
     """
-    with _SILENCE:
+    with _OWN_TERMS:
         try:
             yield
         except UnreadableImage:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from medimg_cli.core.image import DecodedImage, UnreadableImage
 from medimg_cli.readers import read_image
@@ -233,3 +233,14 @@ def test_a_picture_larger_than_the_limit_is_refused_by_its_header(tmp_path: Path
     (tmp_path / "bomb.bmp").write_bytes(content)
     with pytest.raises(UnreadableImage, match="60000x60000 pixels, more than the limit"):
         read(tmp_path / "bomb.bmp")
+
+
+def test_a_library_that_lets_pillow_fill_truncated_files_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as importing WeasyPrint does
+    whole = saved(tmp_path / "whole.jpeg", Image.fromarray(np.full((40, 40, 3), 90, dtype=np.uint8)))
+    (tmp_path / "cut.jpeg").write_bytes(whole.read_bytes()[:-60])
+    with pytest.raises(UnreadableImage):
+        read(tmp_path / "cut.jpeg")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
