@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,22 @@ _BARE_DICOM = re.compile(
 
 class UnreadableImage(Exception):  # noqa: N818 -- not a failure of the command: it becomes a quarantine row
     """Raised by a reader for a file it cannot turn into pixels; its text is the reason, one line."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a caller wants of a reader; the recipe of a model carries it, so that every stage wants the same.
+
+    Args:
+        window: centre and width in modality values, over whatever a DICOM file says; None = as the file says.
+        bits: 8, or 16 where the file holds more than 8.
+        enough_px: the caller resizes to a square of this side: a format that can may decode smaller than the
+            file is, while the shorter side stays at least twice this long; None = decode whole.
+    """
+
+    window: tuple[float, float] | None = None
+    bits: Literal[8, 16] = 8
+    enough_px: int | None = None
 
 
 @dataclass(frozen=True)
