@@ -9,8 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-_MEMBER = re.compile(r"^(?P<file>.+\.(?:npz|npy|zip|tar|tar\.gz|tgz))#(?P<member>.+)$", re.IGNORECASE)
-HEAD_BYTES = 132
+# The shortest file part: `set.zip#scans.zip/1.png` and `set.zip#a #3.png` are members of `set.zip`.
+_MEMBER = re.compile(
+    r"^(?P<file>.+?\.(?:npz|npy|zip|tar|tar\.gz|tgz))#(?P<member>.+)$", re.IGNORECASE | re.DOTALL
+)
+_FRAME = re.compile(r"^(?P<file>.+)#(?P<member>(?:frame|page)/[0-9]+)$", re.DOTALL)
+HEAD_BYTES = 264
 # A data set without preamble (written before 1998, or cut out of a message) starts with an element of group 0002
 # or 0008: a low element number, then a value representation (explicit) or a short length (implicit). PS3.5 §7.1.
 _BARE_DICOM = re.compile(
@@ -18,6 +22,8 @@ _BARE_DICOM = re.compile(
     rb"|\x00[\x02\x08]\x00[\x00-\x18][A-Z]{2}",
     re.DOTALL,
 )
+# A local file header (APPNOTE 4.3.7) whose file name, at byte 30, is that of an array and stands in no folder.
+_FIRST_ARRAY = re.compile(rb"PK\x03\x04.{26}[^/\x00]{1,200}?\.npy", re.DOTALL)
 
 
 class UnreadableImage(Exception):  # noqa: N818 -- not a failure of the command: it becomes a quarantine row
@@ -30,14 +36,17 @@ class ReadOptions:
 
     Args:
         window: centre and width in modality values, over whatever a DICOM file says; None = as the file says.
-        bits: 8, or 16 where the file holds more than 8.
+        bits: 16 asks for uint16 where a grey file holds more than 8 bits a sample; with 8, DICOM comes as
+            uint8, and what other formats hold in 16 bits stays so for `DecodedImage.as_uint8` to round.
         enough_px: the caller resizes to a square of this side: a format that can may decode smaller than the
-            file is, while the shorter side stays at least twice this long; None = decode whole.
+            file is, while one side stays at least this long; None = decode whole.
+        enough_side: which of its sides that is; a letterbox needs the longer one only.
     """
 
     window: tuple[float, float] | None = None
     bits: Literal[8, 16] = 8
     enough_px: int | None = None
+    enough_side: Literal["shorter", "longer"] = "shorter"
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,14 @@ class DecodedImage:
             255 or 65535. Grey files saved as colour are one channel.
         bit_depth: bits a sample had in the file.
         facts: what the reader applied and found (window, inverted, transfer_syntax, patient_id …).
+        extent: width and height of the picture in these pixels where it was decoded smaller than it is: a side
+            of 1215 at 1/2 is 608 pixels, of which the picture covers 607.5. None: it covers them all.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
     bit_depth: int
     facts: Mapping[str, str] = field(default_factory=dict)
+    extent: tuple[float, float] | None = None
 
     @property
     def width(self) -> int:
@@ -84,25 +96,49 @@ def collapse_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return (H, W, 1) when the three channels of (H, W, 3) are equal everywhere, else `pixels`."""
     if pixels.shape[2] != 3:
         return pixels
+    if not _is_grey(pixels[::16]):  # colour shows in a few rows, and most pictures are spared the rest
+        return pixels
+    return pixels[..., :1] if _is_grey(pixels) else pixels
+
+
+def _is_grey(pixels: NDArray[np.uint8]) -> bool:
     first, second, third = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    return pixels[..., :1] if np.array_equal(first, second) and np.array_equal(second, third) else pixels
+    return np.array_equal(first, second) and np.array_equal(second, third)
 
 
 def split_member(path: str) -> tuple[str, str | None]:
-    """Return (file, member) of a manifest path; `set.npz#train/12` names image 12 of an array file."""
-    match = _MEMBER.match(path)
+    """Return (file, member) of a manifest path, by its text alone; a plain file's name may look so too.
+
+    `set.npz#train/12` names image 12 of an array file, `set.zip#folder/a.png` a file in an archive,
+    `scan.dcm#frame/3` (from 0) a frame of a file and `set.zip#scan.dcm#frame/3` one of an archive's.
+    """
+    match = _MEMBER.match(path) or _FRAME.match(path)
     return (match["file"], match["member"]) if match else (path, None)
 
 
+def split_frame(member: str) -> tuple[str, int | None]:
+    """Return (name, number) of `NAME#frame/NUMBER` or `NAME#page/NUMBER`; (member, None) of anything else."""
+    match = _FRAME.match(member)
+    return (match["file"], frame_number(match["member"])) if match else (member, None)
+
+
+def frame_number(member: str) -> int | None:
+    """Return the number, from 0, of a member `frame/NUMBER` or `page/NUMBER`, None of any other."""
+    kind, _, number = member.partition("/")
+    return int(number) if kind in ("frame", "page") and re.fullmatch(r"[0-9]{1,9}", number) else None
+
+
 def sniff_format(head: bytes) -> str | None:
-    """Return the format the first bytes say (`jpeg png tiff bmp webp dicom zip`), or None.
+    """Return the format the first bytes say (`jpeg png tiff bmp webp dicom npz npy zip tar gzip`), or None.
 
     Args:
         head: the first `HEAD_BYTES` bytes of the file. DICOM is told by its preamble (PS3.10 §7.1) or, where
-            that is missing, by its first element.
+            that is missing, by its first element; NumPy's .npz by the name of the first array in the zip.
     """
     if head[128:132] == b"DICM":
         return "dicom"
+    if head[257:262] == b"ustar":  # POSIX.1-2001, pax; asked first, for it begins with the name of any file
+        return "tar"
     signatures = (
         (b"\xff\xd8\xff", "jpeg"),
         (b"\x89PNG\r\n\x1a\n", "png"),
@@ -111,11 +147,15 @@ def sniff_format(head: bytes) -> str | None:
         (b"II+\x00", "tiff"),  # BigTIFF
         (b"MM\x00+", "tiff"),
         (b"BM", "bmp"),
-        (b"PK\x03\x04", "zip"),
+        (b"PK\x05\x06", "zip"),  # an empty one
+        (b"\x93NUMPY", "npy"),
+        (b"\x1f\x8b\x08", "gzip"),
     )
     for signature, name in signatures:
         if head.startswith(signature):
             return name
+    if head.startswith(b"PK\x03\x04"):
+        return "npz" if _FIRST_ARRAY.match(head) else "zip"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     return "dicom" if _BARE_DICOM.match(head) else None

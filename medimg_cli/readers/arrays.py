@@ -1,4 +1,4 @@
-"""One image of a NumPy archive in the manner of MedMNIST: `set.npz#train/12` is `train_images[12]`."""
+"""One image of NumPy's arrays: `set.npz#train/12` (MedMNIST: `train_images[12]`) and `stack.npy#12`."""
 
 import threading
 import zipfile
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.image import DecodedImage, UnreadableImage, collapse_grey
-from medimg_cli.readers import READERS, Reader
+from medimg_cli.core.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey
+from medimg_cli.readers import READERS, Content, Reader
 from medimg_cli.readers.decoding import foreign_decoder, refuse_huge
 from medimg_cli.readers.intensities import show_samples
 
@@ -28,12 +28,12 @@ class _OpenArrays:
         self._arrays: OrderedDict[tuple[str, int, int, str], NDArray[Any]] = OrderedDict()
 
     def get(self, path: Path, name: str) -> NDArray[Any]:
-        """Return the array `name` of the archive, as it is on disk now."""
+        """Return the array `name` of an .npz, or the one of an .npy ("" for a name), as it is on disk now."""
         status = path.stat()
         key = (str(path.absolute()), status.st_mtime_ns, status.st_size, name)
         with self._lock:  # held while unpacking: the other threads want the same array
             if key not in self._arrays:
-                self._arrays[key] = _unpack(path, name)
+                self._arrays[key] = _unpack(path, name) if name else _map(path)
             self._arrays.move_to_end(key)
             while len(self._arrays) > _KEPT_ARRAYS:
                 self._arrays.popitem(last=False)
@@ -43,20 +43,47 @@ class _OpenArrays:
 _OPEN = _OpenArrays()
 
 
-def read_array_image(path: Path, member: str | None) -> DecodedImage:
-    """Return image `member` ("split/number") of an .npz archive whose arrays are (N, H, W) or (N, H, W, 1 or 3).
+def read_array_image(
+    content: Content,
+    member: str | None,
+    options: ReadOptions,  # noqa: ARG001 -- every reader's signature
+) -> DecodedImage:
+    """Return image `member` of arrays (N, H, W) or (N, H, W, 1 or 3).
+
+    Of an .npz it is "split/number", of an .npy "number", which is memory-mapped; an .npy of shape (H, W) is an
+    image by itself.
 
     Raises:
         UnreadableImage: no member is named or there is none such, or the array is no stack of pictures.
     """
-    if member is None:
-        raise UnreadableImage("an archive; its images are named as FILE.npz#train/0")
-    split, _, number = member.rpartition("/")
+    path, zipped = content.path, content.image_format == "npz"
+    if path is None:
+        raise UnreadableImage("arrays inside an archive; unpack the archive")
     with foreign_decoder():
-        stack = _OPEN.get(path, f"{split}_images")
+        if member is None:
+            return _show(_whole(path, zipped=zipped))
+        split, _, number = member.rpartition("/")
+        if split and not zipped:
+            raise UnreadableImage(f"the array has no image {member}")
+        stack = _OPEN.get(path, f"{split}_images" if zipped else "")
+        _refuse_other_shapes(stack, f"{split}_images" if zipped else "of the file")
         if not number.isdecimal() or int(number) >= len(stack):
-            raise UnreadableImage(f"the archive has no image {member}")
+            raise UnreadableImage(f"the {'archive' if zipped else 'array'} has no image {member}")
         return _show(np.asarray(stack[int(number)]))
+
+
+def _whole(path: Path, *, zipped: bool) -> NDArray[Any]:
+    if zipped:
+        raise UnreadableImage("an archive; its images are named as FILE.npz#train/0")
+    picture = _OPEN.get(path, "")
+    if picture.ndim != 2:
+        raise UnreadableImage("a stack of images; they are named as FILE.npy#0")
+    return picture
+
+
+def _map(path: Path) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def _unpack(path: Path, name: str) -> NDArray[Any]:
@@ -67,9 +94,12 @@ def _unpack(path: Path, name: str) -> NDArray[Any]:
             raise UnreadableImage(f"the array {name} is larger than {LIMIT_BYTES >> 30} GiB")
     with np.load(path, allow_pickle=False) as arrays:
         stack: NDArray[Any] = arrays[name]
+    return stack
+
+
+def _refuse_other_shapes(stack: NDArray[Any], name: str) -> None:
     if stack.ndim not in (3, 4) or (stack.ndim == 4 and stack.shape[3] not in (1, 3)):
         raise UnreadableImage(f"the array {name} has shape {stack.shape}; (N, H, W) or (N, H, W, 3) is read")
-    return stack
 
 
 def _show(samples: NDArray[Any]) -> DecodedImage:
@@ -81,4 +111,4 @@ def _show(samples: NDArray[Any]) -> DecodedImage:
     return DecodedImage(pixels, bits, facts)
 
 
-READERS.register("arrays")(Reader(formats=("zip",), needs=("numpy",), read=read_array_image))
+READERS.register("arrays")(Reader(formats=("npz", "npy"), needs=("numpy",), read=read_array_image))

@@ -1,7 +1,5 @@
 """DICOM images, by pydicom and its decoders."""
 
-import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,52 +7,85 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEG2000TransferSyntaxes,
     MediaStorageDirectoryStorage,
 )
 
-from medimg_cli.core.image import DecodedImage, UnreadableImage, collapse_grey
-from medimg_cli.readers import READERS, Reader
+from medimg_cli.core.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
+from medimg_cli.readers import READERS, Content, Reader
 from medimg_cli.readers.decoding import foreign_decoder, refuse_huge
-from medimg_cli.readers.voi import functional_group, padding_mask, to_modality_values, to_robust, to_shown
+from medimg_cli.readers.dicom_decoders import stored_values
+from medimg_cli.readers.voi import (
+    functional_group,
+    padding_mask,
+    to_modality_values,
+    to_robust,
+    to_shown,
+    windowed,
+)
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-# pylibjpeg's plug-in logs what libopenjpeg says; without a handler Python would print it on stderr.
-logging.getLogger("_openjpeg").addHandler(logging.NullHandler())
-logging.getLogger("openjpeg").addHandler(logging.NullHandler())
 _ENCAPSULATED = b"\xfe\xff\x00\xe0"  # the item tag every compressed stream begins with, PS3.5 A.4
 
 
-def read_dicom(path: Path, member: str | None) -> DecodedImage:  # noqa: ARG001 -- every reader's signature
-    """Return a DICOM image as a viewer shows it, uint8; of several frames the middle one.
+def read_dicom(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
+    """Return a DICOM image as a viewer shows it; of several frames the one named, else the middle one.
 
-    Grey: modality LUT, VOI LUT or first window (robust 0.5-99.5 percentiles when there is none; 8 stored bits
-    without rescale are shown as they are), MONOCHROME1 inverted (PS3.3 C.7.6.3.1.2). Colour: RGB whatever the
-    file's colour space. Facts: modality, transfer_syntax, window, inverted, frame, patient_id (the true one:
-    callers decide what may be kept).
+    Grey: modality LUT, then the window that is given, or VOI LUT or first window (robust 0.5-99.5 percentiles
+    when there is none; 8 stored bits without rescale are shown as they are), MONOCHROME1 inverted (PS3.3
+    C.7.6.3.1.2); uint8, or uint16 where 16 bits are asked for and more than 8 are stored. Colour: RGB whatever
+    the file's colour space, uint8. Facts: modality, transfer_syntax, window, inverted, frame, patient_id (the
+    true one: callers decide what may be kept).
 
     Raises:
-        UnreadableImage: no pixels, a damaged file, or a transfer syntax no installed decoder knows.
+        UnreadableImage: no pixels, a damaged file, no such frame, or a transfer syntax no installed decoder knows.
     """
-    with foreign_decoder(), path.open("rb") as stream:
-        dataset = dcmread(stream, force=True)
+    with foreign_decoder():
+        dataset = dcmread(content.stream, force=True)
         _refuse_what_is_no_image(dataset)
         refuse_huge(int(dataset.Columns), int(dataset.Rows))
         syntax = _transfer_syntax(dataset)
-        frames = max(1, int(dataset.get("NumberOfFrames") or 1))
-        frame = frames // 2
-        stored = _stored_values(dataset, frame, syntax)
+        frames = _frames_of(dataset)
+        frame = frames // 2 if member is None else _named_frame(member, frames)
+        stored = stored_values(dataset, frame, syntax)
         facts = _header_facts(dataset, syntax)
         if frames > 1:
             facts["frame"] = f"{frame + 1} of {frames}"
-        pixels, more = _colour(stored, dataset) if _is_colour(dataset) else _grey(stored, dataset, frame)
-        return DecodedImage(pixels, int(dataset.get("BitsStored") or stored.dtype.itemsize * 8), facts | more)
+        bits = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8)
+        if _is_colour(dataset):
+            return DecodedImage(_colour(stored, dataset), bits, facts)
+        display, more = _grey(stored, dataset, frame, options.window)
+        return DecodedImage(
+            _spread(display, 16 if bits > 8 and options.bits == 16 else 8), bits, facts | more
+        )
+
+
+def count_frames(content: Content, member: str | None) -> int:
+    """Return Number of Frames (PS3.3 C.7.6.6.1.1), 1 where a frame is named already."""
+    if member is not None:
+        return 1
+    with foreign_decoder():
+        return _frames_of(
+            dcmread(content.stream, force=True, stop_before_pixels=True, specific_tags=["NumberOfFrames"])
+        )
+
+
+def _frames_of(dataset: Dataset) -> int:
+    try:
+        return max(1, int(dataset.get("NumberOfFrames") or 1))
+    except ValueError as error:
+        raise UnreadableImage("a DICOM file whose Number of Frames is no number") from error
+
+
+def _named_frame(member: str, frames: int) -> int:
+    frame = frame_number(member)
+    if frame is None or frame >= frames:
+        raise UnreadableImage(f"the file has no {member}; its frames are frame/0 to frame/{frames - 1}")
+    return frame
 
 
 def _refuse_what_is_no_image(dataset: Dataset) -> None:
@@ -87,18 +118,6 @@ def _transfer_syntax(dataset: Dataset) -> UID:
     return syntax
 
 
-def _stored_values(dataset: Dataset, frame: int, syntax: UID) -> NDArray[Any]:
-    """Return one frame's samples, (H, W) or (H, W, 3), colour already as RGB."""
-    # Of the JPEG 2000 decoders the one that says its errors by exception: gdcm's prints them on stderr.
-    decoder = "pylibjpeg" if syntax in JPEG2000TransferSyntaxes else ""
-    try:
-        return np.asarray(pixel_array(dataset, index=frame, decoding_plugin=decoder))
-    except (RuntimeError, NotImplementedError) as error:  # what pydicom raises when every decoder gave up
-        raise UnreadableImage(
-            f"pixels damaged, or coded as no installed decoder reads ({syntax.name})"
-        ) from error
-
-
 def _header_facts(dataset: Dataset, syntax: UID) -> dict[str, str]:
     facts = {
         "modality": str(dataset.get("Modality") or ""),
@@ -116,8 +135,8 @@ def _photometric(dataset: Dataset) -> str:
     return str(dataset.get("PhotometricInterpretation") or "").strip().upper()
 
 
-def _colour(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """Return (H, W, 1 or 3) uint8 and no facts.
+def _colour(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
+    """Return (H, W, 1 or 3) uint8.
 
     `pixel_array` has made RGB of YBR already while the header still says YBR: converting by the header would
     corrupt it. Palette entries fill their type (PS3.3 C.7.6.3.1.5), samples their Bits Stored.
@@ -128,22 +147,43 @@ def _colour(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], 
         bits = stored.dtype.itemsize * 8
     if bits != 8 or stored.dtype != np.uint8:
         stored = np.clip(np.rint(stored.astype(np.float64) * (255.0 / ((1 << bits) - 1))), 0, 255)
-    return collapse_grey(stored.astype(np.uint8)), {}
+    return collapse_grey(stored.astype(np.uint8))
 
 
-def _grey(stored: NDArray[Any], dataset: Dataset, frame: int) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """Return (H, W, 1) uint8 and the facts `window` and, where it was, `inverted`."""
+def _grey(
+    stored: NDArray[Any], dataset: Dataset, frame: int, window: tuple[float, float] | None
+) -> tuple[NDArray[np.float64], dict[str, str]]:
+    """Return what is shown, (H, W) in 0..1, and the facts `window` and, where it was, `inverted`."""
     modality = functional_group(dataset, frame, "PixelValueTransformationSequence")
     values = to_modality_values(stored, modality)
-    shown = to_shown(values, functional_group(dataset, frame, "FrameVOILUTSequence"))
-    if shown is None and values is stored and _is_ready_to_show(dataset):
-        bits = int(dataset.BitsStored)
-        shown = stored / float((1 << bits) - 1), f"none: all {bits} bits"
-    display, words = shown if shown is not None else to_robust(values, padding_mask(stored, dataset))
-    facts = {"window": words}
+    if window is not None:
+        shown = windowed(values.astype(np.float64), *window, "LINEAR"), f"{window[0]:g},{window[1]:g} (given)"
+    else:
+        shown = _as_the_file_says(stored, values, dataset, frame)
+    facts = {"window": shown[1]}
     if _is_inverted(dataset):
-        display, facts["inverted"] = 1.0 - display, "yes"
-    return np.rint(np.clip(display, 0.0, 1.0) * 255).astype(np.uint8)[..., None], facts
+        facts["inverted"] = "yes"
+        return 1.0 - shown[0], facts
+    return shown[0], facts
+
+
+def _as_the_file_says(
+    stored: NDArray[Any], values: NDArray[Any], dataset: Dataset, frame: int
+) -> tuple[NDArray[np.float64], str]:
+    """Return (values in 0..1, words for the manifest); `values` is `stored` itself where nothing was applied."""
+    shown = to_shown(values, functional_group(dataset, frame, "FrameVOILUTSequence"))
+    if shown is not None:
+        return shown
+    if values is stored and _is_ready_to_show(dataset):
+        bits = int(dataset.BitsStored)
+        return stored / float((1 << bits) - 1), f"none: all {bits} bits"
+    return to_robust(values, padding_mask(stored, dataset))
+
+
+def _spread(display: NDArray[np.float64], bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return (H, W) in 0..1 as (H, W, 1) over the full range of 8 or 16 bits."""
+    samples = np.rint(np.clip(display, 0.0, 1.0) * ((1 << bits) - 1))[..., None]
+    return samples.astype(np.uint16) if bits == 16 else samples.astype(np.uint8)
 
 
 def _is_ready_to_show(dataset: Dataset) -> bool:
@@ -171,5 +211,6 @@ READERS.register("dicom")(
             "python-gdcm",
         ),
         read=read_dicom,
+        count=count_frames,
     )
 )

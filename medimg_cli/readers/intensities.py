@@ -67,6 +67,7 @@ def show_samples(samples: NDArray[Any]) -> tuple[NDArray[np.uint8] | NDArray[np.
 
     Raises:
         TypeError: the samples are not real numbers.
+        ValueError: none of them is finite.
     """
     kind, bits = samples.dtype.kind, samples.dtype.itemsize * 8
     if samples.dtype == np.uint8:
@@ -79,6 +80,10 @@ def show_samples(samples: NDArray[Any]) -> tuple[NDArray[np.uint8] | NDArray[np.
         return spread_to_uint16(samples, used), used, facts
     if kind not in "uif":
         raise TypeError(f"samples of type {samples.dtype}")
+    missing = samples.size - int(np.isfinite(samples).sum())
+    if missing == samples.size:
+        raise ValueError("no sample of the image is a finite number")
     low, high = robust_range(samples)
+    words = describe_range(low, high) + (f"; {missing:,} samples are no finite number" if missing else "")
     pixels = np.rint(stretch(samples, low, high) * 65535).astype(np.uint16)
-    return pixels, bits, {"window": describe_range(low, high)}
+    return pixels, bits, {"window": words}

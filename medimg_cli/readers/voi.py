@@ -52,7 +52,7 @@ def to_shown(values: NDArray[Any], holder: Dataset) -> tuple[NDArray[np.float64]
     if centre is None or width is None or not width > 0 or (function == "LINEAR" and width < 1):
         return None
     words = f"center {centre:g}, width {width:g}" + ("" if function == "LINEAR" else f", {function}")
-    return _windowed(values.astype(np.float64), centre, width, function), words
+    return windowed(values.astype(np.float64), centre, width, function), words
 
 
 def to_robust(values: NDArray[Any], padding: NDArray[np.bool_] | None) -> tuple[NDArray[np.float64], str]:
@@ -73,7 +73,7 @@ def padding_mask(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | 
     return mask
 
 
-def _windowed(values: NDArray[np.float64], centre: float, width: float, function: str) -> NDArray[np.float64]:
+def windowed(values: NDArray[np.float64], centre: float, width: float, function: str) -> NDArray[np.float64]:
     """Return 0..1 by one of the three functions of PS3.3 C.11.2.1.2.1 and C.11.2.1.3."""
     if function == "SIGMOID":
         return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -700.0, 700.0)))

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from medimg_cli.core.image import DecodedImage, collapse_grey, sniff_format, split_member
+from medimg_cli.core.image import (
+    DecodedImage,
+    collapse_grey,
+    frame_number,
+    sniff_format,
+    split_frame,
+    split_member,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,10 +22,27 @@ from medimg_cli.core.image import DecodedImage, collapse_grey, sniff_format, spl
         ("image #3.png", ("image #3.png", None)),
         ("set.npz", ("set.npz", None)),
         ("set.npz#", ("set.npz#", None)),
+        ("stack.npy#12", ("stack.npy", "12")),
+        ("a.zip#x #3.png", ("a.zip", "x #3.png")),
+        ("a.zip#b.zip#c.png", ("a.zip", "b.zip#c.png")),
+        ("a.tgz#scan.dcm#frame/3", ("a.tgz", "scan.dcm#frame/3")),
+        ("scan.dcm#frame/3", ("scan.dcm", "frame/3")),
+        ("no suffix#page/0", ("no suffix", "page/0")),
+        ("two\nlines.tar#a\nb.png", ("two\nlines.tar", "a\nb.png")),
+        ("scan.dcm#frame/x", ("scan.dcm#frame/x", None)),
+        ("scan.dcm#frame/-1", ("scan.dcm#frame/-1", None)),
     ],
 )
 def test_a_member_is_named_behind_an_archive_only(path: str, parts: tuple[str, str | None]) -> None:
     assert split_member(path) == parts
+
+
+def test_a_frame_is_told_from_a_name() -> None:
+    assert split_frame("a/b.dcm#frame/12") == ("a/b.dcm", 12)
+    assert split_frame("a/b.dcm#12") == ("a/b.dcm#12", None)
+    assert frame_number("page/3") == 3
+    assert frame_number("train/3") is None
+    assert frame_number("frame/" + "9" * 30) is None
 
 
 @pytest.mark.parametrize(
@@ -41,6 +65,12 @@ def test_a_member_is_named_behind_an_archive_only(path: str, parts: tuple[str, s
         (b"\x02\x00\x00\x00UL\x04\x00", "dicom"),
         (b"\x08\x00 some text", None),
         (b"GIF89a", None),
+        (b"PK\x05\x06", "zip"),
+        (b"PK\x03\x04" + bytes(26) + b"train_images.npy", "npz"),
+        (b"PK\x03\x04" + bytes(26) + b"folder/stack.npy", "zip"),
+        (b"\x93NUMPY", "npy"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"BM.png".ljust(257, b"\x00") + b"ustar", "tar"),
         (b"", None),
     ],
 )
@@ -87,4 +117,7 @@ def test_only_equal_channels_collapse() -> None:
     almost[1, 1, 2] += 1
     assert collapse_grey(grey).shape == (2, 2, 1)
     assert collapse_grey(almost).shape == (2, 2, 3)
+    tall = np.repeat(grey[:1], 40, axis=0)
+    tall[39, 0, 2] += 1  # a single sample, in a row that the first look leaves out
+    assert collapse_grey(tall).shape == (40, 2, 3)
     assert collapse_grey(grey[..., :1]).shape == (2, 2, 1)

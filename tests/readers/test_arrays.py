@@ -93,3 +93,42 @@ def test_an_array_that_would_fill_the_memory_is_refused(
     path = archive(tmp_path / "a.npz", train_images=np.zeros((30, 2, 2), dtype=np.uint8))
     with pytest.raises(UnreadableImage, match="is larger than"):
         read_image(f"{path}#train/0")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_stack_in_one_file_is_read_by_number(tmp_path: Path, order: Any) -> None:
+    stack = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
+    np.save(tmp_path / "stack.npy", np.asarray(stack, order=order))
+    for number in range(5):
+        image = read_image(f"{tmp_path}/stack.npy#{number}")
+        assert np.array_equal(image.pixels[..., 0], stack[number])
+
+
+def test_one_picture_in_one_file_needs_no_number(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[0, 40_000, 65_535]], dtype=np.uint16))
+    assert read_image(f"{tmp_path}/a.npy").pixels.ravel().tolist() == [0, 40_000, 65_535]
+
+
+@pytest.mark.parametrize(
+    ("member", "reason"),
+    [
+        ("", "a stack of images; they are named as FILE.npy#0"),
+        ("#5", "the array has no image 5"),
+        ("#x", "the array has no image x"),
+        ("#train/0", "the array has no image train/0"),
+    ],
+)
+def test_numbers_a_stack_does_not_have_are_refused(tmp_path: Path, member: str, reason: str) -> None:
+    np.save(tmp_path / "stack.npy", np.zeros((5, 3, 4), dtype=np.uint8))
+    with pytest.raises(UnreadableImage, match=f"^{reason}$"):
+        read_image(f"{tmp_path}/stack.npy{member}")
+
+
+def test_stacks_of_objects_other_shapes_or_half_a_file_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "b.npy", np.zeros((2, 3, 3, 2), dtype=np.uint8))
+    np.save(tmp_path / "c.npy", np.zeros((2, 30, 30), dtype=np.uint8))
+    (tmp_path / "c.npy").write_bytes((tmp_path / "c.npy").read_bytes()[:-100])
+    for name, reason in (("a", "object|pickle"), ("b", "has shape"), ("c", "mmap|file size")):
+        with pytest.raises(UnreadableImage, match=reason):
+            read_image(f"{tmp_path}/{name}.npy#0")

@@ -17,7 +17,8 @@ from medimg_cli.readers.decoding import foreign_decoder, refuse_huge
 
 def test_every_format_that_is_told_by_its_content_has_exactly_one_reader() -> None:
     formats = [name for reader in READERS.names() for name in READERS.get(reader).formats]
-    assert sorted(formats) == ["bmp", "dicom", "jpeg", "png", "tiff", "webp", "zip"]
+    pictures = ["bmp", "dicom", "jpeg", "png", "tiff", "webp"]
+    assert sorted(formats) == sorted([*pictures, "gzip", "npy", "npz", "tar", "zip"])
     assert all(READERS.get(name).needs for name in READERS.names())
 
 
@@ -32,6 +33,9 @@ def test_every_format_that_is_told_by_its_content_has_exactly_one_reader() -> No
         (b"BM" + bytes(60), ""),
         (b"RIFF\x10\x00\x00\x00WEBPVP8 ", ""),
         (b"PK\x03\x04" + bytes(40), "an archive"),
+        (b"PK\x05\x06" + bytes(18), "an archive"),
+        (b"\x93NUMPY\x01\x00", ""),
+        (b"\x1f\x8b\x08\x00 no gzip", "compressed by gzip"),
         (bytes(128) + b"DICM" + bytes(20), ""),
     ],
 )
@@ -72,6 +76,43 @@ def test_a_file_whose_name_looks_like_a_member_is_read_as_itself(tmp_path: Path)
     path = tmp_path / "set.npz#1.png"
     Image.new("L", (3, 2), 9).save(path)
     assert read_image(path.as_posix()).pixels.shape == (2, 3, 1)
+
+
+def test_a_file_called_like_a_frame_is_read_as_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "a#frame"
+    folder.mkdir()
+    Image.new("L", (3, 2), 9).save(folder / "1", format="PNG")
+    assert read_image((folder / "1").as_posix()).pixels.shape == (2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "named"), [("a.png", "png"), ("a.dcm", "dicom"), ("a.jpg", None), ("a", None)]
+)
+def test_a_wrong_suffix_is_said(tmp_path: Path, name: str, named: str | None) -> None:
+    Image.new("L", (8, 8), 9).save(tmp_path / name, format="JPEG")
+    assert read_image((tmp_path / name).as_posix()).facts.get("named") == named
+
+
+@pytest.mark.parametrize("name", [b"two\nlines.png", b"caf\xe9.png", "größe ü.png".encode(), b" .png"])
+def test_any_name_a_file_system_allows_can_be_read(tmp_path: Path, name: bytes) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
+    try:
+        with Path(path).open("wb") as stream:
+            Image.new("L", (3, 2), 9).save(stream, format="PNG")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert read_image(path).pixels.shape == (2, 3, 1)
+
+
+def test_a_library_that_is_missing_is_no_fault_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: object) -> tuple[str, ...]:
+        raise ImportError("no pydicom")
+
+    monkeypatch.setattr(type(READERS), "names", load)
+    with pytest.raises(ImportError):
+        read_image((tmp_path / "a.png").as_posix())
 
 
 def test_threads_read_the_same_as_one_after_the_other(tmp_path: Path) -> None:
