@@ -1,10 +1,16 @@
 """medimg preprocess: manifest to pixel cache."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medimg_cli.cli.options import Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.stages.preprocess import PreprocessResult
 
 
 def preprocess(
@@ -21,6 +27,42 @@ def preprocess(
     resize_mode: Annotated[
         str | None, typer.Option(help="pad (letterbox), stretch or crop.", show_default="pad")
     ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="C,W|auto",
+            help="DICOM window: centre and width in modality values, such as HU.",
+            show_default="as the file says",
+        ),
+    ] = None,
+    bits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="8|16", help="16: keep the depth of images that have more than 8.", show_default="8"
+        ),
+    ] = None,
+    clahe: Annotated[
+        bool | None,
+        typer.Option("--clahe/--no-clahe", help="Even out local contrast.", show_default="no"),
+    ] = None,
+    border_crop: Annotated[
+        bool | None,
+        typer.Option(
+            "--border-crop/--no-border-crop",
+            help="Cut black and white frames, at most a quarter of a side at each end.",
+            show_default="no",
+        ),
+    ] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also draw a contact sheet (.png, .jpg): originals, pixels, and what --augment makes of them.",
+        ),
+    ] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="Augmentation the preview shows.", show_default="light")
+    ] = None,
     arch: Annotated[
         str | None, typer.Option(help="Network the size is for.", show_default="small-cnn")
     ] = None,
@@ -28,33 +70,71 @@ def preprocess(
 ) -> None:
     """Decode and resize every image once, into one memory-mapped array.
 
-    Commands that need it run it themselves; what is there already is not decoded again.
+    Commands that need it run it themselves; what is there already is not decoded again, and a call that was
+    killed is continued. In this order: window, channels, border crop, CLAHE, resize.
 
-    Example: `medimg preprocess --size 224`
+    Example: `medimg preprocess --size 224 --preview sheet.png`
     """
+    from medimg_cli.core.sheet import check_sheet_path
+    from medimg_cli.stages.preprocess import draw_preview
     from medimg_cli.stages.preprocess import preprocess as run_stage
 
-    options = {"size": size, "channels": channels, "resize_mode": resize_mode, "workers": workers}
-    settings = session.settings(preprocess=options, train={"arch": arch})
+    options = {
+        "size": size,
+        "channels": channels,
+        "resize_mode": resize_mode,
+        "window": window,
+        "bits": bits,
+        "clahe": clahe,
+        "border_crop": border_crop,
+        "workers": workers,
+    }
+    settings = session.settings(preprocess=options, train={"arch": arch, "augment": augment})
+    if preview is not None:
+        check_sheet_path(preview)
     result = run_stage(
         session.workspace, settings.preprocess, arch=settings.train.arch, progress=session.progress
     )
-    recipe = result.cache.recipe
-    payload = {
+    if preview is not None:
+        draw_preview(
+            session.workspace,
+            result.cache,
+            preview,
+            augment=settings.train.augment,
+            seed=settings.train.seed,
+            progress=session.progress,
+        )
+    cache = session.workspace.relative(result.cache.folder)
+    session.show(_payload(result, cache, preview), lambda console: _draw(console, result, cache, preview))
+
+
+def _payload(result: "PreprocessResult", cache: str, preview: Path | None) -> dict[str, Any]:
+    return {
         "images": result.images,
         "decoded": result.decoded,
         "seconds": result.seconds,
         "images_per_second": result.images_per_second,
-        "cache": session.workspace.relative(result.cache.folder),
+        "cache": cache,
         "bytes": result.bytes,
         "reused": result.reused,
-        "recipe": recipe.model_dump(),
+        "cropped": result.cropped,
+        "preview": preview,
+        "recipe": result.cache.recipe.model_dump(),
     }
-    size_text = f"{recipe.size_px} × {recipe.size_px} × {recipe.channels}"
-    did = "up to date" if result.reused else f"{result.decoded:,} decoded in {result.seconds:.1f} s"
-    session.show(
-        payload,
-        lambda console: console.print(
-            f"{result.images:,} images of {size_text} ({result.bytes / 1e6:.0f} MB): {did}\ncache: {payload['cache']}"
-        ),
-    )
+
+
+def _draw(console: "Console", result: "PreprocessResult", cache: str, preview: Path | None) -> None:
+    said = result.cache.recipe.in_words()
+    if result.cropped:
+        said += f" (frames cut from {result.cropped:,})"
+    did = "up to date"
+    if result.images_per_second is not None:
+        rate = f"{result.images_per_second:,.0f}/s"
+        did = f"{result.decoded:,} decoded in {result.seconds:.1f} s ({rate})"
+    console.print(f"{result.images:,} images, {said}; {_bytes(result.bytes)}: {did}\ncache: {cache}")
+    if preview is not None:
+        console.print(f"preview: {preview}")
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -107,8 +107,8 @@ def _erase(images: Tensor, settings: AugmentSettings, generator: torch.Generator
 
 
 def augment(images: Tensor, generator: torch.Generator, settings: AugmentSettings) -> Tensor:
-    """Return a randomly changed float copy, values 0 to 255, of the uint8 images (N, C, H, W)."""
-    changed = _warp(images.float().div_(255), settings, generator)
+    """Return a randomly changed float copy, values 0 to 255, of the images (N, C, H, W) of 0 to 255."""
+    changed = _warp(images / 255, settings, generator)
     if settings.sharpness > 0:
         changed = _sharpen_or_blur(changed, settings, generator)
     changed = _intensity(changed, settings, generator)

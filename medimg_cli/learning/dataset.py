@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medimg_cli.core.recipe import Pixels
 from medimg_cli.core.run import Normalisation
 
 _CHUNK = 256
@@ -18,13 +19,13 @@ class PixelBatches:
     """The images of one split.
 
     Args:
-        pixels: (M, H, W, C) uint8, usually memory-mapped; may hold other splits too.
+        pixels: (M, H, W, C) uint8 or uint16, usually memory-mapped; may hold other splits too.
         positions: (N,) where this split's images stand in `pixels`.
         targets: (N,) class indices.
         batch_size: images a batch.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     positions: NDArray[np.int64]
     targets: NDArray[np.int64]
     batch_size: int
@@ -38,7 +39,8 @@ class PixelBatches:
         return -(-len(self) // self.batch_size)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images (B, C, H, W) uint8, targets (B,)) in the split's order."""
+        """Yield (images (B, C, H, W), targets (B,)) in the split's order; images hold 0..255, uint8 or, of 16-bit
+        pixels, float32."""
         yield from self._take(np.arange(len(self)))
 
     def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -51,7 +53,7 @@ class PixelBatches:
     def _take(self, order: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            images = torch.from_numpy(np.ascontiguousarray(self.pixels[self.positions[chosen]]))
+            images = torch.from_numpy(_to_255(self.pixels[self.positions[chosen]]))
             yield images.permute(0, 3, 1, 2), torch.from_numpy(self.targets[chosen])
 
 
@@ -60,13 +62,21 @@ def measure_normalisation(batches: PixelBatches) -> Normalisation:
     total = np.zeros(batches.pixels.shape[3])
     squares = np.zeros_like(total)
     for start in range(0, len(batches), _CHUNK):
-        chunk = batches.pixels[batches.positions[start : start + _CHUNK]].astype(np.float64) / 255
+        chunk = batches.pixels[batches.positions[start : start + _CHUNK]].astype(np.float64)
+        chunk /= np.iinfo(batches.pixels.dtype).max
         total += chunk.sum(axis=(0, 1, 2))
         squares += (chunk**2).sum(axis=(0, 1, 2))
     count = len(batches) * batches.pixels.shape[1] * batches.pixels.shape[2]
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
     return Normalisation(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+
+def _to_255(pixels: Pixels) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Return pixels in 0..255: 8-bit ones as they are, 16-bit ones with their fractions (65535 / 257 = 255)."""
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels, dtype=np.uint8)
+    return np.divide(pixels, np.float32(257), dtype=np.float32)
 
 
 def balanced_weights(targets: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

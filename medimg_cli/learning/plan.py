@@ -55,7 +55,7 @@ def enough_epochs(epochs: int, steps_an_epoch: int) -> int:
 def settings_in_force(settings: Settings, recipe: Recipe, plan: TrainingPlan) -> Settings:
     """Return the settings with what was left open filled in: given again, they give the same run."""
     train = {"epochs": plan.epochs, "lr": plan.lr, "patience": plan.patience}
-    preprocess = {"size": recipe.size_px, "channels": recipe.channels}
+    preprocess = {"size": recipe.size_px, "channels": recipe.channels, "bits": recipe.bits}
     return settings.model_copy(
         update={
             "train": settings.train.model_copy(update=train),

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.image import DecodedImage
+from medimg_cli.core.recipe import Pixels
 from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.learning.checkpoint import load_network
 from medimg_cli.learning.dataset import PixelBatches
@@ -35,7 +36,7 @@ class Predictor:
 
     def of_images(self, images: Sequence[DecodedImage]) -> NDArray[np.float64]:
         """Return the probabilities (N, C) of decoded images; the model's recipe is applied here."""
-        return self.of_pixels(np.stack([self.card.recipe.apply(image) for image in images]))
+        return self.of_pixels(np.asarray([self.card.recipe.apply(image) for image in images]))
 
     def of_cache(
         self,
@@ -48,13 +49,13 @@ class Predictor:
         """Return the probabilities (N, C) of images whose pixels were cached by the model's recipe."""
         return self._probabilities(cache.pixels, cache.positions(image_ids), batch_size, advance)
 
-    def of_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return the probabilities (N, C) of (N, H, W, C) uint8 pixels made by the model's recipe."""
+    def of_pixels(self, pixels: Pixels) -> NDArray[np.float64]:
+        """Return the probabilities (N, C) of (N, H, W, C) pixels made by the model's recipe."""
         return self._probabilities(pixels, np.arange(len(pixels)), max(1, len(pixels)), lambda _: None)
 
     def _probabilities(
         self,
-        pixels: NDArray[np.uint8],
+        pixels: Pixels,
         positions: NDArray[np.int64],
         batch_size: int,
         advance: Callable[[int], None],

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from medimg_cli.core.image import UnreadableImage
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.predictions import COLUMNS, PROBABILITY_PREFIX, decide, write_predictions
 from medimg_cli.core.progress import Progress, SilentProgress, tracked
-from medimg_cli.core.recipe import Recipe
+from medimg_cli.core.recipe import Pixels, Recipe
 from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.learning.predictor import Predictor
@@ -73,7 +74,7 @@ def predict(
     predictor = Predictor(run)
     rows: list[dict[str, object]] = []
     decoded = map_ordered(_Decoder(predictor.card.recipe), paths, workers=settings.workers)
-    waiting: list[tuple[Path, NDArray[np.uint8] | str]] = []
+    waiting: list[tuple[Path, Pixels | str]] = []
     for item in tracked(zip(paths, decoded, strict=True), progress, "predict", total=len(paths)):
         waiting.append(item)
         if len(waiting) == settings.batch_size:
@@ -104,18 +105,17 @@ class _Decoder:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
 
-    def __call__(self, path: Path) -> NDArray[np.uint8] | str:
+    def __call__(self, path: Path) -> Pixels | str:
         try:
-            return self._recipe.apply(read_image(str(path)))
+            return self._recipe.apply(read_image(str(path), self._recipe.read_options))
         except UnreadableImage as error:
             return str(error)
 
 
-def _answer(
-    predictor: Predictor, decoded: Sequence[tuple[Path, NDArray[np.uint8] | str]]
-) -> list[dict[str, object]]:
+def _answer(predictor: Predictor, decoded: Sequence[tuple[Path, Pixels | str]]) -> list[dict[str, object]]:
     readable = [pixels for _, pixels in decoded if not isinstance(pixels, str)]
-    answers: Iterator[NDArray[np.float64]] = iter(predictor.of_pixels(np.stack(readable)) if readable else ())
+    stacked: NDArray[Any] = np.asarray(readable)
+    answers: Iterator[NDArray[np.float64]] = iter(predictor.of_pixels(stacked) if readable else ())
     return [
         _unreadable_row(path, pixels, predictor.card)
         if isinstance(pixels, str)

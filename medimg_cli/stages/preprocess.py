@@ -1,24 +1,31 @@
 """preprocess: manifest → one memory-mapped array of pixels."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from medimg_cli.core.cache import PixelCache, open_cache, write_cache
+from medimg_cli.core.cache import PixelCache, open_cache
+from medimg_cli.core.cache_writer import writing
 from medimg_cli.core.config import PreprocessSettings
-from medimg_cli.core.image import UnreadableImage
+from medimg_cli.core.files import sha256_of_file
+from medimg_cli.core.image import DecodedImage, ReadOptions, UnreadableImage
 from medimg_cli.core.manifest import SPLITS, Dataset, read_dataset
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, SilentProgress, tracked
-from medimg_cli.core.recipe import Recipe
+from medimg_cli.core.recipe import Pixels, Recipe
+from medimg_cli.core.sheet import check_sheet_path, write_sheet
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
+from medimg_cli.learning.augment import preset
 from medimg_cli.learning.networks import architecture
+from medimg_cli.learning.preview import choose_samples, preview_sheet
 from medimg_cli.readers import read_image
+
+_AGAIN = "run `medimg ingest` again: it takes the file as it is now, or says why it cannot"
 
 
 @dataclass(frozen=True)
@@ -26,9 +33,10 @@ class PreprocessResult:
     """What preprocessing did.
 
     Args:
-        cache: the pixels, with at least the wanted splits.
-        images: how many it holds.
+        cache: the pixels, with at least the wanted splits; images that left the data set may still be in it.
+        images: how many were wanted.
         decoded: how many were decoded now; the others were there.
+        cropped: how many had a frame that was cut, of all that are cached; 0 without border crop.
         reused: nothing had to be decoded.
     """
 
@@ -37,6 +45,11 @@ class PreprocessResult:
     decoded: int
     seconds: float
     reused: bool
+
+    @property
+    def cropped(self) -> int:
+        index = self.cache.index
+        return int((index["border"] != "").sum()) if "border" in index else 0
 
     @property
     def images_per_second(self) -> float | None:
@@ -62,20 +75,25 @@ def preprocess(
         settings: size and channels may be "auto".
         arch: whose preferred size "auto" takes.
         splits: only these are decoded; training leaves the test images untouched.
-        progress: told of every image.
+        progress: told of every image that is decoded.
 
     Raises:
-        DataError: no data set, or an image changed or vanished since ingest.
+        DataError: no data set, or an image changed or vanished since ingest; what was decoded is kept.
+        MachineError: the disk is full, or another process writes the same cache.
     """
     dataset = read_dataset(workspace)
-    recipe = plan_recipe(dataset, settings, arch=arch)
-    return preprocess_with(workspace, recipe, splits=splits, workers=settings.workers, progress=progress)
+    recipe, wanted = plan_recipe(dataset, settings, arch=arch), _of_splits(dataset, splits)
+    del dataset  # of a million images it is the largest thing in memory, and three columns are enough
+    return _bring_up_to_date(workspace, recipe, wanted, workers=settings.workers, progress=progress)
 
 
 def plan_recipe(dataset: Dataset, settings: PreprocessSettings, *, arch: str) -> Recipe:
     """Return the recipe: sizes above the images' own are not used, grey sets stay one channel.
 
-    Only training images decide.
+    16 bits are kept only where an image has more than 8. Only training images decide.
+
+    Raises:
+        DataError: there is no training image.
     """
     train = dataset.of_split("train")
     if train.empty:
@@ -87,7 +105,15 @@ def plan_recipe(dataset: Dataset, settings: PreprocessSettings, *, arch: str) ->
     channels = settings.channels
     if channels == "auto":
         channels = 1 if (train["channels"] == 1).all() else 3
-    return Recipe(size_px=size, channels=channels, resize_mode=settings.resize_mode)
+    return Recipe(
+        size_px=size,
+        channels=channels,
+        resize_mode=settings.resize_mode,
+        window=None if settings.window == "auto" else settings.window,
+        bits=16 if settings.bits == 16 and (train["bit_depth"] > 8).any() else 8,
+        clahe=settings.clahe,
+        border_crop=settings.border_crop,
+    )
 
 
 def preprocess_with(
@@ -98,49 +124,106 @@ def preprocess_with(
     workers: int | None = None,
     progress: Progress = SilentProgress(),
 ) -> PreprocessResult:
-    """Make sure the cache of a given recipe holds the splits; images already there are copied, not decoded."""
+    """Make sure the cache of a given recipe holds the splits; only images that are not there are decoded.
+
+    An earlier call that was killed is continued where it stood.
+
+    Raises:
+        DataError, MachineError: as `preprocess` does.
+    """
+    wanted = _of_splits(read_dataset(workspace), splits)
+    return _bring_up_to_date(workspace, recipe, wanted, workers=workers, progress=progress)
+
+
+def _of_splits(dataset: Dataset, splits: Sequence[str]) -> pd.DataFrame:
+    return dataset.of_split(*splits)[["image_id", "path", "sha256"]]
+
+
+def _bring_up_to_date(
+    workspace: Workspace, recipe: Recipe, wanted: pd.DataFrame, *, workers: int | None, progress: Progress
+) -> PreprocessResult:
     began = time.perf_counter()
-    wanted = read_dataset(workspace).of_split(*splits)
     before = open_cache(workspace, recipe)
     if before is not None and before.holds(wanted):
-        return PreprocessResult(before, len(before.index), 0, time.perf_counter() - began, reused=True)
-    rows = _with_earlier(wanted, before, workspace)
-    known = {} if before is None else {sha: place for place, sha in enumerate(before.index["sha256"])}
-    decoded = int((~rows["sha256"].isin(known.keys())).sum())
-    images = _pixels(workspace, recipe, rows, before, known, workers)
-    cache = write_cache(workspace, recipe, rows, tracked(images, progress, "preprocess", total=len(rows)))
-    return PreprocessResult(cache, len(rows), decoded, time.perf_counter() - began, reused=False)
+        return PreprocessResult(before, len(wanted), 0, time.perf_counter() - began, reused=True)
+    with writing(workspace, recipe) as writer:
+        missing = writer.missing(wanted)
+        if 0 < len(missing) < len(wanted):
+            progress.note(
+                f"{len(wanted) - len(missing):,} of {len(wanted):,} images are in the cache already"
+            )
+        images = _images(workspace, recipe, missing, workers)
+        writer.append(missing, tracked(images, progress, "preprocess", total=len(missing)))
+        cache = writer.finish()
+    return PreprocessResult(cache, len(wanted), len(missing), time.perf_counter() - began, reused=False)
 
 
-def _with_earlier(wanted: pd.DataFrame, before: PixelCache | None, workspace: Workspace) -> pd.DataFrame:
-    """Return the wanted rows and those of other splits that the cache holds already, in manifest order."""
-    usable = read_dataset(workspace).usable
-    if before is None:
-        return wanted
-    kept = set(zip(before.index["image_id"], before.index["sha256"], strict=True))
-    there = [pair in kept for pair in zip(usable["image_id"], usable["sha256"], strict=True)]
-    return usable[np.array(there) | usable["image_id"].isin(wanted["image_id"]).to_numpy()]
-
-
-def _pixels(
-    workspace: Workspace,
-    recipe: Recipe,
-    rows: pd.DataFrame,
-    before: PixelCache | None,
-    known: dict[str, int],
-    workers: int | None,
-) -> Iterator[NDArray[np.uint8]]:
-    def pixels_of(row: tuple[str, str, str]) -> NDArray[np.uint8]:
-        image_id, path, sha = row
-        if before is not None and sha in known:
-            return np.asarray(before.pixels[known[sha]], dtype=np.uint8)
-        try:
-            return recipe.apply(read_image(workspace.absolute(path)))
-        except UnreadableImage as error:
-            raise DataError(
-                f"'{image_id}' can no longer be read: {error}",
-                "run `medimg ingest` again: it will quarantine it",
-            ) from error
-
+def _images(
+    workspace: Workspace, recipe: Recipe, rows: pd.DataFrame, workers: int | None
+) -> Iterator[tuple[Pixels, str]]:
+    """Yield the pixels of each row and what was cut of them, in order."""
     triples = zip(rows["image_id"], rows["path"], rows["sha256"], strict=True)
-    return map_ordered(pixels_of, triples, workers=workers)
+    return map_ordered(_decoder(workspace, recipe), triples, workers=workers)
+
+
+def _decoder(workspace: Workspace, recipe: Recipe) -> Callable[[tuple[str, str, str]], tuple[Pixels, str]]:
+    options = recipe.read_options
+
+    def decode(row: tuple[str, str, str]) -> tuple[Pixels, str]:
+        image_id, path, sha256 = row
+        location = workspace.absolute(path)
+        image = _read(image_id, location, options)
+        _refuse_changed(image_id, Path(location), sha256)
+        return recipe.apply_telling_border(image)
+
+    return decode
+
+
+def _read(image_id: str, path: str, options: ReadOptions) -> DecodedImage:
+    try:
+        return read_image(path, options)
+    except UnreadableImage as error:
+        raise DataError(f"'{image_id}' can no longer be read: {error}", _AGAIN) from error
+
+
+def _refuse_changed(image_id: str, path: Path, sha256: str) -> None:
+    """Compare a file with its row in the manifest; an archive's member has no file of its own to compare."""
+    try:
+        changed = path.is_file() and sha256_of_file(path) != sha256
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"'{image_id}' can no longer be read: {reason}", _AGAIN) from error
+    if changed:
+        raise DataError(f"'{image_id}' is another file than the one that was ingested", _AGAIN)
+
+
+def draw_preview(
+    workspace: Workspace,
+    cache: PixelCache,
+    path: Path,
+    *,
+    augment: str,
+    seed: int = 0,
+    progress: Progress = SilentProgress(),
+) -> None:
+    """Write a contact sheet: training images as they are, after the recipe, and as training will vary them.
+
+    Args:
+        cache: holds the training split.
+        path: its suffix decides the format.
+        augment: name of the augmentation.
+        seed: chooses the images and their variations.
+
+    Raises:
+        UsageError: no such augmentation, or a suffix that names no picture.
+        DataError: an image can no longer be read.
+        MachineError: the picture cannot be written.
+    """
+    check_sheet_path(path)
+    change = preset(augment)
+    samples = choose_samples(read_dataset(workspace), seed=seed)
+    images = (
+        _read(row.image_id, workspace.absolute(row.path), ReadOptions())
+        for row in tracked(samples, progress, "preview")
+    )
+    write_sheet(preview_sheet(cache, samples, images, change, name=augment, seed=seed), path)

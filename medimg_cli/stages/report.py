@@ -156,7 +156,7 @@ def _all_cases(
     if "image_id" not in table or "path" not in table:
         return kinds
     path_of = dict(zip(table["image_id"], table["path"], strict=True))
-    recipe = card.recipe.model_copy(update={"size_px": _THUMBNAIL_PX})
+    recipe = card.recipe.model_copy(update={"size_px": _THUMBNAIL_PX, "bits": 8})
     with_pictures = []
     for kind in kinds:
         cases = tracked(kind.shown, progress, f"pictures of {kind.title.lower()}")
@@ -170,7 +170,7 @@ def _all_cases(
 def _with_picture(case: Case, path: str, recipe: Recipe) -> Case:
     """Return the case with a small picture of its original, or with the reason why there is none."""
     try:
-        pixels = recipe.apply(read_image(path))
+        pixels = recipe.apply(read_image(path, recipe.read_options))
     except UnreadableImage as reason:
         return replace(case, absence=f"No picture: {reason}")
     buffer = BytesIO()

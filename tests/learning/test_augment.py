@@ -40,3 +40,10 @@ def test_an_unknown_preset_gets_a_proposal() -> None:
     with pytest.raises(UsageError) as caught:
         preset("ligth")
     assert caught.value.hint == "did you mean 'light'?"
+
+
+def test_a_batch_of_floats_is_not_changed_in_place() -> None:
+    images = torch.rand(2, 1, 8, 8) * 255
+    before = images.clone()
+    preset("light")(images, torch.Generator().manual_seed(0))
+    assert torch.equal(images, before)

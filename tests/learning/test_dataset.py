@@ -59,3 +59,15 @@ def test_normalisation_is_in_units_of_one() -> None:
     normaliser = Normaliser(Normalisation(mean=(0.5,), std=(0.25,)), torch.device("cpu"))
     images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
     assert normaliser(images).flatten().tolist() == pytest.approx([-2, 2])
+
+
+def test_sixteen_bit_pixels_come_in_the_same_units_with_their_fractions() -> None:
+    narrow = batches(count=12)
+    wide = PixelBatches(PIXELS.astype(np.uint16) * np.uint16(257), narrow.positions, narrow.targets, 5)
+    for (expected, _), (images, _) in zip(narrow.in_order(), wide.in_order(), strict=True):
+        assert images.dtype == torch.float32
+        assert torch.equal(images, expected.float())
+    for own, other in zip(measure_normalisation(wide), measure_normalisation(narrow), strict=True):
+        assert own[1] == pytest.approx(other[1])
+    finer = PixelBatches(np.full((1, 2, 2, 1), 300, dtype=np.uint16), np.array([0]), np.array([0]), 1)
+    assert next(finer.in_order())[0].max().item() == pytest.approx(300 / 257)

@@ -1,0 +1,46 @@
+"""One writer at a time: a lock on a file that the system lets go of when its holder ends, however it ends."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from medimg_cli.errors import MachineError
+
+
+@contextmanager
+def locked(path: Path, *, doing: str) -> Iterator[None]:
+    """Hold the lock file `path`, which holds the process number of its holder; it stays when let go of.
+
+    Args:
+        doing: what another process that holds the lock is doing, for the message.
+
+    Raises:
+        MachineError: somebody else holds it, or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Opened to append: the number of whoever holds the lock must not be overwritten before it is ours.
+        stream = path.open("a+", encoding="ascii")
+    except OSError as error:
+        raise MachineError(
+            f"cannot write {path}: {error.strerror or error}", "choose a folder that can be written"
+        ) from error
+    with stream:
+        _take(stream.fileno(), path, doing)
+        with suppress(OSError):  # a full disk: the number only serves the message
+            os.ftruncate(stream.fileno(), 0)
+            os.write(stream.fileno(), f"{os.getpid()}\n".encode("ascii"))
+        yield
+
+
+def _take(descriptor: int, path: Path, doing: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = path.read_text(encoding="ascii").strip()
+        named = f" (process {holder})" if holder else ""
+        raise MachineError(
+            f"another medimg{named} is {doing}", "wait until it is done, then run the same command again"
+        ) from error
