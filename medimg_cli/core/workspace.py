@@ -34,6 +34,10 @@ class Workspace:
         return self.root / "dataset" / "quarantine.csv"
 
     @property
+    def downloads_dir(self) -> Path:
+        return self.root / "downloads"
+
+    @property
     def audit_dir(self) -> Path:
         return self.root / "audit"
 
