@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "medimg_cli"
-SHELVES = {"layouts", "readers", "checks", "metrics", "architectures", "reporting", "web"}
+SHELVES = {"layouts", "readers", "checks", "metrics", "architectures", "reporting", "web", "catalogue"}
 FLOORS = {
     "errors": 1,
     "registry": 2,

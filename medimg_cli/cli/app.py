@@ -15,7 +15,9 @@ from medimg_cli import __version__
 from medimg_cli.cli import (
     demo,
     doctor,
+    download,
     evaluate,
+    info,
     ingest,
     init,
     label_audit,
@@ -31,6 +33,7 @@ from medimg_cli.errors import ExitCode, MedimgError, UsageError
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init.init,
     "ingest": ingest.ingest,
+    "download": download.download,
     "label-audit": label_audit.label_audit,
     "preprocess": preprocess.preprocess,
     "train": train.train,
@@ -39,11 +42,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report.report,
     "runs": runs.runs,
     "demo": demo.demo,
+    "info": info.info,
     "doctor": doctor.doctor,
 }
 ALIASES = {"audit": "label-audit"}
 # Names the design reserves; each moves to COMMANDS in the version that builds it.
-RESERVED = ("download", "deidentify", "serve", "export")
+RESERVED = ("deidentify", "serve", "export")
 
 app = typer.Typer(
     name="medimg",

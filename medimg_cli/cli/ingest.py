@@ -8,6 +8,8 @@ import typer
 from medimg_cli.cli.options import Session
 from medimg_cli.errors import ExitCode
 
+_NAMED = 20
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,15 +18,32 @@ if TYPE_CHECKING:
 
 def ingest(
     session: Session,
-    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Folders or array files.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Folders, .zip or .tar archives, .npz or .npy files."),
+    ],
     layout: Annotated[
-        str | None, typer.Option(help="auto, folders, csv or npz.", show_default="auto")
+        str | None, typer.Option(help="auto, folders, csv, dicom or npz.", show_default="auto")
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Table of labels (CSV or TSV).")] = None,
-    image_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of file names.")] = None,
-    label_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of classes.")] = None,
+    image_col: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its column of file names or DICOM UIDs.")
+    ] = None,
+    label_col: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Its column of classes; A,B,C: one of 0/1 a class, or one a reader."
+        ),
+    ] = None,
     patient_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of patients.")] = None,
     use_split_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of splits.")] = None,
+    multi_label: Annotated[
+        bool | None, typer.Option("--multi-label", help="Images may have several labels, or none.")
+    ] = None,
+    label_sep: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What stands between labels in a cell.", show_default="|"),
+    ] = None,
     positive: Annotated[str | None, typer.Option(metavar="CLASS", help="The disease class.")] = None,
     patient_regex: Annotated[
         str | None, typer.Option(metavar="RE", help="Patient = first group found in a file's path.")
@@ -33,10 +52,25 @@ def ingest(
         str | None,
         typer.Option(metavar="T,V,T", help="Shares of train, val, test.", show_default="0.7,0.15,0.15"),
     ] = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="K", help="Number train and val in K folds, by patient.")
+    ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH", help="Of several frames: middle, first, all, or a number.", show_default="middle"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the split.", show_default="0")] = None,
     copy_images: Annotated[
         bool | None,
         typer.Option("--copy/--link", help="Copy images into the workspace.", show_default="link"),
+    ] = None,
+    deidentify: Annotated[
+        bool | None, typer.Option("--deidentify", help="Remove identities (not in this version).")
+    ] = None,
+    fresh: Annotated[
+        bool | None, typer.Option("--fresh", help="Start over: forget sources, splits and settings.")
     ] = None,
     strict: Annotated[
         bool | None, typer.Option("--strict", help="Exit with 4 when a file could not be read.")
@@ -46,6 +80,9 @@ def ingest(
 
     Files that cannot be used are named in `dataset/quarantine.csv`. Folders called train, val and test are
     kept as splits.
+
+    Again on the same source it adds: images keep their split, only new and changed files are read, and what is
+    new, changed or gone is named. Another source is added to the data set.
 
     Example: `medimg ingest ./raw --positive PNEUMONIA --patient-regex '(person\\d+_[a-z]+)'`
     """
@@ -58,15 +95,22 @@ def ingest(
         "label_col": label_col,
         "patient_col": patient_col,
         "use_split_col": use_split_col,
+        "multi_label": multi_label,
+        "label_sep": label_sep,
         "positive": positive,
+        "folds": folds,
+        "frames": frames,
+        "deidentify": deidentify,
+        "fresh": fresh,
         "patient_regex": patient_regex,
         "split": split,
         "seed": seed,
         "copy_images": copy_images,
         "strict": strict,
     }
-    settings = session.settings(ingest=options).ingest
-    result = run_stage(session.workspace, sources, settings, session.progress)
+    in_force = session.settings(ingest=options)
+    settings, code_book = in_force.ingest, in_force.labels.codes
+    result = run_stage(session.workspace, sources, settings, session.progress, code_book=code_book or None)
     payload = {
         "images": result.images,
         "patients": result.patients,
@@ -74,11 +118,20 @@ def ingest(
         "classes": result.classes,
         "splits": result.splits,
         "positive": result.positive,
+        "folds": result.folds,
+        "added": _counted(result.changes.added),
+        "changed": _counted(result.changes.changed),
+        "vanished": _counted(result.changes.vanished),
+        "reused": result.reused,
         "manifest": result.manifest,
     }
     session.show(payload, lambda console: _draw(console, result))
     if settings.strict and result.quarantined:
         raise typer.Exit(ExitCode.PARTIAL)
+
+
+def _counted(names: tuple[str, ...]) -> dict[str, Any]:
+    return {"count": len(names), "first": names[:_NAMED]}
 
 
 def _draw(console: "Console", result: "IngestResult") -> None:
@@ -90,6 +143,13 @@ def _draw(console: "Console", result: "IngestResult") -> None:
     console.print(table)
     splits = ", ".join(f"{name} {count:,}" for name, count in result.splits.items())
     console.print(f"\n{result.images:,} images of {result.patients:,} patients: {splits}")
+    if result.reused:
+        changes = result.changes
+        console.print(
+            f"{len(changes.added):,} new, {len(changes.changed):,} changed, {len(changes.vanished):,} vanished; "
+            f"{result.reused:,} unchanged, not read again"
+        )
     if result.quarantined:
-        console.print(f"{result.quarantined:,} files in quarantine: dataset/quarantine.csv says why")
+        files = "file" if result.quarantined == 1 else "files"
+        console.print(f"{result.quarantined:,} {files} in quarantine: dataset/quarantine.csv says why")
     console.print(f"manifest: {result.manifest}")

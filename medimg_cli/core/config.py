@@ -1,12 +1,14 @@
 """Settings: one section per command, read from defaults, files, `--set` and options, in that order."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from medimg_cli.core.labels import LabelCode
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 from medimg_cli.registry import did_you_mean
@@ -25,17 +27,31 @@ class IngestSettings(Section):
     layout: str = Field("auto", description="auto, or the name of a layout")
     labels: Path | None = Field(None, description="table of labels (CSV or TSV)")
     image_col: str | None = Field(None, description="column with the file names")
-    label_col: str | None = Field(None, description="column with the classes")
+    label_col: str | None = Field(
+        None, description="column with the classes; a,b,c = one column a class (0, 1) or a reader"
+    )
     patient_col: str | None = Field(None, description="column with the patients")
-    multi_label: bool = Field(False, description="an image may carry several labels")
+    multi_label: bool = Field(False, description="an image may carry several labels, or none")
     label_sep: str = Field("|", min_length=1, description="what stands between several labels")
     positive: str | None = Field(None, description="the disease class")
     patient_regex: str | None = Field(None, description="first group in the path = patient")
     split: tuple[float, float, float] = Field((0.7, 0.15, 0.15), description="train, val, test")
     use_split_col: str | None = Field(None, description="column that already holds the split")
+    folds: int | None = Field(None, ge=2, le=100, description="number train and val in this many folds")
     seed: int = Field(0, ge=0, description="seed of the split")
+    frames: str = Field("middle", description="of several frames: middle, first, all, or a number from 0")
+    fresh: bool = Field(False, description="start over instead of adding to the data set")
+    deidentify: bool = Field(False, description="de-identified copies of the images")
     copy_images: bool = Field(False, description="copy the images into the workspace")
     strict: bool = Field(False, description="exit with 4 when a file could not be read")
+
+    @field_validator("frames", mode="before")
+    @classmethod
+    def _check_frames(cls, value: Any) -> Any:
+        text = str(value)
+        if text not in ("middle", "first", "all") and not text.isdecimal():
+            raise ValueError("middle, first, all, or the number of a frame, counted from 0")
+        return text
 
     @field_validator("split", mode="before")
     @classmethod
@@ -65,9 +81,15 @@ class PreprocessSettings(Section):
     size: int | Literal["auto"] = Field("auto", description="side in pixels; auto = what the network prefers")
     channels: Literal["auto", 1, 3] = Field("auto", description="1 grey, 3 colour; auto = as the images are")
     resize_mode: Literal["pad", "stretch", "crop"] = Field("pad", description="how a side ratio is kept")
+    window: Literal["auto"] | tuple[float, float] = Field(
+        "auto", description="centre, width in modality values; auto = as the file says"
+    )
+    clahe: bool = Field(False, description="even out local contrast (CLAHE)")
+    bits: Literal[8, 16] = Field(8, description="16 = kept where images have more than 8")
+    border_crop: bool = Field(False, description="cut black and white frames, at most a quarter a side")
     workers: PositiveInt | None = Field(None, description="decoding threads; empty = all cores")
 
-    @field_validator("size", "channels", mode="before")
+    @field_validator("size", "channels", "bits", mode="before")
     @classmethod
     def _number_or_auto(cls, value: Any) -> Any:
         return int(value) if isinstance(value, str) and value.isdigit() else value
@@ -77,6 +99,27 @@ class PreprocessSettings(Section):
     def _check_size(cls, value: int | str) -> int | str:
         if isinstance(value, int) and not 8 <= value <= 4096:
             raise ValueError("auto, or a side between 8 and 4096 pixels")
+        return value
+
+    @field_validator("window", mode="before")
+    @classmethod
+    def _parse_window(cls, value: Any) -> Any:
+        if value == "auto":
+            return value
+        numbers = value.split(",") if isinstance(value, str) else value
+        try:
+            centre, width = (float(number) for number in numbers)
+        except (TypeError, ValueError):
+            raise ValueError("auto, or centre and width such as 40,400") from None
+        if not (math.isfinite(centre) and 0 < width < math.inf):
+            raise ValueError("auto, or a finite centre and a width above 0 such as 40,400")
+        return centre, width
+
+    @field_validator("bits")
+    @classmethod
+    def _check_bits(cls, value: int, info: ValidationInfo) -> int:
+        if value == 16 and info.data.get("clahe"):
+            raise ValueError("leave out --bits 16 or --clahe: CLAHE works on 8 bits")
         return value
 
 
@@ -124,9 +167,21 @@ class ReportSettings(Section):
     templates: Path | None = Field(None, description="folder of templates that replace medimg's")
 
 
+class LabelsSection(Section):
+    """The code book: class → `LabelCode`. Its keys are the data's, so they are no fields."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, LabelCode]
+
+    @property
+    def codes(self) -> dict[str, LabelCode]:
+        return dict(self.__pydantic_extra__)
+
+
 class Settings(Section):
     """All sections of a workspace's `medimg.yaml`."""
 
+    labels: LabelsSection = LabelsSection()
     ingest: IngestSettings = IngestSettings()
     label_audit: LabelAuditSettings = LabelAuditSettings()
     preprocess: PreprocessSettings = PreprocessSettings()
@@ -134,6 +189,11 @@ class Settings(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     predict: PredictSettings = PredictSettings()
     report: ReportSettings = ReportSettings()
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _nothing_below_labels(cls, value: Any) -> Any:
+        return {} if value is None else value
 
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -215,6 +275,11 @@ def _merge(into: dict[str, dict[str, Any]], more: Mapping[str, Any]) -> None:
 def _as_usage_error(error: ValidationError) -> UsageError:
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
+    if place[0] == "labels" and len(place) > 1:
+        return UsageError(
+            f"labels: '{place[1]}' cannot hold {'.'.join([*place[2:], repr(first['input'])])}",
+            f"below a class stand {', '.join(LabelCode.model_fields)}, each a text",
+        )
     if first["type"] == "extra_forbidden":
         section = Settings.model_fields.get(place[0]) if len(place) > 1 else None
         names = section.default.__class__.model_fields if section else Settings.model_fields

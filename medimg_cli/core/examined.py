@@ -1,52 +1,81 @@
 """One listed file at a time: decoded and hashed into the cells of its manifest or quarantine row."""
 
 import shutil
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from medimg_cli.core.files import atomic_path, sha256_of_file
 from medimg_cli.core.image import DecodedImage, UnreadableImage, split_member
 from medimg_cli.core.listing import Entry, Rejected
+from medimg_cli.core.standing import Containers, Standing
 from medimg_cli.core.workspace import Workspace
 
-_KEPT_FACTS = ("modality", "transfer_syntax", "window", "inverted", "frame", "orientation", "alpha")
+_KEPT_FACTS = (
+    "modality",
+    "transfer_syntax",
+    "window",
+    "inverted",
+    "frame",
+    "frames",
+    "orientation",
+    "alpha",
+    "note",
+    "named",
+)
 """What a reader applied or found that belongs into the manifest; nothing that names a person."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Examined:
-    """An image that was decoded.
+    """An image that was decoded, now or by an earlier ingest.
 
     Args:
         cells: its manifest columns but for path, patient and split.
         dicom_patient: the PatientID of its header, "" without one; for a pseudonym, never for the manifest.
+        reused: its bytes are those of the earlier ingest, whose cells these are.
     """
 
     entry: Entry
-    cells: dict[str, str | int]
-    dicom_patient: str
-
-    @property
-    def sha256(self) -> str:
-        return str(self.cells["sha256"])
+    cells: dict[str, Any]
+    dicom_patient: str = ""
+    reused: bool = False
 
 
-def examine(entry: Entry, read_image: Callable[[str], DecodedImage]) -> Examined | Rejected:
-    """Decode an image fully and hash it: the file's bytes, or the pixels of an archive's member.
+@dataclass(frozen=True)
+class Examiner:
+    """What it takes to look at one file.
 
     Args:
         read_image: raises `UnreadableImage`, whose text becomes the reason.
+        standing: rows of unchanged files are taken over instead of decoding again.
+        containers: hashes of archives and multi-frame files.
     """
-    try:
-        decoded = read_image(entry.path)
-        file, member = _parts(entry)
-        content = sha256_of_file(file) if member is None else decoded.pixel_sha256()
-    except UnreadableImage as error:
-        return Rejected(entry.path, str(error))
-    except OSError as error:  # it went away between decoding and hashing
-        return Rejected(entry.path, (error.strerror or "cannot be read").lower())
-    return Examined(entry, _cells(entry, decoded, content), decoded.facts.get("patient_id", ""))
+
+    workspace: Workspace
+    read_image: Callable[[str], DecodedImage]
+    standing: Standing
+    containers: Containers
+
+    def examine(self, entry: Entry) -> Examined | Rejected:
+        """Decode an image fully and hash it: the file's bytes, or the pixels of one image of several in a file."""
+        try:
+            file, member = _parts(entry)
+            same = member is not None and self.containers.unchanged(self.workspace.relative(file), file)
+            content = "" if member is not None else sha256_of_file(file)
+            if entry.image_id in self.standing:
+                cells = self.standing.cells(entry.image_id)
+                if same or cells["sha256"] == content:
+                    return Examined(entry, _again(entry, cells), reused=True)
+            decoded = self.read_image(entry.path)
+        except UnreadableImage as error:
+            return Rejected(entry.path, str(error))
+        except OSError as error:  # it went away, or may not be read
+            return Rejected(entry.path, (error.strerror or "cannot be read").lower())
+        cells = _cells(entry, decoded, content or decoded.pixel_sha256())
+        return Examined(entry, cells, decoded.facts.get("patient_id", ""))
 
 
 def quarantine_row(workspace: Workspace, row: Rejected) -> dict[str, str | int]:
@@ -64,33 +93,55 @@ def quarantine_row(workspace: Workspace, row: Rejected) -> dict[str, str | int]:
     return cells
 
 
-def copy_into(workspace: Workspace, entry: Entry) -> str:
-    """Copy an image's file to `dataset/images/<image id>` unless it is there, and return its manifest path.
+@dataclass(frozen=True)
+class Copier:
+    """Copies images to `dataset/images/<image id>`; a file that holds several images once, whole."""
 
-    An archive is copied once, whole.
-    """
-    file, member = _parts(entry)
-    name = entry.image_id if member is None else f"{entry.image_id.removesuffix(member)}{file.name}"
-    target = workspace.manifest_path.parent / "images" / name
-    if not target.is_file() or (member is None and sha256_of_file(target) != sha256_of_file(file)):
-        with atomic_path(target) as temporary:
-            shutil.copyfile(file, temporary)
-    return workspace.relative(target) + (f"#{member}" if member else "")
+    workspace: Workspace
+    _done: set[Path] = field(default_factory=set)
+
+    def copy(self, entry: Entry) -> str:
+        """Copy an image's file unless it is there, and return its manifest path."""
+        file, member = _parts(entry)
+        target = self.workspace.manifest_path.parent / "images" / _copy_name(entry, file, member)
+        if target not in self._done:
+            self._done.add(target)
+            if not target.is_file() or sha256_of_file(target) != sha256_of_file(file):
+                with atomic_path(target) as temporary:
+                    shutil.copyfile(file, temporary)
+        return self.workspace.relative(target) + (f"#{member}" if member else "")
+
+
+def _copy_name(entry: Entry, file: Path, member: str | None) -> str:
+    if member is None or not entry.image_id.endswith(member):
+        return entry.image_id
+    name = entry.image_id.removesuffix(member).removesuffix("#")
+    return f"{name}{file.name}" if not name or name.endswith("/") else name
 
 
 def _parts(entry: Entry) -> tuple[Path, str | None]:
     """Return (file, member); the file itself where its name only looks like a member of an archive."""
-    if Path(entry.path).is_file():
+    if "#" not in entry.path or Path(entry.path).is_file():
         return Path(entry.path), None
     file, member = split_member(entry.path)
     return Path(file), member
 
 
-def _cells(entry: Entry, decoded: DecodedImage, content: str) -> dict[str, str | int]:
+def _again(entry: Entry, cells: dict[str, Any]) -> dict[str, Any]:
+    """Return the cells of an unchanged file with what the source says about it now."""
+    return {
+        name: value for name, value in cells.items() if name not in ("path", "patient_id", "split", "fold")
+    } | {
+        "label": sys.intern(entry.label),
+        **entry.extra,
+    }
+
+
+def _cells(entry: Entry, decoded: DecodedImage, content: str) -> dict[str, Any]:
     facts = {name: decoded.facts[name] for name in _KEPT_FACTS if name in decoded.facts}
     return {
         "image_id": entry.image_id,
-        "label": entry.label,
+        "label": sys.intern(entry.label),
         "width": decoded.width,
         "height": decoded.height,
         "channels": decoded.channels,

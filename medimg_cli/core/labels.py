@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean
+
+LABEL_SEP = "|"
+"""What stands between several labels of one image in a manifest."""
 
 _HEALTHY = frozenset(
     [
@@ -42,6 +46,33 @@ def natural_order(names: Iterable[str]) -> list[str]:
         return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name
 
     return sorted(set(names), key=key)
+
+
+class LabelCode(BaseModel):
+    """What a class means, for people of another house: one entry of the `labels:` section.
+
+    Args:
+        definition: in words, as the readers who labelled understood it.
+        code: in a terminology; texts, as ICD-10 codes have letters and SNOMED CT codes may outgrow numbers.
+        system: the terminology: "SNOMED CT", "ICD-10", …
+        source: who defined or assigned the label.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    definition: str = ""
+    code: str = ""
+    system: str = ""
+    source: str = ""
+
+
+def parts_of(label: str) -> tuple[str, ...]:
+    """Return the classes of a manifest's label; none for an image without finding.
+
+    >>> parts_of("edema|mass"), parts_of("")
+    (('edema', 'mass'), ())
+    """
+    return tuple(label.split(LABEL_SEP)) if label else ()
 
 
 @dataclass(frozen=True)

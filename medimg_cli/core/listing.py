@@ -20,14 +20,14 @@ class Source:
     ignored: frozenset[Path] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One image a source lists.
 
     Args:
         image_id: posix, unique across all sources.
         path: what `readers.read_image` opens.
-        label: its class.
+        label: its class; of several labels, in the order of the classes with `LABEL_SEP` between.
         relative: posix path relative to its source, where a patient's name is searched.
         patient_id: None when the layout does not know it.
         split: train, val or test where the source fixes it.
@@ -43,7 +43,7 @@ class Entry:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A file, or a row of a table, that cannot be an image of the data set, and why."""
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from medimg_cli.core.files import atomic_path, read_json, sha256_of_text, write_json
-from medimg_cli.core.labels import LabelSpace
+from medimg_cli.core.labels import LABEL_SEP, LabelCode, LabelSpace
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 
@@ -32,6 +33,22 @@ QUARANTINE_COLUMNS = ("path", "reason", "bytes", "sha256")
 _NUMBERS = ("width", "height", "channels", "bit_depth")
 
 
+class Origin(BaseModel):
+    """A source as it was read, so that the next ingest reads it again in the same way.
+
+    Args:
+        path: posix, relative to the workspace or absolute.
+        prefix: what the ids of its images begin with.
+        reading: settings of this source by name: layout, labels, columns.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    prefix: str
+    reading: dict[str, Any]
+
+
 class DatasetInfo(BaseModel):
     """What `dataset.json` holds.
 
@@ -41,6 +58,12 @@ class DatasetInfo(BaseModel):
         patients_from: where they are known from: "table", "file names", "DICOM header", "unknown".
         splits_given: the source came with splits; medimg did not draw them all.
         split_origin: "patient-grouped, stratified, seed 0", "official", …
+        folds: the column `fold` numbers this many parts of train and val; None = there is no such column.
+        code_book: class → what it means.
+        origins: the sources, one for each of `sources`, as the next ingest reads them again.
+        settings: what the split rests on, as it was set: patient_regex, split, frames, …
+        containers: files that hold several images → SHA-256, by which their images are known unchanged.
+        vanished: image id → split of images that are gone; one that comes back gets its split again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,7 +73,7 @@ class DatasetInfo(BaseModel):
     positive: str | None
     positive_guessed: bool = False
     multi_label: bool = False
-    label_sep: str = "|"
+    label_sep: str = LABEL_SEP
     seed: int
     layout: str
     sources: tuple[str, ...]
@@ -60,6 +83,12 @@ class DatasetInfo(BaseModel):
     split_origin: str
     quarantined: int = 0
     content_hash: str = ""
+    folds: int | None = None
+    code_book: dict[str, LabelCode] = {}
+    origins: tuple[Origin, ...] = ()
+    settings: dict[str, Any] = {}
+    containers: dict[str, str] = {}
+    vanished: dict[str, str] = {}
 
     @property
     def patients_certain(self) -> bool:
@@ -102,6 +131,19 @@ class Dataset:
         columns = ["image_id", "sha256", "label", "patient_id", "split", "status"]
         lines = self.rows[columns].sort_values("image_id").to_csv(index=False, lineterminator="\n")
         return sha256_of_text(lines + "|".join(self.info.classes) + str(self.info.positive))
+
+
+def require_single_label(dataset: Dataset) -> None:
+    """Refuse a data set whose images carry several labels, for stages that know one label an image.
+
+    Raises:
+        DataError: it is one.
+    """
+    if dataset.info.multi_label:
+        raise DataError(
+            "the data set has several labels an image, which this version of medimg cannot train or evaluate",
+            "ingest again with --fresh and one label an image",
+        )
 
 
 def leaks(rows: pd.DataFrame) -> dict[str, list[str]]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from medimg_cli.core.stratify import deal_evenly
+
 
 def assign_splits(
     labels: Sequence[str], patients: Sequence[str], *, fractions: dict[str, float], seed: int
@@ -65,23 +67,62 @@ def complete_splits(
     *,
     fractions: dict[str, float],
     seed: int,
+    standing: bool = False,
+    multi_label: bool = False,
 ) -> list[str]:
     """Return the split of each image (N,), keeping every one that is given.
 
-    Images without a split follow their group where it has one and are dealt by `assign_splits` otherwise. When
-    all given splits leave out "val", it is cut from train by whole groups, in the proportion of the two shares.
+    Images without a split follow their group where it has one. The rest is dealt by `assign_splits`, or, where
+    there are splits from an earlier ingest or several labels an image, by `deal_evenly`. When all given splits
+    leave out "val", it is cut from train by whole groups, in the proportion of the two shares.
+
+    Args:
+        labels: class of each image, or `a|b` with `multi_label`.
+        standing: some of the given splits are an earlier ingest's: the new images even out the shares, and train
+            is not cut again.
     """
+    result = _follow(groups, given)
+    open_places = [i for i, split in enumerate(result) if not split]
+    even = standing or multi_label
+    _deal(result, open_places, labels, groups, fractions, seed, even=even, multi_label=multi_label)
+    train, val = fractions.get("train", 0.0), fractions.get("val", 0.0)
+    if "val" not in result and val > 0 and not standing:
+        shares = {"train": train / (train + val), "val": val / (train + val)}
+        places = [i for i, split in enumerate(result) if split == "train"]
+        for place in places:
+            result[place] = ""
+        _deal(result, places, labels, groups, shares, seed, even=multi_label, multi_label=multi_label)
+    return result
+
+
+def assign_folds(
+    labels: Sequence[str],
+    groups: Sequence[str],
+    given: Sequence[str | None],
+    *,
+    folds: int,
+    seed: int,
+    multi_label: bool = False,
+) -> list[str]:
+    """Return the fold "0" … of each image (N,): groups stay together, classes are spread evenly, given ones are kept.
+
+    Args:
+        given: folds of an earlier ingest, None or "" for a new image.
+    """
+    names = {str(number): 1 / folds for number in range(folds)}
+    result = _follow(groups, [fold or None for fold in given])
+    places = [i for i, fold in enumerate(result) if not fold]
+    _deal(result, places, labels, groups, names, seed, even=True, multi_label=multi_label)
+    return result
+
+
+def _follow(groups: Sequence[str], given: Sequence[str | None]) -> list[str]:
+    """Return the given split of each image, else its group's, else ""."""
     of_group: dict[str, str] = {}
     for group, split in zip(groups, given, strict=True):
         if split is not None:
             of_group.setdefault(group, split)
-    result = [split or of_group.get(group, "") for group, split in zip(groups, given, strict=True)]
-    _deal(result, [i for i, split in enumerate(result) if not split], labels, groups, fractions, seed)
-    train, val = fractions.get("train", 0.0), fractions.get("val", 0.0)
-    if "val" not in result and val > 0:
-        shares = {"train": train / (train + val), "val": val / (train + val)}
-        _deal(result, [i for i, split in enumerate(result) if split == "train"], labels, groups, shares, seed)
-    return result
+    return [split or of_group.get(group, "") for group, split in zip(groups, given, strict=True)]
 
 
 def _deal(
@@ -91,9 +132,15 @@ def _deal(
     groups: Sequence[str],
     fractions: dict[str, float],
     seed: int,
+    *,
+    even: bool,
+    multi_label: bool,
 ) -> None:
     """Assign the images at `positions` anew, in place."""
     if not positions:
+        return
+    if even:
+        deal_evenly(result, labels, groups, fractions=fractions, seed=seed, multi_label=multi_label)
         return
     dealt = assign_splits(
         [labels[i] for i in positions], [groups[i] for i in positions], fractions=fractions, seed=seed

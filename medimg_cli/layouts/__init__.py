@@ -3,9 +3,9 @@
 A layout is one file that registers one `Layout`. It lists, and decodes nothing.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from medimg_cli.core.config import IngestSettings
@@ -44,12 +44,15 @@ class Layout:
 LAYOUTS: Registry[Layout] = Registry("layout", __name__)
 
 
-def name_sources(paths: Sequence[Path], *, ignored: Iterable[Path] = ()) -> list[Source]:
+def name_sources(
+    paths: Sequence[Path], *, ignored: Iterable[Path] = (), taken: Iterable[str] = ()
+) -> list[Source]:
     """Return the sources of an ingest; where there are several, image ids begin with each one's name.
 
     Args:
         paths: folders or files; of two with the same name the second is called "name-2".
         ignored: absolute paths that are no input.
+        taken: prefixes of sources the data set has already.
 
     Raises:
         UsageError: there is none.
@@ -57,16 +60,21 @@ def name_sources(paths: Sequence[Path], *, ignored: Iterable[Path] = ()) -> list
     """
     if not paths:
         raise UsageError("no source is named", "name a folder of images or an .npz archive")
-    seen: Counter[str] = Counter()
+    prefixes = set(taken)
+    alone = len(paths) == 1 and not prefixes
     sources = []
     for path in paths:
         if not path.exists():
             raise DataError(f"{path} does not exist", "check the path")
-        name = path.absolute().name
-        seen[name] += 1
-        prefix = f"{name}/" if seen[name] == 1 else f"{name}-{seen[name]}/"
-        sources.append(Source(path.absolute(), prefix if len(paths) > 1 else "", frozenset(ignored)))
+        prefix = "" if alone else _free_prefix(path.absolute().name, prefixes)
+        prefixes.add(prefix)
+        sources.append(Source(path.absolute(), prefix, frozenset(ignored)))
     return sources
+
+
+def _free_prefix(name: str, taken: set[str]) -> str:
+    numbered = (f"{name}/" if number == 1 else f"{name}-{number}/" for number in count(1))
+    return next(prefix for prefix in numbered if prefix not in taken)
 
 
 def find_layout(sources: Sequence[Source], settings: IngestSettings) -> str:

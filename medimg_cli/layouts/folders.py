@@ -7,16 +7,16 @@ from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.labels import natural_order
 from medimg_cli.core.listing import Entry, Listing, Rejected, Source
 from medimg_cli.layouts import LAYOUTS, SPLIT_NAMES, Layout
-from medimg_cli.layouts.tree import Tree, walk
+from medimg_cli.layouts.tree import Tree, contents, kind_of
 
 
 def misfit(source: Source, settings: IngestSettings) -> str | None:
     """Return why `source` has no class folders, or None."""
     if settings.labels is not None:
         return "a table of labels is given"
-    if not source.path.is_dir():
-        return "not a folder"
-    tree = walk(source)
+    if kind_of(source) not in ("folder", "archive"):
+        return "neither a folder nor an archive (.zip, .tar, .tar.gz)"
+    tree = contents(source)
     if not tree.folders:
         return "files, but no class folders" if tree.files else "an empty folder"
     return None
@@ -38,13 +38,13 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
 
 
 def _list_source(source: Source) -> Listing:
-    tree = walk(source)
+    tree = contents(source)
     base = _unwrap(tree)
     splits = _split_folders(_children(tree.folders, base))
     entries: list[Entry] = []
     rejected = list(tree.rejected)
     for file in tree.files:
-        path = f"{source.path.as_posix()}/{file}"
+        path = f"{tree.base}{file}"
         placed = _place(file, base, splits)
         if isinstance(placed, str):
             rejected.append(Rejected(path, placed))

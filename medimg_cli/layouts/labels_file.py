@@ -35,16 +35,6 @@ class Table:
     rows: tuple[tuple[int, dict[str, str]], ...]
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Which column means what; `guessed` says which of them nobody named."""
-
-    image: str
-    label: str
-    patient: str | None
-    guessed: tuple[str, ...]
-
-
 def read_labels_file(path: Path) -> Table:
     """Read a CSV or TSV in UTF-8, UTF-16 or, as spreadsheets save it in the West, Windows-1252.
 
@@ -79,23 +69,6 @@ def read_labels_file(path: Path) -> Table:
             f"{path} holds no rows", "the first line names the columns, each further one an image"
         )
     return Table(path, columns, tuple(rows))
-
-
-def choose_columns(table: Table, image: str | None, label: str | None, patient: str | None) -> Columns:
-    """Return the columns that were named, and the rest guessed by common names where only one fits.
-
-    Raises:
-        UsageError: a named column is not there; nothing or more than one could be image or label, or more
-            than one could be the patient (guessing wrong there would let a patient into two splits).
-    """
-    taken = [_named(table, name) for name in (image, label, patient) if name is not None]
-    chosen = {"image": image, "label": label, "patient": patient}
-    guessed: list[str] = []
-    for role, name in chosen.items():
-        if name is None and (found := _guess(table, role, taken)) is not None:
-            chosen[role] = found
-            guessed.append(f"{role}: {found}")
-    return Columns(str(chosen["image"]), str(chosen["label"]), chosen["patient"], tuple(guessed))
 
 
 def require_column(table: Table, name: str, option: str) -> str:
@@ -139,11 +112,21 @@ def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     return tuple(cell or f"column {position + 1}" for position, cell in enumerate(cells))
 
 
-def _named(table: Table, name: str) -> str:
-    return require_column(table, name, "--image-col, --label-col, --patient-col")
+def is_image_column(name: str) -> bool:
+    """Return whether a column is called as columns of file names are."""
+    return plain(name) in _GUESSES["image"].split()
 
 
-def _guess(table: Table, role: str, taken: Sequence[str]) -> str | None:
+def guess_column(table: Table, role: str, taken: Sequence[str], *, required: bool = False) -> str | None:
+    """Return the one column that is called as `role` (image, label, patient) commonly is, None for none.
+
+    Args:
+        taken: columns that mean something else.
+        required: there has to be one.
+
+    Raises:
+        UsageError: there are several, or none although one is required.
+    """
     known = _GUESSES[role].split()
     found = [name for name in table.columns if plain(name) in known and name not in taken]
     if len(found) == 1:
@@ -151,7 +134,7 @@ def _guess(table: Table, role: str, taken: Sequence[str]) -> str | None:
     if found:
         several = ", ".join(found)
         raise UsageError(f"{table.path}: {several}: which is the {role}?", f"name it with --{role}-col")
-    if role == "patient":
+    if not required:
         return None
     columns = ", ".join(table.columns[:20])
     raise UsageError(

@@ -3,7 +3,7 @@
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.core.config import IngestSettings
+from medimg_cli.core.labels import LABEL_SEP
 from medimg_cli.core.listing import Entry, Listing, Source
 from medimg_cli.core.manifest import SPLITS
 from medimg_cli.errors import DataError
@@ -42,6 +43,22 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "platelet",
     ),
     "breastmnist": ("malignant", "normal, benign"),
+    "chestmnist": (
+        "atelectasis",
+        "cardiomegaly",
+        "effusion",
+        "infiltration",
+        "mass",
+        "nodule",
+        "pneumonia",
+        "pneumothorax",
+        "consolidation",
+        "edema",
+        "emphysema",
+        "fibrosis",
+        "pleural",
+        "hernia",
+    ),
     "dermamnist": (
         "actinic keratoses and intraepithelial carcinoma",
         "basal cell carcinoma",
@@ -90,25 +107,27 @@ def misfit(source: Source, settings: IngestSettings) -> str | None:
     return None
 
 
-def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:  # noqa: ARG001 -- every layout's
+def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
     """List the images of archives; their splits are official, classes are in the order of their numbers.
 
     Raises:
-        DataError: an archive is damaged, lacks labels for images, or has several labels an image.
+        DataError: an archive is damaged, lacks labels for images, or has several labels an image that nobody
+            asked for.
     """
     entries: list[Entry] = []
     classes: dict[str, None] = {}
     notes: list[str] = []
     for source in sources:
-        names, found = _names_of(source.path), _labels_of(source.path)
-        numbers = sorted({int(label) for labels in found.values() for label in labels})
+        names = _names_of(source.path)
+        found = _labels_of(source.path, multi_label=settings.multi_label)
+        numbers = _numbers(found.values())
         classes |= {_name(number, names): None for number in numbers}
         for split, labels in found.items():
             entries += [
                 Entry(
                     image_id=f"{source.prefix}{split}/{position}",
                     path=f"{source.path.as_posix()}#{split}/{position}",
-                    label=_name(int(label), names),
+                    label=_label(label, names),
                     relative=f"{split}/{position}",
                     split=split,
                 )
@@ -119,8 +138,22 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
     return Listing(tuple(entries), (), tuple(classes), tuple(notes))
 
 
-def _labels_of(path: Path) -> dict[str, NDArray[Any]]:
-    """Return split → labels (N,), integers, of every split the archive has."""
+def _numbers(stacks: Iterable[NDArray[Any]]) -> list[int]:
+    """Return the numbers of all classes: those that occur, or one for each column of marks."""
+    found: set[int] = set()
+    for labels in stacks:
+        found |= set(range(labels.shape[1])) if labels.ndim == 2 else {int(label) for label in labels}
+    return sorted(found)
+
+
+def _label(label: Any, names: tuple[str, ...]) -> str:
+    """Return the class of a number, or the classes marked in a row of 0 and 1."""
+    marked = np.flatnonzero(label) if np.ndim(label) else [label]
+    return LABEL_SEP.join(_name(int(number), names) for number in marked)
+
+
+def _labels_of(path: Path, *, multi_label: bool) -> dict[str, NDArray[Any]]:
+    """Return split → labels, integers (N,) or marks (N, C), of every split the archive has."""
     found: dict[str, NDArray[Any]] = {}
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -129,7 +162,9 @@ def _labels_of(path: Path) -> dict[str, NDArray[Any]]:
                     continue
                 if f"{split}_labels" not in arrays.files:
                     raise DataError(f"{path} has {split}_images without {split}_labels", _FORM)
-                found[split] = _flat(arrays[f"{split}_labels"], f"{path.name}: {split}_labels")
+                found[split] = _checked(
+                    arrays[f"{split}_labels"], f"{path.name}: {split}_labels", multi_label=multi_label
+                )
                 _refuse_unequal(path, split, len(found[split]))
     except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}", "download the archive again") from error
@@ -152,16 +187,21 @@ def _refuse_unequal(path: Path, split: str, labels: int) -> None:
         )
 
 
-def _flat(labels: NDArray[Any], place: str) -> NDArray[Any]:
-    if labels.ndim == 2 and labels.shape[1] > 1:
+def _checked(labels: NDArray[Any], place: str, *, multi_label: bool) -> NDArray[Any]:
+    """Return numbers of classes (N,), or marks (N, C) where images may have several labels."""
+    several = labels.ndim == 2 and labels.shape[1] > 1
+    if several and not multi_label:
         raise DataError(
             f"{place} holds {labels.shape[1]} labels an image",
-            "medimg reads one label an image from archives",
+            "--multi-label reads them, each a class of its own",
         )
-    flat = labels.reshape(-1)
-    if flat.dtype.kind not in "uib":
-        raise DataError(f"{place} are of type {flat.dtype}", "labels are whole numbers")
-    return flat
+    if labels.dtype.kind not in "uib":
+        raise DataError(f"{place} are of type {labels.dtype}", "labels are whole numbers")
+    if several and not np.isin(labels, (0, 1)).all():
+        raise DataError(
+            f"{place} holds other numbers than 0 and 1", "a column stands for a class: 1 has it, 0 not"
+        )
+    return labels if several else labels.reshape(-1)
 
 
 def _set_name(path: Path) -> str:

@@ -11,7 +11,7 @@ from medimg_cli.core.curves import precision_recall_curve_of, roc_curve_of
 from medimg_cli.core.evaluation import Curve, Evaluation, Leakage, Missed, read_evaluation, write_evaluation
 from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.labels import LabelSpace
-from medimg_cli.core.manifest import Dataset, read_dataset
+from medimg_cli.core.manifest import Dataset, read_dataset, require_single_label
 from medimg_cli.core.operating_point import choose_threshold
 from medimg_cli.core.predictions import (
     predictions_frame,
@@ -69,6 +69,7 @@ def evaluate(
     """
     requirements = parse_requirements(settings.require)
     dataset, card = read_dataset(workspace), run.read_card()
+    require_single_label(dataset)
     _check_same_dataset(dataset, card, settings)
     leakage = _leakage(dataset, settings)
     threshold = _threshold(run, card, settings)

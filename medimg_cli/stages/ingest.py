@@ -1,33 +1,56 @@
-"""Ingest: folders, tables or archives of images become one manifest with a split that does not leak."""
+"""Ingest: folders, tables or archives of images become one manifest with a split that does not leak.
+
+On a data set that stands, ingest adds: images keep their split, new ones get one by the same rule.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from medimg_cli.core.class_space import (
+    code_book_for,
+    label_space,
+    refuse_empty_classes,
+    without_foreign_classes,
+)
 from medimg_cli.core.config import IngestSettings
-from medimg_cli.core.examined import Examined, copy_into, examine, quarantine_row
-from medimg_cli.core.labels import LabelSpace, guess_positive
-from medimg_cli.core.listing import Listing, Rejected
+from medimg_cli.core.dataset_lock import dataset_lock
+from medimg_cli.core.examined import Copier, Examiner, quarantine_row
+from medimg_cli.core.frames import choose_frames
+from medimg_cli.core.gathered import Changes, Gathered, compare
+from medimg_cli.core.ingest_remarks import refuse_one_patient, remark
+from medimg_cli.core.labels import LabelCode, parts_of
+from medimg_cli.core.listing import Entry, Listing, Rejected
 from medimg_cli.core.manifest import (
-    COLUMNS,
     QUARANTINE_COLUMNS,
     SPLITS,
     Dataset,
     DatasetInfo,
-    leaks,
+    read_quarantine,
     write_dataset,
 )
+from medimg_cli.core.origins import Reading, merge, plan_readings, records
 from medimg_cli.core.patients import UNKNOWN, patient_pattern, patients_of
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, Remarks, SilentProgress, tracked
-from medimg_cli.core.splits import complete_splits, group_identical
+from medimg_cli.core.split_plan import SplitPlan
+from medimg_cli.core.standing import (
+    Containers,
+    Standing,
+    read_standing,
+    settings_in_force,
+    to_remember,
+)
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import DataError, UsageError
+from medimg_cli.errors import UsageError
 from medimg_cli.layouts import LAYOUTS, find_layout, name_sources
-from medimg_cli.readers import read_image
+from medimg_cli.readers import frame_count, read_image
+
+VANISHED = "vanished since the last ingest"
+VANISHED_EARLIER = "vanished since an earlier ingest"
 
 
 @dataclass(frozen=True)
@@ -43,6 +66,9 @@ class IngestResult:
         manifest: path of the manifest.
         positive: the disease class, None when neither named nor plain.
         notes: what the user should know, as told to `progress` too.
+        changes: what differs from the data set as it stood; on the first ingest every image is added.
+        reused: images taken over without decoding, as their bytes are those of the last ingest.
+        folds: parts that train and val are numbered in, None for none.
     """
 
     images: int
@@ -56,6 +82,9 @@ class IngestResult:
     layout: str
     patients_known: bool
     notes: tuple[str, ...]
+    changes: Changes
+    reused: int
+    folds: int | None
 
 
 def ingest(
@@ -63,184 +92,192 @@ def ingest(
     sources: Sequence[Path],
     settings: IngestSettings,
     progress: Progress = SilentProgress(),
+    *,
+    code_book: Mapping[str, LabelCode] | None = None,
 ) -> IngestResult:
     """Write the manifest of `sources`: every image decoded once, every other file in quarantine with its reason.
 
-    The same sources and settings give the same bytes.
+    Where the workspace has a data set, its own sources are read again, and new ones with them: images keep
+    the split they have, unchanged files are not decoded again, and what came, changed or went is named. The
+    same sources and settings give the same bytes.
+
+    Args:
+        settings: what is not set comes from the data set that stands.
+        code_book: class → what it means; goes into `dataset.json`.
 
     Raises:
-        UsageError: a setting is wrong or contradicts another.
+        UsageError: a setting is wrong, contradicts another or the data set that stands.
         DataError: nothing readable, fewer than two classes, a class without images, no training images.
-        MachineError: the workspace cannot be written.
+        MachineError: the workspace cannot be written, or another ingest is writing it.
     """
     _check(settings)
+    with dataset_lock(workspace):
+        standing = read_standing(workspace, fresh=settings.fresh)
+        chosen = settings_in_force(settings, standing)
+        return _ingest(workspace, sources, chosen, standing, Remarks(progress), code_book)
+
+
+def _ingest(
+    workspace: Workspace,
+    sources: Sequence[Path],
+    settings: IngestSettings,
+    standing: Standing,
+    remarks: Remarks,
+    code_book: Mapping[str, LabelCode] | None,
+) -> IngestResult:
     pattern = None if settings.patient_regex is None else patient_pattern(settings.patient_regex)
-    layout, listing = _list(workspace, sources, settings)
-    remarks = Remarks(progress)
+    readings = _readings(workspace, sources, settings, standing)
+    listings = [LAYOUTS.get(layout).list_images(r.sources, r.settings) for layout, r in readings]
+    for (_, reading), found in zip(readings, listings, strict=True):
+        if not found.entries and len(listings) > 1:
+            remarks.warn(f"no image was found in {', '.join(str(source.path) for source in reading.sources)}")
+    listing = merge(listings)
     for note in listing.notes:
         remarks.note(note)
-    space = _label_space(listing, settings)
-    images, quarantine = _examine_all(workspace, listing, progress)
-    _refuse_empty_classes(space, images, quarantine)
-    patients, origin = patients_of(images, pattern, remarks)
-    rows = _rows(images, patients)
-    rows["split"] = _splits(rows, images, settings)
-    rows["path"] = _paths(workspace, images, settings)
+    space = label_space(listing, settings)
+    containers = Containers({} if standing.info is None else standing.info.containers)
+    gathered, rejected = _examine_all(workspace, listing, settings, standing, containers, remarks.progress)
+    changes = compare(gathered, standing)
+    quarantine = _quarantine(workspace, rejected, gathered, changes, standing)
+    space = without_foreign_classes(space, gathered.foreign_labels(), settings, standing, remarks)
+    refuse_empty_classes(space, gathered.labels(), list(quarantine["reason"]))
+    patients, origin = patients_of(gathered.entries, gathered.headers, pattern, standing, remarks)
+    rows = gathered.frame(standing.further_columns)
+    rows["patient_id"] = patients
+    splits = SplitPlan(gathered.entries, patients, list(rows["sha256"]), settings, standing)
+    rows["split"] = splits.assign()
+    if settings.folds is not None:
+        rows["fold"] = splits.folds(list(rows["split"]))
+    rows["path"] = _paths(workspace, gathered, settings)
     info = DatasetInfo(
         classes=space.classes,
         positive=space.positive,
         positive_guessed=space.positive is not None and settings.positive is None,
+        multi_label=settings.multi_label,
         seed=settings.seed,
-        layout=layout,
-        sources=tuple(workspace.relative(source) for source in sources),
+        layout="+".join(dict.fromkeys(layout for layout, _ in readings)),
+        sources=tuple(workspace.relative(source.path) for _, r in readings for source in r.sources),
         patients_known=origin != UNKNOWN,
         patients_from=origin,
-        splits_given=any(image.entry.split for image in images),
-        split_origin=_split_origin(images, rows, settings, known=origin != UNKNOWN),
+        splits_given=splits.official,
+        split_origin=splits.origin(list(rows["split"]), known=origin != UNKNOWN),
+        folds=settings.folds,
+        code_book=code_book_for(space, code_book, standing),
+        origins=records(workspace, readings),
+        settings=to_remember(settings),
+        containers=dict(sorted(containers.hashes.items())),
+        vanished=standing.splits_to_keep(changes.lost, gathered.entries),
     )
-    _remark(rows, info, settings, remarks)
+    refuse_one_patient(rows, info, settings)
+    remark(rows, info, settings, standing, changes, remarks)
     write_dataset(workspace, Dataset(rows, info), quarantine)
-    return _result(workspace, rows, info, len(quarantine), remarks)
+    return _result(workspace, rows, info, len(quarantine), gathered.reused, changes, remarks)
 
 
 def _check(settings: IngestSettings) -> None:
-    """Refuse settings that contradict each other, before anything is read."""
-    if settings.multi_label:
+    """Refuse settings that cannot be met, before anything is read."""
+    if settings.deidentify:
         raise UsageError(
-            "--multi-label: images with several labels cannot be ingested", "give one label an image"
+            "--deidentify: this version of medimg cannot remove identities from images",
+            "de-identify the files with your hospital's tool first; `medimg label-audit` tells what is left in them",
         )
-    if settings.use_split_col is not None and settings.labels is None:
+    if settings.use_split_col is not None and settings.labels is None and not settings.fresh:
         raise UsageError("--use-split-col names a column of a table", "add --labels FILE")
 
 
-def _list(workspace: Workspace, paths: Sequence[Path], settings: IngestSettings) -> tuple[str, Listing]:
-    artefacts = (workspace.manifest_path.parent, workspace.audit_dir, workspace.cache_dir, workspace.runs_dir)
-    table = [] if settings.labels is None else [settings.labels.absolute()]
-    sources = name_sources(paths, ignored=[*artefacts, workspace.settings_path, *table])
-    layout = find_layout(sources, settings)
-    return layout, LAYOUTS.get(layout).list_images(sources, settings)
+def _readings(
+    workspace: Workspace, paths: Sequence[Path], settings: IngestSettings, standing: Standing
+) -> list[tuple[str, Reading]]:
+    """Return the layout and the sources of each reading."""
+    taken = () if standing.info is None else tuple(origin.prefix for origin in standing.info.origins)
+    named = name_sources(paths, taken=taken)
+    readings = plan_readings(workspace, named, settings, standing)
+    return [(find_layout(reading.sources, reading.settings), reading) for reading in readings]
 
 
 def _examine_all(
-    workspace: Workspace, listing: Listing, progress: Progress
-) -> tuple[list[Examined], pd.DataFrame]:
-    """Decode every image once; return those that could be, by image id, and a row for everything else."""
-    images: list[Examined] = []
+    workspace: Workspace,
+    listing: Listing,
+    settings: IngestSettings,
+    standing: Standing,
+    containers: Containers,
+    progress: Progress,
+) -> tuple[Gathered, list[Rejected]]:
+    """Decode every new or changed image once; return the usable ones and a reason for everything else."""
     rejected = list(listing.rejected)
-    examined = map_ordered(lambda entry: examine(entry, read_image), listing.entries)
-    for outcome in tracked(examined, progress, "reading images", total=len(listing.entries)):
+    entries: list[Entry] = []
+    for choice in _frames(listing, settings):
+        if isinstance(choice, Rejected):
+            rejected.append(choice)
+        else:
+            entries.append(choice)
+    gathered = Gathered()
+    examiner = Examiner(workspace, read_image, standing, containers)
+    examined = tracked(map_ordered(examiner.examine, entries), progress, "reading images", total=len(entries))
+    for entry, outcome in zip(entries, examined, strict=True):
         if isinstance(outcome, Rejected):
             rejected.append(outcome)
+            gathered.lose(entry, outcome.reason)
         else:
-            images.append(outcome)
+            gathered.add(outcome, standing)
+    return gathered, rejected
+
+
+def _frames(listing: Listing, settings: IngestSettings) -> Iterator[Entry | Rejected]:
+    if settings.frames == "middle":  # the readers' own choice: no header needs to be opened for it
+        yield from listing.entries
+        return
+    for choices in map_ordered(
+        lambda entry: list(choose_frames(entry, settings.frames, frame_count)), listing.entries
+    ):
+        yield from choices
+
+
+def _quarantine(
+    workspace: Workspace,
+    rejected: Sequence[Rejected],
+    gathered: Gathered,
+    changes: Changes,
+    standing: Standing,
+) -> pd.DataFrame:
+    """Return a row for everything that cannot be used, and for every image that is gone."""
     rows = list(map_ordered(lambda row: quarantine_row(workspace, row), rejected))
+    known = {row["path"] for row in rows} | {workspace.relative(Path(e.path)) for e in gathered.entries}
+    gone = dict.fromkeys((standing.cell(name, "path") for name in changes.vanished), VANISHED)
+    if standing.info is not None:
+        earlier = read_quarantine(workspace)
+        earlier = earlier[earlier["reason"].isin([VANISHED, VANISHED_EARLIER])]
+        gone = dict.fromkeys(earlier["path"], VANISHED_EARLIER) | gone
+    rows += [
+        {"path": path, "reason": reason, "bytes": "", "sha256": ""}
+        for path, reason in gone.items()
+        if path not in known
+    ]
     rows.sort(key=lambda row: (str(row["path"]), str(row["reason"])))
-    return images, pd.DataFrame(rows, columns=list(QUARANTINE_COLUMNS))
+    return pd.DataFrame(rows, columns=list(QUARANTINE_COLUMNS))
 
 
-def _label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
-    """Return the classes and the disease among them; told before hours are spent on decoding."""
-    if not listing.entries:
-        reasons = Counter(row.reason for row in listing.rejected).most_common(1)
-        said = f": {reasons[0][0]} ({reasons[0][1]} of {len(listing.rejected)} files)" if reasons else ""
-        raise DataError(f"no image was found{said}", "check the source, and --layout")
-    if len(listing.classes) < 2:
-        raise DataError(
-            f"only one class: '{listing.classes[0]}'",
-            "a classifier needs two class folders or labels at least",
-        )
-    return LabelSpace(listing.classes, settings.positive or guess_positive(listing.classes))
-
-
-def _refuse_empty_classes(space: LabelSpace, images: Sequence[Examined], quarantine: pd.DataFrame) -> None:
-    if not images:
-        reason, count = Counter(quarantine["reason"]).most_common(1)[0]
-        raise DataError(
-            f"no image could be read: {reason} ({count} of {len(quarantine)} files)", "check the source"
-        )
-    present = {image.entry.label for image in images}
-    empty = next((name for name in space.classes if name not in present), None)
-    if empty is not None:
-        raise DataError(
-            f"class '{empty}' has no readable image",
-            "add images, or take its folder or rows out of the source",
-        )
-
-
-def _rows(images: Sequence[Examined], patients: Sequence[str]) -> pd.DataFrame:
-    """Return the manifest but for splits and paths, empty cells as ""."""
-    rows = pd.DataFrame([image.cells for image in images])
-    text = [column for column in rows.columns if column not in COLUMNS]
-    rows[text] = rows[text].fillna("")
-    rows["patient_id"] = list(patients)
-    return rows
-
-
-def _splits(rows: pd.DataFrame, images: Sequence[Examined], settings: IngestSettings) -> list[str]:
-    splits = complete_splits(
-        list(rows["label"]),
-        group_identical(list(rows["patient_id"]), list(rows["sha256"])),
-        [image.entry.split for image in images],
-        fractions=dict(zip(SPLITS, settings.split, strict=True)),
-        seed=settings.seed,
-    )
-    if "train" not in splits:
-        raise DataError(
-            "no image is in the train split", "name another split column, or leave --use-split-col out"
-        )
-    return splits
-
-
-def _split_origin(
-    images: Sequence[Examined], rows: pd.DataFrame, settings: IngestSettings, *, known: bool
-) -> str:
-    given = {image.entry.split for image in images}
-    grouped = "patient-grouped, " if known else ""
-    made = f"{grouped}stratified, seed {settings.seed}"
-    if given == {None}:
-        return made
-    if None in given:
-        return f"official where given, the rest {made}"
-    return f"official; val cut from train, {made}" if set(rows["split"]) > given else "official"
-
-
-def _paths(workspace: Workspace, images: Sequence[Examined], settings: IngestSettings) -> list[str]:
+def _paths(workspace: Workspace, gathered: Gathered, settings: IngestSettings) -> list[str]:
     """Return the manifest path of each image, after copying the files where that is asked for."""
     if settings.copy_images:
-        return [copy_into(workspace, image.entry) for image in images]
-    return [workspace.relative(Path(image.entry.path)) for image in images]
-
-
-def _remark(rows: pd.DataFrame, info: DatasetInfo, settings: IngestSettings, remarks: Remarks) -> None:
-    """Say what a careful reader of the manifest would ask about."""
-    if info.positive_guessed:
-        remarks.note(f"'{info.positive}' is taken for the disease class (--positive names another)")
-    elif info.positive is None:
-        remarks.note("no disease class is named: recall comes per class only (--positive CLASS)")
-    alike = [name for name, count in Counter(name.casefold() for name in info.classes).items() if count > 1]
-    if alike:
-        remarks.warn(f"classes differ in upper and lower case only: {', '.join(alike)}")
-    wanted = [split for split, share in zip(SPLITS, settings.split, strict=True) if share > 0]
-    for split in wanted:
-        missing = [
-            name for name in info.classes if name not in set(rows.loc[rows["split"] == split, "label"])
-        ]
-        if len(missing) == len(info.classes):
-            remarks.warn(f"no image is in the {split} split")
-        elif missing:
-            remarks.warn(f"the {split} split has no image of {', '.join(missing)}")
-    both = leaks(rows)
-    if both["patients"] or both["files"]:
-        remarks.warn(
-            f"{len(both['patients'])} patients and {len(both['files'])} identical files stand in more than one "
-            "official split; `medimg label-audit` names them"
-        )
+        copier = Copier(workspace)
+        return [copier.copy(entry) for entry in gathered.entries]
+    return [workspace.relative(Path(entry.path)) for entry in gathered.entries]
 
 
 def _result(
-    workspace: Workspace, rows: pd.DataFrame, info: DatasetInfo, quarantined: int, remarks: Remarks
+    workspace: Workspace,
+    rows: pd.DataFrame,
+    info: DatasetInfo,
+    quarantined: int,
+    reused: int,
+    changes: Changes,
+    remarks: Remarks,
 ) -> IngestResult:
-    of_class, of_split = Counter(rows["label"]), Counter(rows["split"])
+    of_split = Counter(rows["split"])
+    of_class = Counter(
+        part for label in rows["label"] for part in (parts_of(label) if info.multi_label else (label,))
+    )
     return IngestResult(
         images=len(rows),
         patients=int(rows["patient_id"].nunique()),
@@ -253,4 +290,7 @@ def _result(
         layout=info.layout,
         patients_known=info.patients_known,
         notes=tuple(remarks.said),
+        changes=changes,
+        reused=reused,
+        folds=info.folds,
     )

@@ -15,7 +15,7 @@ from torch import nn
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.config import Settings, TrainSettings
 from medimg_cli.core.files import write_text
-from medimg_cli.core.manifest import Dataset, read_dataset, write_table
+from medimg_cli.core.manifest import Dataset, read_dataset, require_single_label, write_table
 from medimg_cli.core.operating_point import choose_threshold
 from medimg_cli.core.predictions import predictions_frame, write_predictions
 from medimg_cli.core.progress import LoggedProgress, Progress, SilentProgress
@@ -82,6 +82,7 @@ def train(
         KeyboardInterrupt: stopped before the first epoch was over.
     """
     dataset = read_dataset(workspace)
+    require_single_label(dataset)
     _check_splits(dataset)
     chosen = settings.train
     architecture(chosen.arch)  # an unknown name must not leave an empty run behind

@@ -31,6 +31,7 @@ DESIGN = [
     "export",
     "runs",
     "demo",
+    "info",
     "doctor",
 ]
 

@@ -145,8 +145,11 @@ def test_columns_that_identify_people_stay_behind_and_it_is_said(tmp_path: Path)
 
 def test_a_table_needs_a_folder(tmp_path: Path) -> None:
     settings = IngestSettings(labels=tmp_path / "x.csv")
-    assert LAYOUTS.get("csv").misfit(Source(tmp_path / "a.npz"), settings) == "not a folder"
+    (tmp_path / "a.txt").write_text("x")
+    misfit = LAYOUTS.get("csv").misfit(Source(tmp_path / "a.txt"), settings)
+    assert misfit == "not a folder, an archive or a stack of images (.npy)"
     assert LAYOUTS.get("csv").misfit(Source(tmp_path), IngestSettings()) == "no --labels FILE"
+    (tmp_path / "x.csv").write_text("file,label\na.png,x\n")
     assert LAYOUTS.get("csv").misfit(Source(tmp_path), settings) is None
 
 
@@ -158,4 +161,4 @@ def test_the_error_of_an_unknown_column_is_a_usage_error(tmp_path: Path) -> None
 def test_several_labels_in_a_cell_are_one_class_and_it_is_said(tmp_path: Path) -> None:
     listing = listed(tmp_path, "image,label\na.png,Mass|Effusion\nb.png,well\n")
     assert listing.classes == ("Mass|Effusion", "well")
-    assert "labels such as 'Mass|Effusion' count as classes of their own" in listing.notes
+    assert listing.notes[-1].startswith("labels such as 'Mass|Effusion' count as classes of their own")

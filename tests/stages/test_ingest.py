@@ -69,7 +69,7 @@ def test_the_same_input_gives_the_same_bytes_and_another_seed_another_split(tmp_
     raw = cohort(tmp_path / "raw")
     manifests = []
     for seed in (0, 0, 1):
-        result, _ = run(tmp_path, raw, seed=seed)
+        result, _ = run(tmp_path, raw, seed=seed, fresh=True)
         manifests.append(result.manifest.read_bytes())
     assert manifests[0] == manifests[1]
     assert manifests[0] != manifests[2]
@@ -278,7 +278,7 @@ def test_several_sources_make_one_data_set(tmp_path: Path) -> None:
         ({"positive": "sick"}, UsageError, "'sick' is not one of the classes", "SICK"),
         ({"patient_regex": "(p"}, UsageError, "--patient-regex '(p'", "brackets"),
         ({"patient_regex": r"p\d"}, UsageError, "has no group", "brackets"),
-        ({"multi_label": True}, UsageError, "--multi-label", "one label"),
+        ({"deidentify": True}, UsageError, "--deidentify", "hospital"),
         ({"use_split_col": "fold"}, UsageError, "--use-split-col", "--labels"),
         ({"layout": "npz"}, DataError, "fits no layout", "--labels"),
         ({"labels": Path("nowhere.csv")}, DataError, "nowhere.csv: no such file", "name"),
