@@ -9,8 +9,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from medimg_cli.core.files import to_jsonable
 from medimg_cli.core.progress import Progress as ProgressListener
@@ -80,6 +90,22 @@ def _figure(name: str, value: float) -> str:
     return f"{value:.1f}" if name == "seconds" else f"{value:.4f}"
 
 
+def _duration(seconds: float) -> str:
+    """Return a rounded length of time as people say it: "8 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class _Rate(ProgressColumn):
+    """Items a second, once there is something to tell."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f}/s" if task.speed else "", style="dim")
+
+
 class TerminalProgress:
     """A bar that goes when its task is done, an aligned line per epoch."""
 
@@ -94,6 +120,7 @@ class TerminalProgress:
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
+            _Rate(),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
@@ -142,8 +169,10 @@ class LineProgress:
         if tenth > self._said:
             self._said = tenth
             rate = self._done / elapsed
+            left = (self._total - self._done) / rate
+            share = 100 * self._done // self._total
             _write(
-                f"{self._task}: {self._done}/{self._total} ({100 * self._done // self._total} %), {rate:.0f}/s"
+                f"{self._task}: {self._done}/{self._total} ({share} %), {rate:.0f}/s, {_duration(left)} left"
             )
 
     def finish(self) -> None:
