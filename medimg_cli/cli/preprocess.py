@@ -55,6 +55,7 @@ def preprocess(
     session.show(
         payload,
         lambda console: console.print(
-            f"{result.images:,} images of {size_text} ({result.bytes / 1e6:.0f} MB): {did}\ncache: {payload['cache']}"
+            f"{result.images:,} images of {size_text} ({result.bytes / 1e6:.0f} MB): {did}\ncache: {payload['cache']}",
+            markup=False,
         ),
     )

@@ -142,10 +142,10 @@ class TerminalProgress:
             self._console.print(line, style="dim" if "epoch" in line else "")
 
     def note(self, message: str) -> None:
-        self._console.print(f"[dim]note:[/dim] {escape(message)}", soft_wrap=True)
+        self._console.print(f"[dim]note:[/dim] {escape(message)}")
 
     def warn(self, message: str) -> None:
-        self._console.print(f"[yellow]warning:[/yellow] {escape(message)}", soft_wrap=True)
+        self._console.print(f"[yellow]warning:[/yellow] {escape(message)}")
 
 
 class LineProgress:

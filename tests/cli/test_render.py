@@ -1,10 +1,13 @@
 """What people see: plain lines in a batch job, no folding in a pipe, durations as said."""
 
+from pathlib import Path
+
 import pytest
 
 from medimg_cli.cli import render
 from medimg_cli.cli.render import LineProgress, TerminalProgress, plain_table, progress_for, stdout_console
 from medimg_cli.core.progress import SilentProgress
+from tests.conftest import draw_cohort, medimg
 
 
 class Clock:
@@ -78,3 +81,12 @@ def test_quiet_has_nobody_listening() -> None:
 )
 def test_durations_are_said_as_people_do(seconds: float, text: str) -> None:
     assert render._duration(seconds) == text
+
+
+def test_class_names_with_brackets_are_shown_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = draw_cohort(tmp_path / "raw")
+    (raw / "CLEAR").rename(raw / "[red]")
+    assert medimg(tmp_path, "ingest", str(raw), "--positive", "SPOT") == 0
+    assert "[red]" in capsys.readouterr().out
