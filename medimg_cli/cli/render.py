@@ -29,7 +29,7 @@ from medimg_cli.core.progress import SilentProgress
 SCHEMA = 1
 _PIPE_WIDTH = 10_000
 _LINES_PER_TASK = 10
-_QUICK_TASK_SECONDS = 2.0
+_LEAST_SECONDS_BETWEEN_LINES = 10.0
 
 
 def stdout_console() -> Console:
@@ -149,31 +149,29 @@ class TerminalProgress:
 
 
 class LineProgress:
-    """A line per epoch, and one per tenth of a task that takes its time."""
+    """A line per epoch, and one per tenth of a task that takes its time, at least ten seconds apart."""
 
     def __init__(self) -> None:
         self._epochs = _EpochLines()
-        self._task, self._total, self._done, self._said = "", 0, 0, 0
-        self._began = 0.0
+        self._task, self._total, self._done, self._tenths = "", 0, 0, 0
+        self._began = self._spoke = 0.0
 
     def start(self, task: str, total: int | None) -> None:
-        self._task, self._total, self._done, self._said = task, total or 0, 0, 0
-        self._began = time.monotonic()
+        self._task, self._total, self._done, self._tenths = task, total or 0, 0, 0
+        self._began = self._spoke = time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
         self._done += steps
-        elapsed = time.monotonic() - self._began
-        if not self._total or elapsed < _QUICK_TASK_SECONDS:
+        now = time.monotonic()
+        if not self._total or now - self._spoke < _LEAST_SECONDS_BETWEEN_LINES:
             return
-        tenth = self._done * _LINES_PER_TASK // self._total
-        if tenth > self._said:
-            self._said = tenth
-            rate = self._done / elapsed
-            left = (self._total - self._done) / rate
+        tenths = self._done * _LINES_PER_TASK // self._total
+        if tenths > self._tenths:
+            self._tenths, self._spoke = tenths, now
+            rate = self._done / (now - self._began)
+            left = _duration((self._total - self._done) / rate)
             share = 100 * self._done // self._total
-            _write(
-                f"{self._task}: {self._done}/{self._total} ({share} %), {rate:.0f}/s, {_duration(left)} left"
-            )
+            _write(f"{self._task}: {self._done}/{self._total} ({share} %), {rate:.0f}/s, {left} left")
 
     def finish(self) -> None:
         self._total = 0
