@@ -38,6 +38,6 @@ def demo(
         lambda console: console.print(
             f"{result.images} images of {result.patients} patients in {result.folder}"
             + (f", {len(result.flaws)} flaws planted" if result.flaws else ""),
-            soft_wrap=True,
+            markup=False,
         ),
     )

@@ -98,4 +98,4 @@ def _draw(console: "Console", result: "DownloadResult") -> None:
         soft_wrap=True,
         markup=False,
     )
-    console.print(f"next: {result.next_command}", soft_wrap=True, markup=False)
+    console.print(f"next: {result.next_command}", markup=False)

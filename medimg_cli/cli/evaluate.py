@@ -58,17 +58,20 @@ def _draw(console: "Console", evaluation: "Evaluation") -> None:
     from medimg_cli.cli.render import plain_table
 
     _draw_headline(console, evaluation)
-    table = plain_table("metric", ">value", "95 % interval", ">n", title="")
+    table = plain_table("metric", ">value", "95 % interval", ">n")
     for name, estimate in evaluation.metrics.items():
         table.add_row(name.replace("_", " "), _value(estimate), _interval(estimate), f"{estimate.n:,}")
+    console.print()
     console.print(table)
     labels = evaluation.confusion.labels
-    confusion = plain_table("reference standard", *(f">called {label}" for label in labels), title="")
+    confusion = plain_table("reference standard", *(f">called {escape(label)}" for label in labels))
     for label, row in zip(labels, evaluation.confusion.matrix, strict=True):
         confusion.add_row(escape(label), *(f"{count:,}" for count in row))
+    console.print()
     console.print(confusion)
+    console.print()
     for warning in evaluation.warnings:
-        console.print(f"[yellow]note:[/yellow] {escape(warning)}", soft_wrap=True)
+        console.print(f"[yellow]note:[/yellow] {escape(warning)}")
 
 
 def _draw_headline(console: "Console", evaluation: "Evaluation") -> None:
@@ -86,9 +89,7 @@ def _draw_headline(console: "Console", evaluation: "Evaluation") -> None:
         )
         if missed.count:
             more = f" … ({missed.count - _SHOWN_IDS} more)" if missed.count > _SHOWN_IDS else ""
-            console.print(
-                f"[dim]missed: {escape(', '.join(missed.ids[:_SHOWN_IDS]))}{more}[/dim]", soft_wrap=True
-            )
+            console.print(f"[dim]missed: {escape(', '.join(missed.ids[:_SHOWN_IDS]))}{more}[/dim]")
     if evaluation.threshold is not None:
         threshold = evaluation.threshold
         console.print(f"threshold {threshold.value:.4f}: {threshold.rule} on {threshold.split}")

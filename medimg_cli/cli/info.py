@@ -78,7 +78,7 @@ def _draw(console: "Console", result: "InfoResult") -> None:
     _draw_pairs(console, "DICOM header (what matters for display)", result.header)
     if result.identities:
         console.print("\n[bold]identities, dates and free text in the header[/bold] (values not shown)")
-        console.print("  " + ", ".join(result.identities), soft_wrap=True)
+        console.print("  " + ", ".join(result.identities))
     white = 255 if result.pixel_type == "uint8" else 65535
     console.print(
         f"\n[bold]intensities[/bold] ({result.pixel_type}, least {result.minimum}, mean {result.mean:.1f}, "
@@ -97,7 +97,7 @@ def _draw_pairs(console: "Console", title: str, pairs: Any) -> None:
     console.print(f"\n[bold]{title}[/bold]")
     wide = max(len(name) for name in pairs)
     for name, value in pairs.items():
-        console.print(f"  [dim]{name.ljust(wide)}[/dim]  {escape(str(value))}", soft_wrap=True)
+        console.print(f"  [dim]{name.ljust(wide)}[/dim]  {escape(str(value))}")
 
 
 def bars(counts: "tuple[int, ...]", *, lines: int) -> list[str]:

@@ -135,11 +135,14 @@ def _counted(names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _draw(console: "Console", result: "IngestResult") -> None:
+    from rich.markup import escape
+
     from medimg_cli.cli.render import plain_table
 
     table = plain_table("class", ">images")
     for name, count in result.classes.items():
-        table.add_row(f"{name}  [bold](positive)[/bold]" if name == result.positive else name, f"{count:,}")
+        mark = "  [bold](positive)[/bold]" if name == result.positive else ""
+        table.add_row(escape(name) + mark, f"{count:,}")
     console.print(table)
     splits = ", ".join(f"{name} {count:,}" for name, count in result.splits.items())
     console.print(f"\n{result.images:,} images of {result.patients:,} patients: {splits}")
@@ -152,4 +155,4 @@ def _draw(console: "Console", result: "IngestResult") -> None:
     if result.quarantined:
         files = "file" if result.quarantined == 1 else "files"
         console.print(f"{result.quarantined:,} {files} in quarantine: dataset/quarantine.csv says why")
-    console.print(f"manifest: {result.manifest}")
+    console.print(f"manifest: {result.manifest}", markup=False)

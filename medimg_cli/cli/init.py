@@ -23,4 +23,4 @@ def init(
 
     workspace = session.workspace if folder is None else Workspace(folder.absolute())
     path = write_settings(workspace)
-    session.show({"settings": path.as_posix()}, lambda console: console.print(f"wrote {path}"))
+    session.show({"settings": path.as_posix()}, lambda console: console.print(f"wrote {path}", markup=False))

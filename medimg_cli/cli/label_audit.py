@@ -50,11 +50,11 @@ def _draw(console: "Console", result: "AuditResult") -> None:
     for finding in result.findings:
         colour = _COLOURS[finding.severity]
         head = f"[{colour}]{finding.severity:<8}[/{colour}] [bold]{finding.check}[/bold]"
-        console.print(f"{head}  {escape(finding.message)}", soft_wrap=True)
-        console.print(f"         [dim]{escape(finding.advice)}[/dim]", soft_wrap=True)
+        console.print(f"{head}  {escape(finding.message)}")
+        console.print(f"         [dim]{escape(finding.advice)}[/dim]")
     if not result.findings:
         console.print("no findings")
     for skipped in result.checks_skipped:
-        console.print(f"[dim]did not run: {skipped.check}: {escape(skipped.why)}[/dim]", soft_wrap=True)
+        console.print(f"[dim]did not run: {skipped.check}: {escape(skipped.why)}[/dim]")
     verdict = "[green]passed[/green]" if result.passed else "[red]did not pass[/red]"
     console.print(f"\n{len(result.checks_run)} checks, {len(result.findings)} findings: {verdict}")

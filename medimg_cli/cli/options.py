@@ -50,9 +50,16 @@ class Session:
         """Return the settings in force; `options` are section → option → value, None meaning not said."""
         from medimg_cli.core.config import load_settings
 
-        return load_settings(
+        settings = load_settings(
             self.workspace, config=self.config, assignments=self.assignments, options=options
         )
+        if self.verbose:
+            self.progress.note(f"workspace: {self.workspace.root}")
+            for section in options:
+                values = getattr(settings, section).model_dump(mode="json")
+                said = ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+                self.progress.note(f"settings of {section.replace('_', '-')}: {said}")
+        return settings
 
     def show(self, payload: Mapping[str, Any], draw: Callable[["Console"], None]) -> None:
         """Write the result to stdout: one JSON object with `--json`, else what `draw` puts there."""
@@ -106,7 +113,13 @@ def _shared(
         bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=_PANEL)
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=_PANEL)
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Also say which workspace and settings are in force.",
+            rich_help_panel=_PANEL,
+        ),
     ] = False,
 ) -> None:
     """Hold the shared options; only its signature is used."""

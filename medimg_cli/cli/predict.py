@@ -81,4 +81,4 @@ def _draw(console: "Console", result: "PredictResult", out: Path | None) -> None
             f"\ndecision: {escape(str(result.card.positive))} at a probability of {threshold.value:.4f} or more"
         )
     if out is not None:
-        console.print(f"rows: {out}")
+        console.print(f"rows: {out}", markup=False)

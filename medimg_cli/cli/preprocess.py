@@ -131,9 +131,11 @@ def _draw(console: "Console", result: "PreprocessResult", cache: str, preview: P
     if result.images_per_second is not None:
         rate = f"{result.images_per_second:,.0f}/s"
         did = f"{result.decoded:,} decoded in {result.seconds:.1f} s ({rate})"
-    console.print(f"{result.images:,} images, {said}; {_bytes(result.bytes)}: {did}\ncache: {cache}")
+    console.print(
+        f"{result.images:,} images, {said}; {_bytes(result.bytes)}: {did}\ncache: {cache}", markup=False
+    )
     if preview is not None:
-        console.print(f"preview: {preview}")
+        console.print(f"preview: {preview}", markup=False)
 
 
 def _bytes(count: int) -> str:

@@ -9,8 +9,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from medimg_cli.core.files import to_jsonable
 from medimg_cli.core.progress import Progress as ProgressListener
@@ -19,7 +29,7 @@ from medimg_cli.core.progress import SilentProgress
 SCHEMA = 1
 _PIPE_WIDTH = 10_000
 _LINES_PER_TASK = 10
-_QUICK_TASK_SECONDS = 2.0
+_LEAST_SECONDS_BETWEEN_LINES = 10.0
 
 
 def stdout_console() -> Console:
@@ -80,6 +90,22 @@ def _figure(name: str, value: float) -> str:
     return f"{value:.1f}" if name == "seconds" else f"{value:.4f}"
 
 
+def _duration(seconds: float) -> str:
+    """Return a rounded length of time as people say it: "8 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class _Rate(ProgressColumn):
+    """Items a second, once there is something to tell."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f}/s" if task.speed else "", style="dim")
+
+
 class TerminalProgress:
     """A bar that goes when its task is done, an aligned line per epoch."""
 
@@ -94,6 +120,7 @@ class TerminalProgress:
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
+            _Rate(),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
@@ -115,36 +142,36 @@ class TerminalProgress:
             self._console.print(line, style="dim" if "epoch" in line else "")
 
     def note(self, message: str) -> None:
-        self._console.print(f"[dim]note:[/dim] {escape(message)}", soft_wrap=True)
+        self._console.print(f"[dim]note:[/dim] {escape(message)}")
 
     def warn(self, message: str) -> None:
-        self._console.print(f"[yellow]warning:[/yellow] {escape(message)}", soft_wrap=True)
+        self._console.print(f"[yellow]warning:[/yellow] {escape(message)}")
 
 
 class LineProgress:
-    """A line per epoch, and one per tenth of a task that takes its time."""
+    """A line per epoch, and one per tenth of a task that takes its time, at least ten seconds apart."""
 
     def __init__(self) -> None:
         self._epochs = _EpochLines()
-        self._task, self._total, self._done, self._said = "", 0, 0, 0
-        self._began = 0.0
+        self._task, self._total, self._done, self._tenths = "", 0, 0, 0
+        self._began = self._spoke = 0.0
 
     def start(self, task: str, total: int | None) -> None:
-        self._task, self._total, self._done, self._said = task, total or 0, 0, 0
-        self._began = time.monotonic()
+        self._task, self._total, self._done, self._tenths = task, total or 0, 0, 0
+        self._began = self._spoke = time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
         self._done += steps
-        elapsed = time.monotonic() - self._began
-        if not self._total or elapsed < _QUICK_TASK_SECONDS:
+        now = time.monotonic()
+        if not self._total or now - self._spoke < _LEAST_SECONDS_BETWEEN_LINES:
             return
-        tenth = self._done * _LINES_PER_TASK // self._total
-        if tenth > self._said:
-            self._said = tenth
-            rate = self._done / elapsed
-            _write(
-                f"{self._task}: {self._done}/{self._total} ({100 * self._done // self._total} %), {rate:.0f}/s"
-            )
+        tenths = self._done * _LINES_PER_TASK // self._total
+        if tenths > self._tenths:
+            self._tenths, self._spoke = tenths, now
+            rate = self._done / (now - self._began)
+            left = _duration((self._total - self._done) / rate)
+            share = 100 * self._done // self._total
+            _write(f"{self._task}: {self._done}/{self._total} ({share} %), {rate:.0f}/s, {left} left")
 
     def finish(self) -> None:
         self._total = 0

@@ -52,4 +52,4 @@ def report(
     )
     payload = {"outputs": [path.as_posix() for path in result.outputs], "not_reported": result.not_reported}
     lines = "\n".join(f"wrote {path}" for path in result.outputs)
-    session.show(payload, lambda console: console.print(lines, soft_wrap=True, markup=False))
+    session.show(payload, lambda console: console.print(lines, markup=False))

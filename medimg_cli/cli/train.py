@@ -109,4 +109,4 @@ def _draw(console: "Console", result: "TrainResult") -> None:
         f"{result.run.name}: epoch {result.best_epoch} of {result.epochs_run} kept{stopped}, "
         f"{result.parameters:,} parameters, {result.seconds:.0f} s on {result.device}"
     )
-    console.print(f"run: {result.run.folder}")
+    console.print(f"run: {result.run.folder}", markup=False)

@@ -227,3 +227,14 @@ def test_python_m_is_the_same_door() -> None:
         [sys.executable, "-m", "medimg_cli", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("medimg ")
+
+
+def test_verbose_says_workspace_and_settings_on_stderr(
+    trained: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["evaluate", "-v", "-C", str(trained.root), "--set", "evaluate.batch_size=7"])
+    captured = capsys.readouterr()
+    assert f"workspace: {trained.root}" in captured.err
+    assert "settings of evaluate: split test" in captured.err
+    assert "batch_size 7" in captured.err
+    assert "workspace:" not in captured.out
