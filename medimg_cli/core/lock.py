@@ -1,12 +1,16 @@
 """One writer at a time: a lock on a file that the system lets go of when its holder ends, however it ends."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medimg_cli.errors import MachineError
+
+try:
+    import fcntl
+except ImportError:  # Windows: there, nothing keeps two writers apart
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -36,6 +40,8 @@ def locked(path: Path, *, doing: str) -> Iterator[None]:
 
 
 def _take(descriptor: int, path: Path, doing: str) -> None:
+    if fcntl is None:
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

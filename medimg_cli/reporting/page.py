@@ -122,6 +122,7 @@ def _data_context(content: ReportContent) -> dict[str, Any]:
     return {
         "sources": tables.source_names(dataset.info.sources) if dataset else (),
         "split_table": tables.split_table(dataset) if dataset else None,
+        "code_book": tables.code_book_table(dataset) if dataset else None,
         "exclusion_table": tables.exclusion_table(dataset) if dataset else None,
         "count_chart": grids.count_chart(tables.class_counts(dataset)) if dataset else None,
         "audit_table": tables.audit_table(audit) if audit else None,

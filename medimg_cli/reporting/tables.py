@@ -113,6 +113,23 @@ def exclusion_table(dataset: Dataset) -> Table | None:
     return Table("Excluded images", ("Reason", "Images"), rows[:_REASONS], beyond, (1,), narrow=True)
 
 
+def code_book_table(dataset: Dataset) -> Table | None:
+    """Return what each class means, None when nobody wrote it down."""
+    book = dataset.info.code_book
+    if not book:
+        return None
+    rows = tuple(
+        (
+            name,
+            code.definition or "–",
+            " ".join(part for part in (code.system, code.code) if part) or "–",
+            code.source or "–",
+        )
+        for name, code in book.items()
+    )
+    return Table("What the classes mean", ("Class", "Definition", "Code", "Source"), rows)
+
+
 def _by_count(item: tuple[Any, int]) -> tuple[int, str]:
     return (-int(item[1]), str(item[0]))
 

@@ -15,6 +15,12 @@ _HEAD = """\
 # Options on the command line go over this file.
 """
 
+_LABELS = """
+# What each class means; the report prints it.
+#labels:
+#  SOME_CLASS: {definition: what readers called so, code: "233604007", system: SNOMED CT, source: who defined it}
+"""
+
 
 def init(workspace: Workspace) -> Path:
     """Write `medimg.yaml` with every setting commented out, and return its path.
@@ -34,6 +40,8 @@ def _sections() -> list[tuple[str, BaseModel]]:
 
 
 def _section(name: str, section: BaseModel) -> str:
+    if name == "labels":
+        return _LABELS
     defaults = section.model_dump(mode="json")
     lines = []
     for key, field in type(section).model_fields.items():

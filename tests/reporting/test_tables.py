@@ -1,11 +1,13 @@
 """Tables put together from records."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from medimg_cli.core.audit import read_audit
 from medimg_cli.core.evaluation import Confusion, Estimate
+from medimg_cli.core.labels import LabelCode
 from medimg_cli.core.manifest import Dataset, read_dataset
 from medimg_cli.reporting.tables import (
     audit_table,
@@ -13,6 +15,7 @@ from medimg_cli.reporting.tables import (
     calibration_tables,
     class_counts,
     class_table,
+    code_book_table,
     exclusion_table,
     mix_up_table,
     numeric_history,
@@ -136,3 +139,15 @@ def test_nested_settings_become_flat_lines() -> None:
 def test_only_numeric_columns_of_a_history_are_kept() -> None:
     history = pd.DataFrame({"epoch": ["1", "2"], "val_loss": ["0.5", ""], "note": ["warm", "cold"]})
     assert list(numeric_history(history).columns) == ["epoch", "val_loss"]
+
+
+def test_the_code_book_says_what_classes_mean(tmp_path: Path) -> None:
+    dataset = read_dataset(make_cohort(tmp_path).workspace)
+    assert code_book_table(dataset) is None
+    book = {
+        "PNEUMONIA": LabelCode(definition="opacity read as infection", code="233604007", system="SNOMED CT")
+    }
+    coded = replace(dataset, info=dataset.info.model_copy(update={"code_book": book}))
+    table = code_book_table(coded)
+    assert table is not None
+    assert table.rows == (("PNEUMONIA", "opacity read as infection", "SNOMED CT 233604007", "–"),)
