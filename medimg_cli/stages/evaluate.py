@@ -7,15 +7,12 @@ import pandas as pd
 
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.config import EvaluateSettings
-from medimg_cli.core.curves import precision_recall_curve_of, roc_curve_of
-from medimg_cli.core.evaluation import Curve, Evaluation, Leakage, Missed, read_evaluation, write_evaluation
+from medimg_cli.core.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
 from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.manifest import Dataset, read_dataset, require_single_label
 from medimg_cli.core.operating_point import choose_threshold
 from medimg_cli.core.predictions import (
     predictions_frame,
-    probabilities_of,
     read_predictions,
     write_predictions,
 )
@@ -25,10 +22,7 @@ from medimg_cli.core.run import ModelCard, Run, Threshold
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.learning.predictor import Predictor
-from medimg_cli.metrics.panel import Decisions, decide_classes, overall, per_class
-
-_FEW_POSITIVES = 30
-_TOO_FEW_POSITIVES = 10
+from medimg_cli.metrics.evaluation import evaluation_of
 
 
 @dataclass(frozen=True)
@@ -91,65 +85,6 @@ def evaluate(
         write_evaluation(run.metrics_path(settings.split), evaluation)
     unmet = tuple(str(wanted) for wanted in requirements if not wanted.is_met(evaluation.metrics))
     return EvaluateResult(evaluation, unmet, reused)
-
-
-def evaluation_of(
-    table: pd.DataFrame,
-    *,
-    labels: LabelSpace,
-    run: str,
-    split: str,
-    threshold: Threshold | None,
-    leakage: Leakage,
-    hashes: tuple[str, str, str],
-) -> Evaluation:
-    """Return all numbers of one predictions table.
-
-    Args:
-        table: columns y_true, patient_id, image_id, prob_<class>.
-        labels: the classes and the positive one.
-        run, split: names to record.
-        threshold: operating point; None decides by the most probable class.
-        leakage: what the split shares with others.
-        hashes: of data set, predictions file and weights.
-    """
-    positive = labels.positive_index
-    truth = labels.encode(table["y_true"].tolist())
-    probabilities = probabilities_of(table)
-    called = decide_classes(
-        probabilities, positive=positive, threshold=threshold.value if threshold else None
-    )
-    decisions = Decisions(truth, probabilities, called, labels.classes, positive)
-    metrics = overall(decisions)
-    at_argmax = None
-    if threshold is not None:
-        most_probable = decide_classes(probabilities, positive=positive, threshold=None)
-        at_argmax = Decisions(truth, probabilities, most_probable, labels.classes, positive).confusion()
-    roc, precision_recall = _curves(decisions)
-    dataset_hash, predictions_sha256, weights_sha256 = hashes
-    return Evaluation(
-        run=run,
-        split=split,
-        n=len(table),
-        patients=int(table["patient_id"].nunique()),
-        classes=labels.classes,
-        class_counts={name: int((truth == index).sum()) for index, name in enumerate(labels.classes)},
-        positive=labels.positive,
-        threshold=threshold,
-        metrics=metrics,
-        per_class=per_class(decisions),
-        confusion=decisions.confusion(),
-        confusion_at_argmax=at_argmax,
-        missed=_missed(decisions, table),
-        calibration={name: metrics[name].value for name in ("brier", "log_loss", "ece") if name in metrics},
-        leakage=leakage,
-        roc=roc,
-        precision_recall=precision_recall,
-        warnings=_warnings(decisions, table, leakage),
-        dataset_hash=dataset_hash,
-        predictions_sha256=predictions_sha256,
-        weights_sha256=weights_sha256,
-    )
 
 
 def _check_same_dataset(dataset: Dataset, card: ModelCard, settings: EvaluateSettings) -> None:
@@ -248,57 +183,3 @@ def _predict(
         positive=dataset.info.positive,
         threshold=threshold.value if threshold else None,
     )
-
-
-def _curves(decisions: Decisions) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
-    """Return ROC and precision–recall curves: of the positive class first, else of every class."""
-    wanted = range(len(decisions.classes))
-    if decisions.positive is not None and len(decisions.classes) == 2:
-        wanted = range(decisions.positive, decisions.positive + 1)
-    views = [(decisions.classes[index], decisions.against_rest(index)) for index in wanted]
-    roc = (roc_curve_of(name, view.truth, view.score, view.called) for name, view in views)
-    recall = (precision_recall_curve_of(name, view.truth, view.score, view.called) for name, view in views)
-    return tuple(curve for curve in roc if curve), tuple(curve for curve in recall if curve)
-
-
-def _missed(decisions: Decisions, table: pd.DataFrame) -> Missed | None:
-    """Return the positive class's missed images, the most confident misses first."""
-    if decisions.positive is None:
-        return None
-    view = decisions.against_rest(decisions.positive)
-    missed = np.flatnonzero(view.truth & ~view.called)
-    worst_first = missed[np.argsort(view.score[missed], kind="stable")]
-    return Missed(
-        count=len(missed),
-        of=int(view.truth.sum()),
-        ids=tuple(table["image_id"].iloc[worst_first].astype(str)),
-    )
-
-
-def _warnings(decisions: Decisions, table: pd.DataFrame, leakage: Leakage) -> tuple[str, ...]:
-    found = []
-    if decisions.positive is None:
-        found.append("no positive class was stated: recall is the mean over classes")
-    else:
-        positives = int((decisions.truth == decisions.positive).sum())
-        if positives < _TOO_FEW_POSITIVES:
-            found.append(f"only {positives} positive images: read counts, not percentages")
-        elif positives < _FEW_POSITIVES:
-            found.append(f"only {positives} positive images: intervals are wide")
-    if not leakage.patients_known:
-        found.append("patients are not known: leaks between splits cannot be excluded")
-    elif table["patient_id"].nunique() < len(table):
-        found.append(
-            "some patients have several images: intervals treat images as independent and are too narrow"
-        )
-    if leakage.shared_patients and not leakage.patients_certain:
-        found.append(
-            f"{leakage.shared_patients} patient names read from files occur in other splits too: whether they are "
-            "the same patients is not known"
-        )
-    elif leakage.shared_patients or leakage.shared_files:
-        found.append(
-            f"this split shares {leakage.shared_patients} patients and {leakage.shared_files} files "
-            "with other splits: the figures are too good"
-        )
-    return tuple(found)
