@@ -1,6 +1,8 @@
 """Documentation is tested: every command documented, every example one that parses."""
 
+import doctest
 import functools
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -95,3 +97,15 @@ def test_every_option_has_help() -> None:
         for option in with_session(name, COMMANDS[name]).__annotations__.values():
             for extra in getattr(option, "__metadata__", ()):
                 assert extra.help, f"{name}: an option without help"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted((ROOT / "medimg_cli").rglob("*.py")) if ">>> " in path.read_text()],
+    ids=lambda path: path.stem,
+)
+def test_examples_in_docstrings_are_true(path: Path) -> None:
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
