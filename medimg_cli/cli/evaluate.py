@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, said
 from medimg_cli.errors import GateError
 
 if TYPE_CHECKING:
@@ -15,19 +15,26 @@ if TYPE_CHECKING:
 _SHOWN_IDS = 10
 
 
+_Run = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")]
+_Split = Annotated[str | None, typer.Option(help="train, val or test.", show_default="test")]
+_TargetRecall = Annotated[
+    float | None, typer.Option(help="Choose another threshold, on val.", show_default="as trained")
+]
+_Require = Annotated[
+    list[str] | None, typer.Option(metavar="METRIC>=X", help="Exit with 1 unless met; may be repeated.")
+]
+_AllowLeak = Annotated[
+    bool | None, typer.Option("--allow-leak", help="Evaluate a leaky split; the report says so.")
+]
+
+
 def evaluate(
     session: Session,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
-    split: Annotated[str | None, typer.Option(help="train, val or test.", show_default="test")] = None,
-    target_recall: Annotated[
-        float | None, typer.Option(help="Choose another threshold, on val.", show_default="as trained")
-    ] = None,
-    require: Annotated[
-        list[str] | None, typer.Option(metavar="METRIC>=X", help="Exit with 1 unless met; may be repeated.")
-    ] = None,
-    allow_leak: Annotated[
-        bool | None, typer.Option("--allow-leak", help="Evaluate a leaky split; the report says so.")
-    ] = None,
+    run: _Run = None,
+    split: _Split = None,
+    target_recall: _TargetRecall = None,
+    require: _Require = None,
+    allow_leak: _AllowLeak = None,
 ) -> None:
     """Measure a run on the test split: recall first, an interval with every proportion, the missed cases.
 
@@ -35,10 +42,10 @@ def evaluate(
 
     Example: `medimg evaluate --require 'recall>=0.9'`
     """
+    options = said(locals(), "run")
     from medimg_cli.cli.prerequisites import evaluation_of_run
     from medimg_cli.core.run import find_run
 
-    options = {"split": split, "target_recall": target_recall, "require": require, "allow_leak": allow_leak}
     settings = session.settings(evaluate=options)
     found = find_run(session.workspace, run)
     result = evaluation_of_run(session, found, settings)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, said
 from medimg_cli.errors import ExitCode
 
 _NAMED = 20
@@ -16,65 +16,78 @@ if TYPE_CHECKING:
     from medimg_cli.stages.ingest import IngestResult
 
 
+_Sources = Annotated[
+    list[Path],
+    typer.Argument(metavar="SOURCE...", help="Folders, .zip or .tar archives, .npz or .npy files."),
+]
+_Layout = Annotated[str | None, typer.Option(help="auto, folders, csv, dicom or npz.", show_default="auto")]
+_Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="Table of labels (CSV or TSV).")]
+_ImageCol = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Its column of file names or DICOM UIDs.")
+]
+_LabelCol = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Its column of classes; A,B,C: one of 0/1 a class, or one a reader."),
+]
+_PatientCol = Annotated[str | None, typer.Option(metavar="NAME", help="Its column of patients.")]
+_UseSplitCol = Annotated[str | None, typer.Option(metavar="NAME", help="Its column of splits.")]
+_MultiLabel = Annotated[
+    bool | None, typer.Option("--multi-label", help="Images may have several labels, or none.")
+]
+_LabelSep = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="What stands between labels in a cell.", show_default="|"),
+]
+_Positive = Annotated[str | None, typer.Option(metavar="CLASS", help="The disease class.")]
+_PatientRegex = Annotated[
+    str | None, typer.Option(metavar="RE", help="Patient = first group found in a file's path.")
+]
+_Split = Annotated[
+    str | None,
+    typer.Option(metavar="T,V,T", help="Shares of train, val, test.", show_default="0.7,0.15,0.15"),
+]
+_Folds = Annotated[int | None, typer.Option(metavar="K", help="Number train and val in K folds, by patient.")]
+_Frames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHICH", help="Of several frames: middle, first, all, or a number.", show_default="middle"
+    ),
+]
+_Seed = Annotated[int | None, typer.Option(help="Seed of the split.", show_default="0")]
+_CopyImages = Annotated[
+    bool | None,
+    typer.Option("--copy/--link", help="Copy images into the workspace.", show_default="link"),
+]
+_Deidentify = Annotated[
+    bool | None, typer.Option("--deidentify", help="Remove identities (not in this version).")
+]
+_Fresh = Annotated[
+    bool | None, typer.Option("--fresh", help="Start over: forget sources, splits and settings.")
+]
+_Strict = Annotated[bool | None, typer.Option("--strict", help="Exit with 4 when a file could not be read.")]
+
+
 def ingest(
     session: Session,
-    sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="SOURCE...", help="Folders, .zip or .tar archives, .npz or .npy files."),
-    ],
-    layout: Annotated[
-        str | None, typer.Option(help="auto, folders, csv, dicom or npz.", show_default="auto")
-    ] = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Table of labels (CSV or TSV).")] = None,
-    image_col: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Its column of file names or DICOM UIDs.")
-    ] = None,
-    label_col: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Its column of classes; A,B,C: one of 0/1 a class, or one a reader."
-        ),
-    ] = None,
-    patient_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of patients.")] = None,
-    use_split_col: Annotated[str | None, typer.Option(metavar="NAME", help="Its column of splits.")] = None,
-    multi_label: Annotated[
-        bool | None, typer.Option("--multi-label", help="Images may have several labels, or none.")
-    ] = None,
-    label_sep: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="What stands between labels in a cell.", show_default="|"),
-    ] = None,
-    positive: Annotated[str | None, typer.Option(metavar="CLASS", help="The disease class.")] = None,
-    patient_regex: Annotated[
-        str | None, typer.Option(metavar="RE", help="Patient = first group found in a file's path.")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(metavar="T,V,T", help="Shares of train, val, test.", show_default="0.7,0.15,0.15"),
-    ] = None,
-    folds: Annotated[
-        int | None, typer.Option(metavar="K", help="Number train and val in K folds, by patient.")
-    ] = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHICH", help="Of several frames: middle, first, all, or a number.", show_default="middle"
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the split.", show_default="0")] = None,
-    copy_images: Annotated[
-        bool | None,
-        typer.Option("--copy/--link", help="Copy images into the workspace.", show_default="link"),
-    ] = None,
-    deidentify: Annotated[
-        bool | None, typer.Option("--deidentify", help="Remove identities (not in this version).")
-    ] = None,
-    fresh: Annotated[
-        bool | None, typer.Option("--fresh", help="Start over: forget sources, splits and settings.")
-    ] = None,
-    strict: Annotated[
-        bool | None, typer.Option("--strict", help="Exit with 4 when a file could not be read.")
-    ] = None,
+    sources: _Sources,
+    layout: _Layout = None,
+    labels: _Labels = None,
+    image_col: _ImageCol = None,
+    label_col: _LabelCol = None,
+    patient_col: _PatientCol = None,
+    use_split_col: _UseSplitCol = None,
+    multi_label: _MultiLabel = None,
+    label_sep: _LabelSep = None,
+    positive: _Positive = None,
+    patient_regex: _PatientRegex = None,
+    split: _Split = None,
+    folds: _Folds = None,
+    frames: _Frames = None,
+    seed: _Seed = None,
+    copy_images: _CopyImages = None,
+    deidentify: _Deidentify = None,
+    fresh: _Fresh = None,
+    strict: _Strict = None,
 ) -> None:
     """Read images and labels into `dataset/manifest.csv`, one row per image, split by patient.
 
@@ -86,28 +99,9 @@ def ingest(
 
     Example: `medimg ingest ./raw --positive PNEUMONIA --patient-regex '(person\\d+_[a-z]+)'`
     """
+    options = said(locals(), "sources")
     from medimg_cli.stages.ingest import ingest as run_stage
 
-    options: dict[str, Any] = {
-        "layout": layout,
-        "labels": labels,
-        "image_col": image_col,
-        "label_col": label_col,
-        "patient_col": patient_col,
-        "use_split_col": use_split_col,
-        "multi_label": multi_label,
-        "label_sep": label_sep,
-        "positive": positive,
-        "folds": folds,
-        "frames": frames,
-        "deidentify": deidentify,
-        "fresh": fresh,
-        "patient_regex": patient_regex,
-        "split": split,
-        "seed": seed,
-        "copy_images": copy_images,
-        "strict": strict,
-    }
     in_force = session.settings(ingest=options)
     settings, code_book = in_force.ingest, in_force.labels.codes
     result = run_stage(session.workspace, sources, settings, session.progress, code_book=code_book or None)

@@ -77,6 +77,16 @@ class Session:
             raise typer.Exit(ExitCode.BROKEN_PIPE) from error
 
 
+def said(values: Mapping[str, Any], *others: str) -> dict[str, Any]:
+    """Return what a command was told about its settings.
+
+    Args:
+        values: the command's `locals()`, first thing in its body.
+        others: parameters that are no settings: arguments, and options of another section.
+    """
+    return {name: value for name, value in values.items() if name not in ("session", *others)}
+
+
 def _shared(
     workspace_dir: Annotated[
         Path | None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, said
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,60 +13,67 @@ if TYPE_CHECKING:
     from medimg_cli.stages.preprocess import PreprocessResult
 
 
+_Size = Annotated[
+    str | None,
+    typer.Option(metavar="N|auto", help="Side in pixels; auto: what --arch prefers.", show_default="auto"),
+]
+_Channels = Annotated[
+    str | None, typer.Option(metavar="auto|1|3", help="Grey or colour.", show_default="auto")
+]
+_ResizeMode = Annotated[
+    str | None, typer.Option(help="pad (letterbox), stretch or crop.", show_default="pad")
+]
+_Window = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C,W|auto",
+        help="DICOM window: centre and width in modality values, such as HU.",
+        show_default="as the file says",
+    ),
+]
+_Bits = Annotated[
+    str | None,
+    typer.Option(
+        metavar="8|16", help="16: keep the depth of images that have more than 8.", show_default="8"
+    ),
+]
+_Clahe = Annotated[
+    bool | None,
+    typer.Option("--clahe/--no-clahe", help="Even out local contrast.", show_default="no"),
+]
+_BorderCrop = Annotated[
+    bool | None,
+    typer.Option(
+        "--border-crop/--no-border-crop",
+        help="Cut black and white frames, at most a quarter of a side at each end.",
+        show_default="no",
+    ),
+]
+_Preview = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also draw a contact sheet (.png, .jpg): originals, pixels, and what --augment makes of them.",
+    ),
+]
+_Augment = Annotated[str | None, typer.Option(help="Augmentation the preview shows.", show_default="light")]
+_Arch = Annotated[str | None, typer.Option(help="Network the size is for.", show_default="small-cnn")]
+_Workers = Annotated[int | None, typer.Option(help="Decoding threads.", show_default="all cores")]
+
+
 def preprocess(
     session: Session,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|auto", help="Side in pixels; auto: what --arch prefers.", show_default="auto"
-        ),
-    ] = None,
-    channels: Annotated[
-        str | None, typer.Option(metavar="auto|1|3", help="Grey or colour.", show_default="auto")
-    ] = None,
-    resize_mode: Annotated[
-        str | None, typer.Option(help="pad (letterbox), stretch or crop.", show_default="pad")
-    ] = None,
-    window: Annotated[
-        str | None,
-        typer.Option(
-            metavar="C,W|auto",
-            help="DICOM window: centre and width in modality values, such as HU.",
-            show_default="as the file says",
-        ),
-    ] = None,
-    bits: Annotated[
-        str | None,
-        typer.Option(
-            metavar="8|16", help="16: keep the depth of images that have more than 8.", show_default="8"
-        ),
-    ] = None,
-    clahe: Annotated[
-        bool | None,
-        typer.Option("--clahe/--no-clahe", help="Even out local contrast.", show_default="no"),
-    ] = None,
-    border_crop: Annotated[
-        bool | None,
-        typer.Option(
-            "--border-crop/--no-border-crop",
-            help="Cut black and white frames, at most a quarter of a side at each end.",
-            show_default="no",
-        ),
-    ] = None,
-    preview: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Also draw a contact sheet (.png, .jpg): originals, pixels, and what --augment makes of them.",
-        ),
-    ] = None,
-    augment: Annotated[
-        str | None, typer.Option(help="Augmentation the preview shows.", show_default="light")
-    ] = None,
-    arch: Annotated[
-        str | None, typer.Option(help="Network the size is for.", show_default="small-cnn")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Decoding threads.", show_default="all cores")] = None,
+    size: _Size = None,
+    channels: _Channels = None,
+    resize_mode: _ResizeMode = None,
+    window: _Window = None,
+    bits: _Bits = None,
+    clahe: _Clahe = None,
+    border_crop: _BorderCrop = None,
+    preview: _Preview = None,
+    augment: _Augment = None,
+    arch: _Arch = None,
+    workers: _Workers = None,
 ) -> None:
     """Decode and resize every image once, into one memory-mapped array.
 
@@ -75,20 +82,11 @@ def preprocess(
 
     Example: `medimg preprocess --size 224 --preview sheet.png`
     """
+    options = said(locals(), "arch", "augment", "preview")
     from medimg_cli.core.sheet import check_sheet_path
     from medimg_cli.stages.preprocess import draw_preview
     from medimg_cli.stages.preprocess import preprocess as run_stage
 
-    options = {
-        "size": size,
-        "channels": channels,
-        "resize_mode": resize_mode,
-        "window": window,
-        "bits": bits,
-        "clahe": clahe,
-        "border_crop": border_crop,
-        "workers": workers,
-    }
     settings = session.settings(preprocess=options, train={"arch": arch, "augment": augment})
     if preview is not None:
         check_sheet_path(preview)

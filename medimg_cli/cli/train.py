@@ -1,10 +1,10 @@
 """medimg train: cache to run."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, said
 from medimg_cli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -13,41 +13,50 @@ if TYPE_CHECKING:
     from medimg_cli.stages.train import TrainResult
 
 
+_Arch = Annotated[
+    str | None, typer.Option(help="small-cnn, or a torchvision classifier.", show_default="small-cnn")
+]
+_Weights = Annotated[
+    str | None,
+    typer.Option(metavar="none|imagenet|FILE", help="Weights to start from.", show_default="none"),
+]
+_Epochs = Annotated[int | None, typer.Option(help="Passes at most.", show_default="by network and images")]
+_BatchSize = Annotated[int | None, typer.Option(help="Images a step.", show_default="32")]
+_Lr = Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by network")]
+_ClassWeights = Annotated[str | None, typer.Option(help="balanced or none.", show_default="balanced")]
+_Augment = Annotated[str | None, typer.Option(help="light or none.", show_default="light")]
+_Monitor = Annotated[
+    str | None, typer.Option(help="Picks the best epoch: auroc, recall, f1, loss.", show_default="auroc")
+]
+_Patience = Annotated[
+    int | None,
+    typer.Option(help="Epochs without a better one before stopping.", show_default="a third of them"),
+]
+_TargetRecall = Annotated[
+    float | None, typer.Option(help="Recall the threshold aims at, on val.", show_default="0.95")
+]
+_Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")]
+_Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")]
+_Name = Annotated[
+    str | None, typer.Option(help="Name of the run's folder.", show_default="arch and a number")
+]
+
+
 def train(
     session: Session,
-    arch: Annotated[
-        str | None, typer.Option(help="small-cnn, or a torchvision classifier.", show_default="small-cnn")
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="none|imagenet|FILE", help="Weights to start from.", show_default="none"),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes at most.", show_default="by network and images")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.", show_default="32")] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Highest learning rate.", show_default="by network")
-    ] = None,
-    class_weights: Annotated[
-        str | None, typer.Option(help="balanced or none.", show_default="balanced")
-    ] = None,
-    augment: Annotated[str | None, typer.Option(help="light or none.", show_default="light")] = None,
-    monitor: Annotated[
-        str | None, typer.Option(help="Picks the best epoch: auroc, recall, f1, loss.", show_default="auroc")
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(help="Epochs without a better one before stopping.", show_default="a third of them"),
-    ] = None,
-    target_recall: Annotated[
-        float | None, typer.Option(help="Recall the threshold aims at, on val.", show_default="0.95")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run's folder.", show_default="arch and a number")
-    ] = None,
+    arch: _Arch = None,
+    weights: _Weights = None,
+    epochs: _Epochs = None,
+    batch_size: _BatchSize = None,
+    lr: _Lr = None,
+    class_weights: _ClassWeights = None,
+    augment: _Augment = None,
+    monitor: _Monitor = None,
+    patience: _Patience = None,
+    target_recall: _TargetRecall = None,
+    seed: _Seed = None,
+    device: _Device = None,
+    name: _Name = None,
 ) -> None:
     """Train a network; choose its best epoch and its operating threshold on validation.
 
@@ -56,24 +65,10 @@ def train(
 
     Example: `medimg train --arch small-cnn --seed 1`
     """
+    options = said(locals())
     from medimg_cli.cli.prerequisites import pixels_for_training
     from medimg_cli.stages.train import train as run_stage
 
-    options: dict[str, Any] = {
-        "arch": arch,
-        "weights": weights,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "class_weights": class_weights,
-        "augment": augment,
-        "monitor": monitor,
-        "patience": patience,
-        "target_recall": target_recall,
-        "seed": seed,
-        "device": device,
-        "name": name,
-    }
     settings = session.settings(train=options)
     prepared = pixels_for_training(session, settings)
     result = run_stage(session.workspace, settings, prepared.cache, session.progress)
