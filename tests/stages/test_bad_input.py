@@ -1,87 +1,15 @@
 """Bad input: each case ends as a row with its reason or as one clear error with its exit code."""
 
-import io
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from medimg_cli.cli.app import run
 from medimg_cli.core.dataset_lock import dataset_lock
-from medimg_cli.core.manifest import read_dataset, read_quarantine
+from medimg_cli.core.manifest import read_dataset
 from medimg_cli.core.workspace import Workspace
-
-
-def draw(path: Path, seed: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 8), dtype=np.uint8)).save(path)
-    return path
-
-
-def flat(root: Path, count: int = 8) -> Path:
-    for number in range(count):
-        draw(root / f"{number}.png", number)
-    return root
-
-
-def table(lines: list[str], *, header: str = "file,label") -> str:
-    return "\n".join([header, *lines]) + "\n"
-
-
-def labels(count: int = 8) -> list[str]:
-    return [f"{number}.png,{'SICK' if number % 2 else 'WELL'}" for number in range(count)]
-
-
-def classes(root: Path, patients: int = 6) -> Path:
-    for patient in range(patients):
-        for view in "ab":
-            draw(
-                root / ("SICK" if patient % 2 else "WELL") / f"p{patient}_{view}.png", patient * 2 + ord(view)
-            )
-    return root
-
-
-class Outcome:
-    """What one `medimg ingest` did: exit code, JSON, stderr and the quarantine."""
-
-    def __init__(self, workspace: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
-        capsys.readouterr()
-        self.code = run(["ingest", *arguments, "--workspace", str(workspace), "--json"])
-        said = capsys.readouterr()
-        self.errors = said.err.splitlines()
-        self.result = json.loads(said.out) if said.out else {}
-        rows = read_quarantine(Workspace(workspace))
-        self.reasons = {
-            Path(path).name: reason for path, reason in zip(rows["path"], rows["reason"], strict=True)
-        }
-
-    @property
-    def error(self) -> str:
-        """Return the error, which stands in one line with a hint below."""
-        error, hint = self.errors[-2:]
-        assert hint.startswith("hint: ")
-        return error.removeprefix("error: ")
-
-
-Ingest = Callable[..., Outcome]
-
-
-@pytest.fixture
-def ingest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ingest:
-    def call(*arguments: object, workspace: Path | None = None) -> Outcome:
-        return Outcome(workspace or tmp_path / "work", capsys, *(str(argument) for argument in arguments))
-
-    return call
-
-
-def with_table(tmp_path: Path, content: str | bytes, ingest: Ingest, *more: str) -> Outcome:
-    path = tmp_path / "labels.csv"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return ingest(flat(tmp_path / "raw"), "--labels", path, *more)
+from tests.stages.bad_input import Ingest, classes, draw, labels, table, with_table
 
 
 def test_two_labels_for_one_image_are_an_error_that_names_the_line(tmp_path: Path, ingest: Ingest) -> None:
@@ -257,81 +185,3 @@ def test_two_ingests_at_once_are_one_and_an_error(tmp_path: Path, ingest: Ingest
     assert outcome.code == 5
     assert f"another medimg (process {os.getpid()}) is writing the data set" in outcome.error
     assert ingest(raw).code == 0
-
-
-def test_bytes_that_are_no_image_are_rows_and_strict_says_so(tmp_path: Path, ingest: Ingest) -> None:
-    raw = classes(tmp_path / "raw")
-    stream = io.BytesIO()
-    Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(stream, "PNG")
-    (raw / "SICK" / "cut.png").write_bytes(stream.getvalue()[:60])
-    (raw / "SICK" / "empty.png").write_bytes(b"")
-    (raw / "SICK" / "text.png").write_text("not a picture")
-    outcome = ingest(raw, "--strict")
-    assert outcome.code == 4
-    assert set(outcome.reasons) == {"cut.png", "empty.png", "text.png"}
-
-
-def test_a_folder_without_any_image_is_no_class_and_it_is_said(tmp_path: Path, ingest: Ingest) -> None:
-    raw = classes(tmp_path / "raw")
-    (raw / "docs").mkdir()
-    (raw / "docs" / "LICENSE.txt").write_text("as you like")
-    outcome = ingest(raw)
-    assert (outcome.code, list(outcome.result["classes"])) == (0, ["SICK", "WELL"])
-    assert list(outcome.reasons) == ["LICENSE.txt"]
-    assert "warning: no class, as none of its files is an image: docs" in outcome.errors
-    assert ingest(raw).result["reused"] == 12
-
-
-def test_a_single_class_beside_a_folder_of_texts_is_an_error(tmp_path: Path, ingest: Ingest) -> None:
-    draw(tmp_path / "raw" / "SICK" / "a.png", 1)
-    (tmp_path / "raw" / "docs").mkdir()
-    (tmp_path / "raw" / "docs" / "LICENSE.txt").write_text("as you like")
-    outcome = ingest(tmp_path / "raw")
-    assert (outcome.code, outcome.error) == (3, "only one class has images: 'SICK'")
-
-
-def test_a_class_of_damaged_images_is_an_error(tmp_path: Path, ingest: Ingest) -> None:
-    raw = classes(tmp_path / "raw")
-    (raw / "ODD").mkdir()
-    (raw / "ODD" / "x.png").write_bytes((raw / "SICK" / "p1_a.png").read_bytes()[:50])
-    outcome = ingest(raw)
-    assert (outcome.code, outcome.error) == (3, "class 'ODD' has no readable image")
-
-
-def test_the_real_dicom_files_are_ingested_and_each_other_file_is_a_row(
-    tmp_path: Path, ingest: Ingest, shared_data: Path
-) -> None:
-    outcome = ingest(shared_data / "dicom")
-    rows = read_quarantine(Workspace(tmp_path / "work"))
-    files = [path for path in (shared_data / "dicom").rglob("*") if path.is_file() and path.name[0] != "."]
-    assert outcome.code == 0
-    assert outcome.result["images"] + len(rows) == len(files)
-    assert outcome.result["images"] >= 57
-    assert not (rows["reason"] == "").any()
-
-
-def test_deidentify_is_refused_with_a_way_out(tmp_path: Path, ingest: Ingest) -> None:
-    outcome = ingest(classes(tmp_path / "raw"), "--deidentify")
-    assert outcome.code == 2
-    assert outcome.error.startswith("--deidentify: this version of medimg cannot")
-    assert not (tmp_path / "work").exists()
-
-
-def test_what_changed_is_in_the_json(tmp_path: Path, ingest: Ingest) -> None:
-    raw = classes(tmp_path / "raw")
-    first = ingest(raw).result
-    assert (first["added"]["count"], first["reused"]) == (12, 0)
-    (raw / "SICK" / "p1_a.png").unlink()
-    draw(raw / "WELL" / "p0_a.png", 500)
-    draw(raw / "WELL" / "new.png", 501)
-    result = ingest(raw).result
-    assert result["added"] == {"count": 1, "first": ["WELL/new.png"]}
-    assert result["changed"] == {"count": 1, "first": ["WELL/p0_a.png"]}
-    assert result["vanished"] == {"count": 1, "first": ["SICK/p1_a.png"]}
-    assert result["reused"] == 10
-
-
-@pytest.mark.parametrize("value", ["last", "-1", "1.5"])
-def test_frames_of_another_kind_are_refused(tmp_path: Path, ingest: Ingest, value: str) -> None:
-    outcome = ingest(classes(tmp_path / "raw"), "--frames", value)
-    assert (outcome.code, outcome.error) == (2, f"ingest: --frames cannot be '{value}'")

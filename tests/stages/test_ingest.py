@@ -1,56 +1,17 @@
 """Ingest: every file ends as a row, patients stay together, and the same input gives the same bytes."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from PIL import Image
 
 from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.manifest import leaks, read_dataset, read_quarantine
-from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import DataError, MedimgError, UsageError
 from medimg_cli.readers import read_image
-from medimg_cli.stages.ingest import IngestResult, ingest
+from medimg_cli.stages.ingest import ingest
 from tests.readers.dicom_file import dicom_image, write
-
-
-class Listener(SilentProgress):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.lines.append(f"note: {message}")
-
-    def warn(self, message: str) -> None:
-        self.lines.append(f"warning: {message}")
-
-
-def draw(path: Path, seed: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 8), dtype=np.uint8)).save(path)
-    return path
-
-
-def cohort(root: Path, *, patients: int = 12, splits: tuple[str, ...] = ("",)) -> Path:
-    """Draw two images a patient; patients alternate between the classes."""
-    number = 0
-    for split in splits:
-        for patient in range(patients):
-            for view in "ab":
-                name = f"{'SICK' if patient % 2 else 'normal'}/{split}p{patient:02d}_{view}.png"
-                draw(root / split / name, number)
-                number += 1
-    return root
-
-
-def run(tmp_path: Path, *sources: Path, **settings: Any) -> tuple[IngestResult, pd.DataFrame]:
-    workspace = Workspace(tmp_path / "work")
-    result = ingest(workspace, sources, IngestSettings(**settings))
-    return result, read_dataset(workspace).rows
+from tests.stages.ingest_cohort import Listener, cohort, draw, run
 
 
 def test_class_folders_become_a_manifest_split_by_patient(tmp_path: Path) -> None:
@@ -270,64 +231,6 @@ def test_several_sources_make_one_data_set(tmp_path: Path) -> None:
     assert result.images == 48
     assert rows["image_id"].is_unique
     assert rows["image_id"].iloc[-1].startswith("site2/")
-
-
-@pytest.mark.parametrize(
-    ("settings", "kind", "what", "hint"),
-    [
-        ({"positive": "sick"}, UsageError, "'sick' is not one of the classes", "SICK"),
-        ({"patient_regex": "(p"}, UsageError, "--patient-regex '(p'", "brackets"),
-        ({"patient_regex": r"p\d"}, UsageError, "has no group", "brackets"),
-        ({"deidentify": True}, UsageError, "--deidentify", "hospital"),
-        ({"use_split_col": "fold"}, UsageError, "--use-split-col", "--labels"),
-        ({"layout": "npz"}, DataError, "fits no layout", "--labels"),
-        ({"labels": Path("nowhere.csv")}, DataError, "nowhere.csv: no such file", "name"),
-    ],
-)
-def test_wrong_settings_are_refused_with_a_way_out(
-    tmp_path: Path, settings: dict[str, Any], kind: type[MedimgError], what: str, hint: str
-) -> None:
-    with pytest.raises(kind) as caught:
-        run(tmp_path, cohort(tmp_path / "raw"), **settings)
-    assert what in caught.value.what
-    assert hint in caught.value.hint
-    assert not (tmp_path / "work").exists()
-
-
-def test_one_class_is_refused(tmp_path: Path) -> None:
-    draw(tmp_path / "raw" / "SICK" / "a.png", 0)
-    with pytest.raises(DataError, match="only one class: 'SICK'"):
-        run(tmp_path, tmp_path / "raw")
-
-
-def test_a_class_without_readable_images_is_named(tmp_path: Path) -> None:
-    raw = cohort(tmp_path / "raw")
-    (raw / "EMPTY").mkdir()
-    with pytest.raises(DataError, match="class 'EMPTY' has no readable image"):
-        run(tmp_path, raw)
-
-
-def test_nothing_readable_is_refused_with_the_commonest_reason(tmp_path: Path) -> None:
-    for label in "AB":
-        (tmp_path / "raw" / label).mkdir(parents=True)
-        (tmp_path / "raw" / label / "a.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"no image could be read: the file is empty \(2 of 2 files\)"):
-        run(tmp_path, tmp_path / "raw")
-
-
-def test_an_empty_source_and_a_missing_one_are_named(tmp_path: Path) -> None:
-    (tmp_path / "raw").mkdir()
-    with pytest.raises(DataError, match="an empty folder"):
-        run(tmp_path, tmp_path / "raw")
-    with pytest.raises(DataError, match="gone does not exist"):
-        run(tmp_path, tmp_path / "gone")
-
-
-def test_classes_that_differ_in_case_only_are_warned_about(tmp_path: Path) -> None:
-    raw = cohort(tmp_path / "raw")
-    draw(raw / "Normal" / "x.png", 999)
-    result, _ = run(tmp_path, raw)
-    assert any("upper and lower case" in note for note in result.notes)
 
 
 def test_real_ultrasounds_never_split_a_repeated_file(shared_data: Path, tmp_path: Path) -> None:
