@@ -86,3 +86,12 @@ def test_an_audit_error_stops_a_script(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_and_version_need_no_workspace(option: str) -> None:
     assert run([option]) == 0
+
+
+def test_training_never_decodes_a_test_image(tmp_path: Path) -> None:
+    raw = draw_cohort(tmp_path / "raw")
+    medimg(tmp_path, "ingest", str(raw), "--positive", "SPOT", "--patient-regex", r"(patient\d+)")
+    assert medimg(tmp_path, "train", "--epochs", "1", "--batch-size", "8") == 0
+    (index,) = (tmp_path / "cache").glob("*/index.csv")
+    manifest = pd.read_csv(tmp_path / "dataset" / "manifest.csv").set_index("image_id")
+    assert set(manifest.loc[pd.read_csv(index)["image_id"], "split"]) == {"train", "val"}
