@@ -22,7 +22,7 @@ with dataset_lock(Workspace(Path(sys.argv[1]))):
 
 
 def test_a_second_writer_is_told_who_writes_and_a_killed_one_holds_nothing(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "work")
+    workspace = Workspace(tmp_path / "study")
     with subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(workspace.root)], stdout=subprocess.PIPE, text=True
     ) as holder:
@@ -40,14 +40,14 @@ def test_a_second_writer_is_told_who_writes_and_a_killed_one_holds_nothing(tmp_p
 
 
 def test_nothing_is_left_when_nothing_was_written(tmp_path: Path) -> None:
-    with dataset_lock(Workspace(tmp_path / "new" / "work")):
-        assert (tmp_path / "new" / "work").is_dir()
+    with dataset_lock(Workspace(tmp_path / "new" / "study")):
+        assert (tmp_path / "new" / "study").is_dir()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_written_stays(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "work")
+    workspace = Workspace(tmp_path / "study")
     with dataset_lock(workspace):
         workspace.manifest_path.write_text("x")
     assert workspace.manifest_path.read_text() == "x"
-    assert (tmp_path / "work").is_dir()
+    assert (tmp_path / "study").is_dir()

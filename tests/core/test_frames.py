@@ -53,12 +53,12 @@ def ingested(tmp_path: Path, **settings: Any) -> IngestResult:
         folder.mkdir(parents=True, exist_ok=True)
         stack = (np.arange(3) * 50 + number).astype("u1")[:, None, None] * np.ones((1, 2, 2), "u1")
         write(dicom_image(stack, WindowCenter=128, WindowWidth=256), folder / f"{number}.dcm")
-    return ingest(Workspace(tmp_path / "work"), [raw], IngestSettings(**settings))
+    return ingest(Workspace(tmp_path / "study"), [raw], IngestSettings(**settings))
 
 
 def test_all_frames_of_a_file_are_one_patient_in_one_split(tmp_path: Path) -> None:
     result = ingested(tmp_path, frames="all")
-    rows = read_dataset(Workspace(tmp_path / "work")).rows
+    rows = read_dataset(Workspace(tmp_path / "study")).rows
     assert (result.images, result.patients) == (18, 6)
     assert rows["image_id"].is_unique
     assert leaks(rows) == {"patients": [], "files": []}
@@ -71,18 +71,18 @@ def test_all_frames_of_a_file_are_one_patient_in_one_split(tmp_path: Path) -> No
 
 def test_a_frame_by_number_is_read_and_one_too_far_is_quarantined(tmp_path: Path) -> None:
     ingested(tmp_path, frames="2")
-    path = read_dataset(Workspace(tmp_path / "work")).rows["path"].iloc[0]
+    path = read_dataset(Workspace(tmp_path / "study")).rows["path"].iloc[0]
     assert path.endswith("SICK/1.dcm#frame/2")
     single = tmp_path / "raw" / "SICK" / "short.dcm"
     write(dicom_image(np.zeros((2, 2, 2), "u1")), single)
     result = ingested(tmp_path)
     assert (result.images, result.quarantined) == (6, 1)
-    reason = read_quarantine(Workspace(tmp_path / "work"))["reason"].iloc[0]
+    reason = read_quarantine(Workspace(tmp_path / "study"))["reason"].iloc[0]
     assert reason == "has 2 frames, counted from 0: no frame 2"
 
 
 def test_a_copied_frame_lies_in_a_copy_of_its_whole_file(tmp_path: Path) -> None:
     ingested(tmp_path, frames="all", copy_images=True)
-    path = read_dataset(Workspace(tmp_path / "work")).rows["path"].iloc[1]
+    path = read_dataset(Workspace(tmp_path / "study")).rows["path"].iloc[1]
     assert path == "dataset/images/SICK/1.dcm#frame/1"
-    assert read_image(f"{tmp_path}/work/{path}").width == 2
+    assert read_image(f"{tmp_path}/study/{path}").width == 2

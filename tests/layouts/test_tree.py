@@ -46,7 +46,7 @@ def archive(path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["set.zip", "set.tar", "set.tar.gz", "set.tgz"])
 def test_class_folders_inside_an_archive_are_ingested_without_unpacking(tmp_path: Path, name: str) -> None:
-    workspace = Workspace(tmp_path / "work")
+    workspace = Workspace(tmp_path / "study")
     result = ingest(workspace, [archive(tmp_path / name)], IngestSettings())
     assert (result.classes, result.quarantined) == ({"SICK": 4, "WELL": 4}, 1)
     rows = read_dataset(workspace).rows
@@ -54,7 +54,7 @@ def test_class_folders_inside_an_archive_are_ingested_without_unpacking(tmp_path
     assert rows["path"].iloc[0] == f"{tmp_path.as_posix()}/{name}#set/SICK/1.png"
     assert int(read_image(rows["path"].iloc[0]).pixels[0, 0, 0]) == 1
     assert read_quarantine(workspace)["path"].tolist() == [f"{tmp_path.as_posix()}/{name}#set/SICK/notes.txt"]
-    assert sorted(path.name for path in (tmp_path / "work" / "dataset").iterdir() if path.suffix) == [
+    assert sorted(path.name for path in (tmp_path / "study" / "dataset").iterdir() if path.suffix) == [
         "dataset.json",
         "manifest.csv",
         "quarantine.csv",
@@ -63,24 +63,24 @@ def test_class_folders_inside_an_archive_are_ingested_without_unpacking(tmp_path
 
 def test_a_table_labels_the_members_of_an_archive(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file,label\nset/SICK/1.png,x\n0.png,y\n2.png,y\n3,x\n")
-    workspace = Workspace(tmp_path / "work")
+    workspace = Workspace(tmp_path / "study")
     result = ingest(workspace, [archive(tmp_path / "set.zip")], IngestSettings(labels=tmp_path / "t.csv"))
     assert (result.classes, result.quarantined) == ({"x": 2, "y": 2}, 5)
 
 
 def test_a_copied_archive_lies_in_the_workspace_once(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "work")
+    workspace = Workspace(tmp_path / "study")
     ingest(workspace, [archive(tmp_path / "set.zip")], IngestSettings(copy_images=True))
     rows = read_dataset(workspace).rows
     assert rows["path"].iloc[0] == "dataset/images/set.zip#set/SICK/1.png"
-    assert [path.name for path in (tmp_path / "work" / "dataset" / "images").iterdir()] == ["set.zip"]
+    assert [path.name for path in (tmp_path / "study" / "dataset" / "images").iterdir()] == ["set.zip"]
 
 
 def test_a_table_labels_a_stack_by_number(tmp_path: Path) -> None:
     stack = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 5), dtype=np.uint8)
     np.save(tmp_path / "stack.npy", stack)
     (tmp_path / "t.csv").write_text("index,label\n0,a\n1,b\n2,a\n3,b\n9,a\n")
-    workspace = Workspace(tmp_path / "work")
+    workspace = Workspace(tmp_path / "study")
     settings = IngestSettings(labels=tmp_path / "t.csv", image_col="index")
     result = ingest(workspace, [tmp_path / "stack.npy"], settings)
     assert result.classes == {"a": 2, "b": 2}

@@ -10,6 +10,6 @@ from tests.stages.bad_input import Ingest, Outcome
 @pytest.fixture
 def ingest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ingest:
     def call(*arguments: object, workspace: Path | None = None) -> Outcome:
-        return Outcome(workspace or tmp_path / "work", capsys, *(str(argument) for argument in arguments))
+        return Outcome(workspace or tmp_path / "study", capsys, *(str(argument) for argument in arguments))
 
     return call

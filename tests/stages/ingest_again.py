@@ -31,11 +31,11 @@ def cohort(root: Path, patients: range, *, views: str = "ab", offset: int = 0) -
 
 
 def again(tmp_path: Path, *sources: Path, **settings: Any) -> IngestResult:
-    return ingest(Workspace(tmp_path / "work"), sources, IngestSettings(**settings))
+    return ingest(Workspace(tmp_path / "study"), sources, IngestSettings(**settings))
 
 
 def splits(tmp_path: Path) -> dict[str, str]:
-    rows = read_dataset(Workspace(tmp_path / "work")).rows
+    rows = read_dataset(Workspace(tmp_path / "study")).rows
     return dict(zip(rows["image_id"], rows["split"], strict=True))
 
 

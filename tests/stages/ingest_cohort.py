@@ -44,6 +44,6 @@ def cohort(root: Path, *, patients: int = 12, splits: tuple[str, ...] = ("",)) -
 
 
 def run(tmp_path: Path, *sources: Path, **settings: Any) -> tuple[IngestResult, pd.DataFrame]:
-    workspace = Workspace(tmp_path / "work")
+    workspace = Workspace(tmp_path / "study")
     result = ingest(workspace, sources, IngestSettings(**settings))
     return result, read_dataset(workspace).rows

@@ -55,7 +55,7 @@ def test_the_real_dicom_files_are_ingested_and_each_other_file_is_a_row(
     tmp_path: Path, ingest: Ingest, shared_data: Path
 ) -> None:
     outcome = ingest(shared_data / "dicom")
-    rows = read_quarantine(Workspace(tmp_path / "work"))
+    rows = read_quarantine(Workspace(tmp_path / "study"))
     files = [path for path in (shared_data / "dicom").rglob("*") if path.is_file() and path.name[0] != "."]
     assert outcome.code == 0
     assert outcome.result["images"] + len(rows) == len(files)
@@ -67,7 +67,7 @@ def test_deidentify_is_refused_with_a_way_out(tmp_path: Path, ingest: Ingest) ->
     outcome = ingest(classes(tmp_path / "raw"), "--deidentify")
     assert outcome.code == 2
     assert outcome.error.startswith("--deidentify: this version of medimg cannot")
-    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "study").exists()
 
 
 def test_what_changed_is_in_the_json(tmp_path: Path, ingest: Ingest) -> None:

@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_earlier_data_set_whole(
 ) -> None:
     raw = classes(tmp_path / "raw")
     assert ingest(raw).code == 0
-    before = (tmp_path / "work" / "dataset" / "manifest.csv").read_bytes()
+    before = (tmp_path / "study" / "dataset" / "manifest.csv").read_bytes()
 
     def full(_: int) -> None:
         raise OSError(28, os.strerror(28))
@@ -92,8 +92,8 @@ def test_a_full_disk_leaves_the_earlier_data_set_whole(
     outcome = ingest(raw)
     assert outcome.code == 5
     assert "manifest.csv: No space left on device" in outcome.error
-    assert (tmp_path / "work" / "dataset" / "manifest.csv").read_bytes() == before
-    assert not list((tmp_path / "work" / "dataset").glob("*.tmp"))
+    assert (tmp_path / "study" / "dataset" / "manifest.csv").read_bytes() == before
+    assert not list((tmp_path / "study" / "dataset").glob("*.tmp"))
 
 
 def test_a_workspace_that_cannot_be_written_is_told_before_anything_is_read(
@@ -147,7 +147,7 @@ def test_odd_names_are_read_and_one_that_is_no_text_is_a_row(tmp_path: Path, ing
         outcome = ingest(raw)
         assert (outcome.code, outcome.result["images"]) == (0, 12 + len(odd))
         assert outcome.reasons == {"\N{REPLACEMENT CHARACTER}.png": "the file name is not valid UTF-8"}
-    names = set(read_dataset(Workspace(tmp_path / "work")).rows["image_id"])
+    names = set(read_dataset(Workspace(tmp_path / "study")).rows["image_id"])
     assert {f"SICK/{name}" for name in odd} <= names
     assert outcome.result["reused"] == 12 + len(odd)
 
@@ -158,7 +158,7 @@ def test_the_same_name_in_two_classes_is_two_images(tmp_path: Path, ingest: Inge
         draw(raw / name / "1.png", 50 + number)
     outcome = ingest(raw)
     assert (outcome.code, outcome.result["images"]) == (0, 14)
-    assert read_dataset(Workspace(tmp_path / "work")).rows["image_id"].is_unique
+    assert read_dataset(Workspace(tmp_path / "study")).rows["image_id"].is_unique
 
 
 def test_a_folder_that_may_not_be_read_is_a_row(
@@ -180,7 +180,7 @@ def test_a_folder_that_may_not_be_read_is_a_row(
 
 def test_two_ingests_at_once_are_one_and_an_error(tmp_path: Path, ingest: Ingest) -> None:
     raw = classes(tmp_path / "raw")
-    with dataset_lock(Workspace(tmp_path / "work")):
+    with dataset_lock(Workspace(tmp_path / "study")):
         outcome = ingest(raw)
     assert outcome.code == 5
     assert f"another medimg (process {os.getpid()}) is writing the data set" in outcome.error

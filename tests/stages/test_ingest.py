@@ -42,7 +42,7 @@ def test_every_file_ends_as_a_row(tmp_path: Path) -> None:
     (raw / "SICK" / "cut.png").write_bytes((raw / "SICK" / "p01_a.png").read_bytes()[:60])
     (raw / "README.md").write_text("about")
     result, rows = run(tmp_path, raw)
-    table = read_quarantine(Workspace(tmp_path / "work"))
+    table = read_quarantine(Workspace(tmp_path / "study"))
     reasons = {Path(path).name: reason for path, reason in zip(table["path"], table["reason"], strict=True)}
     assert set(reasons) == {"notes.txt", "cut.png", "README.md"}
     assert reasons["README.md"] == "stands in no class folder"
@@ -163,7 +163,7 @@ def test_a_table_carries_patients_splits_and_further_columns(tmp_path: Path) -> 
     assert (result.patients, result.splits["test"], result.quarantined) == (12, 4, 1)
     assert rows["age"].unique().tolist() == ["50"]
     assert rows["window"].unique().tolist() == ["wide"]
-    table = read_quarantine(Workspace(tmp_path / "work"))
+    table = read_quarantine(Workspace(tmp_path / "study"))
     assert list(zip(table["path"], table["reason"], strict=True)) == [("gone.png", "file not found")]
 
 
@@ -200,7 +200,7 @@ def test_an_archive_keeps_its_splits_and_its_order_of_classes(tmp_path: Path) ->
 def test_copies_lie_in_the_workspace_and_are_found_relative_to_it(tmp_path: Path) -> None:
     raw = cohort(tmp_path / "raw")
     _, rows = run(tmp_path, raw, copy_images=True)
-    work = tmp_path / "work"
+    work = tmp_path / "study"
     assert rows["path"].iloc[0] == f"dataset/images/{rows['image_id'].iloc[0]}"
     assert all((work / path).is_file() for path in rows["path"])
     stamp = (work / rows["path"].iloc[0]).stat().st_mtime_ns
@@ -213,7 +213,7 @@ def test_an_archive_is_copied_once(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", **stacks)  # type: ignore[arg-type]
     _, rows = run(tmp_path, tmp_path / "set.npz", copy_images=True)
     assert rows["path"].tolist()[:2] == ["dataset/images/set.npz#train/0", "dataset/images/set.npz#train/1"]
-    assert read_image(f"{tmp_path}/work/{rows['path'].iloc[0]}").width == 5
+    assert read_image(f"{tmp_path}/study/{rows['path'].iloc[0]}").width == 5
 
 
 def test_a_workspace_may_be_its_own_source(tmp_path: Path) -> None:

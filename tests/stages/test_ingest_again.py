@@ -22,7 +22,7 @@ def test_new_images_move_nobody_and_follow_their_patient(tmp_path: Path) -> None
     after = splits(tmp_path)
     assert {name: after[name] for name in before} == before
     assert len(result.changes.added) == 30
-    rows = read_dataset(Workspace(tmp_path / "work")).rows
+    rows = read_dataset(Workspace(tmp_path / "study")).rows
     assert leaks(rows) == {"patients": [], "files": []}
     new = rows[rows["patient_id"] >= "p040"]
     assert new["split"].value_counts().to_dict() == {"train": 14, "val": 3, "test": 3}
@@ -42,7 +42,7 @@ def test_only_new_and_changed_images_are_decoded(tmp_path: Path, monkeypatch: py
 def test_the_same_source_again_gives_the_same_bytes(tmp_path: Path) -> None:
     raw = cohort(tmp_path / "raw", range(12))
     first = again(tmp_path, raw, seed=3, patient_regex=r"(p\d+)", folds=3)
-    dataset = tmp_path / "work" / "dataset"
+    dataset = tmp_path / "study" / "dataset"
     content = {path.name: path.read_bytes() for path in sorted(dataset.iterdir())}
     second = again(tmp_path, raw)
     assert {path.name: path.read_bytes() for path in sorted(dataset.iterdir())} == content
@@ -61,10 +61,10 @@ def test_what_vanished_has_a_row_and_gets_its_split_again_when_it_comes_back(tmp
     names = tuple(f"SICK/{path.name}" for path in away)
     assert (result.changes.vanished, result.quarantined, result.images) == (names, 6, 34)
     assert f"6 vanished: {', '.join(names[:3])}, …" in result.notes
-    table = read_quarantine(Workspace(tmp_path / "work"))
+    table = read_quarantine(Workspace(tmp_path / "study"))
     assert set(table["reason"]) == {"vanished since the last ingest"}
     again(tmp_path, raw)
-    table = read_quarantine(Workspace(tmp_path / "work"))
+    table = read_quarantine(Workspace(tmp_path / "study"))
     assert table["reason"].tolist() == ["vanished since an earlier ingest"] * 6
     for path in away:
         (tmp_path / path.name).rename(path)
@@ -80,7 +80,7 @@ def test_an_image_that_became_unreadable_is_changed_and_its_reason_stands_in_qua
     (raw / "WELL" / "p000_a.png").write_bytes(b"")
     result = again(tmp_path, raw)
     assert (result.changes.changed, result.changes.vanished) == (("WELL/p000_a.png",), ())
-    assert read_quarantine(Workspace(tmp_path / "work"))["reason"].tolist() == ["the file is empty"]
+    assert read_quarantine(Workspace(tmp_path / "study"))["reason"].tolist() == ["the file is empty"]
 
 
 def test_another_source_joins_and_the_first_keeps_its_ids(tmp_path: Path) -> None:
@@ -161,12 +161,12 @@ def test_a_source_that_is_not_connected_stops_the_ingest_instead_of_emptying_the
 def test_an_exclusion_stands_while_the_file_is_the_same(tmp_path: Path) -> None:
     raw = cohort(tmp_path / "raw", range(8))
     again(tmp_path, raw)
-    path = tmp_path / "work" / "dataset" / "manifest.csv"
+    path = tmp_path / "study" / "dataset" / "manifest.csv"
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)
     rows.loc[0, ["status", "reason"]] = ["excluded", "text burned in"]
     rows.to_csv(path, index=False)
     again(tmp_path, raw)
-    row = read_dataset(Workspace(tmp_path / "work")).rows.iloc[0]
+    row = read_dataset(Workspace(tmp_path / "study")).rows.iloc[0]
     assert (row["status"], row["reason"]) == ("excluded", "text burned in")
 
 

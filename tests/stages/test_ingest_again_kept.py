@@ -28,7 +28,7 @@ def test_new_dicom_files_keep_to_the_patients_of_the_earlier_ones(tmp_path: Path
     for number in range(10):
         add(20 + number, str(number))
     result = again(tmp_path, raw)
-    rows = read_dataset(Workspace(tmp_path / "work")).rows
+    rows = read_dataset(Workspace(tmp_path / "study")).rows
     assert (result.patients, result.images, result.reused) == (10, 20, 10)
     assert leaks(rows)["patients"] == []
 
@@ -56,7 +56,7 @@ def test_dicom_files_that_name_patients_do_not_join_a_set_whose_patients_were_a_
 def test_a_data_set_that_does_not_say_how_it_was_made_is_not_added_to(tmp_path: Path) -> None:
     raw = cohort(tmp_path / "raw", range(6))
     again(tmp_path, raw)
-    path = tmp_path / "work" / "dataset" / "dataset.json"
+    path = tmp_path / "study" / "dataset" / "dataset.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "origins": []}))
     with pytest.raises(UsageError, match="does not say how the data set was made"):
         again(tmp_path, raw)
@@ -76,12 +76,12 @@ def test_an_unchanged_archive_is_not_unpacked_again(tmp_path: Path, monkeypatch:
 def test_folds_are_kept_and_new_patients_spread_over_them(tmp_path: Path) -> None:
     raw = cohort(tmp_path / "raw", range(30))
     again(tmp_path, raw, patient_regex=r"(p\d+)", folds=5)
-    rows = read_dataset(Workspace(tmp_path / "work")).rows
+    rows = read_dataset(Workspace(tmp_path / "study")).rows
     before = dict(zip(rows["image_id"], rows["fold"], strict=True))
     assert set(rows.loc[rows["split"] == "test", "fold"]) == {""}
     cohort(raw, range(30, 50))
     again(tmp_path, raw)
-    rows = read_dataset(Workspace(tmp_path / "work")).rows
+    rows = read_dataset(Workspace(tmp_path / "study")).rows
     after = dict(zip(rows["image_id"], rows["fold"], strict=True))
     assert {name: after[name] for name in before} == before
     seen = rows[rows["split"] != "test"]

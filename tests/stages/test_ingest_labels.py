@@ -33,13 +33,13 @@ def findings(tmp_path: Path, images: int = 60) -> Path:
 def run(tmp_path: Path, **settings: Any) -> IngestResult:
     labels = {"labels": tmp_path / "t.csv", "multi_label": True}
     return ingest(
-        Workspace(tmp_path / "work"), [findings(tmp_path)], IngestSettings(**{**labels, **settings})
+        Workspace(tmp_path / "study"), [findings(tmp_path)], IngestSettings(**{**labels, **settings})
     )
 
 
 def test_images_with_several_labels_are_split_by_patient_and_each_label_is_everywhere(tmp_path: Path) -> None:
     result = run(tmp_path)
-    dataset = read_dataset(Workspace(tmp_path / "work"))
+    dataset = read_dataset(Workspace(tmp_path / "study"))
     assert dataset.info.multi_label
     assert dataset.info.classes == ("edema", "mass", "none")
     assert "edema|mass" in set(dataset.rows["label"])
@@ -55,8 +55,8 @@ def test_what_knows_one_label_an_image_refuses_several(
 ) -> None:
     run(tmp_path)
     with pytest.raises(DataError, match="several labels an image"):
-        require_single_label(read_dataset(Workspace(tmp_path / "work")))
-    assert medimg(tmp_path / "work", "train", "--epochs", "1") == 3
+        require_single_label(read_dataset(Workspace(tmp_path / "study")))
+    assert medimg(tmp_path / "study", "train", "--epochs", "1") == 3
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("error: the data set has several labels an image")
     assert len(said) == 2
@@ -64,7 +64,7 @@ def test_what_knows_one_label_an_image_refuses_several(
 
 def test_the_audit_looks_at_a_data_set_of_several_labels(tmp_path: Path) -> None:
     run(tmp_path)
-    assert medimg(tmp_path / "work", "label-audit", "--fail-on", "never") == 0
+    assert medimg(tmp_path / "study", "label-audit", "--fail-on", "never") == 0
 
 
 def test_a_class_with_the_sign_between_labels_in_its_name_is_refused(tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ def test_marks_in_an_archive_are_several_labels(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 5, 5), dtype=np.uint8)
     np.savez(tmp_path / "own.npz", train_images=images, train_labels=marks)
     with pytest.raises(DataError, match="holds 3 labels an image") as caught:
-        ingest(Workspace(tmp_path / "work"), [tmp_path / "own.npz"], IngestSettings())
+        ingest(Workspace(tmp_path / "study"), [tmp_path / "own.npz"], IngestSettings())
     assert "--multi-label" in caught.value.hint
     ingest(
-        Workspace(tmp_path / "work"),
+        Workspace(tmp_path / "study"),
         [tmp_path / "own.npz"],
         IngestSettings(multi_label=True, split=(1, 0, 0)),
     )
-    assert read_dataset(Workspace(tmp_path / "work")).rows["label"].tolist() == ["0|2", "", "1", "0|1"]
+    assert read_dataset(Workspace(tmp_path / "study")).rows["label"].tolist() == ["0|2", "", "1", "0|1"]
 
 
 def test_the_code_book_goes_along_with_the_data_set(tmp_path: Path) -> None:

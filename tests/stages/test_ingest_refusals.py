@@ -28,7 +28,7 @@ def test_wrong_settings_are_refused_with_a_way_out(
         run(tmp_path, cohort(tmp_path / "raw"), **settings)
     assert what in caught.value.what
     assert hint in caught.value.hint
-    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "study").exists()
 
 
 def test_one_class_is_refused(tmp_path: Path) -> None:

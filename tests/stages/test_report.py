@@ -22,7 +22,7 @@ SETTINGS = ReportSettings(title="Pneumonia on chest films", author="A. Author")
 
 @pytest.fixture
 def cohort(tmp_path: Path) -> Cohort:
-    return make_cohort(tmp_path / "work")
+    return make_cohort(tmp_path / "study")
 
 
 def _html(cohort: Cohort, target: Path, settings: ReportSettings = SETTINGS) -> str:
@@ -34,7 +34,7 @@ def _html(cohort: Cohort, target: Path, settings: ReportSettings = SETTINGS) -> 
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one report as eval.html, eval.PDF and, written a second time, again.pdf."""
     folder = tmp_path_factory.mktemp("report")
-    cohort = make_cohort(folder / "work")
+    cohort = make_cohort(folder / "study")
     outputs = [folder / "out" / name for name in ("eval.html", "eval.PDF", "again.pdf")]
     result = report(cohort.workspace, cohort.run, outputs, SETTINGS)
     assert result.outputs == tuple(outputs)
@@ -78,7 +78,7 @@ def test_the_same_run_gives_the_same_pdf(written: Path) -> None:
 
 
 def test_another_suffix_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    absent = make_cohort(tmp_path / "work")
+    absent = make_cohort(tmp_path / "study")
     with pytest.raises(UsageError) as caught:
         report(absent.workspace, Run(tmp_path / "nowhere"), [tmp_path / "eval.docx"], SETTINGS)
     assert caught.value.exit_code is ExitCode.USAGE
