@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.image import DecodedImage
 from medimg_cli.core.recipe import Pixels
 from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.learning.checkpoint import load_network
@@ -33,10 +32,6 @@ class Predictor:
         self._device = choose_device(device)
         self._network = load_network(run, self.card, self._device)
         self._normaliser = Normaliser(self.card.normalisation, self._device)
-
-    def of_images(self, images: Sequence[DecodedImage]) -> NDArray[np.float64]:
-        """Return the probabilities (N, C) of decoded images; the model's recipe is applied here."""
-        return self.of_pixels(np.asarray([self.card.recipe.apply(image) for image in images]))
 
     def of_cache(
         self,

@@ -165,10 +165,6 @@ class _Cohort:
         chest = self._chest(shots[0])
         return [self._write_shot(shot, chest) for shot in shots]
 
-    def write_extra(self, shot: _Shot) -> dict[str, Any]:
-        """Write one image of a patient beyond the cohort."""
-        return self._write_shot(shot, self._chest(shot))
-
     def picture(self, patient: int, label: str) -> Map:
         """Return the first image of a patient, (256, 256) in 0..1, without writing it."""
         shot = _Shot(patient, 1, label)

@@ -19,11 +19,9 @@ from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 from medimg_cli.readers import read_image
 
-_SILENT = SilentProgress()
-
 
 def label_audit(
-    workspace: Workspace, settings: LabelAuditSettings, progress: Progress = _SILENT
+    workspace: Workspace, settings: LabelAuditSettings, progress: Progress = SilentProgress()
 ) -> AuditResult:
     """Audit the workspace's data set and write `audit/findings.csv` and `audit/audit.json`.
 
