@@ -92,7 +92,7 @@ def read_member(path: Path, name: str) -> bytes:
 
 
 def is_litter(name: str) -> bool:
-    """Return whether a member is hidden or what systems leave behind (`.DS_Store`, `__MACOSX/…`, `Thumbs.db`)."""
+    """Return whether a member or file is hidden or what systems leave behind (`.DS_Store`, `__MACOSX/…`, `Thumbs.db`)."""
     parts = [part for part in name.split("/") if part not in ("", ".", "..")]
     return any(part.startswith(".") or part.lower() in _LITTER for part in parts)
 

@@ -6,13 +6,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from medimg_cli.core.archives import list_members
+from medimg_cli.core.archives import is_litter, list_members
 from medimg_cli.core.image import HEAD_BYTES, UnreadableImage, sniff_format
 from medimg_cli.core.listing import Rejected, Source
 from medimg_cli.errors import DataError
 
 _ARCHIVES = ("zip", "tar", "gzip")
-_LITTER = frozenset(["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"])
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def walk(source: Source) -> Tree:
             rejected.append(Rejected((source.path / folder).as_posix(), f"folder: {reason}"))
             continue
         for item in items:
-            if _is_litter(item.name) or Path(item.path) in source.ignored:
+            if is_litter(item.name) or Path(item.path) in source.ignored:
                 continue
             relative = f"{folder}{item.name}"
             if (misfit := _misfit(item, seen)) is not None:
@@ -118,10 +117,6 @@ def walk(source: Source) -> Tree:
         tuple(sorted(folders)),
         tuple(sorted(rejected, key=lambda row: row.path)),
     )
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LITTER
 
 
 def _misfit(item: "os.DirEntry[str]", seen: set[tuple[int, int]]) -> str | None:
