@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,14 @@ class Dataset:
         return usable[usable["split"].isin(splits)]
 
     def content_hash(self) -> str:
-        """Return a hash of everything that changes a result: ids, pixels, labels, patients, splits."""
+        """Return a hash of everything that changes a result: ids, pixels, labels, patients, splits.
+
+        Computed once: the rows of a data set do not change in place.
+        """
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
         columns = ["image_id", "sha256", "label", "patient_id", "split", "status"]
         lines = self.rows[columns].sort_values("image_id").to_csv(index=False, lineterminator="\n")
         return sha256_of_text(lines + "|".join(self.info.classes) + str(self.info.positive))
