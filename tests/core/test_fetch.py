@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +30,6 @@ from tests.core.odd_server import (
     names_in,
     other,
     refusing,
-    serving,
     silent,
     whole,
     without_length,
@@ -57,18 +55,6 @@ class Told(SilentProgress):
 
     def warn(self, message: str) -> None:
         self.lines.append(message)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
-    monkeypatch.setenv("no_proxy", "*")
-    with serving(BODY) as running:
-        yield running
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "downloads" / "tiny.npz"
 
 
 def test_a_file_comes_whole_and_alone(server: OddServer, target: Path) -> None:

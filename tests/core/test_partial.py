@@ -1,7 +1,6 @@
 """A partial file: gone on with when its origin is known, and never trusted further than its checksum."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,21 +17,8 @@ from tests.core.odd_server import (
     md5,
     names_in,
     refusing,
-    serving,
     wrong_rest,
 )
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
-    monkeypatch.setenv("no_proxy", "*")
-    with serving(BODY) as running:
-        yield running
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "downloads" / "tiny.npz"
 
 
 def leave_part(server: OddServer, target: Path, content: bytes, **origin: str) -> None:

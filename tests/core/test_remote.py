@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,21 +23,8 @@ from tests.core.odd_server import (
     names_in,
     other,
     refusing,
-    serving,
     silent,
 )
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
-    monkeypatch.setenv("no_proxy", "*")
-    with serving(BODY) as running:
-        yield running
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "downloads" / "tiny.npz"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from medimg_cli.core.workspace import Workspace
+from tests.conftest import medimg
 from tests.stages.bad_input import Ingest, Outcome
 
 
@@ -13,3 +15,11 @@ def ingest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ingest:
         return Outcome(workspace or tmp_path / "study", capsys, *(str(argument) for argument in arguments))
 
     return call
+
+
+@pytest.fixture
+def workspace(cohort: Path, tmp_path: Path) -> Workspace:
+    assert (
+        medimg(tmp_path, "ingest", str(cohort), "--positive", "SPOT", "--patient-regex", r"(patient\d+)") == 0
+    )
+    return Workspace(tmp_path)

@@ -26,14 +26,6 @@ from tests.readers.dicom_file import dicom_image, write
 SETTINGS = PreprocessSettings(size=16)
 
 
-@pytest.fixture
-def workspace(cohort: Path, tmp_path: Path) -> Workspace:
-    assert (
-        medimg(tmp_path, "ingest", str(cohort), "--positive", "SPOT", "--patient-regex", r"(patient\d+)") == 0
-    )
-    return Workspace(tmp_path)
-
-
 def test_cached_pixels_are_the_recipe_applied_to_the_file(workspace: Workspace) -> None:
     cache = preprocess(workspace, SETTINGS).cache
     row = read_dataset(workspace).usable.iloc[5]

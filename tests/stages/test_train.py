@@ -1,7 +1,6 @@
 """train: what a run leaves, and that it can be had again."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -20,14 +19,6 @@ from tests.conftest import medimg
 def settings(**options: object) -> Settings:
     quick: dict[str, object] = {"epochs": 2, "batch_size": 8}
     return Settings(train=TrainSettings.model_validate(quick | options))
-
-
-@pytest.fixture
-def workspace(cohort: Path, tmp_path: Path) -> Workspace:
-    assert (
-        medimg(tmp_path, "ingest", str(cohort), "--positive", "SPOT", "--patient-regex", r"(patient\d+)") == 0
-    )
-    return Workspace(tmp_path)
 
 
 def test_a_run_leaves_every_file_of_the_design(trained: Workspace) -> None:
