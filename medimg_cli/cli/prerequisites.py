@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 def pixels_for_training(session: "Session", settings: "Settings") -> "PreprocessResult":
     """Return the pixels of train and val at the size the network prefers; test stays undecoded."""
-    from medimg_cli.core.manifest import read_dataset, require_single_label
+    from medimg_cli.core.manifest import read_info, require_single_label
     from medimg_cli.stages.preprocess import preprocess
 
-    require_single_label(read_dataset(session.workspace))  # before hours of decoding
+    require_single_label(read_info(session.workspace))  # before hours of decoding
     return preprocess(
         session.workspace,
         settings.preprocess,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medimg_cli.core.files import atomic_path, read_json, sha256_of_text, write_json
 from medimg_cli.core.labels import LABEL_SEP, LabelCode, LabelSpace
@@ -141,13 +141,13 @@ class Dataset:
         return sha256_of_text(lines + "|".join(self.info.classes) + str(self.info.positive))
 
 
-def require_single_label(dataset: Dataset) -> None:
+def require_single_label(info: DatasetInfo) -> None:
     """Refuse a data set whose images carry several labels, for stages that know one label an image.
 
     Raises:
         DataError: it is one.
     """
-    if dataset.info.multi_label:
+    if info.multi_label:
         raise DataError(
             "the data set has several labels an image, which this version of medimg cannot train or evaluate",
             "ingest again with --fresh and one label an image",
@@ -186,15 +186,32 @@ def read_dataset(workspace: Workspace) -> Dataset:
     Raises:
         DataError: there is none, or the manifest lacks a column.
     """
+    info = read_info(workspace)
+    rows = read_table(workspace.manifest_path, required=COLUMNS)
+    for column in _NUMBERS:
+        rows[column] = pd.to_numeric(rows[column], errors="coerce").fillna(0).astype(int)
+    return Dataset(rows, info)
+
+
+def read_info(workspace: Workspace) -> DatasetInfo:
+    """Read what `dataset.json` says of the workspace's data set, without its rows.
+
+    Raises:
+        DataError: there is no data set, or the file is not one of medimg's.
+    """
     if not workspace.manifest_path.is_file():
         raise DataError(
             f"no data set in {workspace.root}",
             "run `medimg ingest FOLDER` first, or point --workspace to one",
         )
-    rows = read_table(workspace.manifest_path, required=COLUMNS)
-    for column in _NUMBERS:
-        rows[column] = pd.to_numeric(rows[column], errors="coerce").fillna(0).astype(int)
-    return Dataset(rows, DatasetInfo.model_validate(read_json(workspace.dataset_path)))
+    try:
+        return DatasetInfo.model_validate(read_json(workspace.dataset_path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(
+            f"{workspace.dataset_path}: {place}: {first['msg']}", "run `medimg ingest` again with --fresh"
+        ) from error
 
 
 def read_quarantine(workspace: Workspace) -> pd.DataFrame:

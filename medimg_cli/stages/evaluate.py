@@ -63,7 +63,7 @@ def evaluate(
     """
     requirements = parse_requirements(settings.require)
     dataset, card = read_dataset(workspace), run.read_card()
-    require_single_label(dataset)
+    require_single_label(dataset.info)
     _check_same_dataset(dataset, card, settings)
     leakage = _leakage(dataset, settings)
     threshold = _threshold(run, card, settings)

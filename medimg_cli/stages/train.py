@@ -82,7 +82,7 @@ def train(
         KeyboardInterrupt: stopped before the first epoch was over.
     """
     dataset = read_dataset(workspace)
-    require_single_label(dataset)
+    require_single_label(dataset.info)
     _check_splits(dataset)
     chosen = settings.train
     architecture(chosen.arch)  # an unknown name must not leave an empty run behind

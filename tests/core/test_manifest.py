@@ -90,3 +90,11 @@ def test_a_manifest_without_a_column_is_named(tmp_path: Path) -> None:
     rows().drop(columns="label").to_csv(workspace.manifest_path, index=False)
     with pytest.raises(DataError, match="lacks the column 'label'"):
         read_dataset(workspace)
+
+
+def test_a_damaged_description_is_one_line_that_names_the_field(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_dataset(workspace, Dataset(rows(), INFO), QUARANTINE)
+    workspace.dataset_path.write_text('{"positive": "p"}')
+    with pytest.raises(DataError, match=r"dataset\.json: classes: Field required"):
+        read_dataset(workspace)

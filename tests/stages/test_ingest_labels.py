@@ -55,7 +55,7 @@ def test_what_knows_one_label_an_image_refuses_several(
 ) -> None:
     run(tmp_path)
     with pytest.raises(DataError, match="several labels an image"):
-        require_single_label(read_dataset(Workspace(tmp_path / "study")))
+        require_single_label(read_dataset(Workspace(tmp_path / "study")).info)
     assert medimg(tmp_path / "study", "train", "--epochs", "1") == 3
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("error: the data set has several labels an image")
