@@ -6,7 +6,7 @@ from math import sqrt
 import pandas as pd
 
 from medimg_cli.checks import check, label_sets, plural
-from medimg_cli.core.audit import AuditContext, CheckSkipped, Finding, Severity
+from medimg_cli.core.audit import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.core.intervals import wilson
 from medimg_cli.core.manifest import SPLITS
 
@@ -22,7 +22,7 @@ DRIFT_STANDARD_ERRORS = 3.0
 
 
 @check(NAME, "a class is missing in a split, rare, or more frequent in one split than in another")
-def class_balance(context: AuditContext) -> list[Finding]:
+def class_balance(context: AuditContext) -> Checked:
     """Look at how often each class stands in each split.
 
     Raises:
@@ -35,12 +35,13 @@ def class_balance(context: AuditContext) -> list[Finding]:
     images = {str(split): Counter(map(str, part["label"])) for split, part in memberships.groupby("split")}
     sizes = {str(split): int(size) for split, size in rows["split"].value_counts().items()}
     classes = context.dataset.info.classes
-    return [
+    found = (
         *_missing_classes(images, sizes, classes),
         *_few_test_cases(memberships, context.dataset.info.patients_known, classes),
         *_uneven_classes(memberships, classes),
         *_drifts(images, sizes, classes, context.dataset.info.positive),
-    ]
+    )
+    return Checked(found, f"{plural(len(rows), 'image')} of {plural(len(classes), 'class')} counted by split")
 
 
 def _memberships(context: AuditContext) -> pd.DataFrame:

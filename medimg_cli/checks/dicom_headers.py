@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medimg_cli.checks import check, plural
-from medimg_cli.core.audit import AuditContext, CheckSkipped, Finding, Severity
+from medimg_cli.core.audit import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.core.image import split_member
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.privacy.headers import (
@@ -29,7 +29,7 @@ _ADVICE = "de-identify the files before they, or tables made from them, leave th
 
 
 @check(NAME, "headers name the patient, people, places or dates (PS3.15 Table E.1-1)")
-def dicom_headers(context: AuditContext) -> list[Finding]:
+def dicom_headers(context: AuditContext) -> Checked:
     """Report what headers give away: keyword and tag, never a value.
 
     Direct identities are one warning per attribute: a local header leaks nothing by itself, but it travels
@@ -54,13 +54,14 @@ def dicom_headers(context: AuditContext) -> list[Finding]:
     scanned = [
         (i, header) for i, header in zip(ids, headers, strict=True) if isinstance(header, HeaderIdentities)
     ]
-    return [
+    found = (
         *_attributes(scanned, total),
         *_burned_in([image for image, header in scanned if header.burned_in], total),
         *_unknown(
             [i for i, header in zip(ids, headers, strict=True) if isinstance(header, UnreadableHeader)]
         ),
-    ]
+    )
+    return Checked(found, f"{plural(total, 'header')} read, nested sequences included")
 
 
 def _read_all(paths: Sequence[Path]) -> list[HeaderIdentities | UnreadableHeader | None]:

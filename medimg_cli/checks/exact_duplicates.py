@@ -3,14 +3,14 @@
 import pandas as pd
 
 from medimg_cli.checks import check, label_sets, plural, split_pairs
-from medimg_cli.core.audit import AuditContext, Finding, Severity
+from medimg_cli.core.audit import AuditContext, Checked, Finding, Remedy, Severity
 from medimg_cli.privacy.masking import mask_identities
 
 NAME = "exact-duplicates"
 
 
 @check(NAME, "the same picture stands more than once: in two splits, classes or patients, or as a copy")
-def exact_duplicates(context: AuditContext) -> list[Finding]:
+def exact_duplicates(context: AuditContext) -> Checked:
     """Group images by their pixels and say what each group breaks.
 
     A group with several labels is a label conflict; apart from that it counts once, under the worst of:
@@ -27,7 +27,7 @@ def exact_duplicates(context: AuditContext) -> list[Finding]:
             patients.append(group)
         elif group["labels"].nunique() == 1:
             copies.append(group)
-    return [
+    found = (
         *_finding(
             conflicts,
             "error",
@@ -39,6 +39,7 @@ def exact_duplicates(context: AuditContext) -> list[Finding]:
             "error",
             f"across splits ({split_pairs(group['split'] for group in across)}): seen before they are measured",
             "keep one of each group, or put a group into one split",
+            "keep-one",
         ),
         *_finding(
             patients,
@@ -51,8 +52,10 @@ def exact_duplicates(context: AuditContext) -> list[Finding]:
             "warning",
             "within one class and split: they count several times",
             "keep one of each group",
+            "keep-one",
         ),
-    ]
+    )
+    return Checked(found, f"{plural(len(context.measurements), 'image')} compared by their pixels")
 
 
 def _named_patients(group: pd.DataFrame) -> int:
@@ -69,10 +72,24 @@ def _duplicated(context: AuditContext) -> pd.DataFrame:
     return rows.assign(labels=labels)
 
 
-def _finding(groups: list[pd.DataFrame], severity: Severity, where: str, advice: str) -> list[Finding]:
+def _finding(
+    groups: list[pd.DataFrame], severity: Severity, where: str, advice: str, remedy: Remedy = "look"
+) -> list[Finding]:
     if not groups:
         return []
     ids = [str(image) for group in groups for image in group["image_id"]]
     example = " = ".join(f"'{mask_identities(str(image))}'" for image in groups[0]["image_id"].head(3))
     what = f"{plural(len(groups), 'group')} of identical images ({plural(len(ids), 'image')})"
-    return [Finding(NAME, severity, f"{what} {where}; such as {example}", advice, tuple(ids), len(groups))]
+    members = tuple(tuple(map(str, group["image_id"])) for group in groups)
+    return [
+        Finding(
+            NAME,
+            severity,
+            f"{what} {where}; such as {example}",
+            advice,
+            tuple(ids),
+            len(groups),
+            groups=members,
+            remedy=remedy,
+        )
+    ]

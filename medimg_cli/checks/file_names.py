@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import PurePath
 
 from medimg_cli.checks import check, plural
-from medimg_cli.core.audit import AuditContext, Finding, Severity
+from medimg_cli.core.audit import AuditContext, Checked, Finding, Severity
 from medimg_cli.privacy.masking import mask_identities
 from medimg_cli.privacy.names import SAFE_HARBOR, find_identities
 
@@ -12,7 +12,7 @@ NAME = "file-names"
 
 
 @check(NAME, "names of files or folders hold dates, record numbers, names of persons or UIDs")
-def file_names(context: AuditContext) -> list[Finding]:
+def file_names(context: AuditContext) -> Checked:
     """Search the part of each path that belongs to the data set, not the folders above it.
 
     A file name travels further than any header: into tables, logs, plots and reports.
@@ -25,7 +25,8 @@ def file_names(context: AuditContext) -> list[Finding]:
         for kind in sorted({identity.kind for identity in find_identities(name)}):
             images[kind].append(str(image_id))
             examples.setdefault(kind, mask_identities(name))
-    return [_finding(kind, images[kind], examples[kind]) for kind in sorted(images)]
+    found = tuple(_finding(kind, images[kind], examples[kind]) for kind in sorted(images))
+    return Checked(found, f"{plural(len(rows), 'path')} searched")
 
 
 def _own_part(path: str, sources: tuple[str, ...]) -> str:

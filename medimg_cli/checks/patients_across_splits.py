@@ -1,14 +1,14 @@
 """Patients who stand in more than one split."""
 
 from medimg_cli.checks import check, plural, split_pairs
-from medimg_cli.core.audit import AuditContext, CheckSkipped, Finding, Severity
+from medimg_cli.core.audit import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.core.manifest import leaks
 
 NAME = "patients-across-splits"
 
 
 @check(NAME, "images of one patient stand in more than one split: the test is not independent")
-def patients_across_splits(context: AuditContext) -> list[Finding]:
+def patients_across_splits(context: AuditContext) -> Checked:
     """Look for patients on both sides of a split.
 
     Raises:
@@ -18,8 +18,9 @@ def patients_across_splits(context: AuditContext) -> list[Finding]:
         raise CheckSkipped("patients are not known; give `ingest --patient-col` or `--patient-regex`")
     rows = context.dataset.usable
     patients = leaks(rows)["patients"]
+    did = f"{plural(rows['patient_id'].nunique(), 'patient')} looked for in every split"
     if not patients:
-        return []
+        return Checked((), did)
     concerned = rows[rows["patient_id"].isin(patients)]
     where = split_pairs(part for _, part in concerned.groupby("patient_id")["split"])
     if context.dataset.info.patients_certain:
@@ -34,4 +35,5 @@ def patients_across_splits(context: AuditContext) -> list[Finding]:
             "or find out whether these are the same patients"
         )
     message = f"{what} in more than one split ({where}), {plural(len(concerned), 'image')}"
-    return [Finding(NAME, severity, message, advice, tuple(concerned["image_id"]), len(patients))]
+    found = Finding(NAME, severity, message, advice, tuple(concerned["image_id"]), len(patients))
+    return Checked((found,), did)

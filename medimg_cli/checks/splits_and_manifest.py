@@ -3,14 +3,14 @@
 import pandas as pd
 
 from medimg_cli.checks import check, label_sets, plural
-from medimg_cli.core.audit import AuditContext, Finding, Severity
+from medimg_cli.core.audit import AuditContext, Checked, Finding, Severity
 from medimg_cli.core.manifest import SPLITS
 
 NAME = "splits-and-manifest"
 
 
 @check(NAME, "files vanished or changed since ingest, or rows of the manifest contradict its record")
-def splits_and_manifest(context: AuditContext) -> list[Finding]:
+def splits_and_manifest(context: AuditContext) -> Checked:
     """Compare each row with its file as the audit measured it, and with `dataset.json`."""
     rows = context.dataset.rows
     usable = context.dataset.usable
@@ -20,7 +20,7 @@ def splits_and_manifest(context: AuditContext) -> list[Finding]:
     changed = files["found"].notna() & ~gone & files["found"].ne(files["sha256"])
     classes = set(context.dataset.info.classes)
     unknown = [not labels <= classes for labels in label_sets(usable, context.dataset.info)]
-    return [
+    found = (
         *_rows(
             files[gone],
             "error",
@@ -49,7 +49,8 @@ def splits_and_manifest(context: AuditContext) -> list[Finding]:
             "correct the split in the manifest, or run `medimg ingest` again",
         ),
         *_edited(context),
-    ]
+    )
+    return Checked(found, f"{plural(len(rows), 'row')} compared with their files and the record")
 
 
 def _rows(rows: pd.DataFrame, severity: Severity, what: str, advice: str) -> list[Finding]:

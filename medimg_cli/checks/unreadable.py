@@ -3,7 +3,7 @@
 from collections import Counter
 
 from medimg_cli.checks import check, plural
-from medimg_cli.core.audit import AuditContext, Finding
+from medimg_cli.core.audit import AuditContext, Checked, Finding
 from medimg_cli.privacy.masking import mask_identities
 
 NAME = "unreadable"
@@ -11,12 +11,13 @@ _SHOWN_REASONS = 3
 
 
 @check(NAME, "files were quarantined at ingest, or images cannot be decoded")
-def unreadable(context: AuditContext) -> list[Finding]:
+def unreadable(context: AuditContext) -> Checked:
     """Report quarantined files (warning) and usable images that are there but do not decode (error).
 
     Files that vanished or changed are the matter of `splits-and-manifest`.
     """
-    return [*_quarantined(context), *_broken(context)]
+    did = f"{plural(len(context.measurements), 'image')} decoded, {plural(len(context.quarantine), 'row')} of quarantine read"
+    return Checked((*_quarantined(context), *_broken(context)), did)
 
 
 def _quarantined(context: AuditContext) -> list[Finding]:

@@ -15,8 +15,8 @@ from medimg_cli.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medimg_cli.core.config import Settings
     from medimg_cli.core.progress import Progress
+    from medimg_cli.core.settings import Settings
     from medimg_cli.core.workspace import Workspace
 
 _PANEL = "Shared options"

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from medimg_cli.cli.options import Session
-    from medimg_cli.core.config import Settings
     from medimg_cli.core.run import Run
+    from medimg_cli.core.settings import Settings
     from medimg_cli.stages.evaluate import EvaluateResult
     from medimg_cli.stages.preprocess import PreprocessResult
 

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.labels import LABEL_SEP, LabelCode, LabelSpace, guess_positive, parts_of
 from medimg_cli.core.listing import Listing
 from medimg_cli.core.progress import Remarks
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.standing import Standing
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean

@@ -4,11 +4,11 @@ from collections import Counter
 
 import pandas as pd
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.gathered import Changes
 from medimg_cli.core.labels import parts_of
 from medimg_cli.core.manifest import SPLITS, DatasetInfo, leaks
 from medimg_cli.core.progress import Remarks
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.standing import Standing
 from medimg_cli.errors import DataError
 

@@ -1,23 +1,31 @@
 """What an audit measures of each image, kept beside the audit so that no image is decoded twice for it."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from medimg_cli import __version__
 from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.image import DecodedImage, UnreadableImage, split_member
+from medimg_cli.core.looks import LOOKS_COLUMNS, Looks, look_at
 from medimg_cli.core.manifest import read_table, write_table
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, tracked
+from medimg_cli.core.thumbnails import Thumbnails, appending, stored_count, thumbnail
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import DataError
+from medimg_cli.errors import DataError, MachineError
 
 Reader = Callable[[str], DecodedImage]
+TextFinder = Callable[[DecodedImage], str]
+
+MEASUREMENT_COLUMNS = ("readable", "reason", "pixel_sha256", "sha256", "text_regions", *LOOKS_COLUMNS)
+_STORED_COLUMNS = ("key", "version", "pixel_sha256", "sha256", "text_regions", "thumbnail", *LOOKS_COLUMNS)
+_NO_LOOKS = dict.fromkeys(LOOKS_COLUMNS, float("nan"))
 
 
 @dataclass(frozen=True)
@@ -25,36 +33,63 @@ class Measurement:
     """One image as it is on disk now.
 
     Args:
-        readable: whether it decodes; if not, `reason` says why and the figures are NaN.
+        readable: whether it decodes; if not, `reason` says why and there are no looks.
         pixel_sha256: see `DecodedImage.pixel_sha256`; "" when not readable.
-        mean, std, minimum, maximum: of all samples, in 0..1 of the type's range.
         sha256: of the file's bytes; of the pixels for a member of an array file; "" when it is gone.
+        text_regions: where text may stand in the pixels, in the words of whoever looked for it.
+        looks: the figures.
+        thumbnail: number of its small picture, -1 without one.
+        picture: the small picture itself, until it is stored.
     """
 
     readable: bool
     reason: str = ""
     pixel_sha256: str = ""
-    mean: float = float("nan")
-    std: float = float("nan")
-    minimum: float = float("nan")
-    maximum: float = float("nan")
     sha256: str = ""
+    text_regions: str = ""
+    looks: Looks | None = None
+    thumbnail: int = -1
+    picture: NDArray[np.uint8] | None = None
+
+    def cells(self) -> dict[str, object]:
+        """Return the cells `MEASUREMENT_COLUMNS`."""
+        texts = {name: getattr(self, name) for name in MEASUREMENT_COLUMNS[:5]}
+        return texts | (_NO_LOOKS if self.looks is None else asdict(self.looks))
 
 
-MEASUREMENT_COLUMNS = tuple(field.name for field in fields(Measurement))
-_STORED_COLUMNS = ("key", "version", "pixel_sha256", "mean", "std", "minimum", "maximum", "sha256")
-_FIGURES = ("mean", "std", "minimum", "maximum")
+@dataclass(frozen=True)
+class Measured:
+    """The outcome of measuring.
+
+    Args:
+        table: index image_id, columns `MEASUREMENT_COLUMNS`, one row per image.
+        thumbnails: small pictures of the readable ones.
+    """
+
+    table: pd.DataFrame
+    thumbnails: Thumbnails
 
 
 def measurements_path(workspace: Workspace) -> Path:
-    """Return where the measurements are kept."""
+    """Return where the figures are kept."""
     return workspace.audit_dir / "measurements.csv"
 
 
+def thumbnails_path(workspace: Workspace) -> Path:
+    """Return where the small pictures are kept."""
+    return workspace.audit_dir / "thumbnails.u8"
+
+
 def measure_images(
-    workspace: Workspace, rows: pd.DataFrame, read: Reader, progress: Progress, *, workers: int | None = None
-) -> pd.DataFrame:
-    """Return one row per image of `rows` (image_id, path): index image_id, columns `MEASUREMENT_COLUMNS`.
+    workspace: Workspace,
+    rows: pd.DataFrame,
+    read: Reader,
+    progress: Progress,
+    *,
+    find_text: TextFinder | None = None,
+    workers: int | None = None,
+) -> Measured:
+    """Measure the images of `rows` (image_id, path).
 
     Every file's bytes are hashed anew, so a changed file is seen; only contents never measured before are
     decoded. What was measured is kept, also when the command is interrupted. Of rows with one image_id the
@@ -62,46 +97,82 @@ def measure_images(
 
     Args:
         read: takes an absolute path (`set.npz#train/12` for a member) and returns its pixels.
+        find_text: says where text may stand in the pixels.
+
+    Raises:
+        MachineError: the audit's folder cannot be written.
     """
     paths = [workspace.absolute(path) for path in rows["path"]]
     containers = sorted({file for file, member in map(_split, paths) if member is not None})
     container_hashes = dict(zip(containers, map_ordered(_hash, containers, workers=workers), strict=True))
     known = _read_known(workspace)
-    measured: dict[str, Measurement] = {}
-    results: list[Measurement] = []
-    measure = partial(_measure, read=read, known=known, container_hashes=container_hashes)
-    try:
-        for key, result in tracked(
-            map_ordered(measure, paths, workers=workers), progress, "measuring images", total=len(paths)
-        ):
-            results.append(result)
-            if result.readable:
-                measured[key] = result
-    finally:
-        if measured.keys() - known.keys():
-            _write_known(workspace, known | measured)
+    measure_one = partial(
+        _measure, read=read, known=known, container_hashes=container_hashes, find_text=find_text
+    )
+    done = tracked(
+        map_ordered(measure_one, paths, workers=workers), progress, "measuring images", total=len(paths)
+    )
+    results = _keep(workspace, done, known)
     index = pd.Index(rows["image_id"].iloc[: len(results)], name="image_id")
-    table = pd.DataFrame([asdict(r) for r in results], index=index, columns=list(MEASUREMENT_COLUMNS))
-    return table[~table.index.duplicated()]
+    table = pd.DataFrame([r.cells() for r in results], index=index, columns=list(MEASUREMENT_COLUMNS))
+    numbers = {
+        str(image): result.thumbnail
+        for image, result in reversed(list(zip(index, results, strict=True)))
+        if result.thumbnail >= 0
+    }
+    return Measured(table[~table.index.duplicated()], Thumbnails(thumbnails_path(workspace), numbers))
 
 
-def measure(image: DecodedImage) -> Measurement:
-    """Return the figures of one decoded image; its `sha256` is the one of its pixels."""
-    pixels, pixel_sha256 = image.pixels, image.pixel_sha256()
-    white = float(np.iinfo(pixels.dtype).max)
+def measure(image: DecodedImage, find_text: TextFinder | None = None) -> Measurement:
+    """Return what is measured of one decoded image; its `sha256` is the one of its pixels."""
+    pixel_sha256 = image.pixel_sha256()
     return Measurement(
         readable=True,
         pixel_sha256=pixel_sha256,
-        mean=float(pixels.mean(dtype=np.float64)) / white,
-        std=float(pixels.std(dtype=np.float64)) / white,
-        minimum=int(pixels.min()) / white,
-        maximum=int(pixels.max()) / white,
         sha256=pixel_sha256,
+        text_regions="" if find_text is None else find_text(image),
+        looks=look_at(image),
+        picture=thumbnail(image),
     )
 
 
+def _keep(
+    workspace: Workspace, done: Iterator[tuple[str, Measurement]], known: dict[str, Measurement]
+) -> list[Measurement]:
+    """Return the results in order, those not kept before written to the audit's folder."""
+    new: dict[str, Measurement] = {}
+    results: list[Measurement] = []
+    path = thumbnails_path(workspace)
+    keep = 1 + max((result.thumbnail for result in known.values()), default=-1)
+    try:
+        with appending(path, keep=keep) as pictures:
+            try:
+                for key, result in done:
+                    stored = result
+                    if result.picture is not None:
+                        stored = new.get(key) or replace(
+                            result, thumbnail=pictures.append(result.picture), picture=None
+                        )
+                        new[key] = stored
+                    results.append(stored)
+            finally:
+                if new:
+                    _write_known(workspace, known | new)
+    except OSError as error:
+        raise MachineError(
+            f"cannot write {path}: {error.strerror or error}",
+            "free some disk space or choose another workspace",
+        ) from error
+    return results
+
+
 def _measure(
-    path: str, *, read: Reader, known: dict[str, Measurement], container_hashes: dict[str, str]
+    path: str,
+    *,
+    read: Reader,
+    known: dict[str, Measurement],
+    container_hashes: dict[str, str],
+    find_text: TextFinder | None,
 ) -> tuple[str, Measurement]:
     """Return the key a content is kept under, and its measurement: kept, or taken now."""
     file, member = _split(path)
@@ -112,7 +183,7 @@ def _measure(
     if key in known:
         return key, known[key]
     try:
-        measurement = measure(read(path))
+        measurement = measure(read(path), find_text)
     except UnreadableImage as error:
         return key, Measurement(readable=False, reason=str(error), sha256=digest)
     return key, measurement if member is not None else replace(measurement, sha256=digest)
@@ -140,25 +211,32 @@ def _read_known(workspace: Workspace) -> dict[str, Measurement]:
         table = read_table(measurements_path(workspace), required=_STORED_COLUMNS)
     except DataError:  # somebody edited it; it only saves time, so everything is measured again
         return {}
-    numbers = table[list(_FIGURES)].apply(pd.to_numeric, errors="coerce")
-    whole = numbers.notna().all(axis=1) & table["version"].eq(__version__)
-    table = table[whole]
-    texts = table[["pixel_sha256", "sha256"]].to_dict("records")
-    figures = numbers[whole].to_dict("records")
+    numbers = table[["thumbnail", *LOOKS_COLUMNS]].apply(pd.to_numeric, errors="coerce")
+    stored = stored_count(thumbnails_path(workspace))
+    whole = (
+        numbers.notna().all(axis=1)
+        & table["version"].eq(__version__)
+        & numbers["thumbnail"].between(0, stored - 1)
+    )
+    texts = table.loc[whole, ["pixel_sha256", "sha256", "text_regions"]].to_dict("records")
+    figures = numbers.loc[whole, list(LOOKS_COLUMNS)].to_dict("records")
+    places = numbers.loc[whole, "thumbnail"].astype(int)
     return {
         str(key): Measurement(
             readable=True,
             pixel_sha256=str(text["pixel_sha256"]),
             sha256=str(text["sha256"]),
-            mean=float(figure["mean"]),
-            std=float(figure["std"]),
-            minimum=float(figure["minimum"]),
-            maximum=float(figure["maximum"]),
+            text_regions=str(text["text_regions"]),
+            looks=Looks(**{str(name): float(value) for name, value in figure.items()}),
+            thumbnail=int(place),
         )
-        for key, text, figure in zip(table["key"], texts, figures, strict=True)
+        for key, text, figure, place in zip(table.loc[whole, "key"], texts, figures, places, strict=True)
     }
 
 
 def _write_known(workspace: Workspace, measured: dict[str, Measurement]) -> None:
-    rows = [{"key": key, "version": __version__} | asdict(result) for key, result in measured.items()]
+    rows = [
+        {"key": key, "version": __version__, "thumbnail": result.thumbnail} | result.cells()
+        for key, result in measured.items()
+    ]
     write_table(measurements_path(workspace), pd.DataFrame(rows, columns=list(_STORED_COLUMNS)))

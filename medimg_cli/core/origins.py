@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.labels import natural_order
 from medimg_cli.core.listing import Entry, Listing, Rejected, Source
 from medimg_cli.core.manifest import Origin
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.standing import Standing
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, UsageError

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Entry
 from medimg_cli.core.manifest import SPLITS
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.splits import assign_folds, complete_splits, group_identical
 from medimg_cli.core.standing import Standing
 from medimg_cli.errors import DataError

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.listing import Entry
 from medimg_cli.core.manifest import COLUMNS, DatasetInfo, read_dataset
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 

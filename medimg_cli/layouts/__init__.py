@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Listing, Source
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import Registry
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Listing, Source
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError
 from medimg_cli.layouts import LAYOUTS, Layout
 from medimg_cli.layouts.labels_file import read_labels_file

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Listing, Rejected, Source
 from medimg_cli.core.pool import map_ordered
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.layouts import LAYOUTS, Layout
 from medimg_cli.layouts.labels_file import Table, is_image_column, read_labels_file, require_column

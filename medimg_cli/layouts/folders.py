@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.labels import natural_order
 from medimg_cli.core.listing import Entry, Listing, Rejected, Source
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.layouts import LAYOUTS, SPLIT_NAMES, Layout
 from medimg_cli.layouts.tree import Tree, contents, kind_of
 

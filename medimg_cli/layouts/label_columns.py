@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.labels import LABEL_SEP, natural_order
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import UsageError
 from medimg_cli.layouts.labels_file import Table, guess_column, require_column
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.labels import LABEL_SEP
 from medimg_cli.core.listing import Entry, Listing, Source
 from medimg_cli.core.manifest import SPLITS
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError
 from medimg_cli.layouts import LAYOUTS, Layout
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Entry, Listing, Rejected
 from medimg_cli.core.manifest import COLUMNS
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError
 from medimg_cli.layouts import SPLIT_NAMES
 from medimg_cli.layouts.label_columns import Labelling, choose_labelling

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medimg_cli.core.config import Settings, TrainSettings
 from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.recipe import Recipe
+from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.learning.augment import preset
 from medimg_cli.learning.dataset import PixelBatches, balanced_weights
 from medimg_cli.learning.loop import TrainingPlan

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.config import EvaluateSettings
 from medimg_cli.core.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
 from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.manifest import Dataset, read_dataset, require_single_label
@@ -19,6 +18,7 @@ from medimg_cli.core.predictions import (
 from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.core.requirements import parse_requirements
 from medimg_cli.core.run import ModelCard, Run, Threshold
+from medimg_cli.core.settings import EvaluateSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.learning.predictor import Predictor

@@ -16,7 +16,6 @@ from medimg_cli.core.class_space import (
     refuse_empty_classes,
     without_foreign_classes,
 )
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.dataset_lock import dataset_lock
 from medimg_cli.core.examined import Copier, Examiner, quarantine_row
 from medimg_cli.core.frames import choose_frames
@@ -36,6 +35,7 @@ from medimg_cli.core.origins import Reading, merge, plan_readings, records
 from medimg_cli.core.patients import UNKNOWN, patient_pattern, patients_of
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, Remarks, SilentProgress, tracked
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.split_plan import SplitPlan
 from medimg_cli.core.standing import (
     Containers,

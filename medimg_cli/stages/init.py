@@ -5,8 +5,8 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel
 
-from medimg_cli.core.config import Settings
 from medimg_cli.core.files import write_text
+from medimg_cli.core.settings import Settings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 

@@ -11,10 +11,10 @@ from medimg_cli.core.audit import (
     is_failing,
     write_audit,
 )
-from medimg_cli.core.config import LabelAuditSettings
 from medimg_cli.core.manifest import read_dataset, read_quarantine
 from medimg_cli.core.measurements import measure_images
 from medimg_cli.core.progress import Progress, SilentProgress
+from medimg_cli.core.settings import LabelAuditSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 from medimg_cli.readers import read_image
@@ -33,23 +33,25 @@ def label_audit(
         DataError: there is no data set, or no image of it is usable.
     """
     chosen, left_out = _choose(settings)
-    context = _context(workspace, progress)
+    context = _context(workspace, settings, progress)
     findings: list[Finding] = []
-    run: list[str] = []
+    did: dict[str, str] = {}
     skipped: list[SkippedCheck] = []
     for entry in chosen:
         try:
-            findings += entry.run(context)
-            run.append(entry.name)
+            checked = entry.run(context)
+            findings += checked.findings
+            did[entry.name] = checked.did
         except CheckSkipped as reason:
             skipped.append(SkippedCheck(entry.name, str(reason)))
     findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), finding.check))
     result = AuditResult(
         findings=tuple(findings),
         passed=not is_failing(findings, settings.fail_on),
-        checks_run=tuple(run),
+        checks_run=tuple(did),
         checks_skipped=(*skipped, *left_out),
         dataset_hash=context.dataset.content_hash(),
+        did=did,
     )
     write_audit(workspace, result)
     return result
@@ -70,7 +72,7 @@ def _choose(settings: LabelAuditSettings) -> tuple[list[CheckEntry], list[Skippe
     return chosen, left_out
 
 
-def _context(workspace: Workspace, progress: Progress) -> AuditContext:
+def _context(workspace: Workspace, settings: LabelAuditSettings, progress: Progress) -> AuditContext:
     dataset = read_dataset(workspace)
     usable = dataset.usable
     if usable.empty:
@@ -78,5 +80,14 @@ def _context(workspace: Workspace, progress: Progress) -> AuditContext:
             f"no usable image in {workspace.manifest_path}",
             "dataset/quarantine.csv and the column `reason` of the manifest say why",
         )
-    measurements = measure_images(workspace, usable, read_image, progress)
-    return AuditContext(workspace, dataset, read_quarantine(workspace), measurements)
+    measured = measure_images(workspace, usable, read_image, progress)
+    return AuditContext(
+        workspace=workspace,
+        dataset=dataset,
+        quarantine=read_quarantine(workspace),
+        measurements=measured.table,
+        thumbnails=measured.thumbnails,
+        read=read_image,
+        settings=settings,
+        progress=progress,
+    )

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.core.config import PredictSettings
 from medimg_cli.core.files import to_jsonable, write_text
 from medimg_cli.core.image import UnreadableImage
 from medimg_cli.core.pool import map_ordered
@@ -18,6 +17,7 @@ from medimg_cli.core.predictions import COLUMNS, PROBABILITY_PREFIX, decide, wri
 from medimg_cli.core.progress import Progress, SilentProgress, tracked
 from medimg_cli.core.recipe import Pixels, Recipe
 from medimg_cli.core.run import ModelCard, Run
+from medimg_cli.core.settings import PredictSettings
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.learning.predictor import Predictor
 from medimg_cli.readers import read_image

@@ -10,13 +10,13 @@ import pandas as pd
 
 from medimg_cli.core.cache import PixelCache, open_cache
 from medimg_cli.core.cache_writer import writing
-from medimg_cli.core.config import PreprocessSettings
 from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.image import DecodedImage, ReadOptions, UnreadableImage
 from medimg_cli.core.manifest import SPLITS, Dataset, read_dataset
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, SilentProgress, tracked
 from medimg_cli.core.recipe import Pixels, Recipe
+from medimg_cli.core.settings import PreprocessSettings
 from medimg_cli.core.sheet import check_sheet_path, write_sheet
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError

@@ -12,7 +12,6 @@ import yaml
 from PIL import Image
 
 from medimg_cli.core.audit import read_audit
-from medimg_cli.core.config import ReportSettings
 from medimg_cli.core.evaluation import Evaluation, read_evaluation
 from medimg_cli.core.files import atomic_path, write_text
 from medimg_cli.core.image import UnreadableImage
@@ -21,6 +20,7 @@ from medimg_cli.core.predictions import read_predictions
 from medimg_cli.core.progress import Progress, SilentProgress, tracked
 from medimg_cli.core.recipe import Recipe
 from medimg_cli.core.run import ModelCard, Run
+from medimg_cli.core.settings import ReportSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.readers import read_image

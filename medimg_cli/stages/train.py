@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.config import Settings, TrainSettings
 from medimg_cli.core.files import write_text
 from medimg_cli.core.manifest import Dataset, read_dataset, require_single_label, write_table
 from medimg_cli.core.operating_point import choose_threshold
@@ -21,6 +20,7 @@ from medimg_cli.core.predictions import predictions_frame, write_predictions
 from medimg_cli.core.progress import LoggedProgress, Progress, SilentProgress
 from medimg_cli.core.provenance import command_line, git_commit, machine_facts, package_versions
 from medimg_cli.core.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold, new_run, now
+from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 from medimg_cli.learning.augment import preset

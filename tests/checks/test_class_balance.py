@@ -12,24 +12,24 @@ from tests.checks.cohort import clean_cohort, ids, with_info, with_rows, without
 @pytest.mark.parametrize(("split", "severity"), [("train", "error"), ("val", "warning"), ("test", "error")])
 def test_a_class_missing_in_a_split_is_found(split: str, severity: str, tmp_path: Path) -> None:
     context = clean_cohort(tmp_path)
-    found = class_balance(without(context, ids(split, "sick", {"train": 30}.get(split, 12))))
+    found = class_balance(without(context, ids(split, "sick", {"train": 30}.get(split, 12)))).findings
     assert (severity, f"{split} holds no image of sick") in [(f.severity, f.message) for f in found]
 
 
 def test_a_cohort_without_test_images_says_that_nothing_can_be_evaluated(tmp_path: Path) -> None:
-    found = class_balance(clean_cohort(tmp_path, {"train": 30, "val": 12}))
+    found = class_balance(clean_cohort(tmp_path, {"train": 30, "val": 12})).findings
     assert [(f.severity, f.message) for f in found] == [
         ("warning", "no image is in test: nothing can be evaluated")
     ]
 
 
 def test_a_cohort_without_training_images_is_an_error(tmp_path: Path) -> None:
-    found = class_balance(clean_cohort(tmp_path, {"val": 12, "test": 12}))
+    found = class_balance(clean_cohort(tmp_path, {"val": 12, "test": 12})).findings
     assert [finding.severity for finding in found] == ["error"]
 
 
 def test_few_test_cases_are_told_with_the_interval_to_expect(tmp_path: Path) -> None:
-    found = class_balance(without(clean_cohort(tmp_path), ids("test", "sick", 3)))
+    found = class_balance(without(clean_cohort(tmp_path), ids("test", "sick", 3))).findings
     assert len(found) == 1
     assert found[0].severity == "warning"
     assert found[0].message == (
@@ -41,13 +41,13 @@ def test_few_test_cases_are_told_with_the_interval_to_expect(tmp_path: Path) -> 
 
 def test_many_images_of_few_patients_count_as_few_cases(tmp_path: Path) -> None:
     context = with_rows(clean_cohort(tmp_path), ids("test", "sick", 12), patient_id="one")
-    assert [finding.count for finding in class_balance(context)] == [1]
-    assert class_balance(with_info(context, patients_known=False)) == []
+    assert [finding.count for finding in class_balance(context).findings] == [1]
+    assert class_balance(with_info(context, patients_known=False)).findings == ()
 
 
 def test_excluded_images_do_not_count(tmp_path: Path) -> None:
     context = with_rows(clean_cohort(tmp_path), ids("test", "sick", 12), status="excluded")
-    assert class_balance(context)[0].message == "test holds no image of sick"
+    assert class_balance(context).findings[0].message == "test holds no image of sick"
 
 
 @pytest.mark.parametrize(("healthy", "severity"), [(300, []), (301, ["info"]), (3001, ["warning"])])
@@ -56,27 +56,27 @@ def test_a_ratio_above_ten_is_told_and_above_a_hundred_is_a_warning(
 ) -> None:
     context = clean_cohort(tmp_path, {"train": 3001})
     context = without(context, ids("train", "sick", 3001)[30:] + ids("train", "healthy", 3001)[healthy:])
-    found = [finding for finding in class_balance(context) if "times the images" in finding.message]
+    found = [finding for finding in class_balance(context).findings if "times the images" in finding.message]
     assert [finding.severity for finding in found] == severity
 
 
 def test_another_share_of_the_disease_in_test_is_a_drift(tmp_path: Path) -> None:
     context = clean_cohort(tmp_path, {"train": 200, "val": 50, "test": 100})
-    found = class_balance(without(context, ids("test", "healthy", 70)))
+    found = class_balance(without(context, ids("test", "healthy", 70))).findings
     assert [finding.message for finding in found] == ["sick is 50.0% of train but 76.9% of test"]
 
 
 def test_a_difference_that_chance_explains_is_no_drift(tmp_path: Path) -> None:
     context = clean_cohort(tmp_path)
-    assert class_balance(without(context, ids("val", "healthy", 5))) == []
+    assert class_balance(without(context, ids("val", "healthy", 5))).findings == ()
 
 
 def test_an_image_of_several_classes_counts_for_each(tmp_path: Path) -> None:
     context = with_info(clean_cohort(tmp_path), multi_label=True)
     context = without(context, ids("test", "healthy", 12))
-    assert "test holds no image of healthy" in [f.message for f in class_balance(context)]
+    assert "test holds no image of healthy" in [f.message for f in class_balance(context).findings]
     both = with_rows(context, ids("test", "sick", 12), label="healthy|sick")
-    assert [f.message for f in class_balance(both) if "no image of" in f.message] == []
+    assert [f.message for f in class_balance(both).findings if "no image of" in f.message] == []
 
 
 def test_without_usable_images_the_check_is_skipped(tmp_path: Path) -> None:

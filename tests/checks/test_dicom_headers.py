@@ -28,7 +28,7 @@ def test_a_cohort_without_dicom_is_skipped(tmp_path: Path) -> None:
 def test_each_direct_identity_is_one_warning_without_its_value(tmp_path: Path) -> None:
     named = {"PatientName": "Doe^Jane", "PatientIdentityRemoved": "YES", "PatientAddress": "1 High Street"}
     context = _cohort(tmp_path, named, named | {"PatientName": "Roe^Jim"}, {"PatientIdentityRemoved": "YES"})
-    found = {finding.message.split()[0]: finding for finding in dicom_headers(context)}
+    found = {finding.message.split()[0]: finding for finding in dicom_headers(context).findings}
     address = found["PatientAddress"]
     assert (address.severity, address.count) == ("warning", 2)
     assert address.message == (
@@ -41,15 +41,15 @@ def test_each_direct_identity_is_one_warning_without_its_value(tmp_path: Path) -
 
 def test_a_possible_pseudonym_in_a_deidentified_file_is_info(tmp_path: Path) -> None:
     header = {"PatientID": "SUBJECT-7"}
-    (warning,) = dicom_headers(_cohort(tmp_path / "raw", header | {"SOPInstanceUID": ""}))
+    (warning,) = dicom_headers(_cohort(tmp_path / "raw", header | {"SOPInstanceUID": ""})).findings
     assert warning.severity == "warning"
-    (info,) = dicom_headers(_cohort(tmp_path / "clean", header | {"PatientIdentityRemoved": "YES"}))
+    (info,) = dicom_headers(_cohort(tmp_path / "clean", header | {"PatientIdentityRemoved": "YES"})).findings
     assert info.severity == "info"
 
 
 def test_a_deidentified_file_with_empty_values_is_silent(tmp_path: Path) -> None:
     header = {"PatientName": "", "PatientID": "", "PatientIdentityRemoved": "YES", "StudyDate": ""}
-    assert dicom_headers(_cohort(tmp_path, header)) == []
+    assert dicom_headers(_cohort(tmp_path, header)).findings == ()
 
 
 def test_dates_uids_devices_texts_and_private_attributes_are_one_info_each(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_dates_uids_devices_texts_and_private_attributes_are_one_info_each(tmp_p
         "StudyDescription": "chest",
         "private": "ward 7",
     }
-    found = dicom_headers(_cohort(tmp_path, header))
+    found = dicom_headers(_cohort(tmp_path, header)).findings
     assert {finding.severity for finding in found} == {"info"}
     assert [finding.message.split(":")[0] for finding in found] == [
         "dates in 1 of 1 headers",
@@ -74,7 +74,7 @@ def test_dates_uids_devices_texts_and_private_attributes_are_one_info_each(tmp_p
 
 def test_identities_said_to_be_burned_in_are_a_warning(tmp_path: Path) -> None:
     header = {"BurnedInAnnotation": "YES", "PatientIdentityRemoved": "YES"}
-    (finding,) = dicom_headers(_cohort(tmp_path, header))
+    (finding,) = dicom_headers(_cohort(tmp_path, header)).findings
     assert finding.severity == "warning"
     assert finding.message == (
         "Burned In Annotation (0028,0301) is YES in 1 of 1 headers: identities stand in the pixels"
@@ -84,7 +84,7 @@ def test_identities_said_to_be_burned_in_are_a_warning(tmp_path: Path) -> None:
 def test_a_header_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     context = _cohort(tmp_path, {"PatientIdentityRemoved": "YES"}, {"PatientIdentityRemoved": "YES"})
     (tmp_path / "1.dcm").write_bytes(bytes(128) + b"DICM")
-    (finding,) = dicom_headers(context)
+    (finding,) = dicom_headers(context).findings
     assert (finding.severity, finding.image_ids) == ("warning", ("train-sick-001",))
 
 
@@ -92,4 +92,6 @@ def test_a_name_inside_a_sequence_is_found(tmp_path: Path) -> None:
     item = Dataset()
     item.PatientName = "Doe^Jane"
     header = {"OtherPatientIDsSequence": [item], "PatientIdentityRemoved": "NO", "SOPInstanceUID": ""}
-    assert [f.message.split()[0] for f in dicom_headers(_cohort(tmp_path, header))] == ["PatientName"]
+    assert [f.message.split()[0] for f in dicom_headers(_cohort(tmp_path, header)).findings] == [
+        "PatientName"
+    ]

@@ -19,7 +19,7 @@ def _told(context: AuditContext) -> list[tuple[str, str, int]]:
             finding.message.split(") ", 1)[1].split(":")[0].split(",")[0].split(" (")[0],
             finding.count,
         )
-        for finding in exact_duplicates(context)
+        for finding in exact_duplicates(context).findings
     ]
 
 
@@ -40,7 +40,11 @@ def test_a_copy_under_another_patient_is_told_as_such_where_patients_are_known(t
 def test_a_copy_in_another_split_is_an_error_and_told_once(tmp_path: Path) -> None:
     context = _same_picture(clean_cohort(tmp_path), "train-sick-000", "train-sick-001", "test-sick-000")
     assert _told(context) == [("error", "across splits", 1)]
-    assert exact_duplicates(context)[0].image_ids == ("train-sick-000", "train-sick-001", "test-sick-000")
+    assert exact_duplicates(context).findings[0].image_ids == (
+        "train-sick-000",
+        "train-sick-001",
+        "test-sick-000",
+    )
 
 
 def test_a_copy_in_another_class_is_a_label_conflict(tmp_path: Path) -> None:
@@ -58,7 +62,7 @@ def test_several_groups_are_counted_and_an_example_is_named(tmp_path: Path) -> N
     context = with_info(clean_cohort(tmp_path), patients_known=False)
     context = _same_picture(context, "train-sick-000", "train-sick-001")
     context = _same_picture(context, "val-sick-000", "val-sick-001", "val-sick-002", pixels="other")
-    (finding,) = exact_duplicates(context)
+    (finding,) = exact_duplicates(context).findings
     assert finding.count == 2
     assert len(finding.image_ids) == 5
     assert finding.message == (
@@ -77,6 +81,6 @@ def test_the_order_of_several_labels_is_no_conflict(tmp_path: Path) -> None:
 
 def test_excluded_and_unreadable_images_are_no_duplicates(tmp_path: Path) -> None:
     context = _same_picture(clean_cohort(tmp_path), "train-sick-000", "train-sick-001")
-    assert exact_duplicates(with_rows(context, ["train-sick-000"], status="excluded")) == []
+    assert exact_duplicates(with_rows(context, ["train-sick-000"], status="excluded")).findings == ()
     unreadable = with_measurements(context, ["train-sick-000", "train-sick-001"], readable=False)
-    assert exact_duplicates(unreadable) == []
+    assert exact_duplicates(unreadable).findings == ()

@@ -32,11 +32,12 @@ def test_every_check_says_in_one_line_what_it_is_about(name: str) -> None:
 @pytest.mark.parametrize("name", CHECKS.names())
 def test_every_check_is_silent_on_a_clean_cohort(name: str, tmp_path: Path) -> None:
     try:
-        found = CHECKS.get(name).run(clean_cohort(tmp_path))
+        checked = CHECKS.get(name).run(clean_cohort(tmp_path))
     except CheckSkipped as reason:
         assert name == "dicom-headers", reason  # the cohort has no DICOM file
     else:
-        assert found == []
+        assert checked.findings == ()
+        assert 10 < len(checked.did) < 200
 
 
 @pytest.mark.parametrize("name", CHECKS.names())
@@ -44,11 +45,11 @@ def test_every_check_bears_a_cohort_without_images(name: str, tmp_path: Path) ->
     context = clean_cohort(tmp_path)
     empty = without(context, list(context.dataset.rows["image_id"]))
     try:
-        found = CHECKS.get(name).run(empty)
+        checked = CHECKS.get(name).run(empty)
     except CheckSkipped as reason:
         assert str(reason)
     else:
-        assert all(isinstance(finding, Finding) for finding in found)
+        assert all(isinstance(finding, Finding) for finding in checked.findings)
 
 
 def test_an_unknown_check_is_answered_with_the_closest_name() -> None:

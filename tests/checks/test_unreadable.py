@@ -16,7 +16,7 @@ def test_quarantined_files_are_a_warning_with_the_commonest_reasons(tmp_path: Pa
         [(f"raw/{n}.png", reason, 0, "") for n, reason in enumerate(reasons)],
         columns=list(QUARANTINE_COLUMNS),
     )
-    (finding,) = unreadable(replace(clean_cohort(tmp_path), quarantine=quarantine))
+    (finding,) = unreadable(replace(clean_cohort(tmp_path), quarantine=quarantine)).findings
     assert (finding.severity, finding.count) == ("warning", 9)
     assert finding.message == (
         "9 files quarantined at ingest: truncated (5); no pixels (2); empty file (1); other reasons (1)"
@@ -25,11 +25,11 @@ def test_quarantined_files_are_a_warning_with_the_commonest_reasons(tmp_path: Pa
 
 def test_an_image_that_no_longer_decodes_is_an_error(tmp_path: Path) -> None:
     context = with_measurements(clean_cohort(tmp_path), ["val-sick-001"], readable=False, reason="truncated")
-    (finding,) = unreadable(context)
+    (finding,) = unreadable(context).findings
     assert (finding.severity, finding.image_ids) == ("error", ("val-sick-001",))
     assert finding.message == "1 image cannot be decoded: truncated (1)"
 
 
 def test_a_vanished_file_is_left_to_the_check_of_the_manifest(tmp_path: Path) -> None:
     context = with_measurements(clean_cohort(tmp_path), ["val-sick-001"], readable=False, sha256="")
-    assert unreadable(context) == []
+    assert unreadable(context).findings == ()

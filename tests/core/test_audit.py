@@ -8,7 +8,17 @@ from medimg_cli.core.audit import AuditResult, Finding, SkippedCheck, is_failing
 from medimg_cli.core.manifest import read_table
 from medimg_cli.core.workspace import Workspace
 
-ERROR = Finding("leak", "error", "1 patient in train and test", "split again", ("a", "b"), 1)
+ERROR = Finding(
+    "leak",
+    "error",
+    "1 patient in train and test",
+    "split again",
+    ("a", "b"),
+    1,
+    (("a", "b"),),
+    {"a": "kept"},
+    "keep-one",
+)
 WARNING = Finding("blank", "warning", "1 image of one value", "exclude it", ("c",), 1)
 INFO = Finding("dates", "info", "1 header holds dates", "shift them", (), 1)
 
@@ -25,7 +35,14 @@ def test_only_findings_at_or_above_the_wanted_severity_fail(fail_on: str, failin
 def test_an_audit_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     skipped = (SkippedCheck("dicom-headers", "no DICOM file in the data set"),)
-    result = AuditResult((ERROR, WARNING, INFO), False, ("leak", "blank", "dates"), skipped, "abc")
+    result = AuditResult(
+        (ERROR, WARNING, INFO),
+        False,
+        ("leak", "blank", "dates"),
+        skipped,
+        "abc",
+        {"leak": "2 patients compared"},
+    )
     write_audit(workspace, result)
     assert read_audit(workspace) == result
     table = read_table(workspace.audit_dir / "findings.csv")
@@ -47,4 +64,5 @@ def test_an_audit_without_findings_still_writes_the_columns(tmp_path: Path) -> N
         "advice",
         "image_ids",
         "count",
+        "remedy",
     ]

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.frames import choose_frames, without_frame
 from medimg_cli.core.listing import Entry, Rejected
 from medimg_cli.core.manifest import leaks, read_dataset, read_quarantine
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.readers import read_image
 from medimg_cli.stages.ingest import IngestResult, ingest

@@ -10,7 +10,8 @@ import pytest
 from medimg_cli.core import measurements
 from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.image import DecodedImage, UnreadableImage
-from medimg_cli.core.measurements import MEASUREMENT_COLUMNS, measure, measure_images, measurements_path
+from medimg_cli.core.looks import look_at
+from medimg_cli.core.measurements import MEASUREMENT_COLUMNS, measure_images, measurements_path
 from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.workspace import Workspace
 
@@ -50,13 +51,13 @@ def _read_as(value: int) -> Reader:
 
 
 def _measured(folder: Path, rows: pd.DataFrame, read: Reader = _read) -> pd.DataFrame:
-    return measure_images(Workspace(folder), rows, read, SilentProgress(), workers=2)
+    return measure_images(Workspace(folder), rows, read, SilentProgress(), workers=2).table
 
 
 def test_the_figures_stand_in_zero_to_one_of_the_type() -> None:
-    figures = measure(_picture(0, 255))
+    figures = look_at(_picture(0, 255))
     assert (figures.mean, figures.std, figures.minimum, figures.maximum) == (0.5, 0.5, 0.0, 1.0)
-    deep = measure(DecodedImage(np.array([[[65535]], [[0]]], dtype=np.uint16), 16))
+    deep = look_at(DecodedImage(np.array([[[65535]], [[0]]], dtype=np.uint16), 16))
     assert (deep.mean, deep.std, deep.minimum, deep.maximum) == (0.5, 0.5, 0.0, 1.0)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Listing
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.layouts import LAYOUTS, find_layout, name_sources
 from tests.readers.dicom_file import dicom_image, write

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Listing, Source
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.layouts import LAYOUTS
 
 

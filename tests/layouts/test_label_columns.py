@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Listing, Source
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import UsageError
 from medimg_cli.layouts import LAYOUTS
 

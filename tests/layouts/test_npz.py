@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Listing, Source
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError
 from medimg_cli.layouts import LAYOUTS
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.config import IngestSettings
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.layouts import LAYOUTS, find_layout, name_sources
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.listing import Source
 from medimg_cli.core.manifest import read_dataset, read_quarantine
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 from medimg_cli.layouts.tree import contents, kind_of

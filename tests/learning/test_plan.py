@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from medimg_cli.core.config import TrainSettings
 from medimg_cli.core.labels import LabelSpace
+from medimg_cli.core.settings import TrainSettings
 from medimg_cli.learning.dataset import PixelBatches
 from medimg_cli.learning.loop import TrainingPlan
 from medimg_cli.learning.networks import architecture

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from medimg_cli.core.audit import read_audit
-from medimg_cli.core.config import ReportSettings
 from medimg_cli.core.evaluation import Leakage
 from medimg_cli.core.progress import SilentProgress
+from medimg_cli.core.settings import ReportSettings
 from medimg_cli.reporting.content import ReportContent
 from medimg_cli.reporting.limits import limitations
 from medimg_cli.stages.report import gather

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from medimg_cli.core.config import ReportSettings
 from medimg_cli.core.files import templates_dir
 from medimg_cli.core.progress import SilentProgress
+from medimg_cli.core.settings import ReportSettings
 from medimg_cli.errors import UsageError
 from medimg_cli.reporting.content import STATEMENT, ReportContent
 from medimg_cli.reporting.numbers import measured, point

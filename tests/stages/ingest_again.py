@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.image import DecodedImage
 from medimg_cli.core.manifest import read_dataset
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.readers import read_image
 from medimg_cli.stages import ingest as stage

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from medimg_cli.core.config import IngestSettings
 from medimg_cli.core.manifest import read_dataset
 from medimg_cli.core.progress import SilentProgress
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.stages.ingest import IngestResult, ingest
 

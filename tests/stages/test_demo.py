@@ -12,9 +12,9 @@ from PIL import Image, UnidentifiedImageError
 from pydicom import dcmread
 
 from medimg_cli.core.audit import Finding
-from medimg_cli.core.config import IngestSettings, LabelAuditSettings
 from medimg_cli.core.image import UnreadableImage
 from medimg_cli.core.progress import SilentProgress
+from medimg_cli.core.settings import IngestSettings, LabelAuditSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 from medimg_cli.readers import read_image

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medimg_cli.core.config import EvaluateSettings
 from medimg_cli.core.evaluation import read_evaluation
 from medimg_cli.core.manifest import read_dataset
 from medimg_cli.core.run import Run, find_run
+from medimg_cli.core.settings import EvaluateSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import GateError, RunError
 from medimg_cli.stages.evaluate import evaluate

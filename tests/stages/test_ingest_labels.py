@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.core.config import IngestSettings, load_settings
+from medimg_cli.core.config import load_settings
 from medimg_cli.core.labels import LabelCode
 from medimg_cli.core.manifest import leaks, read_dataset, require_single_label
+from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.stages.ingest import IngestResult, ingest

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from medimg_cli.core.config import Settings, load_settings
+from medimg_cli.core.config import load_settings
+from medimg_cli.core.settings import Settings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 from medimg_cli.stages.init import init

@@ -9,10 +9,10 @@ from PIL import Image
 
 from medimg_cli.checks import CHECKS
 from medimg_cli.core.audit import AuditResult, read_audit
-from medimg_cli.core.config import IngestSettings, LabelAuditSettings
 from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.image import DecodedImage
 from medimg_cli.core.manifest import COLUMNS, QUARANTINE_COLUMNS, Dataset, DatasetInfo, write_dataset
+from medimg_cli.core.settings import IngestSettings, LabelAuditSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.stages import label_audit as stage

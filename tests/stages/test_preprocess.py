@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from medimg_cli.core.config import PredictSettings, PreprocessSettings
 from medimg_cli.core.manifest import read_dataset
 from medimg_cli.core.run import find_run
+from medimg_cli.core.settings import PredictSettings, PreprocessSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, ExitCode, UsageError
 from medimg_cli.readers import read_image
@@ -110,7 +110,7 @@ def test_a_killed_run_is_continued_to_the_same_bytes(workspace: Workspace) -> No
     shutil.rmtree(workspace.cache_dir)
     script = (
         "import sys, os, signal; from pathlib import Path\n"
-        "from medimg_cli.core import cache_writer; from medimg_cli.core.config import PreprocessSettings\n"
+        "from medimg_cli.core import cache_writer; from medimg_cli.core.settings import PreprocessSettings\n"
         "from medimg_cli.core.workspace import Workspace; from medimg_cli.stages import preprocess as stage\n"
         "cache_writer.CHECKPOINT_SECONDS = 0.0\n"
         "read, seen = stage.read_image, []\n"

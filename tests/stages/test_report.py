@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 
-from medimg_cli.core.config import ReportSettings
 from medimg_cli.core.evaluation import read_evaluation, write_evaluation
 from medimg_cli.core.run import Run
+from medimg_cli.core.settings import ReportSettings
 from medimg_cli.errors import ExitCode, RunError, UsageError
 from medimg_cli.reporting.content import STATEMENT
 from medimg_cli.reporting.limits import NOT_REPORTED

@@ -5,10 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from medimg_cli.core.config import Settings, TrainSettings
 from medimg_cli.core.manifest import read_dataset
 from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.run import find_run, list_runs
+from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, MachineError, RunError, UsageError
 from medimg_cli.stages.preprocess import preprocess
