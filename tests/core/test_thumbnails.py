@@ -11,8 +11,10 @@ from medimg_cli.core.thumbnails import SIDE_PX, Thumbnails, appending, stored_co
 
 def _image(height: int, width: int, channels: int = 1, bits: int = 8) -> DecodedImage:
     random = np.random.default_rng(height * width)
-    kind = np.uint8 if bits == 8 else np.uint16
-    return DecodedImage(random.integers(0, 1 << bits, (height, width, channels), dtype=kind), bits)
+    shape = (height, width, channels)
+    if bits == 8:
+        return DecodedImage(random.integers(0, 256, shape, dtype=np.uint8), bits)
+    return DecodedImage(random.integers(0, 1 << bits, shape, dtype=np.uint16), bits)
 
 
 @pytest.mark.parametrize("image", [_image(200, 300), _image(7, 5), _image(96, 96, 3), _image(50, 50, 1, 16)])
