@@ -1,55 +1,16 @@
 """What every reader needs around somebody else's decoder: silence, one kind of error, a limit on size."""
 
-import threading
-import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-
-from PIL import ImageFile
+from contextlib import contextmanager
 
 from medimg_cli.core.image import UnreadableImage
+from medimg_cli.core.own_terms import own_terms
 
 LIMIT_PIXELS = 500_000_000
 """Larger images are refused by their header: a few bytes can claim to hold terabytes."""
 
 _REASON_CHARACTERS = 200
 _PLAIN = (OSError, ValueError, SyntaxError, RuntimeError, NotImplementedError)  # their text says enough
-
-
-class _OwnTerms:
-    """While at least one thread is inside, warnings are ignored and Pillow refuses truncated files.
-
-    Both are switches of the whole process: `warnings.catch_warnings` alone is not safe in threads, and other
-    libraries (WeasyPrint, when it is imported) tell Pillow to fill with grey what a file lacks. Here the first
-    thread in saves the switches and the last one out restores them.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._stack = ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._stack.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore")
-                self._stack.callback(_fill_truncated, ImageFile.LOAD_TRUNCATED_IMAGES)
-                _fill_truncated(False)
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._stack.close()
-
-
-def _fill_truncated(wanted: bool) -> None:
-    ImageFile.LOAD_TRUNCATED_IMAGES = wanted
-
-
-_OWN_TERMS = _OwnTerms()
 
 
 @contextmanager
@@ -62,7 +23,7 @@ def foreign_decoder() -> Iterator[None]:
     Raises:
         UnreadableImage: the block raised; the text is one line without the file's path.
     """
-    with _OWN_TERMS:
+    with own_terms():
         try:
             yield
         except UnreadableImage:
