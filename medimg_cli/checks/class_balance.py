@@ -8,10 +8,12 @@ import pandas as pd
 from medimg_cli.checks import check, label_sets, plural
 from medimg_cli.core.audit import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.core.intervals import wilson
-from medimg_cli.core.manifest import SPLITS
+from medimg_cli.core.manifest import SPLITS, DatasetInfo
 
 NAME = "class-balance"
 FEW_TEST_CASES = 10
+EXPECTED_RECALL = 0.95  # what `train --target-recall` aims at unless told otherwise
+_LONGEST_NAME = 40
 UNEVEN_RATIO = 10.0
 VERY_UNEVEN_RATIO = 100.0
 # A drift is reported when it matters (ten points, or twice as frequent) and is no accident (three
@@ -41,7 +43,8 @@ def class_balance(context: AuditContext) -> Checked:
         *_uneven_classes(memberships, classes),
         *_drifts(images, sizes, classes, context.dataset.info.positive),
     )
-    return Checked(found, f"{plural(len(rows), 'image')} of {plural(len(classes), 'class')} counted by split")
+    did = f"{plural(len(rows), 'image')} of {plural(len(classes), 'class')} counted by split"
+    return Checked(found, did + _expected_width(memberships, context.dataset.info))
 
 
 def _memberships(context: AuditContext) -> pd.DataFrame:
@@ -99,6 +102,28 @@ def _few(name: str, shown: str, cases: int, image_ids: tuple[str, ...]) -> Findi
     )
     advice = "put more of this class into test, or say in the report how wide the interval is"
     return Finding(NAME, "warning", message, advice, image_ids, cases)
+
+
+def _expected_width(memberships: pd.DataFrame, info: DatasetInfo) -> str:
+    """Return how wide the interval of a good recall will be in test, for the disease or else the rarest class.
+
+    Counted in patients where they are known, as images of one patient are no independent cases.
+    """
+    test = memberships[memberships["split"] == "test"]
+    column, unit = ("patient_id", "test patient") if info.patients_known else ("image_id", "test image")
+    cases = test.groupby("label")[column].nunique()
+    if cases.empty:
+        return ""
+    positive = info.positive
+    name = positive if positive is not None and positive in cases.index else str(cases.idxmin())
+    n = int(cases[name])
+    hits = round(EXPECTED_RECALL * n)
+    low, high = wilson(hits, n)
+    shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return (
+        f"; at recall {hits / n:.2f} ({hits:,} of {plural(n, unit)} of {shown}) the 95 % interval is about "
+        f"±{(high - low) / 2:.2f} (Wilson)"
+    )
 
 
 def _uneven_classes(memberships: pd.DataFrame, classes: tuple[str, ...]) -> list[Finding]:

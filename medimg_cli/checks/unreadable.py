@@ -1,6 +1,7 @@
 """Files that could not be used at ingest, and images that cannot be decoded any more."""
 
 from collections import Counter
+from pathlib import PurePosixPath
 
 from medimg_cli.checks import check, plural
 from medimg_cli.core.audit import AuditContext, Checked, Finding
@@ -16,7 +17,8 @@ def unreadable(context: AuditContext) -> Checked:
 
     Files that vanished or changed are the matter of `splits-and-manifest`.
     """
-    did = f"{plural(len(context.measurements), 'image')} decoded, {plural(len(context.quarantine), 'row')} of quarantine read"
+    images, rows = plural(len(context.measurements), "image"), plural(len(context.quarantine), "row")
+    did = f"{images} decoded, {rows} of quarantine read"
     return Checked((*_quarantined(context), *_broken(context)), did)
 
 
@@ -24,9 +26,20 @@ def _quarantined(context: AuditContext) -> list[Finding]:
     reasons = [str(reason) for reason in context.quarantine["reason"]]
     if not reasons:
         return []
-    message = f"{plural(len(reasons), 'file')} quarantined at ingest: {_summary(reasons)}"
+    message = f"{plural(len(reasons), 'file')} quarantined at ingest: {_summary(reasons)}{_by_class(context)}"
     advice = "see dataset/quarantine.csv: if they were lost from one class only, the results are biased"
     return [Finding(NAME, "warning", message, advice, (), len(reasons))]
+
+
+def _by_class(context: AuditContext) -> str:
+    """Return how many quarantined files stand in which class's folder, "" where folders are not named so."""
+    classes = set(context.dataset.info.classes)
+    inside = [
+        next((part for part in reversed(PurePosixPath(str(path)).parts) if part in classes), None)
+        for path in context.quarantine["path"]
+    ]
+    counts = Counter(name for name in inside if name is not None).most_common()
+    return f" ({', '.join(f'{name}: {count:,}' for name, count in counts)})" if counts else ""
 
 
 def _broken(context: AuditContext) -> list[Finding]:

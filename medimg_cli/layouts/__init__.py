@@ -3,7 +3,7 @@
 A layout is one file that registers one `Layout`. It lists, and decodes nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -12,18 +12,6 @@ from medimg_cli.core.listing import Listing, Source
 from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import Registry
-
-SPLIT_NAMES: Mapping[str, str] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""What people call a split, in lower case → what medimg calls it."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from pathlib import PurePosixPath
 
 from medimg_cli.core.labels import natural_order
 from medimg_cli.core.listing import Entry, Listing, Rejected, Source
+from medimg_cli.core.official_splits import SPLIT_NAMES
 from medimg_cli.core.settings import IngestSettings
-from medimg_cli.layouts import LAYOUTS, SPLIT_NAMES, Layout
+from medimg_cli.layouts import LAYOUTS, Layout
 from medimg_cli.layouts.tree import Tree, contents, kind_of
 
 

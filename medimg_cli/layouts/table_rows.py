@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from medimg_cli.core.listing import Entry, Listing, Rejected
 from medimg_cli.core.manifest import COLUMNS
+from medimg_cli.core.official_splits import SPLIT_NAMES
 from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError
-from medimg_cli.layouts import SPLIT_NAMES
 from medimg_cli.layouts.label_columns import Labelling, choose_labelling
 from medimg_cli.layouts.labels_file import Table, guess_column, plain, require_column
 from medimg_cli.layouts.table_files import File, Finder

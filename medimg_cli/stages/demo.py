@@ -226,7 +226,7 @@ def _plant(cohort: _Cohort, rows: list[dict[str, Any]]) -> Iterator[Flaw]:
     yield from _plant_identities(cohort, cohort.patients + 6)
     name = f"{NORMAL}/{cohort.patient_id(cohort.patients + 8)}_1.png"
     negative = cohort.write(name, png_bytes(1.0 - cohort.picture(cohort.patients + 8, NORMAL)))
-    yield Flaw("inverted image", (negative,), None, "a negative: bone is black and air is white")
+    yield Flaw("inverted image", (negative,), "image-quality", "a negative: bone is black and air is white")
 
 
 def _plant_duplicates(cohort: _Cohort, rows: list[dict[str, Any]]) -> Iterator[Flaw]:
@@ -250,7 +250,7 @@ def _plant_unusable(cohort: _Cohort, first: int) -> Iterator[Flaw]:
     whole = png_bytes(cohort.picture(first + 1, OPACITY))
     for patient, (label, kind, content, check, expect) in enumerate(
         (
-            (NORMAL, "blank image", png_bytes(blank), "blank-images", "every pixel has the same value"),
+            (NORMAL, "blank image", png_bytes(blank), "image-quality", "every pixel has the same value"),
             (
                 OPACITY,
                 "truncated image",

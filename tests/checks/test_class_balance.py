@@ -82,3 +82,37 @@ def test_an_image_of_several_classes_counts_for_each(tmp_path: Path) -> None:
 def test_without_usable_images_the_check_is_skipped(tmp_path: Path) -> None:
     with pytest.raises(CheckSkipped, match="no usable image"):
         class_balance(clean_cohort(tmp_path, {}))
+
+
+def test_the_width_of_the_recall_interval_to_expect_is_said_for_the_disease(tmp_path: Path) -> None:
+    context = clean_cohort(tmp_path, {"train": 30, "val": 12, "test": 100})
+    assert class_balance(context).did == (
+        "284 images of 2 classes counted by split; at recall 0.95 (95 of 100 test patients of sick) the 95 % "
+        "interval is about ±0.05 (Wilson)"  # 0.888 to 0.978
+    )
+
+
+def test_the_width_counts_patients_where_they_are_known_and_images_else(tmp_path: Path) -> None:
+    context = clean_cohort(tmp_path, {"train": 30, "val": 12, "test": 100})
+    paired = with_rows(context, ids("test", "sick", 61), patient_id="one")
+    assert "(38 of 40 test patients of sick)" in class_balance(paired).did
+    unknown = with_info(paired, patients_known=False)
+    assert "(95 of 100 test images of sick)" in class_balance(unknown).did
+
+
+def test_without_a_disease_class_the_width_is_that_of_the_rarest_in_test(tmp_path: Path) -> None:
+    context = without(clean_cohort(tmp_path), ids("test", "healthy", 2))
+    assert "of healthy) the 95 % interval" in class_balance(with_info(context, positive=None)).did
+
+
+def test_a_long_class_name_leaves_the_sentence_readable(tmp_path: Path) -> None:
+    context = clean_cohort(tmp_path)
+    name = "a carcinoma " * 20
+    renamed = with_rows(
+        context, ids("train", "sick", 30) + ids("val", "sick", 12) + ids("test", "sick", 12), label=name
+    )
+    assert len(class_balance(with_info(renamed, classes=("healthy", name), positive=name)).did) < 200
+
+
+def test_without_test_images_no_width_is_promised(tmp_path: Path) -> None:
+    assert "interval" not in class_balance(clean_cohort(tmp_path, {"train": 30, "val": 12})).did

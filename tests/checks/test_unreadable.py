@@ -23,6 +23,15 @@ def test_quarantined_files_are_a_warning_with_the_commonest_reasons(tmp_path: Pa
     )
 
 
+def test_the_classes_that_lost_files_are_named_by_their_folders(tmp_path: Path) -> None:
+    paths = ["raw/sick/healthy/1.png", "raw/sick/2.png", "raw/sick/3.png", "raw/notes.txt"]
+    quarantine = pd.DataFrame(
+        [(path, "truncated", 0, "") for path in paths], columns=list(QUARANTINE_COLUMNS)
+    )
+    (finding,) = unreadable(replace(clean_cohort(tmp_path), quarantine=quarantine)).findings
+    assert finding.message == "4 files quarantined at ingest: truncated (4) (sick: 2, healthy: 1)"
+
+
 def test_an_image_that_no_longer_decodes_is_an_error(tmp_path: Path) -> None:
     context = with_measurements(clean_cohort(tmp_path), ["val-sick-001"], readable=False, reason="truncated")
     (finding,) = unreadable(context).findings

@@ -23,7 +23,7 @@ from medimg_cli.stages.ingest import ingest
 from medimg_cli.stages.label_audit import label_audit
 
 PATIENTS = 16
-PLANTED_CHECKS = ("blank-images", "dicom-headers", "exact-duplicates", "file-names", "unreadable")
+PLANTED_CHECKS = ("image-quality", "dicom-headers", "exact-duplicates", "file-names", "unreadable")
 
 
 @pytest.fixture(scope="module")
