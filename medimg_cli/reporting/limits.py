@@ -1,7 +1,10 @@
 """What the numbers cannot carry: limitations seen in the records, and facts only people know."""
 
+from collections import Counter
+
+from medimg_cli.core.audit import AuditResult, Finding
 from medimg_cli.core.evaluation import Evaluation
-from medimg_cli.core.manifest import DatasetInfo
+from medimg_cli.core.manifest import Dataset, DatasetInfo
 from medimg_cli.reporting.content import FEW_POSITIVES, ReportContent
 from medimg_cli.reporting.headline import positives
 from medimg_cli.reporting.numbers import plural, split_title
@@ -25,6 +28,21 @@ NOT_REPORTED = (
     "Availability of data, model and code",
     "Funding and competing interests",
 )
+
+_SHORTCUTS = 4
+_NOT_TESTED = {
+    "shortcuts": "Whether format, device or border give the label away was not tested.",
+    "label-errors": "Wrong labels were not looked for.",
+}
+# What a finding of a check means for the numbers, as long as its images are in use.
+_STILL_OPEN = {
+    "exact-duplicates": "Identical pictures are in use ({images}): they count several times, and intervals are too narrow.",
+    "near-duplicates": "Nearly identical pictures are in use ({images}): intervals take them as independent and are too narrow.",
+    "leaks": "Patients or pictures may stand on both sides of a split ({images}): the results may be too good.",
+    "label-errors": "Labels in doubt were left as they are ({images}): a wrong one counts as an error of the model.",
+    "image-quality": "Pictures of doubtful quality are in use ({images}).",
+    "burned-in-text": "Text stands in the pixels ({images}): a model can learn from it where a picture comes from.",
+}
 
 
 def limitations(content: ReportContent) -> tuple[str, ...]:
@@ -102,8 +120,55 @@ def _of_data(info: DatasetInfo, evaluation: Evaluation) -> list[str]:
 def _of_audit(content: ReportContent) -> list[str]:
     if content.audit is None:
         return ["The labels were not audited: duplicates and label errors were not looked for."]
-    errors = sum(finding.severity == "error" for finding in content.audit.findings)
-    found = [f"The label audit left {plural(errors, 'finding')} of severity error open."] if errors else []
+    found = [
+        *_of_errors(content.audit),
+        *_of_shortcuts(content.audit),
+        *_of_open_findings(content.audit, content.dataset),
+        *(sentence for check, sentence in _NOT_TESTED.items() if check not in content.audit.checks_run),
+    ]
     if content.dataset and content.audit.dataset_hash != content.dataset.info.content_hash:
         found.append("The label audit looked at an earlier state of the data set.")
     return found
+
+
+def _of_errors(audit: AuditResult) -> list[str]:
+    by_check = Counter(finding.check for finding in audit.findings if finding.severity == "error")
+    if not by_check:
+        return []
+    counts = ", ".join(f"{check} {count}" for check, count in sorted(by_check.items()))
+    total = plural(by_check.total(), "finding")
+    return [f"The label audit left {total} of severity error open ({counts})."]
+
+
+def _of_shortcuts(audit: AuditResult) -> list[str]:
+    """Repeat each shortcut without what follows its figures; the table of findings has it all."""
+    shortcuts = [f for f in audit.findings if f.check == "shortcuts" and f.severity == "warning"]
+    found = [
+        f"A shortcut: {finding.message.split('; ')[0]}. The results may rest on it instead of the disease."
+        for finding in shortcuts[:_SHORTCUTS]
+    ]
+    if len(shortcuts) > _SHORTCUTS:
+        found.append(f"The label audit names {plural(len(shortcuts) - _SHORTCUTS, 'further shortcut')}.")
+    return found
+
+
+def _of_open_findings(audit: AuditResult, dataset: Dataset | None) -> list[str]:
+    """Say what of the findings concerns images that are still in use."""
+    usable = None if dataset is None else frozenset(dataset.usable["image_id"])
+    found = []
+    for check, sentence in _STILL_OPEN.items():
+        images: set[str] = set()
+        for finding in audit.findings:
+            if finding.check == check and finding.severity != "info":
+                images |= _still_open(finding, usable)
+        if images:
+            found.append(sentence.format(images=plural(len(images), "image")))
+    return found
+
+
+def _still_open(finding: Finding, usable: frozenset[str] | None) -> set[str]:
+    """Return the images a finding still concerns; of copies that belong together, one alone is none."""
+    groups = finding.groups or tuple((image,) for image in finding.image_ids)
+    least = 2 if finding.groups else 1
+    left = [{image for image in group if usable is None or image in usable} for group in groups]
+    return {image for group in left if len(group) >= least for image in group}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from medimg_cli.core.audit import SEVERITIES, AuditResult
+from medimg_cli.core.audit import SEVERITIES, AuditResult, Finding
 from medimg_cli.core.evaluation import Confusion, Estimate, Evaluation
 from medimg_cli.core.manifest import SPLITS, Dataset
 from medimg_cli.reporting.content import TABLE_ROWS
@@ -26,6 +26,8 @@ from medimg_cli.reporting.numbers import (
 
 _REASONS = 12
 _SHORT_ROWS = 16
+_ALIKE_FINDINGS = 6
+_MESSAGE_SIGNS = 320
 _ORDER = (
     "recall", "specificity", "precision", "npv", "f1", "accuracy", "balanced_accuracy", "mcc", "kappa",
     "auroc", "average_precision", "brier", "log_loss", "ece",
@@ -105,8 +107,10 @@ def exclusion_table(dataset: Dataset) -> Table | None:
     excluded = dataset.rows.loc[dataset.rows["status"] == "excluded", "reason"]
     if excluded.empty:
         return None
-    # what follows a colon names the single file ("duplicate of: …"): the kind is before it
-    kinds = excluded.str.partition(":")[0].str.strip().replace("", "no reason recorded")
+    # what follows a colon names the single file ("duplicate of: …"): the kind is before it; the audit's reasons
+    # begin with its name, then the check's or "review"
+    kinds = excluded.str.extract(r"^((?:label-audit: )?[^:]*)", expand=False).str.strip()
+    kinds = kinds.replace("", "no reason recorded")
     tally = kinds.value_counts(sort=True)
     rows = tuple((str(kind), grouped(int(count))) for kind, count in sorted(tally.items(), key=_by_count))
     beyond = max(0, len(rows) - _REASONS)
@@ -135,12 +139,29 @@ def _by_count(item: tuple[Any, int]) -> tuple[int, str]:
 
 
 def audit_table(audit: AuditResult) -> Table:
-    """Return the findings, gravest first."""
+    """Return the findings, gravest first, long ones cut; of many of one check and severity the first few."""
     findings = sorted(audit.findings, key=lambda finding: SEVERITIES.index(finding.severity))
-    rows = [(found.check, found.severity, grouped(found.count), found.message) for found in findings]
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for found in findings:
+        kinds.setdefault((found.check, found.severity), []).append(found)
+    rows = []
+    for (check, severity), alike in kinds.items():
+        told = alike if len(alike) <= _ALIKE_FINDINGS + 1 else alike[:_ALIKE_FINDINGS]
+        rows += [(check, severity, grouped(found.count), _cut(found.message)) for found in told]
+        if left := len(alike) - len(told):
+            rows.append((check, severity, "–", f"and {left:,} more, listed in audit/findings.csv"))
     head = ("Check", "Severity", "Count", "Finding")
     beyond = max(0, len(rows) - TABLE_ROWS)
     return Table("Findings of the label audit", head, tuple(rows[:TABLE_ROWS]), beyond, (2,))
+
+
+def _cut(message: str) -> str:
+    """Return a message, shortened at the end of a part or word where it is long."""
+    if len(message) <= _MESSAGE_SIGNS:
+        return message
+    kept = message[:_MESSAGE_SIGNS]
+    end = kept.rfind("; ")
+    return (kept[:end] if end > _MESSAGE_SIGNS // 2 else kept.rpartition(" ")[0]) + " …"
 
 
 def performance_table(evaluation: Evaluation) -> Table:

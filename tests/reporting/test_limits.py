@@ -1,8 +1,9 @@
 """Limitations read off the records."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from medimg_cli.core.audit import read_audit
+from medimg_cli.core.audit import Finding, Severity, read_audit
 from medimg_cli.core.evaluation import Leakage
 from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.settings import ReportSettings
@@ -58,3 +59,54 @@ def test_a_leak_and_a_split_seen_in_training_are_said_first(tmp_path: Path) -> N
     first, second, *_ = limitations(ReportContent(**{**vars(content), "evaluation": evaluation}))
     assert "also used in training" in first
     assert "results on the training split" in second
+
+
+def _with_findings(content: ReportContent, *findings: Finding) -> ReportContent:
+    assert content.audit is not None
+    audit = replace(content.audit, findings=findings, checks_run=("shortcuts", "label-errors"))
+    return ReportContent(**{**vars(content), "audit": audit})
+
+
+def _shortcut(name: str, severity: Severity = "warning") -> Finding:
+    message = f"{name} alone predicts PNEUMONIA (AUROC 0.83): 90% of 40 images (PNG); it reaches the pixels"
+    return Finding("shortcuts", severity, message, "match the classes", ("test-0-001",), 40)
+
+
+def test_shortcuts_are_repeated_with_their_figures(tmp_path: Path) -> None:
+    content = _content(make_cohort(tmp_path))
+    said = _said(_with_findings(content, _shortcut("file format"), _shortcut("way of naming", "info")))
+    assert (
+        "A shortcut: file format alone predicts PNEUMONIA (AUROC 0.83): 90% of 40 images (PNG). The" in said
+    )
+    assert "reaches the pixels" not in said
+    assert "way of naming" not in said
+    many = _with_findings(content, *(_shortcut(f"trait {number}") for number in range(6)))
+    assert "trait 3 alone" in _said(many)
+    assert "trait 4 alone" not in _said(many)
+    assert "names 2 further shortcuts" in _said(many)
+
+
+def test_what_was_not_tested_for_is_said(tmp_path: Path) -> None:
+    content = _content(make_cohort(tmp_path))
+    assert "give the label away was not tested" in _said(content)
+    assert "Wrong labels were not looked for" in _said(content)
+    tested = _said(_with_findings(content))
+    assert "not tested" not in tested
+    assert "Wrong labels" not in tested
+
+
+def test_open_errors_are_counted_by_check(tmp_path: Path) -> None:
+    errors = [Finding(check, "error", "m", "a", (), 1) for check in ("leaks", "exact-duplicates", "leaks")]
+    said = _said(_with_findings(_content(make_cohort(tmp_path)), *errors))
+    assert "left 3 findings of severity error open (exact-duplicates 1, leaks 2)" in said
+
+
+def test_findings_whose_images_were_excluded_are_no_limitation_any_more(tmp_path: Path) -> None:
+    content = _content(make_cohort(tmp_path))  # its image train-0-000 is excluded
+    pairs = (("train-0-000", "train-0-001"), ("test-0-001", "test-0-002"))
+    copies = Finding("near-duplicates", "warning", "m", "a", tuple(sum(pairs, ())), 2, groups=pairs)
+    assert "Nearly identical pictures are in use (2 images)" in _said(_with_findings(content, copies))
+    settled = replace(copies, groups=pairs[:1], image_ids=pairs[0])
+    assert "Nearly identical" not in _said(_with_findings(content, settled))
+    doubtful = Finding("label-errors", "warning", "m", "a", ("train-0-000", "test-0-001"), 2)
+    assert "Labels in doubt were left as they are (1 image)" in _said(_with_findings(content, doubtful))

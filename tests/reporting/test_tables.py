@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medimg_cli.core.audit import read_audit
+from medimg_cli.core.audit import AuditResult, Finding, read_audit
 from medimg_cli.core.evaluation import Confusion, Estimate
 from medimg_cli.core.labels import LabelCode
 from medimg_cli.core.manifest import Dataset, read_dataset
@@ -68,6 +68,28 @@ def test_audit_findings_are_listed(tmp_path: Path) -> None:
     audit = read_audit(make_cohort(tmp_path).workspace)
     assert audit is not None
     assert audit_table(audit).rows == (("duplicates", "warning", "3", "3 images stand twice"),)
+
+
+def test_of_many_findings_alike_the_first_are_shown_and_the_rest_counted() -> None:
+    infos = [Finding("dicom-headers", "info", f"attribute {number}", "a", (), number) for number in range(40)]
+    grave = Finding("leaks", "error", "one patient on both sides", "a", (), 1)
+    rows = audit_table(AuditResult((*infos, grave), False, ("leaks",), (), "")).rows
+    assert rows[0] == ("leaks", "error", "1", "one patient on both sides")
+    assert [row[3] for row in rows[1:]] == [
+        *(f"attribute {number}" for number in range(6)),
+        "and 34 more, listed in audit/findings.csv",
+    ]
+    seven = audit_table(AuditResult(tuple(infos[:7]), True, (), (), "")).rows
+    assert [row[3] for row in seven] == [f"attribute {number}" for number in range(7)]
+
+
+def test_a_long_finding_is_cut_between_its_parts_or_words() -> None:
+    parts = Finding("a", "info", "x" * 200 + "; " + "y" * 100 + "; " + "z" * 100, "a", (), 1)
+    words = Finding("b", "info", "word " * 100, "a", (), 1)
+    first, second = audit_table(AuditResult((parts, words), True, (), (), "")).rows
+    assert first[3] == "x" * 200 + "; " + "y" * 100 + " …"
+    assert second[3].endswith("word …")
+    assert len(second[3]) <= 322
 
 
 def test_performance_starts_with_sensitivity_and_explains_what_is_not_defined(tmp_path: Path) -> None:
