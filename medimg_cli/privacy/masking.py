@@ -1,6 +1,15 @@
 """Hide identities in what is shown, leaving enough of their form to find them again."""
 
-from medimg_cli.privacy.names import find_identities
+import re
+
+from medimg_cli.privacy.names import Identity, find_identities
+
+# What parts words in paths and in messages; `_`, `-` and `^` join the parts of one name.
+_BREAKS = frozenset("/\\ \t\r\n'\",;:=()[]")
+_SUFFIX = re.compile(
+    r"\.(?:png|jpe?g|tiff?|bmp|webp|dcm|dicom|ima|npz|npy|zip|tar|tar\.gz|tgz|gz|csv|json|txt)$",
+    re.IGNORECASE,
+)
 
 
 def mask(value: str) -> str:
@@ -13,13 +22,30 @@ def mask(value: str) -> str:
 
 
 def mask_identities(text: str) -> str:
-    """Return `text` with only what looks like an identity masked.
+    """Return `text` with every word masked that holds what looks like an identity, its suffix kept.
 
-    >>> mask_identities("sick/DOE^JANE_left.png")
-    'sick/xxx^xxxx_left.png'
+    A name seldom has a form of its own, but it often stands beside a number or a date that has: so the whole
+    name of the file or folder is masked, not the date in it alone.
+
+    >>> mask_identities("sick/Mustermann_Max_2021-02-03.png")
+    'sick/xxxxxxxxxx_xxx_####-##-##.png'
     """
     parts, position = [], 0
     for identity in find_identities(text):
-        parts += [text[position : identity.start], mask(text[identity.start : identity.end])]
-        position = identity.end
+        if identity.end <= position:
+            continue  # in a word that is masked already
+        start, end = _word_around(text, identity, position)
+        parts += [text[position:start], mask(text[start:end])]
+        position = end
     return "".join([*parts, text[position:]])
+
+
+def _word_around(text: str, identity: Identity, least: int) -> tuple[int, int]:
+    """Return the range of the words an identity stands in, from `least` on, a suffix such as `.png` left out."""
+    start, end = identity.start, identity.end
+    while start > least and text[start - 1] not in _BREAKS:
+        start -= 1
+    while end < len(text) and text[end] not in _BREAKS:
+        end += 1
+    suffix = _SUFFIX.search(text, identity.end, end)
+    return start, suffix.start() if suffix else end

@@ -1,10 +1,12 @@
 """Identities in paths: found, masked, and no false alarm on the names of public data sets."""
 
+import random
 from pathlib import Path
 
 import pytest
 
 from medimg_cli.checks.file_names import file_names
+from medimg_cli.core.audit import AuditContext
 from tests.checks.cohort import clean_cohort, with_rows
 
 
@@ -33,6 +35,27 @@ def test_each_kind_is_one_finding_however_many_images(tmp_path: Path) -> None:
         ("a calendar date", 1),
         ("what looks like a person's name", 2),
     ]
+
+
+def _paths(root: Path, paths: list[str]) -> AuditContext:
+    context = clean_cohort(root)
+    context.dataset.rows.loc[: len(paths) - 1, "path"] = paths
+    return context
+
+
+def test_record_numbers_are_a_warning_and_counters_are_silent(tmp_path: Path) -> None:
+    numbers = random.Random(0).sample(range(10**5, 10**6), 100)
+    (finding,) = file_names(_paths(tmp_path, [f"raw/{number}.png" for number in numbers])).findings
+    assert (finding.severity, finding.count) == ("warning", 100)
+    assert "'raw/######.png' (Safe Harbor H)" in finding.message
+    assert file_names(_paths(tmp_path, [f"raw/img{100_000 + n}.png" for n in range(100)])).findings == ()
+
+
+def test_numbers_in_a_row_and_one_number_for_all_are_info(tmp_path: Path) -> None:
+    (dense,) = file_names(_paths(tmp_path, [f"raw/{4_711_023 + 3 * n}.png" for n in range(108)])).findings
+    assert (dense.severity, "close together" in dense.message) == ("info", True)
+    (shared,) = file_names(_paths(tmp_path, [f"raw/{n}_1024768.png" for n in range(108)])).findings
+    assert (shared.severity, "one and the same" in shared.message) == ("info", True)
 
 
 def test_folders_above_the_source_do_not_count(tmp_path: Path) -> None:

@@ -1,0 +1,221 @@
+"""The values by which a DICOM header identifies somebody, and where else they stand."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pydicom import Dataset
+
+from medimg_cli.privacy.header_texts import ElementText, element_texts
+from medimg_cli.privacy.names import is_placeholder
+from medimg_cli.privacy.normal_form import joined, joins, plain_letters, tokens
+from medimg_cli.privacy.ordinary_words import ORDINARY_WORDS
+
+# Attribute → letter in 45 CFR 164.514(b)(2)(i); names of persons are A.
+_LETTERS = {
+    keyword: letter
+    for letter, keywords in {
+        "B": "InstitutionName InstitutionAddress PatientAddress ReferringPhysicianAddress PersonAddress "
+        "PatientInstitutionResidence ResponsibleOrganization",
+        "C": "PatientBirthDate",
+        "D": "PatientTelephoneNumbers ReferringPhysicianTelephoneNumbers PersonTelephoneNumbers "
+        "OrderCallbackPhoneNumber PatientTelecomInformation PersonTelecomInformation "
+        "OrderCallbackTelecomInformation ReferringPhysicianTelecomInformation",
+        "H": "PatientID OtherPatientIDs MedicalRecordLocator",
+        "I": "InsurancePlanIdentification",
+        "J": "AccessionNumber AdmissionID ServiceEpisodeID StudyID PlacerOrderNumberProcedure "
+        "FillerOrderNumberProcedure PlacerOrderNumberImagingServiceRequest "
+        "FillerOrderNumberImagingServiceRequest RequestedProcedureID ScheduledProcedureStepID "
+        "PerformedProcedureStepID",
+        "M": "DeviceSerialNumber",
+    }.items()
+    for keyword in keywords.split()
+}
+_PLACES = frozenset(keyword for keyword, letter in _LETTERS.items() if letter == "B")
+_BIRTH_DATES = frozenset(keyword for keyword, letter in _LETTERS.items() if letter == "C")
+
+_NAME_PART = 3
+_WHOLE_NAME = 5
+_PLACE = 6
+_NUMBER = 4
+_SURE_NUMBER = 6
+# Numbers of steps and studies are counted from 1 in many hospitals: only long ones tell one patient from another.
+_OFTEN_COUNTED = frozenset(
+    ["StudyID", "RequestedProcedureID", "ScheduledProcedureStepID", "PerformedProcedureStepID"]
+)
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+# Days that systems write where none is known.
+_NO_BIRTHDAYS = frozenset(["00010101", "19000101", "19010101", "19700101", "18991230", "20000101"])
+
+
+@dataclass(frozen=True)
+class IdentityValues:
+    """Identifying values of one header or of many, in normal form; never to be shown.
+
+    Args:
+        values: value → keywords of the attributes it comes from.
+        weak: those of `values` so short that another file holds them by chance: codes of four and five signs,
+            names of three letters.
+    """
+
+    values: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    weak: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.values)
+
+    def search(self, text: str, *, sure: bool = False) -> list[str]:
+        """Return the keywords of the attributes whose value stands in a text, sorted.
+
+        A value is found between any marks, in any case, with or without accents, but not inside a longer word or
+        number: `DOE^JANE` in `doe_jane.png` and `JaneDoe2.png`, 4711 not in `14711`.
+
+        Args:
+            sure: leave out the `weak` values.
+        """
+        found: set[str] = set()
+        for run in joins(tokens(text), self._longest):
+            if run in self.values and not (sure and run in self.weak):
+                found |= self.values[run]
+        return sorted(found)
+
+    def without(self, words: Iterable[str]) -> "IdentityValues":
+        """Return the values that are none of some words, such as the names of the classes."""
+        spared = {form for word in words for form in (joined(word), *tokens(word))}
+        kept = {value: keywords for value, keywords in self.values.items() if value not in spared}
+        return IdentityValues(kept, self.weak & kept.keys())
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self.values), default=0)
+
+
+def merge(several: Iterable[IdentityValues]) -> IdentityValues:
+    """Return the values of many headers together."""
+    values: dict[str, frozenset[str]] = {}
+    weak: set[str] = set()
+    strong: set[str] = set()
+    for one in several:
+        for value, keywords in one.values.items():
+            values[value] = values.get(value, frozenset()) | keywords
+        weak |= one.weak
+        strong |= one.values.keys() - one.weak
+    return IdentityValues(values, frozenset(weak - strong))
+
+
+def harvest(dataset: Dataset) -> IdentityValues:
+    """Return the values by which a header identifies: names, numbers, birth dates, places, at any depth.
+
+    Names are taken whole in both orders and in parts of three letters and more that are no ordinary words;
+    placeholders (`Anonymous`, `REMOVED`, 19000101) and private attributes are left out. The data set stays as
+    it is: values are read from their bytes.
+    """
+    return harvest_texts(element_texts(dataset))
+
+
+def harvest_texts(texts: Iterable[ElementText]) -> IdentityValues:
+    """Return what `harvest` does, of texts already read."""
+    values: dict[str, set[str]] = {}
+    for text in texts:
+        for value in _forms(text):
+            values.setdefault(value, set()).add(text.keyword)
+    weak = frozenset(filter(_is_weak, values))
+    return IdentityValues({value: frozenset(keywords) for value, keywords in values.items()}, weak)
+
+
+def letter_of(keyword: str) -> str:
+    """Return the letter of Safe Harbor for an attribute whose values are harvested."""
+    return _LETTERS.get(keyword, "A")
+
+
+def identifies(text: ElementText) -> bool:
+    """Return whether an element is one whose values are harvested."""
+    return text.vr == "PN" or text.keyword in _LETTERS
+
+
+def _is_weak(value: str) -> bool:
+    has_digit = any(sign.isdigit() for sign in value)
+    return len(value) < (_SURE_NUMBER if has_digit else _NAME_PART + 1) and value.isascii()
+
+
+def _forms(text: ElementText) -> Iterator[str]:
+    """Yield the normal forms under which the values of an element are found again."""
+    if not identifies(text):
+        return
+    for value in text.text.split("\\"):
+        if is_placeholder(value):
+            continue
+        if text.vr == "PN":
+            yield from _name_forms(value)
+        elif text.keyword in _BIRTH_DATES:
+            yield from _date_forms(value.strip())
+        elif text.keyword in _PLACES:
+            yield from _place_forms(value)
+        else:
+            yield from _number_forms(value, text.keyword)
+
+
+def _name_forms(value: str) -> Iterator[str]:
+    """Yield parts and whole of a name, of each of its writings (PS3.5 §6.2.1: alphabetic=ideographic=phonetic)."""
+    for writing in value.split("="):
+        if is_placeholder(writing):
+            continue
+        # Prefix and suffix (Dr, III) name nobody.
+        parts = [tokens(plain_letters(component)) for component in writing.split("^")[:3]]
+        words = [word for part in parts for word in part]
+        for word in words:
+            enough = _NAME_PART if word.isascii() else 2
+            if len(word) >= enough and not word.isdigit() and word not in ORDINARY_WORDS:
+                yield word
+        family, *given = ["".join(part) for part in parts if part] or [""]
+        for whole in (family + "".join(given), "".join(given) + family, *(family + one for one in given[:1])):
+            if (
+                len(whole) >= (_WHOLE_NAME if whole.isascii() else _NAME_PART)
+                and not set(words) <= ORDINARY_WORDS
+                and not whole.isdigit()
+            ):
+                yield whole
+
+
+def _number_forms(value: str, keyword: str) -> Iterator[str]:
+    """Yield a number or code whole, and without leading zeros."""
+    whole = joined(value)
+    least = _SURE_NUMBER if keyword in _OFTEN_COUNTED else _NUMBER
+    digits = sum(sign.isdigit() for sign in whole)
+    words = set(tokens(plain_letters(value))) - ORDINARY_WORDS
+    if len(whole) < least or not words or not whole.strip("0"):
+        return
+    # A code without a digit is a name somebody made a number of; a short one is a word.
+    if digits or len(whole) >= _WHOLE_NAME:
+        yield whole
+    bare = whole.lstrip("0")
+    if bare != whole and len(bare) >= _SURE_NUMBER:
+        yield bare
+
+
+def _place_forms(value: str) -> Iterator[str]:
+    """Yield an institution or address whole, and its lines, which say where as well."""
+    for part in {value, *re.split(r"[,;\r\n]+", value)}:
+        words = tokens(plain_letters(part))
+        whole = "".join(words)
+        if len(whole) >= _PLACE and not set(words) <= ORDINARY_WORDS and not whole.isdigit():
+            yield whole
+
+
+def _date_forms(value: str) -> Iterator[str]:
+    """Yield a birth date as people write it, marks left out: 19800203, 03021980, 02031980, 3feb1980 …"""
+    if not re.fullmatch(r"\d{8}", value.replace(".", "")) or value.replace(".", "") in _NO_BIRTHDAYS:
+        return
+    whole = value.replace(".", "")
+    year, month, day = whole[:4], whole[4:6], whole[6:]
+    if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
+        return
+    yield from (whole, day + month + year, month + day + year)
+    short = day.lstrip("0")
+    for name in {_MONTHS[int(month) - 1][:3], _MONTHS[int(month) - 1]}:
+        for written in {day, short}:
+            yield from (written + name + year, name + written + year, year + name + written)

@@ -1,0 +1,263 @@
+"""Texts in the tags of TIFF files and EXIF blocks, which are TIFF files of their own."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from medimg_cli.privacy.embedded_texts import iptc_texts, irb_texts, xmp_texts
+from medimg_cli.privacy.metadata_text import (
+    TEXT_LIMIT,
+    MetadataText,
+    UnreadableMetadata,
+    icc_texts,
+    plain_text,
+    strings_text,
+)
+from medimg_cli.privacy.raster_bytes import Bytes
+from medimg_cli.privacy.tiff_tag_names import GPS_NAMES, TAG_NAMES
+
+_DIRECTORIES_LIMIT = 4096
+_ENTRIES_LIMIT = 4096
+_BYTES_LIMIT = 64 << 20
+# TIFF 6.0 §2 and BigTIFF: bytes of one value of each type.
+VALUE_BYTES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_BYTE, _ASCII, _UNDEFINED = 1, 2, 7
+_CODES = {
+    1: "B",
+    3: "H",
+    4: "I",
+    6: "b",
+    8: "h",
+    9: "i",
+    11: "f",
+    12: "d",
+    13: "I",
+    16: "Q",
+    17: "q",
+    18: "Q",
+}
+
+_EXIF_IFD, _GPS_IFD, _SUB_IFDS, _INTEROP_IFD = 0x8769, 0x8825, 0x014A, 0xA005
+_PACKETS = {700: xmp_texts, 33723: iptc_texts, 34377: irb_texts, 34675: icc_texts}
+_FIRST_PRIVATE = 0x8000
+_USER_COMMENT = 0x9286
+_PREVIEW_OFFSET, _PREVIEW_LENGTH = 513, 514
+_GPS_KEPT = frozenset([0, 5, 9, 10, 11, 12, 14, 16, 18, 23, 25, 30])
+"""GPS tags that hold a version, a unit or a quality, and no place."""
+_UTF16 = frozenset(range(0x9C9B, 0x9CA0))
+# Versions and layouts of the pixels, and how they are to be printed: never a person's text.
+_NO_TEXT = frozenset([0xA001, 0x9000, 0xA000, 0x9101, 0xA300, 0xA301, 0xA302, 0x0002, 0x0001, 0xC4A5])
+
+
+@dataclass
+class _Reading:
+    """One walk through the directories of a TIFF.
+
+    Args:
+        data: the file or block.
+        form: "TIFF" or "EXIF", the first word of every place.
+        order: "<" or ">".
+        big: BigTIFF, with 64-bit offsets.
+    """
+
+    data: Bytes
+    form: str
+    order: str
+    big: bool
+    seen: set[int] = field(default_factory=set)
+    bytes_read: int = 0
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return bytes of one value, cut at the limit of a text.
+
+        Raises:
+            UnreadableMetadata: values that lie on each other would be read without end.
+        """
+        held = bytes(self.data[start : start + min(size, TEXT_LIMIT)])
+        self.bytes_read += len(held)
+        if self.bytes_read > _BYTES_LIMIT:
+            raise UnreadableMetadata(f"more than {_BYTES_LIMIT >> 20} MiB of values in the {self.form} block")
+        return held
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One entry of a directory: the type of its values, where they start, and how many bytes they take."""
+
+    code: int
+    start: int
+    size: int
+
+
+def tiff_texts(data: Bytes, form: str) -> Iterator[MetadataText]:
+    """Yield the texts of every directory of a TIFF file or EXIF block, previews and maker notes included.
+
+    Args:
+        data: begins with the byte order mark; offsets count from there.
+        form: "TIFF" or "EXIF".
+
+    Raises:
+        UnreadableMetadata: it breaks off, or has more than 4,096 directories.
+    """
+    head = bytes(data[:16])
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:
+        raise UnreadableMetadata(f"the {form} block has no byte order mark")
+    big = struct.unpack_from(order + "H", head, 2)[0] == 43
+    if big and len(head) < 16:
+        raise UnreadableMetadata(f"the {form} block breaks off")
+    reading = _Reading(data, form, order, big)
+    first = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
+    yield from _chain(reading, first, "main")
+
+
+def _chain(reading: _Reading, offset: int, kind: str) -> Iterator[MetadataText]:
+    """Walk a list of directories; one that was seen before ends it, so loops do."""
+    number = 0
+    while offset and offset not in reading.seen:
+        if len(reading.seen) >= _DIRECTORIES_LIMIT:
+            raise UnreadableMetadata(
+                f"more than {_DIRECTORIES_LIMIT:,} directories in the {reading.form} block"
+            )
+        reading.seen.add(offset)
+        entries, following = _directory(reading, offset)
+        # In EXIF the second directory is the preview's (Exif 2.32 §4.5.8); in a TIFF it is the next page.
+        preview = kind == "sub" or (reading.form == "EXIF" and number > 0)
+        yield from _texts_of(reading, entries, kind, preview=preview)
+        if kind in ("gps", "exif"):
+            return
+        offset, number = following, number + 1
+
+
+def _directory(reading: _Reading, offset: int) -> tuple[dict[int, _Entry], int]:
+    """Return tag → entry of a directory, and the offset of the next one, 0 after the last."""
+    count_code, entry_size, value_at = ("Q", 20, 12) if reading.big else ("H", 12, 8)
+    head = struct.calcsize("<" + count_code)
+    count = _unpack(reading, count_code, offset)
+    if count > _ENTRIES_LIMIT:
+        raise UnreadableMetadata(f"a directory of the {reading.form} block has {count:,} entries")
+    entries: dict[int, _Entry] = {}
+    for number in range(count):
+        at = offset + head + entry_size * number
+        tag, code = _unpack(reading, "H", at), _unpack(reading, "H", at + 2)
+        size = _unpack(reading, "Q" if reading.big else "I", at + 4) * VALUE_BYTES.get(code, 0)
+        inline = 8 if reading.big else 4
+        start = (
+            at + value_at if size <= inline else _unpack(reading, "Q" if reading.big else "I", at + value_at)
+        )
+        if size:
+            entries[tag] = _Entry(code, start, size)
+    end = offset + head + entry_size * count
+    tail = struct.calcsize("<" + ("Q" if reading.big else "I"))
+    # Many writers leave the last offset out; then nothing follows.
+    following = _unpack(reading, "Q" if reading.big else "I", end) if end + tail <= len(reading.data) else 0
+    return entries, following
+
+
+def _unpack(reading: _Reading, code: str, at: int) -> int:
+    size = struct.calcsize("<" + code)
+    held = bytes(reading.data[at : at + size])
+    if len(held) < size:
+        raise UnreadableMetadata(f"the {reading.form} block breaks off")
+    return int(struct.unpack(reading.order + code, held)[0])
+
+
+def _texts_of(
+    reading: _Reading, entries: dict[int, _Entry], kind: str, *, preview: bool
+) -> Iterator[MetadataText]:
+    for tag, entry in entries.items():
+        if kind == "gps":
+            yield from _gps(reading, tag, entry)
+        elif tag in (_EXIF_IFD, _GPS_IFD, _SUB_IFDS, _INTEROP_IFD):
+            below = {_GPS_IFD: "gps", _SUB_IFDS: "sub"}.get(tag, "exif")
+            for offset in _numbers(reading, entry):
+                yield from _chain(reading, int(offset), below)
+        elif tag in _PACKETS:
+            yield from _packet(reading, tag, entry)
+        else:
+            yield from _value(reading, tag, entry)
+    if preview:
+        yield from _preview(reading, entries)
+
+
+def _packet(reading: _Reading, tag: int, entry: _Entry) -> Iterator[MetadataText]:
+    if entry.size > TEXT_LIMIT:
+        yield MetadataText(f"{reading.form} tag {tag} beyond the limit", "", complete=False)
+    yield from _PACKETS[tag](reading.read(entry.start, entry.size))
+
+
+def _gps(reading: _Reading, tag: int, entry: _Entry) -> Iterator[MetadataText]:
+    held = reading.read(entry.start, entry.size)
+    if tag in _GPS_KEPT or not held.strip(b"\0 "):
+        return
+    place = f"{reading.form} GPS{GPS_NAMES.get(tag, f' tag {tag}')}"
+    if entry.code in (_ASCII, _UNDEFINED):
+        yield plain_text(place, held)
+    else:
+        yield MetadataText(place, " ".join(f"{number:g}" for number in _numbers(reading, entry)))
+
+
+def _value(reading: _Reading, tag: int, entry: _Entry) -> Iterator[MetadataText]:
+    """Yield the text of one tag, if it has one: by its type, or because its tag is known for texts."""
+    if entry.code not in (_BYTE, _ASCII, _UNDEFINED) or tag in _NO_TEXT:
+        return
+    if entry.code != _ASCII and tag < _FIRST_PRIVATE:
+        return  # tables and samples
+    name = TAG_NAMES.get(tag, f"tag {tag}")
+    held = reading.read(entry.start, entry.size)
+    if tag == _USER_COMMENT:
+        text = _comment(reading, held)
+    elif tag in _UTF16:
+        text = plain_text(f"{reading.form} {name}", held, "utf-16-le")
+    elif entry.code == _ASCII:
+        text = plain_text(f"{reading.form} {name}", held)
+    else:  # a maker's note, or a private tag of a microscope or of ImageJ
+        text = strings_text(f"{reading.form} {name}", held)
+    if text.text:
+        yield MetadataText(text.place, text.text, complete=entry.size == len(held))
+
+
+def _comment(reading: _Reading, held: bytes) -> MetadataText:
+    """Return UserComment: eight bytes name its character code (Exif 2.32 §4.6.5)."""
+    wide = "utf-16-le" if reading.order == "<" else "utf-16-be"
+    encoding = {b"UNICODE\0": wide, b"JIS\0\0\0\0\0": "iso2022_jp"}.get(held[:8], "utf-8")
+    return plain_text(f"{reading.form} UserComment", held[8:], encoding)
+
+
+def _preview(reading: _Reading, entries: dict[int, _Entry]) -> Iterator[MetadataText]:
+    """Yield one entry for a small picture beside the real one: it may show what was cut or masked there."""
+    strips = 0x0111 in entries or 0x0144 in entries
+    if strips or (_PREVIEW_OFFSET in entries and _PREVIEW_LENGTH in entries):
+        yield MetadataText(f"{reading.form} thumbnail", "")
+
+
+def _numbers(reading: _Reading, entry: _Entry) -> list[float]:
+    """Return the numbers of an entry, at most 4,096; fractions come as quotients."""
+    held = reading.read(entry.start, min(entry.size, 1 << 15))
+    letters = {5: "I", 10: "i"}.get(entry.code) or _CODES.get(entry.code)
+    if letters is None:
+        return []
+    size = struct.calcsize("<" + letters)
+    count = len(held) // size
+    values = [float(n) for n in struct.unpack(reading.order + letters * count, held[: count * size])]
+    if entry.code in (5, 10):
+        pairs = zip(values[::2], values[1::2], strict=False)
+        return [top / bottom if bottom else 0.0 for top, bottom in pairs]
+    return values
