@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from medimg_cli.cli.options import Session
+    from medimg_cli.core.audit import Embedder
     from medimg_cli.core.run import Run
-    from medimg_cli.core.settings import Settings
+    from medimg_cli.core.settings import LabelAuditSettings, Settings
     from medimg_cli.stages.evaluate import EvaluateResult
     from medimg_cli.stages.preprocess import PreprocessResult
 
@@ -39,3 +40,27 @@ def evaluation_of_run(session: "Session", run: "Run", settings: "Settings") -> "
         progress=session.progress,
     )
     return evaluate(session.workspace, run, prepared.cache, settings.evaluate, session.progress)
+
+
+def embedder(session: "Session", settings: "LabelAuditSettings") -> "Embedder | None":
+    """Return what turns images into a network's features, None where no weights are at hand or wanted.
+
+    `--weights auto` takes a file from the folder where torch.hub keeps what it fetched; nothing is fetched.
+    Without weights torch is not imported.
+    """
+    from pathlib import Path
+
+    from medimg_cli.core.weights import checkpoints_folder, weights_at_hand
+
+    if settings.weights == "none":
+        return None
+    auto = settings.weights == "auto"
+    weights = weights_at_hand(checkpoints_folder()) if auto else Path(settings.weights)
+    if weights is None:
+        return None
+    from medimg_cli.core.image import ReadOptions
+    from medimg_cli.learning.embedding import SIDE_PX, Embedding
+    from medimg_cli.readers import read_image
+
+    options = ReadOptions(enough_px=SIDE_PX)
+    return Embedding(weights, lambda path: read_image(path, options), progress=session.progress)
