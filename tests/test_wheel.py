@@ -42,8 +42,10 @@ def test_it_holds_every_module_and_template(wheel: Path) -> None:
         for path in (ROOT / "templates").rglob("*")
         if path.is_file()
     }
+    tables = {path.relative_to(ROOT).as_posix() for path in (ROOT / "medimg_cli").rglob("*.csv")}
     packaged = {name for name in names if not name.startswith("medimg-")}
-    assert packaged == modules | templates
+    assert "medimg_cli/privacy/ps3_15_e1.csv" in tables
+    assert packaged == modules | templates | tables
 
 
 def test_unpacked_it_finds_its_own_templates(wheel: Path, tmp_path: Path) -> None:

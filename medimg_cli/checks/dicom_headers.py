@@ -19,12 +19,14 @@ from medimg_cli.privacy.rules import HeaderRule
 
 NAME = "dicom-headers"
 _KIND_WORDS = {
-    "date": "dates",
+    "date": "dates or times",
+    "characteristic": "characteristics of the patient",
     "uid": "UIDs",
     "device": "the device",
     "text": "free text, which may hold anything,",
     "private": "private attributes, which may hold anything,",
 }
+_LISTED = 30
 _ADVICE = "de-identify the files before they, or tables made from them, leave the institution"
 
 
@@ -34,7 +36,8 @@ def dicom_headers(context: AuditContext) -> Checked:
 
     Direct identities are one warning per attribute: a local header leaks nothing by itself, but it travels
     with every copy of the file. Dates, UIDs, devices, free text and private attributes are one info each.
-    Where Patient Identity Removed (0012,0062) is YES, new UIDs are expected, and an attribute whose value
+    Where Patient Identity Removed (0012,0062) is YES, new UIDs are expected, shifted dates where the file says that
+    they are, and an attribute whose value
     may be an invented one (actions Z and D) is info: nobody but its maker can tell.
 
     Raises:
@@ -91,13 +94,18 @@ def _attributes(scanned: Sequence[tuple[str, HeaderIdentities]], total: int) -> 
             if rule.kind == "identity":
                 invented = header.identity_removed and rule.allows_dummy
                 direct["info" if invented else "warning", rule].append(image)
-            elif not (header.identity_removed and rule.kind == "uid"):
+            elif not (header.identity_removed and _is_invented(rule, header)):
                 indirect[rule.kind].setdefault(rule, []).append(image)
     found = [
         _direct(rule, severity, images, total)
         for (severity, rule), images in sorted(direct.items(), key=lambda item: (item[0][0], item[0][1].tag))
     ]
     return found + [_indirect(kind, rules, total) for kind, rules in sorted(indirect.items())]
+
+
+def _is_invented(rule: HeaderRule, header: HeaderIdentities) -> bool:
+    """Return whether de-identification leaves such values: new UIDs and, where the file says so, shifted dates."""
+    return rule.kind == "uid" or (rule.kind == "date" and header.dates_modified)
 
 
 def _direct(rule: HeaderRule, severity: Severity, images: list[str], total: int) -> Finding:
@@ -114,12 +122,12 @@ def _direct(rule: HeaderRule, severity: Severity, images: list[str], total: int)
 
 def _indirect(kind: str, rules: dict[HeaderRule, list[str]], total: int) -> Finding:
     images = sorted({image for part in rules.values() for image in part})
-    names = [
-        f"{rule.keyword} {rule.display_tag}" if rule.tag else ""
-        for rule in sorted(rules, key=lambda r: r.tag)
-    ]
-    listed = f": {', '.join(names)}" if any(names) else ""
-    message = f"{_KIND_WORDS[kind]} in {len(images):,} of {total:,} headers{listed}"
+    named = [rule for rule in sorted(rules, key=lambda r: r.tag) if rule.tag]
+    listed = ", ".join(f"{rule.keyword} ({rule.rule_id or rule.display_tag})" for rule in named[:_LISTED])
+    more = f" and {len(named) - _LISTED} more" if len(named) > _LISTED else ""
+    letters = ", ".join(sorted({rule.letter for rule in rules}))
+    message = f"{_KIND_WORDS[kind]} in {len(images):,} of {total:,} headers (Safe Harbor {letters})"
+    message += f": {listed}{more}" if named else ""
     return Finding(NAME, "info", message, _ADVICE, tuple(images), len(images))
 
 

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from medimg_cli import __version__
 from medimg_cli.cli import (
+    deidentify,
     demo,
     doctor,
     download,
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ingest": ingest.ingest,
     "download": download.download,
     "label-audit": label_audit.label_audit,
+    "deidentify": deidentify.deidentify,
     "preprocess": preprocess.preprocess,
     "train": train.train,
     "evaluate": evaluate.evaluate,
@@ -47,7 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 ALIASES = {"audit": "label-audit"}
 # Names the design reserves; each moves to COMMANDS in the version that builds it.
-RESERVED = ("deidentify", "serve", "export")
+RESERVED = ("serve", "export")
 
 app = typer.Typer(
     name="medimg",

@@ -59,7 +59,8 @@ _CopyImages = Annotated[
     typer.Option("--copy/--link", help="Copy images into the workspace.", show_default="link"),
 ]
 _Deidentify = Annotated[
-    bool | None, typer.Option("--deidentify", help="Remove identities (not in this version).")
+    bool | None,
+    typer.Option("--deidentify", help="Work on de-identified copies in dataset/images (see `deidentify`)."),
 ]
 _Fresh = Annotated[
     bool | None, typer.Option("--fresh", help="Start over: forget sources, splits and settings.")
@@ -103,8 +104,10 @@ def ingest(
     from medimg_cli.stages.ingest import ingest as run_stage
 
     in_force = session.settings(ingest=options)
-    settings, code_book = in_force.ingest, in_force.labels.codes
-    result = run_stage(session.workspace, sources, settings, session.progress, code_book=code_book or None)
+    settings, cleaning, book = in_force.ingest, in_force.deidentify, in_force.labels.codes or None
+    result = run_stage(
+        session.workspace, sources, settings, session.progress, code_book=book, cleaning=cleaning
+    )
     payload = {
         "images": result.images,
         "patients": result.patients,

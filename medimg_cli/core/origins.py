@@ -82,10 +82,13 @@ def records(workspace: Workspace, readings: Iterable[tuple[str, Reading]]) -> tu
     )
 
 
-def merge(listings: Sequence[Listing]) -> Listing:
+def merge(listings: Sequence[Listing], rejected_before: Iterable[Rejected] = ()) -> Listing:
     """Return several listings as one; a file that two of them list counts where it comes first.
 
     The classes keep the order of the first listing where it has them all, else they are in natural order.
+
+    Args:
+        rejected_before: files that were refused before anything was listed.
 
     Raises:
         DataError: two files go by one image id.
@@ -111,7 +114,8 @@ def merge(listings: Sequence[Listing]) -> Listing:
             if row.path not in paths:
                 rejected.setdefault((row.path, row.reason), row)
     classes = first if union <= set(first) else tuple(natural_order(union))
-    return Listing(tuple(entries), tuple(rejected.values()), classes, tuple(notes))
+    refused = (*rejected.values(), *rejected_before)
+    return Listing(tuple(entries), refused, classes, tuple(notes))
 
 
 def _refuse_equal_ids(entries: Sequence[Entry]) -> None:

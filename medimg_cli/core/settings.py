@@ -83,6 +83,26 @@ class LabelAuditSettings(Section):
         return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
 
 
+class DeidentifySettings(Section):
+    profile: Literal["basic"] = Field("basic", description="profile of PS3.15 annex E")
+    keep: tuple[Literal["patient", "device", "institution", "uids", "descriptions"], ...] = Field(
+        (), description="what else may stay; empty = nothing"
+    )
+    keep_dates: bool | None = Field(
+        None, description="true = kept, false = shifted by days of the patient's own; empty = removed"
+    )
+    mask_text: bool = Field(False, description="blank text in the pixels")
+    names: Literal["auto", "code", "keep"] = Field(
+        "auto", description="file names: codes where they look like an identity, always, or never"
+    )
+    key: Path | None = Field(None, description="file of the key; empty = deidentify.key in the workspace")
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _split_keep(cls, value: Any) -> Any:
+        return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
+
+
 class PreprocessSettings(Section):
     size: int | Literal["auto"] = Field("auto", description="side in pixels; auto = what the network prefers")
     channels: Literal["auto", 1, 3] = Field("auto", description="1 grey, 3 colour; auto = as the images are")
@@ -190,6 +210,7 @@ class Settings(Section):
     labels: LabelsSection = LabelsSection()
     ingest: IngestSettings = IngestSettings()
     label_audit: LabelAuditSettings = LabelAuditSettings()
+    deidentify: DeidentifySettings = DeidentifySettings()
     preprocess: PreprocessSettings = PreprocessSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -14,7 +14,7 @@ from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 
-DECIDING = ("seed", "split", "patient_regex", "frames", "multi_label", "label_sep", "folds")
+DECIDING = ("seed", "split", "patient_regex", "frames", "multi_label", "label_sep", "folds", "deidentify")
 """Settings that decide who is a patient, which split they get and what an image is."""
 
 

@@ -11,19 +11,17 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
 from medimg_cli.core.image import HEAD_BYTES, sniff_format
-from medimg_cli.privacy.rules import HEADER_RULES, HeaderRule
+from medimg_cli.privacy.names import is_placeholder
+from medimg_cli.privacy.rules import HeaderRule, rule_for
 
 _PATIENT_AGE = 0x00101010
 _PATIENT_IDENTITY_REMOVED = 0x00120062
 _BURNED_IN_ANNOTATION = 0x00280301
+_TEMPORAL_MODIFIED = 0x00280303
+# Repeating groups 50xx and 60xx, PS3.5 §7.6.
+_CURVES, _OVERLAYS = 0x5000, 0x6000
 # 45 CFR 164.514(b)(2)(i)(C): an age above 89 identifies, a younger one does not.
 _OLDEST_AGE_YEARS = 89
-# What tools write where a value was; nothing of a person is left in it.
-_PLACEHOLDER = re.compile(
-    r"(?:anon(?:ymous|ymized|ymised)?|de-?identified|removed|redacted|none|unknown|n/?a|no[ ^]?name|x+|0+"
-    r"|00010101|19000101)[\W_]*(?:anon(?:ymous|ymized)?|patient|name)?",
-    re.IGNORECASE,
-)
 
 
 class UnreadableHeader(Exception):  # noqa: N818 -- not a failure of the command: it becomes a finding
@@ -36,14 +34,16 @@ class HeaderIdentities:
 
     Args:
         attributes: the identifying attributes that hold a value, each once, nested ones included; PN, DA
-            and DT attributes outside the table and private attributes too.
+            and DT attributes outside the table, private attributes, overlays and curves too.
         identity_removed: Patient Identity Removed (0012,0062) is YES.
         burned_in: Burned In Annotation (0028,0301) is YES.
+        dates_modified: Longitudinal Temporal Information Modified (0028,0303) is MODIFIED: dates were shifted.
     """
 
     attributes: frozenset[HeaderRule]
     identity_removed: bool
     burned_in: bool
+    dates_modified: bool = False
 
 
 def is_dicom(path: Path) -> bool:
@@ -66,15 +66,21 @@ def read_header_identities(path: Path) -> HeaderIdentities:
     """
     try:
         dataset = dcmread(path, stop_before_pixels=True, force=True)
-        found = frozenset(_identifying(dataset))
+        found = identities_of(dataset)
     except Exception as error:  # damaged bytes make pydicom raise what struct and Python happen to raise
         raise UnreadableHeader(f"{type(error).__name__}: {error}".splitlines()[0]) from error
     if not dataset:
         raise UnreadableHeader("no DICOM attribute in it")
+    return found
+
+
+def identities_of(dataset: Dataset) -> HeaderIdentities:
+    """Return what a header gives away; ill-formed values raise what pydicom happens to raise."""
     return HeaderIdentities(
-        found,
+        frozenset(_identifying(dataset)),
         identity_removed=_text(dataset, _PATIENT_IDENTITY_REMOVED).upper() == "YES",
         burned_in=_text(dataset, _BURNED_IN_ANNOTATION).upper() == "YES",
+        dates_modified=_text(dataset, _TEMPORAL_MODIFIED).upper() == "MODIFIED",
     )
 
 
@@ -84,24 +90,35 @@ def _identifying(dataset: Dataset) -> Iterator[HeaderRule]:
         if tag.is_private_creator:
             continue
         element = dataset.get_item(tag)
-        if tag.is_private:
-            if element is not None and not _is_empty(element):
-                yield HeaderRule(0, "private attributes", "R", "X", "private")
-        elif _vr(tag, element) == "SQ":
-            for item in dataset[tag].value or ():
+        rule = _rule(tag, _vr(tag, element))
+        if not tag.is_private and _vr(tag, element) == "SQ":
+            items = dataset[tag].value or ()
+            # A sequence of references is its UIDs, and these are found inside.
+            if rule is not None and len(items) and "U" not in rule.action + rule.keeps:
+                yield rule
+            for item in items:
                 yield from _identifying(item)
-        elif (rule := _rule(tag, _vr(tag, element))) and _holds_identity(rule, _text(dataset, tag)):
+        elif rule is None or element is None:
+            continue
+        elif tag.is_private or tag.group & 0xFF00 in (_CURVES, _OVERLAYS):
+            if not _is_empty(element):
+                yield rule
+        elif _holds_identity(rule, _text(dataset, tag)):
             yield rule
 
 
 def _rule(tag: BaseTag, vr: str) -> HeaderRule | None:
-    """Return the rule of a tag; every other person's name or date identifies as well."""
-    if tag in HEADER_RULES:
-        return HEADER_RULES[tag]
+    """Return the rule of a tag; every other person's name, date or text of an overlay identifies as well."""
+    rule = rule_for(int(tag))
+    if rule is not None:
+        return rule
+    name = keyword_for_tag(tag) or "unnamed attribute"
     if vr == "PN":
-        return HeaderRule(int(tag), keyword_for_tag(tag) or "unnamed attribute", "A", "", "identity")
+        return HeaderRule(int(tag), name, "A", "", "identity")
     if vr in ("DA", "DT"):
-        return HeaderRule(int(tag), keyword_for_tag(tag) or "unnamed attribute", "C", "", "date")
+        return HeaderRule(int(tag), name, "C", "", "date")
+    if tag.group & 0xFF00 == _OVERLAYS and vr in ("LO", "UN"):
+        return HeaderRule(int(tag), name, "R", "", "text")
     return None
 
 
@@ -109,7 +126,7 @@ def _holds_identity(rule: HeaderRule, text: str) -> bool:
     if rule.tag == _PATIENT_AGE:
         years = re.fullmatch(r"(\d+)Y?", text, re.IGNORECASE)
         return years is not None and int(years[1]) > _OLDEST_AGE_YEARS
-    return bool(text) and not _PLACEHOLDER.fullmatch(text)
+    return bool(text) and not is_placeholder(text)
 
 
 def _vr(tag: BaseTag, element: DataElement | RawDataElement | None) -> str:

@@ -1,9 +1,22 @@
-"""Header attributes that identify: a selection of DICOM PS3.15 Table E.1-1, each with its reason in law."""
+"""DICOM PS3.15 Table E.1-1: what may not stand in a header, row by row, each with its reason in law."""
 
+import csv
+import functools
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-Kind = Literal["identity", "date", "uid", "device", "text", "private"]
+from pydicom.datadict import dictionary_VR
+
+Kind = Literal["identity", "date", "uid", "device", "characteristic", "text", "private"]
+Option = Literal["P", "U", "E", "I", "C", "F", "M", "D", "S", "G"]
+"""The table's option columns: safe private, UIDs, device (equipment), institution, patient characteristics, full
+dates, modified dates, descriptors, structured content, graphics."""
+
+_TABLE = Path(__file__).with_name("ps3_15_e1.csv")
+_PRIVATE, _CURVES = "PRIVATE", 0x5000
 
 
 @dataclass(frozen=True)
@@ -11,12 +24,16 @@ class HeaderRule:
     """What the standard and the law say about one attribute.
 
     Args:
-        tag: group and element as one number.
+        tag: group and element as one number; of repeating groups the first (60xx,3000 is 0x60003000). 0 for all
+            private attributes.
         keyword: PS3.6 keyword.
         letter: the identifier's letter in HIPAA Safe Harbor, 45 CFR 164.514(b)(2)(i).
         action: Basic Profile action of PS3.15 Table E.1-1: X remove, Z empty, D dummy, U new UID; several
             where it depends on the object. "" where the table has no such attribute.
-        kind: identity (names somebody or somewhere), date, uid, device, text (may hold anything), private.
+        kind: identity (names somebody or somewhere), date (with times of day), uid, device, characteristic (of
+            the patient), text (may hold anything), private.
+        keeps: options under which the attribute is kept (K), as letters of `Option`.
+        cleans: options under which it is cleaned (C).
     """
 
     tag: int
@@ -24,6 +41,8 @@ class HeaderRule:
     letter: str
     action: str
     kind: Kind
+    keeps: str = ""
+    cleans: str = ""
 
     @property
     def display_tag(self) -> str:
@@ -41,110 +60,123 @@ class HeaderRule:
         return "Z" in self.action or "D" in self.action
 
 
-# Patients, people around them, places, and the numbers a hospital files them under.
-_IDENTITY = (
-    (0x00080050, "AccessionNumber", "J", "Z"),
-    (0x00080080, "InstitutionName", "B", "X/Z/D"),
-    (0x00080081, "InstitutionAddress", "B", "X"),
-    (0x00080090, "ReferringPhysicianName", "A", "Z"),
-    (0x00080092, "ReferringPhysicianAddress", "B", "X"),
-    (0x00080094, "ReferringPhysicianTelephoneNumbers", "D", "X"),
-    (0x0008009C, "ConsultingPhysicianName", "A", "Z"),
-    (0x00081040, "InstitutionalDepartmentName", "B", "X"),
-    (0x00081048, "PhysiciansOfRecord", "A", "X"),
-    (0x00081050, "PerformingPhysicianName", "A", "X"),
-    (0x00081060, "NameOfPhysiciansReadingStudy", "A", "X"),
-    (0x00081070, "OperatorsName", "A", "X/Z/D"),
-    (0x00100010, "PatientName", "A", "Z"),
-    (0x00100020, "PatientID", "H", "Z/D"),
-    (0x00100021, "IssuerOfPatientID", "H", "X"),
-    (0x00100030, "PatientBirthDate", "C", "Z"),
-    (0x00100032, "PatientBirthTime", "C", "X"),
-    (0x00101000, "OtherPatientIDs", "H", "X"),
-    (0x00101001, "OtherPatientNames", "A", "X"),
-    (0x00101005, "PatientBirthName", "A", "X"),
-    (0x00101010, "PatientAge", "C", "X"),
-    (0x00101040, "PatientAddress", "B", "X"),
-    (0x00101060, "PatientMotherBirthName", "A", "X"),
-    (0x00101090, "MedicalRecordLocator", "H", "X"),
-    (0x00102150, "CountryOfResidence", "B", "X"),
-    (0x00102152, "RegionOfResidence", "B", "X"),
-    (0x00102154, "PatientTelephoneNumbers", "D", "X"),
-    (0x00102155, "PatientTelecomInformation", "F", "X"),
-    (0x00102297, "ResponsiblePerson", "A", "X"),
-    (0x00102299, "ResponsibleOrganization", "A", "X"),
-    (0x00321032, "RequestingPhysician", "A", "X"),
-    (0x00380010, "AdmissionID", "J", "X"),
-    (0x00380060, "ServiceEpisodeID", "J", "X"),
-    (0x00380300, "CurrentPatientLocation", "B", "X"),
-    (0x00380400, "PatientInstitutionResidence", "B", "X"),
-    (0x00400006, "ScheduledPerformingPhysicianName", "A", "X"),
-    (0x00401010, "NamesOfIntendedRecipientsOfResults", "A", "X"),
-    (0x00401102, "PersonAddress", "B", "X"),
-    (0x00401103, "PersonTelephoneNumbers", "D", "X"),
-    (0x00402008, "OrderEnteredBy", "A", "X"),
-    (0x00402010, "OrderCallbackPhoneNumber", "D", "X"),
-    (0x00402016, "PlacerOrderNumberImagingServiceRequest", "J", "Z"),
-    (0x00402017, "FillerOrderNumberImagingServiceRequest", "J", "Z"),
-    (0x00404037, "HumanPerformerName", "A", "X"),
-    (0x0040A075, "VerifyingObserverName", "A", "D"),
-    (0x0040A123, "PersonName", "A", "D"),
-)
-_DATES = (
-    (0x00080012, "InstanceCreationDate", "C", "X/D"),
-    (0x00080020, "StudyDate", "C", "Z"),
-    (0x00080021, "SeriesDate", "C", "X/D"),
-    (0x00080022, "AcquisitionDate", "C", "X/Z"),
-    (0x00080023, "ContentDate", "C", "Z/D"),
-    (0x0008002A, "AcquisitionDateTime", "C", "X/Z/D"),
-    (0x001021D0, "LastMenstrualDate", "C", "X"),
-    (0x00181012, "DateOfSecondaryCapture", "C", "X"),
-    (0x00380020, "AdmittingDate", "C", "X"),
-    (0x00400002, "ScheduledProcedureStepStartDate", "C", "X"),
-    (0x00400244, "PerformedProcedureStepStartDate", "C", "X"),
-    (0x00400250, "PerformedProcedureStepEndDate", "C", "X"),
-)
-_UIDS = (
-    (0x00080014, "InstanceCreatorUID", "R", "U"),
-    (0x00080018, "SOPInstanceUID", "R", "U"),
-    (0x00081155, "ReferencedSOPInstanceUID", "R", "U"),
-    (0x0020000D, "StudyInstanceUID", "R", "U"),
-    (0x0020000E, "SeriesInstanceUID", "R", "U"),
-    (0x00200052, "FrameOfReferenceUID", "R", "U"),
-)
-_DEVICES = (
-    (0x00081010, "StationName", "M", "X/Z/D"),
-    (0x00181000, "DeviceSerialNumber", "M", "X/Z/D"),
-    (0x00181002, "DeviceUID", "M", "U"),
-    (0x00400241, "PerformedStationAETitle", "M", "X"),
-    (0x00400242, "PerformedStationName", "M", "X"),
-)
-_TEXTS = (
-    (0x00081030, "StudyDescription", "R", "X"),
-    (0x0008103E, "SeriesDescription", "R", "X"),
-    (0x00081080, "AdmittingDiagnosesDescription", "R", "X"),
-    (0x00102180, "Occupation", "R", "X"),
-    (0x001021B0, "AdditionalPatientHistory", "R", "X"),
-    (0x00104000, "PatientComments", "R", "X"),
-    (0x00181030, "ProtocolName", "R", "X/D"),
-    (0x00200010, "StudyID", "J", "Z"),
-    (0x00204000, "ImageComments", "R", "X"),
-    (0x00321060, "RequestedProcedureDescription", "R", "X/Z"),
-    (0x00380500, "PatientState", "R", "X"),
-    (0x00384000, "VisitComments", "R", "X"),
-    (0x00400254, "PerformedProcedureStepDescription", "R", "X"),
-    (0x00402400, "ImagingServiceRequestComments", "R", "X"),
-)
-_TABLES: tuple[tuple[Kind, tuple[tuple[int, str, str, str], ...]], ...] = (
-    ("identity", _IDENTITY),
-    ("date", _DATES),
-    ("uid", _UIDS),
-    ("device", _DEVICES),
-    ("text", _TEXTS),
-)
-
-HEADER_RULES: dict[int, HeaderRule] = {
-    tag: HeaderRule(tag, keyword, letter, action, kind)
-    for kind, table in _TABLES
-    for tag, keyword, letter, action in table
+# What of a whole value representation or option column is meant; the lists below name what they do not tell.
+_OF_VR: dict[str, tuple[Kind, str]] = {
+    "PN": ("identity", "A"),
+    "DA": ("date", "C"),
+    "DT": ("date", "C"),
+    "TM": ("date", "C"),
+    "UI": ("uid", "R"),
+    "UR": ("text", "N"),
 }
+_OF_OPTION: tuple[tuple[str, Kind, str], ...] = (
+    ("U", "uid", "R"),
+    ("E", "device", "M"),
+    ("I", "identity", "B"),
+    ("F", "date", "C"),
+    ("C", "characteristic", "R"),
+)
+# Patients, people around them, places, and the numbers a hospital files them under: keyword → letter.
+_IDENTITIES = {
+    "AccessionNumber": "J",
+    "AddressTrial": "B",
+    "AdmissionID": "J",
+    "CameraOwnerName": "A",
+    "ClinicalTrialSubjectID": "R",
+    "ClinicalTrialSubjectReadingID": "R",
+    "CountryOfResidence": "B",
+    "CurrentPatientLocation": "B",
+    "DistributionAddress": "B",
+    "FillerOrderNumberImagingServiceRequest": "J",
+    "FillerOrderNumberImagingServiceRequestRetired": "J",
+    "HumanPerformerOrganization": "B",
+    "InsurancePlanIdentification": "I",
+    "IssuerOfPatientID": "H",
+    "MedicalRecordLocator": "H",
+    "NameToUse": "A",
+    "OrderCallbackPhoneNumber": "D",
+    "OrderCallbackTelecomInformation": "F",
+    "OtherPatientIDs": "H",
+    "PatientAddress": "B",
+    "PatientAge": "C",
+    "PatientBirthDate": "C",
+    "PatientBirthDateInAlternativeCalendar": "C",
+    "PatientBirthTime": "C",
+    "PatientDeathDateInAlternativeCalendar": "C",
+    "PatientID": "H",
+    "PatientInstitutionResidence": "B",
+    "PatientTelecomInformation": "F",
+    "PatientTelephoneNumbers": "D",
+    "PersonAddress": "B",
+    "PersonTelecomInformation": "F",
+    "PersonTelephoneNumbers": "D",
+    "PlacerOrderNumberImagingServiceRequest": "J",
+    "ReferringPhysicianAddress": "B",
+    "ReferringPhysicianTelephoneNumbers": "D",
+    "RegionOfResidence": "B",
+    "ResponsibleOrganization": "A",
+    "ScheduledPatientInstitutionResidence": "B",
+    "ServiceEpisodeID": "J",
+    "TelephoneNumberTrial": "D",
+    "VerifyingOrganization": "B",
+}
+# Free text with a letter of its own.
+_LETTERS = {"StudyID": "J", "RequestedProcedureID": "J", "SpecimenAccessionNumber": "J"}
+
+
+def rule_for(tag: int) -> HeaderRule | None:
+    """Return the table's row for an attribute of a header, that of its repeating or odd group too."""
+    rules = header_rules()
+    group = tag >> 16
+    if group % 2:
+        return rules[0]
+    if 0x5000 <= group <= 0x50FF:
+        return rules[_CURVES << 16]
+    if 0x6000 <= group <= 0x60FF:
+        return rules.get(0x60000000 | tag & 0xFFFF)
+    return rules.get(tag)
+
+
+@functools.cache
+def header_rules() -> Mapping[int, HeaderRule]:
+    """Return all rows by tag; repeating groups by their first, private attributes by 0. Read on first use."""
+    return {rule.tag: rule for rule in _read()}
+
+
+@functools.cache
+def edition() -> str:
+    """Return the edition of the standard the table was taken from, such as 2026d."""
+    match = re.search(r"^# edition: (\w+)$", _TABLE.read_text(encoding="ascii"), re.MULTILINE)
+    assert match is not None
+    return match[1]
+
+
+def _read() -> Iterator[HeaderRule]:
+    with _TABLE.open(encoding="ascii", newline="") as stream:
+        rows = csv.DictReader(line for line in stream if not line.startswith("#"))
+        for row in rows:
+            name = row["tag"]
+            tag = 0 if name == _PRIVATE else int(name.replace("x", "0"), 16)
+            letters = row["keeps"] + row["cleans"]
+            kind, letter = _meaning(tag, row["keyword"], letters)
+            yield HeaderRule(tag, row["keyword"], letter, row["action"], kind, row["keeps"], row["cleans"])
+
+
+def _meaning(tag: int, keyword: str, options: str) -> tuple[Kind, str]:
+    """Return kind and letter: by name where the lists have it, else by value representation, else by option."""
+    if tag == 0:
+        return "private", "R"
+    if keyword in _IDENTITIES:
+        return "identity", _IDENTITIES[keyword]
+    try:
+        vr = dictionary_VR(tag)
+    except KeyError:  # newer than the dictionary
+        vr = ""
+    if vr in _OF_VR:
+        return _OF_VR[vr]
+    if keyword.startswith("GPS"):
+        return "identity", "B"
+    for option, kind, letter in _OF_OPTION:
+        if option in options:
+            return kind, letter
+    return "text", _LETTERS.get(keyword, "R")

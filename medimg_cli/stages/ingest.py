@@ -35,7 +35,7 @@ from medimg_cli.core.origins import Reading, merge, plan_readings, records
 from medimg_cli.core.patients import UNKNOWN, patient_pattern, patients_of
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, Remarks, SilentProgress, tracked
-from medimg_cli.core.settings import IngestSettings
+from medimg_cli.core.settings import DeidentifySettings, IngestSettings
 from medimg_cli.core.split_plan import SplitPlan
 from medimg_cli.core.standing import (
     Containers,
@@ -47,6 +47,7 @@ from medimg_cli.core.standing import (
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 from medimg_cli.layouts import LAYOUTS, find_layout, name_sources
+from medimg_cli.layouts.clean_sources import clean_sources
 from medimg_cli.readers import frame_count, read_image
 
 VANISHED = "vanished since the last ingest"
@@ -94,6 +95,7 @@ def ingest(
     progress: Progress = SilentProgress(),
     *,
     code_book: Mapping[str, LabelCode] | None = None,
+    cleaning: DeidentifySettings | None = None,
 ) -> IngestResult:
     """Write the manifest of `sources`: every image decoded once, every other file in quarantine with its reason.
 
@@ -104,6 +106,7 @@ def ingest(
     Args:
         settings: what is not set comes from the data set that stands.
         code_book: class → what it means; goes into `dataset.json`.
+        cleaning: how copies are de-identified where `settings.deidentify` asks for them.
 
     Raises:
         UsageError: a setting is wrong, contradicts another or the data set that stands.
@@ -114,7 +117,11 @@ def ingest(
     with dataset_lock(workspace):
         standing = read_standing(workspace, fresh=settings.fresh)
         chosen = settings_in_force(settings, standing)
-        return _ingest(workspace, sources, chosen, standing, Remarks(progress), code_book)
+        remarks = Remarks(progress)
+        if not chosen.deidentify:
+            return _ingest(workspace, sources, chosen, standing, remarks, code_book, ())
+        clean = clean_sources(workspace, sources, chosen, cleaning or DeidentifySettings(), remarks)
+        return _ingest(workspace, clean.paths, clean.settings, standing, remarks, code_book, clean.rejected)
 
 
 def _ingest(
@@ -124,6 +131,7 @@ def _ingest(
     standing: Standing,
     remarks: Remarks,
     code_book: Mapping[str, LabelCode] | None,
+    rejected_before: tuple[Rejected, ...],
 ) -> IngestResult:
     pattern = None if settings.patient_regex is None else patient_pattern(settings.patient_regex)
     readings = _readings(workspace, sources, settings, standing)
@@ -131,7 +139,7 @@ def _ingest(
     for (_, reading), found in zip(readings, listings, strict=True):
         if not found.entries and len(listings) > 1:
             remarks.warn(f"no image was found in {', '.join(str(source.path) for source in reading.sources)}")
-    listing = merge(listings)
+    listing = merge(listings, rejected_before)
     for note in listing.notes:
         remarks.note(note)
     space = label_space(listing, settings)
@@ -176,11 +184,6 @@ def _ingest(
 
 def _check(settings: IngestSettings) -> None:
     """Refuse settings that cannot be met, before anything is read."""
-    if settings.deidentify:
-        raise UsageError(
-            "--deidentify: this version of medimg cannot remove identities from images",
-            "de-identify the files with your hospital's tool first; `medimg label-audit` tells what is left in them",
-        )
     if settings.use_split_col is not None and settings.labels is None and not settings.fresh:
         raise UsageError("--use-split-col names a column of a table", "add --labels FILE")
 
@@ -259,7 +262,7 @@ def _quarantine(
 
 def _paths(workspace: Workspace, gathered: Gathered, settings: IngestSettings) -> list[str]:
     """Return the manifest path of each image, after copying the files where that is asked for."""
-    if settings.copy_images:
+    if settings.copy_images and not settings.deidentify:  # de-identified copies stand there already
         copier = Copier(workspace)
         return [copier.copy(entry) for entry in gathered.entries]
     return [workspace.relative(Path(entry.path)) for entry in gathered.entries]

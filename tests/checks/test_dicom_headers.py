@@ -63,13 +63,13 @@ def test_dates_uids_devices_texts_and_private_attributes_are_one_info_each(tmp_p
     found = dicom_headers(_cohort(tmp_path, header)).findings
     assert {finding.severity for finding in found} == {"info"}
     assert [finding.message.split(":")[0] for finding in found] == [
-        "dates in 1 of 1 headers",
-        "the device in 1 of 1 headers",
-        "private attributes, which may hold anything, in 1 of 1 headers",
-        "free text, which may hold anything, in 1 of 1 headers",
-        "UIDs in 1 of 1 headers",
+        "dates or times in 1 of 1 headers (Safe Harbor C)",
+        "the device in 1 of 1 headers (Safe Harbor M)",
+        "private attributes, which may hold anything, in 1 of 1 headers (Safe Harbor R)",
+        "free text, which may hold anything, in 1 of 1 headers (Safe Harbor R)",
+        "UIDs in 1 of 1 headers (Safe Harbor R)",
     ]
-    assert "StudyDate (0008,0020), SeriesDate (0008,0021)" in found[0].message
+    assert "StudyDate (E.1-1:00080020), SeriesDate (E.1-1:00080021)" in found[0].message
 
 
 def test_identities_said_to_be_burned_in_are_a_warning(tmp_path: Path) -> None:
@@ -93,5 +93,14 @@ def test_a_name_inside_a_sequence_is_found(tmp_path: Path) -> None:
     item.PatientName = "Doe^Jane"
     header = {"OtherPatientIDsSequence": [item], "PatientIdentityRemoved": "NO", "SOPInstanceUID": ""}
     assert [f.message.split()[0] for f in dicom_headers(_cohort(tmp_path, header)).findings] == [
-        "PatientName"
+        "PatientName",
+        "free",
     ]
+
+
+def test_shifted_dates_of_a_file_that_says_so_are_expected(tmp_path: Path) -> None:
+    header = {"StudyDate": "20210203", "PatientIdentityRemoved": "YES"}
+    (finding,) = dicom_headers(_cohort(tmp_path / "a", header)).findings
+    assert finding.message.startswith("dates or times")
+    header["LongitudinalTemporalInformationModified"] = "MODIFIED"
+    assert dicom_headers(_cohort(tmp_path / "b", header)).findings == ()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from medimg_cli.privacy.headers import UnreadableHeader, is_dicom, read_header_identities
 from tests.privacy.dicom_files import write_dicom
@@ -26,7 +26,14 @@ def test_names_ids_and_nested_names_are_found_in_both_encodings(implicit: bool, 
         StudyDate="20210203",
         RequestAttributesSequence=[outer],
     )
-    assert _keywords(path) == {"PatientName", "PatientID", "StudyDate", "OperatorsName", "SOPInstanceUID"}
+    assert _keywords(path) == {
+        "PatientName",
+        "PatientID",
+        "StudyDate",
+        "OperatorsName",
+        "SOPInstanceUID",
+        "RequestAttributesSequence",
+    }
 
 
 def test_a_name_and_a_date_outside_the_table_are_found_by_their_kind(tmp_path: Path) -> None:
@@ -49,7 +56,25 @@ def test_only_an_age_above_89_years_identifies(age: str, found: bool, tmp_path: 
 
 
 def test_private_attributes_are_found(tmp_path: Path) -> None:
-    assert "private attributes" in _keywords(write_dicom(tmp_path / "a.dcm", private="ward 7"))
+    assert "PrivateAttributes" in _keywords(write_dicom(tmp_path / "a.dcm", private="ward 7"))
+
+
+def test_overlays_and_curves_are_found(tmp_path: Path) -> None:
+    dataset = dcmread(write_dicom(tmp_path / "a.dcm"))
+    for tag, vr, value in (
+        (0x60023000, "OB", b"\1\2"),
+        (0x60020022, "LO", "drawn by Roe"),
+        (0x60020010, "US", 7),
+        (0x50003000, "OB", b"\1\2"),
+    ):
+        dataset.add_new(tag, vr, value)
+    dataset.save_as(tmp_path / "a.dcm")
+    assert _keywords(tmp_path / "a.dcm") == {
+        "SOPInstanceUID",
+        "OverlayData",
+        "OverlayDescription",
+        "CurveData",
+    }
 
 
 def test_the_marks_of_deidentification_and_of_burned_in_text_are_read(tmp_path: Path) -> None:

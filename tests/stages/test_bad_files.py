@@ -63,13 +63,6 @@ def test_the_real_dicom_files_are_ingested_and_each_other_file_is_a_row(
     assert not (rows["reason"] == "").any()
 
 
-def test_deidentify_is_refused_with_a_way_out(tmp_path: Path, ingest: Ingest) -> None:
-    outcome = ingest(classes(tmp_path / "raw"), "--deidentify")
-    assert outcome.code == 2
-    assert outcome.error.startswith("--deidentify: this version of medimg cannot")
-    assert not (tmp_path / "study").exists()
-
-
 def test_what_changed_is_in_the_json(tmp_path: Path, ingest: Ingest) -> None:
     raw = classes(tmp_path / "raw")
     first = ingest(raw).result

@@ -15,7 +15,6 @@ from tests.stages.ingest_cohort import cohort, draw, run
         ({"positive": "sick"}, UsageError, "'sick' is not one of the classes", "SICK"),
         ({"patient_regex": "(p"}, UsageError, "--patient-regex '(p'", "brackets"),
         ({"patient_regex": r"p\d"}, UsageError, "has no group", "brackets"),
-        ({"deidentify": True}, UsageError, "--deidentify", "hospital"),
         ({"use_split_col": "fold"}, UsageError, "--use-split-col", "--labels"),
         ({"layout": "npz"}, DataError, "fits no layout", "--labels"),
         ({"labels": Path("nowhere.csv")}, DataError, "nowhere.csv: no such file", "name"),

@@ -1,0 +1,104 @@
+"""medimg deidentify: clean copies of images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medimg_cli.cli.options import Session, said
+from medimg_cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.stages.deidentify import DeidentifyResult
+
+_NAMED = 10
+
+_Source = Annotated[
+    Path, typer.Argument(metavar="SOURCE", help="Folder, .zip or .tar archive, or file.", show_default=False)
+]
+_Dest = Annotated[Path, typer.Argument(metavar="DEST", help="New folder for the copies.", show_default=False)]
+_Profile = Annotated[str | None, typer.Option(help="Profile of DICOM PS3.15 annex E.", show_default="basic")]
+_Keep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="What may stay: patient, device, institution, uids, descriptions; A,B for several.",
+    ),
+]
+_Dates = Annotated[
+    bool | None,
+    typer.Option(
+        "--keep-dates/--shift-dates",
+        help="Keep dates, or move them by a number of days of each patient's own.",
+        show_default="removed",
+    ),
+]
+_MaskText = Annotated[bool | None, typer.Option("--mask-text", help="Blank text in the pixels.")]
+_Names = Annotated[
+    str | None,
+    typer.Option(help="Codes for names of files: auto (where they tell), code, keep.", show_default="auto"),
+]
+_Key = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Key of the pseudonyms, made where missing; else deidentify.key."),
+]
+
+
+def deidentify(
+    session: Session,
+    source: _Source,
+    dest: _Dest,
+    profile: _Profile = None,
+    keep: _Keep = None,
+    keep_dates: _Dates = None,
+    mask_text: _MaskText = None,
+    names: _Names = None,
+    key: _Key = None,
+) -> None:
+    """Write de-identified copies of DICOM files and pictures; the originals stay as they are.
+
+    Headers follow the basic profile of DICOM PS3.15 Table E.1-1; pictures lose all that is not pixels. Every copy
+    is searched once more before it is put in place, and what cannot be cleaned is not written and is named. The same
+    key gives the same pseudonyms in every run: keep it, and the map beside it, apart from the copies.
+
+    De-identified is not the same as unrecognisable: faces, teeth or a rare disease can still tell who somebody is.
+
+    Example: `medimg deidentify ./raw ./clean --shift-dates --key ~/keys/study.key`
+    """
+    options = said(locals(), "source", "dest")
+    from medimg_cli.stages.deidentify import deidentify as run_stage
+
+    settings = session.settings(deidentify=options).deidentify
+    result = run_stage(session.workspace, source, dest, settings, session.progress)
+    payload = {
+        "files": result.files,
+        "written": result.written,
+        "not_written": [{"path": row.path, "reason": row.reason} for row in result.not_written],
+        "identities_removed": result.identities_removed,
+        "counts": result.counts,
+        "edition": result.edition,
+        "profile": result.profile,
+        "log": result.log,
+        "key": result.key,
+        "map": result.map,
+    }
+    session.show(payload, lambda console: _draw(console, result))
+    if result.not_written:
+        raise typer.Exit(ExitCode.PARTIAL)
+
+
+def _draw(console: "Console", result: "DeidentifyResult") -> None:
+    from rich.markup import escape
+
+    console.print(
+        f"{result.written:,} of {result.files:,} files written de-identified "
+        f"({result.identities_removed:,} identities removed; {escape(result.profile)})"
+    )
+    for row in result.not_written[:_NAMED]:
+        console.print(f"  [yellow]not written[/yellow] {escape(row.path)}: {escape(row.reason)}")
+    if len(result.not_written) > _NAMED:
+        console.print(f"  … and {len(result.not_written) - _NAMED:,} more, all in the log")
+    console.print(f"log: {result.log}", markup=False)
+    console.print(f"key: {result.key} (keep it and the map beside it apart from the copies)", markup=False)

@@ -1,0 +1,189 @@
+"""De-identification of one file, whatever it is; and of the many files of a source."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread
+
+from medimg_cli.core.archives import read_member
+from medimg_cli.core.files import atomic_path
+from medimg_cli.core.image import HEAD_BYTES, UnreadableImage, sniff_format
+from medimg_cli.core.own_terms import own_terms
+from medimg_cli.core.pool import map_ordered
+from medimg_cli.core.progress import Progress, tracked
+from medimg_cli.privacy.clean_names import CleanNames, NameRule
+from medimg_cli.privacy.cleaned import CannotDeidentify, CleanFile
+from medimg_cli.privacy.deidentify_dicom import deidentify_dicom
+from medimg_cli.privacy.deidentify_raster import RASTER_FORMATS, deidentify_raster
+from medimg_cli.privacy.header_values import IdentityValues, harvest, merge
+from medimg_cli.privacy.pixel_masking import TextMask
+from medimg_cli.privacy.profile import Profile
+from medimg_cli.privacy.pseudonyms import Pseudonyms
+
+_LARGEST_BYTES = 4 << 30
+_ARCHIVES = ("zip", "tar", "gzip")
+_ARRAYS = ("npz", "npy")
+
+
+@dataclass(frozen=True)
+class Original:
+    """One file to be de-identified.
+
+    Args:
+        relative: posix path in its source.
+        path: the file, or the archive it is a member of.
+        member: its name in the archive, None for a plain file.
+    """
+
+    relative: str
+    path: Path
+    member: str | None = None
+
+    def read(self) -> bytes:
+        """Return its bytes.
+
+        Raises:
+            CannotDeidentify: it cannot be read.
+        """
+        try:
+            if self.member is not None:
+                return read_member(self.path, self.member)
+            if self.path.stat().st_size > _LARGEST_BYTES:
+                raise CannotDeidentify("more than 4 GiB in one file")
+            return self.path.read_bytes()
+        except UnreadableImage as error:
+            raise CannotDeidentify(str(error)) from error
+        except OSError as error:
+            raise CannotDeidentify((error.strerror or "cannot be read").lower()) from error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file.
+
+    Args:
+        name: posix path of the copy in its folder; where none was written, what it would have been: the original
+            path may name somebody.
+        kind: dicom, jpeg, …; "" for what is no image.
+        counts: what was done → how often.
+        reason: why there is no copy, "" where there is one.
+    """
+
+    original: Original
+    name: str
+    kind: str
+    counts: dict[str, int]
+    reason: str = ""
+
+    @property
+    def written(self) -> bool:
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class Deidentifier:
+    """Everything that decides what a copy looks like: the same four and the same file give the same bytes.
+
+    Args:
+        mask: blanks text in the pixels, None to leave them as they are.
+    """
+
+    profile: Profile
+    pseudonyms: Pseudonyms
+    names: NameRule = "auto"
+    mask: TextMask | None = None
+
+    def content(self, content: bytes) -> tuple[str, CleanFile]:
+        """Return the kind of a file and its clean copy.
+
+        Raises:
+            CannotDeidentify: it is no image, or cannot be cleaned.
+        """
+        kind = sniff_format(content[:HEAD_BYTES])
+        if kind == "dicom":
+            masking = None if self.mask is None else self.mask.dicom
+            return kind, deidentify_dicom(content, self.profile, self.pseudonyms, masking)
+        if kind in RASTER_FORMATS:
+            masked = 0
+            if self.mask is not None:
+                content, masked = self.mask.picture(content, kind)
+            clean = deidentify_raster(content, kind)
+            clean.counts.update({"text_regions_masked": masked})
+            return kind, clean
+        if kind in _ARRAYS:
+            return kind, CleanFile(_bare_arrays(content, kind))
+        if kind in _ARCHIVES:
+            raise CannotDeidentify(
+                "an archive inside the source; name it as a source of its own, or unpack it"
+            )
+        raise CannotDeidentify("no image; what tables and texts say of people is left to you")
+
+    def files(self, originals: Sequence[Original], folder: Path, progress: Progress) -> Iterator[Outcome]:
+        """Write the clean copies of a source into `folder` and yield what became of each file, in order.
+
+        A copy is looked through before it appears, whole. One that stands already with the same bytes stays.
+
+        Raises:
+            MachineError: the folder cannot be written.
+        """
+        values = IdentityValues()
+        if self.names != "keep":
+            headers = map_ordered(_header_values, originals)
+            values = merge(tracked(headers, progress, "reading headers", total=len(originals)))
+        names = CleanNames(self.pseudonyms, values, [original.relative for original in originals], self.names)
+
+        def one(original: Original) -> Outcome:
+            return self._write(original, folder, names.of(original.relative))
+
+        yield from tracked(map_ordered(one, originals), progress, "de-identifying", total=len(originals))
+
+    def _write(self, original: Original, folder: Path, name: str) -> Outcome:
+        try:
+            kind, clean = self.content(original.read())
+        except CannotDeidentify as error:
+            return Outcome(original, name, "", {}, str(error))
+        target = folder / name
+        if not target.is_file() or target.read_bytes() != clean.content:
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(clean.content)
+        return Outcome(original, name, kind, dict(clean.counts))
+
+
+def _header_values(original: Original) -> IdentityValues:
+    """Return what the header of a DICOM file says of people, nothing for any other file."""
+    try:
+        if original.member is None:
+            with original.path.open("rb") as stream:
+                if sniff_format(stream.read(HEAD_BYTES)) != "dicom":
+                    return IdentityValues()
+        content = original.read()
+        if sniff_format(content[:HEAD_BYTES]) != "dicom":
+            return IdentityValues()
+        with own_terms():
+            return harvest(dcmread(io.BytesIO(content), stop_before_pixels=True, force=True))
+    except Exception:  # whatever is wrong with it is told when it is cleaned
+        return IdentityValues()
+
+
+def _bare_arrays(content: bytes, kind: str) -> bytes:
+    """Return an array file with its numbers alone: comments and further members of the zip are gone.
+
+    Raises:
+        CannotDeidentify: it holds texts or objects, or is damaged.
+    """
+    try:
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        arrays = {"": loaded} if kind == "npy" else {name: loaded[name] for name in loaded.files}
+    except Exception as error:  # numpy raises what zipfile and pickle happen to raise
+        raise CannotDeidentify(f"a damaged array file, or one of objects ({type(error).__name__})") from error
+    if any(array.dtype.kind not in "biufc" for array in arrays.values() if hasattr(array, "dtype")):
+        raise CannotDeidentify("an array file that holds texts")
+    target = io.BytesIO()
+    if kind == "npy":
+        np.save(target, arrays[""], allow_pickle=False)
+    else:
+        np.savez(target, **arrays)
+    return target.getvalue()

@@ -1,0 +1,122 @@
+"""De-identification of one picture: everything beside its pixels goes, and the pixels are shown to be the same."""
+
+import hashlib
+import io
+from collections import Counter
+from typing import Any
+
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from medimg_cli.core.own_terms import own_terms
+from medimg_cli.privacy.cleaned import CannotDeidentify, CleanFile
+from medimg_cli.privacy.metadata_text import MetadataText, UnreadableMetadata
+from medimg_cli.privacy.names import find_identities
+from medimg_cli.privacy.raster_metadata import read_metadata_of
+from medimg_cli.privacy.raster_rewrite import (
+    EXIF_ORIENTATION,
+    CannotRewrite,
+    bmp_without_metadata,
+    jpeg_without_metadata,
+    png_without_metadata,
+    webp_without_metadata,
+)
+from medimg_cli.privacy.tiff_rewrite import tiff_without_metadata
+
+# The plug-ins by themselves, not `Image.open`: that one would guess the format again.
+_OPENERS: dict[str, type[Any]] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "tiff": TiffImagePlugin.TiffImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+}
+RASTER_FORMATS = frozenset(_OPENERS)
+_PROFILE = "ICC "
+# Versions, dates of standards and addresses of makers stand in profiles everywhere.
+_NUMBERS_OF_PROFILES = frozenset(["date", "ip-address", "record-number", "uid", "url"])
+_UPRIGHT = 1
+
+
+def deidentify_raster(content: bytes, image_format: str) -> CleanFile:
+    """Return a picture with its pixels, how it is turned and its colour profile, and nothing else.
+
+    A profile stays only where no text in it looks like an identity. The samples are copied as they are coded, so
+    no quality is lost, and every page decodes to the same pixels as before. Of a file that holds further pictures
+    behind its first (MPO), the first remains.
+
+    Raises:
+        CannotDeidentify: it is damaged, too large to decode, or something is left.
+    """
+    with own_terms():
+        return _deidentified(content, image_format)
+
+
+def _deidentified(content: bytes, image_format: str) -> CleanFile:
+    try:
+        texts = read_metadata_of(content)
+        profile = not any(_is_telling(text.text) for text in texts if text.place.startswith(_PROFILE))
+        clean = _rewritten(content, image_format, _orientation(content, image_format), profile=profile)
+        if _pixels(clean, image_format) != _pixels(content, image_format):
+            raise CannotDeidentify("the pixels would not be the same")
+        left = [
+            text
+            for text in read_metadata_of(clean)
+            if not text.place.startswith(_PROFILE) and not _says_how_it_is_shown(text)
+        ]
+    except (UnreadableMetadata, CannotRewrite) as error:
+        raise CannotDeidentify(str(error)) from error
+    except CannotDeidentify:
+        raise
+    except Exception as error:  # Pillow raises anything on damaged bytes
+        raise CannotDeidentify(f"a damaged picture ({type(error).__name__})") from error
+    if left:
+        raise CannotDeidentify(f"still there after cleaning: {left[0].place}")
+    gone = len(texts) - len(read_metadata_of(clean))
+    return CleanFile(clean, Counter({"removed": max(0, gone)}))
+
+
+def _rewritten(content: bytes, image_format: str, orientation: int, *, profile: bool) -> bytes:
+    if image_format == "jpeg":
+        return jpeg_without_metadata(content, orientation, profile=profile)
+    if image_format == "png":
+        return png_without_metadata(content, orientation, profile=profile)
+    if image_format == "webp":
+        return webp_without_metadata(content, orientation, profile=profile)
+    if image_format == "tiff":
+        return tiff_without_metadata(content, profile=profile)
+    return bmp_without_metadata(content)
+
+
+def _is_telling(text: str) -> bool:
+    return any(identity.kind not in _NUMBERS_OF_PROFILES for identity in find_identities(text))
+
+
+def _says_how_it_is_shown(text: MetadataText) -> bool:
+    return "Orientation" in text.place and text.text.isdigit()
+
+
+def _orientation(content: bytes, image_format: str) -> int:
+    """Return the EXIF orientation, 1 (upright) where there is none that can be read."""
+    if image_format in ("bmp", "tiff"):  # a BMP has none, a TIFF keeps it as a tag
+        return _UPRIGHT
+    try:
+        value = _OPENERS[image_format](io.BytesIO(content)).getexif().get(EXIF_ORIENTATION, _UPRIGHT)
+    except Exception:  # a damaged EXIF block makes Pillow raise anything, and the picture itself may be whole
+        return _UPRIGHT
+    return value if isinstance(value, int) and 1 <= value <= 8 else _UPRIGHT
+
+
+def _pixels(content: bytes, image_format: str) -> list[str]:
+    """Return a hash of each page: size, mode, palette and samples."""
+    picture: Image.Image = _OPENERS[image_format](io.BytesIO(content))
+    found = []
+    for page in range(int(getattr(picture, "n_frames", 1))):
+        if page:
+            picture.seek(page)
+        if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or 0) * 2:
+            raise CannotDeidentify(f"{picture.width} x {picture.height} pixels are too many to decode")
+        picture.load()
+        digest = hashlib.sha256(f"{picture.size} {picture.mode} {picture.getpalette()}".encode())
+        digest.update(picture.tobytes())
+        found.append(digest.hexdigest())
+    return found

@@ -1,0 +1,231 @@
+"""De-identification of a header: every attribute by its rule, by its value representation and by its value."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pydicom import Dataset
+from pydicom.tag import BaseTag
+
+from medimg_cli.privacy.date_shift import capped_age, shifted_date, shifted_date_time
+from medimg_cli.privacy.elements import is_class, is_empty, put, representation, text_of
+from medimg_cli.privacy.names import find_identities
+from medimg_cli.privacy.profile import Profile, Verb
+from medimg_cli.privacy.pseudonyms import Pseudonyms
+from medimg_cli.privacy.rules import rule_for
+
+_PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
+_FREE_TEXT = frozenset(["LO", "LT", "SH", "ST", "UC", "UR", "UT"])
+_SHORT_TEXT = frozenset(["AE", "CS"])
+_TEMPORAL = frozenset(["DA", "DT", "TM"])
+# Image pixel module and the like: defined terms, where a patient called "Rgb" changes nothing.
+_IMAGE_GROUP, _MODALITY = 0x0028, 0x00080060
+_STANDARD_ROOT = "1.2.840.10008."
+REMOVED = "REMOVED"
+_DUMMIES: dict[str, str | int | bytes] = {
+    "AE": REMOVED,
+    "AS": "000Y",
+    "CS": REMOVED,
+    "DA": "19000101",
+    "DS": "0",
+    "DT": "19000101000000",
+    "IS": "0",
+    "LO": REMOVED,
+    "LT": REMOVED,
+    "OB": b"\0\0",
+    "PN": REMOVED,
+    "SH": REMOVED,
+    "ST": REMOVED,
+    "TM": "000000",
+    "UC": REMOVED,
+    "UN": b"\0\0",
+    "UR": "removed:",
+    "UT": REMOVED,
+}
+# A code of a public vocabulary names nobody, one of a hospital's own may: Code Value, Coding Scheme Designator and
+# Version, Code Meaning, Long Code Value, URN Code Value (PS3.3 section 8).
+_CODE = frozenset([0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119, 0x00080120])
+_SCHEME = 0x00080102
+# What a maker writes of its own product: numbers and addresses in it are versions.
+_PRODUCT = frozenset([0x00080070, 0x00081090, 0x00181020])
+_VERSION_KINDS = frozenset(["date", "ip-address", "record-number", "uid", "url"])
+_PUBLIC_SCHEMES = frozenset(
+    ["DCM", "FMA", "LN", "MDC", "NCIt", "RADLEX", "SCT", "SNM3", "SRT", "UCUM", "UMLS"]
+)
+
+
+class KnownValues(Protocol):
+    """Identities of a header, to be found again elsewhere."""
+
+    def search(self, text: str) -> list[str]:
+        """Return the keywords of the attributes whose values stand in `text`."""
+        ...
+
+
+@dataclass
+class HeaderCleaner:
+    """Cleans one header and counts what it does.
+
+    Args:
+        known: what the header says of people; searched for in every text that is kept.
+        patient: what `pseudonyms` make the patient's code of.
+        counts: `Verb` → attributes; private ones and repeating groups stand under `removed`.
+        uids: the UIDs that were replaced.
+    """
+
+    profile: Profile
+    pseudonyms: Pseudonyms
+    known: KnownValues
+    patient: str
+    counts: Counter[str] = field(default_factory=Counter)
+    uids: set[str] = field(default_factory=set)
+
+    def clean(self, dataset: Dataset, *, invent: bool = False) -> None:
+        """Clean a data set in place, its sequences too.
+
+        Args:
+            invent: inside a sequence whose contents are to be invented (action D): every text gives way but codes
+                of public vocabularies.
+        """
+        public = text_of(dataset, _SCHEME) in _PUBLIC_SCHEMES
+        for tag in list(dataset.keys()):
+            vr = representation(dataset, tag)
+            if vr is None:
+                self._remove(dataset, tag)
+            elif public and int(tag) in _CODE:
+                if self._named_elsewhere(text_of(dataset, tag)):
+                    self._empty(dataset, tag, vr)
+            elif invent and vr in _FREE_TEXT and rule_for(int(tag)) is None:
+                self._replace(dataset, tag, vr)
+            else:
+                self._treat(dataset, tag, vr, invent)
+
+    def _treat(self, dataset: Dataset, tag: BaseTag, vr: str, invent: bool) -> None:
+        rule = rule_for(int(tag))
+        verb = self._verb_by_vr(vr) if rule is None else self.profile.verb(rule)
+        if vr == "SQ" and verb not in (Verb.REMOVE, Verb.EMPTY):
+            self._enter(dataset, tag, invent or verb is Verb.DUMMY)
+        else:
+            self._treatments[verb](dataset, tag, vr)
+
+    @property
+    def _treatments(self) -> dict[Verb, Callable[[Dataset, BaseTag, str], None]]:
+        return {
+            Verb.KEEP: self._keep,
+            Verb.REMOVE: lambda dataset, tag, _: self._remove(dataset, tag),
+            Verb.EMPTY: self._empty,
+            Verb.DUMMY: self._replace,
+            Verb.UID: self._replace_uids,
+            Verb.CLEAN: self._clean_text,
+            Verb.SHIFT: self._shift,
+        }
+
+    def _verb_by_vr(self, vr: str) -> Verb:
+        """Return what is done to an attribute the table does not have: people, dates and UIDs are treated alike."""
+        if vr == "PN":
+            return Verb.EMPTY
+        if vr in _TEMPORAL:
+            return {"remove": Verb.EMPTY, "shift": Verb.SHIFT, "keep": Verb.KEEP}[self.profile.dates]
+        if vr == "UI":
+            return Verb.KEEP if "uids" in self.profile.keep else Verb.UID
+        return Verb.CLEAN if vr in _FREE_TEXT | _SHORT_TEXT else Verb.KEEP
+
+    def _enter(self, dataset: Dataset, tag: BaseTag, invent: bool) -> None:
+        for item in dataset[tag].value or ():
+            self.clean(item, invent=invent)
+
+    def _keep(self, dataset: Dataset, tag: BaseTag, vr: str) -> None:
+        if int(tag) == _PATIENT_AGE:
+            age = capped_age(text_of(dataset, tag))
+            if age is None:
+                self._empty(dataset, tag, vr)
+                return
+            put(dataset, tag, "AS", age)
+        elif vr in _FREE_TEXT and self._named_elsewhere(text_of(dataset, tag)):
+            self._empty(dataset, tag, vr)
+            return
+        self.counts[Verb.KEEP] += rule_for(int(tag)) is not None
+
+    def _remove(self, dataset: Dataset, tag: BaseTag) -> None:
+        del dataset[tag]
+        self.counts[Verb.REMOVE] += 1
+
+    def _empty(self, dataset: Dataset, tag: BaseTag, vr: str) -> None:
+        """Empty an attribute; the patient's name gives way to the pseudonym."""
+        if int(tag) == _PATIENT_NAME:
+            self._replace(dataset, tag, vr)
+        elif not is_empty(dataset, tag):
+            put(dataset, tag, vr, [] if vr == "SQ" else None)
+            self.counts[Verb.EMPTY] += 1
+
+    def _replace(self, dataset: Dataset, tag: BaseTag, vr: str) -> None:
+        """Put an invented value where there was one; patients get their pseudonym in any case."""
+        if int(tag) in (_PATIENT_NAME, _PATIENT_ID):
+            own = text_of(dataset, tag) if int(tag) == _PATIENT_ID else ""
+            put(dataset, tag, vr, self.pseudonyms.patient(own or self.patient))
+        elif is_empty(dataset, tag):
+            return
+        elif vr in _DUMMIES:
+            put(dataset, tag, vr, _DUMMIES[vr])
+        else:  # UI and numbers
+            self._replace_uids(dataset, tag, vr)
+            return
+        self.counts[Verb.DUMMY] += 1
+
+    def _replace_uids(self, dataset: Dataset, tag: BaseTag, vr: str) -> None:
+        if vr != "UI":
+            self._remove(dataset, tag)
+            return
+        values = [part.strip(" \0") for part in text_of(dataset, tag).split("\\")]
+        new = [self._new_uid(tag, value) for value in values]
+        if new != values:
+            put(dataset, tag, "UI", new if len(new) > 1 else new[0])
+            self.counts[Verb.UID] += 1
+
+    def _new_uid(self, tag: BaseTag, value: str) -> str:
+        if not value or value.startswith(_STANDARD_ROOT) or is_class(tag):
+            return value
+        self.uids.add(value)
+        return self.pseudonyms.uid(value)
+
+    def _clean_text(self, dataset: Dataset, tag: BaseTag, vr: str) -> None:
+        if vr not in _FREE_TEXT | _SHORT_TEXT | {"PN", "AS"}:
+            rule = rule_for(int(tag))
+            if rule is not None:  # bytes cannot be looked through
+                self._remove(dataset, tag)
+        elif self._is_telling(dataset, tag, vr):
+            self._empty(dataset, tag, vr)
+        elif rule_for(int(tag)) is not None:
+            self.counts[Verb.CLEAN] += 1
+
+    def _is_telling(self, dataset: Dataset, tag: BaseTag, vr: str) -> bool:
+        """Return whether a text holds a value of this header's, or anything that looks like an identity."""
+        if vr == "CS" and (tag.group == _IMAGE_GROUP or int(tag) == _MODALITY):
+            return False
+        text = text_of(dataset, tag)
+        if self._named_elsewhere(text):
+            return True
+        kinds = {identity.kind for identity in find_identities(text)} if vr in _FREE_TEXT else set()
+        return bool(kinds - _VERSION_KINDS if int(tag) in _PRODUCT else kinds)
+
+    def _named_elsewhere(self, text: str) -> bool:
+        """Return whether a text holds a value of an attribute that may not stand as it was."""
+        return any(not self.profile.spares(keyword) for keyword in self.known.search(text))
+
+    def _shift(self, dataset: Dataset, tag: BaseTag, vr: str) -> None:
+        """Move dates by the patient's days; times of day stay, as whole days are moved."""
+        if vr not in _TEMPORAL:
+            if vr not in _FREE_TEXT | _SHORT_TEXT:
+                self._remove(dataset, tag)
+            return
+        if vr == "TM" or is_empty(dataset, tag):
+            return
+        move = shifted_date if vr == "DA" else shifted_date_time
+        days = self.pseudonyms.shift_days(self.patient)
+        moved = [move(part, days) for part in text_of(dataset, tag).split("\\")]
+        if any(part is None for part in moved):
+            self._replace(dataset, tag, vr)
+            return
+        put(dataset, tag, vr, moved if len(moved) > 1 else moved[0])
+        self.counts[Verb.SHIFT] += 1

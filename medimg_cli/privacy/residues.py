@@ -1,0 +1,171 @@
+"""What of a person is left in a file that was de-identified: the last look before it is put in place."""
+
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+
+from pydicom import Dataset, dcmread
+from pydicom.datadict import keyword_for_tag
+
+from medimg_cli.privacy.elements import representation, text_of
+from medimg_cli.privacy.header_values import IdentityValues, harvest
+from medimg_cli.privacy.headers import HeaderIdentities, identities_of
+from medimg_cli.privacy.names import is_placeholder
+from medimg_cli.privacy.normal_form import joined
+from medimg_cli.privacy.profile import Profile, Verb
+from medimg_cli.privacy.rules import HeaderRule, rule_for
+
+_PATIENT_NAME = 0x00100010
+# Makers stand as institution in test images and phantoms, and as maker in every file: no identity.
+_MAKERS = (
+    "Agfa",
+    "Canon Medical Systems",
+    "Carestream",
+    "Fujifilm",
+    "GE Healthcare",
+    "GE Medical Systems",
+    "Hitachi",
+    "Hologic",
+    "Konica Minolta",
+    "Philips Medical Systems",
+    "Samsung Medison",
+    "Shimadzu",
+    "Siemens Healthineers",
+    "Toshiba",
+)
+_MAKER_FORMS = frozenset(form for name in _MAKERS for form in (joined(name), joined(name.split()[0])))
+_INSTITUTIONS = frozenset(["InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName"])
+_SHORTEST_TEXT = 5
+_SHORTEST_IN_PIXELS = 8
+_UID = re.compile(rb"[0-2](?:\.[0-9]+){4,}")
+_PREAMBLE_BYTES = 132
+_GROUP_LENGTH_BYTES = 12
+# Pixel Data (7FE0,0010) as it begins in the file, by byte order.
+_PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+
+
+@dataclass(frozen=True)
+class OriginalValues:
+    """What a header says of people, as it was before.
+
+    Args:
+        harvested: names, numbers and dates in all the ways they are written.
+        whole: keyword and whole value of every direct identity, at any depth, in capitals.
+    """
+
+    harvested: IdentityValues
+    whole: tuple[tuple[str, str], ...]
+
+    def search(self, text: str) -> list[str]:
+        """Return the keywords of the attributes whose values stand in `text`."""
+        capitals = text.upper()
+        found = dict.fromkeys(self.harvested.search(text))
+        found |= dict.fromkeys(keyword for keyword, value in self.whole if value in capitals)
+        return list(found)
+
+
+def original_values(header: Dataset) -> OriginalValues:
+    """Return the values to look for; the header's own elements stay undecoded but for its sequences."""
+    found = harvest(header)
+    values = {
+        value: keywords
+        for value, keywords in found.values.items()
+        if not (value in _MAKER_FORMS and keywords <= _INSTITUTIONS)  # people may be called Philips
+    }
+    harvested = IdentityValues(values, found.weak & values.keys())
+    return OriginalValues(harvested, tuple(dict.fromkeys(_whole_values(header))))
+
+
+def residues(content: bytes, values: OriginalValues, uids: set[str], profile: Profile) -> list[str]:
+    """Return in words what is left in a de-identified DICOM file, nothing where it is clean.
+
+    The header is scanned as the audit does, every text is searched for the values that stood in it, and the file's
+    bytes for whole values and for UIDs that were replaced.
+
+    Args:
+        content: the file.
+    """
+    dataset = dcmread(BytesIO(content), force=True)
+    left = [f"{rule.keyword} {rule.display_tag}" for rule in _kept_rules(identities_of(dataset), profile)]
+    banned = [(keyword, value) for keyword, value in values.whole if not profile.spares(keyword)]
+    for keyword, text in _texts(dataset):
+        left += [
+            f"the value of {name} in {keyword}" for name in values.search(text) if not profile.spares(name)
+        ]
+    header, pixels = _split(_inflated(content, dataset))
+    header = header.lower()
+    # Compressed frames are whole JPEG files, comments and all; plain samples are numbers.
+    pixels = pixels.lower() if dataset.file_meta.TransferSyntaxUID.is_encapsulated else b""
+    for keyword, value in banned:
+        if any(form in header for form in _encoded(value)):
+            left.append(f"the value of {keyword} in the bytes of the header")
+        elif len(value) >= _SHORTEST_IN_PIXELS and any(form in pixels for form in _encoded(value)):
+            left.append(f"the value of {keyword} among the bytes of the pixels")
+    if any(match.decode("ascii") in uids for match in _UID.findall(header)):
+        left.append("a UID of the original")
+    return list(dict.fromkeys(left))
+
+
+def _kept_rules(found: HeaderIdentities, profile: Profile) -> Iterator[HeaderRule]:
+    """Yield the attributes that hold a value where the profile leaves none."""
+    for rule in sorted(found.attributes, key=lambda rule: rule.tag):
+        if not rule.action:
+            if not (rule.kind == "date" and profile.dates != "remove"):
+                yield rule
+            continue
+        verb = profile.verb(rule)
+        if verb is Verb.REMOVE or (verb is Verb.EMPTY and rule.tag != _PATIENT_NAME):
+            yield rule
+
+
+def _texts(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """Yield (keyword, text) of every text in a data set, those in sequences too."""
+    for tag in list(dataset.keys()):
+        vr = representation(dataset, tag)
+        if vr == "SQ":
+            for item in dataset[tag].value or ():
+                yield from _texts(item)
+        elif vr in ("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"):
+            yield keyword_for_tag(tag), text_of(dataset, tag)
+
+
+def _whole_values(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    for tag in list(dataset.keys()):
+        vr = representation(dataset, tag)
+        if vr == "SQ":
+            for item in dataset[tag].value or ():
+                yield from _whole_values(item)
+            continue
+        rule = rule_for(int(tag))
+        if vr == "PN" or (vr is not None and rule is not None and rule.kind == "identity"):
+            for value in text_of(dataset, tag).split("\\"):
+                plain = value.strip(" \0^=")
+                maker = vr != "PN" and joined(plain) in _MAKER_FORMS
+                telling = not maker and not is_placeholder(plain)
+                if len(plain) >= _SHORTEST_TEXT and telling:
+                    yield keyword_for_tag(tag), plain.upper()
+
+
+def _encoded(value: str) -> set[bytes]:
+    """Return the bytes of a value as they may stand in a file whose ASCII letters were made small."""
+    codings = ("utf-8", "latin-1", "utf-16-le")
+    encoded = {form.encode(coding, "ignore") for form in {value, value.lower()} for coding in codings}
+    return {form.lower() for form in encoded} - {b""}
+
+
+def _split(content: bytes) -> tuple[bytes, bytes]:
+    """Return (header, pixels) of a file's bytes."""
+    starts = [position for tag in _PIXEL_TAGS if (position := content.find(tag, _PREAMBLE_BYTES)) > 0]
+    end = min(starts, default=len(content))
+    return content[:end], content[end:]
+
+
+def _inflated(content: bytes, dataset: Dataset) -> bytes:
+    """Return the bytes of a file with its data set inflated where it is deflated (PS3.5 annex A.5)."""
+    if dataset.file_meta.get("TransferSyntaxUID") != _DEFLATED:
+        return content
+    start = _PREAMBLE_BYTES + _GROUP_LENGTH_BYTES + int(dataset.file_meta.FileMetaInformationGroupLength)
+    return content[:start] + zlib.decompress(content[start:], -zlib.MAX_WBITS)

@@ -1,0 +1,151 @@
+"""De-identify: clean copies of DICOM files and pictures; the originals stay as they are."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from medimg_cli.core.progress import Progress, Remarks, SilentProgress
+from medimg_cli.core.settings import DeidentifySettings
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.layouts.originals import originals_of
+from medimg_cli.privacy.deidentified_log import (
+    COUNTS,
+    IDENTITY_COUNTS,
+    LOG_NAME,
+    map_path,
+    update_map,
+    write_log,
+)
+from medimg_cli.privacy.deidentify_file import Deidentifier
+from medimg_cli.privacy.pixel_masking import TextMask
+from medimg_cli.privacy.profile import profile_of
+from medimg_cli.privacy.pseudonyms import read_or_make_key
+from medimg_cli.privacy.rules import edition
+
+
+@dataclass(frozen=True)
+class NotWritten:
+    """A file without a copy.
+
+    Args:
+        path: in the source; parts that look like an identity are coded, the map beside the key has them plain.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DeidentifyResult:
+    """What was done.
+
+    Args:
+        identities_removed: attributes removed, emptied, replaced or shifted, and entries beside the pixels of
+            pictures removed, over all files.
+        counts: `deidentified_log.COUNTS` → over all files.
+        log: one row a file, without the values.
+        key: what the pseudonyms were made with; `key_made` says that it is new.
+        map: which original became which copy; as secret as the key.
+    """
+
+    files: int
+    written: int
+    not_written: tuple[NotWritten, ...]
+    identities_removed: int
+    counts: dict[str, int]
+    edition: str
+    profile: str
+    log: Path
+    key: Path
+    key_made: bool
+    map: Path
+    notes: tuple[str, ...]
+
+
+def deidentify(
+    workspace: Workspace,
+    source: Path,
+    destination: Path,
+    settings: DeidentifySettings,
+    progress: Progress = SilentProgress(),
+) -> DeidentifyResult:
+    """Write de-identified copies of everything in `source` into `destination`.
+
+    Every copy is looked through as the audit looks before it is put in place. A file that cannot be cleaned, or in
+    which something is left, is not written and named. The same files, settings and key give the same bytes, so an
+    interrupted run is simply started again.
+
+    Args:
+        source: a folder, an archive (.zip, .tar, .tar.gz) or a file.
+        destination: a folder that is empty, new, or the destination of an earlier run.
+
+    Raises:
+        UsageError: source, destination and key stand in each other.
+        DataError: the source does not exist or holds nothing, or the key file holds no key.
+        MachineError: the destination or the key cannot be written.
+    """
+    remarks = Remarks(progress)
+    key = (settings.key or workspace.root / "deidentify.key").absolute()
+    source, destination = source.absolute(), destination.absolute()
+    _check(source, destination, key)
+    originals, refused = originals_of(source)
+    if not originals and not refused:
+        raise DataError(f"{source} holds no files", "name the folder or archive with the images")
+    pseudonyms, made = read_or_make_key(key)
+    if made:
+        remarks.note(
+            f"new key {key}: keep it apart from the copies, and safe; with it names lead back to patients"
+        )
+    mask = _mask(settings, remarks)
+    profile = profile_of(settings)
+    worker = Deidentifier(profile, pseudonyms, settings.names, mask)
+    destination.mkdir(parents=True, exist_ok=True)
+    outcomes = [*worker.files(originals, destination, progress), *refused]
+    log = write_log(destination, outcomes, profile)
+    update_map(map_path(key), source, outcomes)
+    if mask is None:
+        remarks.note("text inside the pixels was not looked for; --mask-text blanks it")
+    counts = Counter[str]()
+    for outcome in outcomes:
+        counts.update(outcome.counts)
+    return DeidentifyResult(
+        files=len(outcomes),
+        written=sum(outcome.written for outcome in outcomes),
+        not_written=tuple(NotWritten(o.name, o.reason) for o in outcomes if not o.written),
+        identities_removed=sum(counts[name] for name in IDENTITY_COUNTS),
+        counts={name: counts[name] for name in COUNTS},
+        edition=edition(),
+        profile=profile.words,
+        log=log,
+        key=key,
+        key_made=made,
+        map=map_path(key),
+        notes=tuple(remarks.said),
+    )
+
+
+def _mask(settings: DeidentifySettings, remarks: Remarks) -> TextMask | None:
+    if not settings.mask_text:
+        return None
+    mask = TextMask()
+    if not mask.reads:
+        remarks.warn("text is masked unread, markers too; install medimg[ocr] to keep R, L, AP and the like")
+    return mask
+
+
+def _check(source: Path, destination: Path, key: Path) -> None:
+    """Refuse places where an original could be written over or lie among the copies."""
+    if not source.exists():
+        raise DataError(f"{source} does not exist", "check the path")
+    real, target = source.resolve(), destination.resolve()
+    if target == real or target.is_relative_to(real):
+        raise UsageError(f"{destination} lies in the source", "choose a folder outside it")
+    if real.is_relative_to(target):
+        raise UsageError(f"{source} lies in the destination", "choose another folder for the copies")
+    if key.resolve().is_relative_to(target):
+        raise UsageError(f"the key {key} would lie among the copies", "name a file elsewhere with --key FILE")
+    if destination.is_dir() and any(destination.iterdir()) and not (destination / LOG_NAME).is_file():
+        raise UsageError(f"{destination} is not empty", "choose a new folder for the copies")
+    if destination.exists() and not destination.is_dir():
+        raise UsageError(f"{destination} is a file", "choose a folder for the copies")

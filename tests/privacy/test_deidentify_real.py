@@ -1,0 +1,116 @@
+"""Every readable DICOM file at hand, identities planted: none left, every file written or named."""
+
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from medimg_cli.core.image import UnreadableImage
+from medimg_cli.privacy.cleaned import CannotDeidentify
+from medimg_cli.privacy.deidentify_dicom import deidentify_dicom
+from medimg_cli.privacy.elements import is_class
+from medimg_cli.privacy.headers import is_dicom
+from medimg_cli.privacy.profile import Profile
+from medimg_cli.privacy.pseudonyms import Pseudonyms
+from medimg_cli.core.own_terms import own_terms
+from medimg_cli.readers import read_image
+from tests.privacy.action_score import Score
+from tests.privacy.planted_identities import left_in, planted, secrets
+
+_KEY = Pseudonyms(b"k" * 32)
+_STANDARD_ROOT = "1.2.840.10008."
+_MILLISECONDS = 40
+
+
+@pytest.fixture(scope="module")
+def files(shared_data: Path) -> list[Path]:
+    found = [path for path in sorted((shared_data / "dicom").rglob("*")) if path.is_file() and is_dicom(path)]
+    assert len(found) == 177
+    return found
+
+
+def _uids(dataset: Dataset) -> Iterator[str]:
+    for element in dataset.iterall():
+        if element.VR == "UI" and not is_class(element.tag) and element.value:
+            values = element.value if isinstance(element.value, list) else [element.value]
+            yield from (str(value) for value in values if not str(value).startswith(_STANDARD_ROOT))
+
+
+def test_of_all_planted_kinds_none_is_left_and_every_file_is_written_or_named(files: list[Path]) -> None:
+    written, seconds, uids = 0, 0.0, 0
+    refused: dict[str, str] = {}
+    for path in files:
+        with own_terms():
+            content = planted(path)
+        assert left_in(content) >= set(secrets()) - {"trailing"}
+        begun = time.thread_time()
+        try:
+            clean = deidentify_dicom(content, Profile(), _KEY).content
+        except CannotDeidentify as error:
+            refused[str(path)] = str(error)
+            continue
+        finally:
+            seconds += time.thread_time() - begun
+        written += 1
+        assert left_in(clean) == set(), path
+        assert deidentify_dicom(content, Profile(), _KEY).content == clean
+        with own_terms():
+            before = set(_uids(dcmread(BytesIO(content), force=True)))
+            after = set(_uids(dcmread(BytesIO(clean))))
+        assert before.isdisjoint(after), path
+        uids += len(before)
+    assert written == 169
+    assert uids > 500
+    assert len(refused) == 8 and all("DICOMDIR" in reason for reason in refused.values())
+    assert seconds / len(files) * 1000 < _MILLISECONDS
+
+
+@pytest.mark.slow
+def test_the_pixels_decode_as_before(files: list[Path], tmp_path: Path) -> None:
+    compared = 0
+    for path in files:
+        try:
+            clean = deidentify_dicom(path.read_bytes(), Profile(), _KEY).content
+        except CannotDeidentify:
+            continue
+        (tmp_path / "clean.dcm").write_bytes(clean)
+        assert _seen(tmp_path / "clean.dcm") == _seen(path), path
+        compared += 1
+    assert compared == 169
+
+
+def _seen(path: Path) -> str:
+    try:
+        return read_image(str(path)).pixel_sha256()
+    except UnreadableImage as error:
+        return str(error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_planted", [False, True])
+def test_the_actions_owed_are_done(with_planted: bool, files: list[Path]) -> None:
+    score = Score()
+    for path in files:
+        with own_terms():
+            content = planted(path) if with_planted else path.read_bytes()
+            try:
+                clean = deidentify_dicom(content, Profile(dates="shift"), _KEY).content
+            except CannotDeidentify:
+                continue
+            score.add(content, clean, _KEY.shift_days)
+    score.finish()
+    assert set(score.required) >= {
+        "tag_retained",
+        "text_notnull",
+        "text_retained",
+        "date_shifted",
+        "uid_changed",
+        "uid_consistent",
+        "patid_consistent",
+        "pixels_retained",
+    }
+    assert sum(score.required.values()) > 5000
+    assert score.share >= 0.999, (score.share, score.failures[:20])
