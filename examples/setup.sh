@@ -3,6 +3,7 @@
 #
 #   prepare_python EXTRA   .venv at the repository's root with medimg installed editable; EXTRA may be empty
 #   prepare_pdf            libraries and a font for PDF reports; returns 1 when they are missing
+#   prepare_browser        Chromium, which the tests of the review page drive; returns 1 when it is missing
 #
 # PYTHON=/path/to/python chooses the interpreter that makes .venv.
 
@@ -151,17 +152,36 @@ prepare_pdf() {
     return 1
   fi
   # shellcheck disable=SC2086 # one word per package
-  install_packages $packages
+  install_packages PDF $packages
 }
 
-install_packages() { # PACKAGE...
+# The tests of the review page drive a browser; without one they say that they are skipped.
+prepare_browser() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    command -v "$name" >/dev/null && return
+  done
+  if ! command -v apt-get >/dev/null; then
+    warn "no Chromium: the tests that drive the review page are skipped"
+    return 1
+  fi
+  if ((EUID != 0)); then
+    warn "no Chromium until you run: sudo apt-get install chromium"
+    return 1
+  fi
+  install_packages Chromium chromium
+}
+
+install_packages() { # PURPOSE PACKAGE...
+  local purpose=$1
+  shift
   export DEBIAN_FRONTEND=noninteractive
   if ! quietly "installing $*" apt-get install -y --no-install-recommends "$@"; then
     # A fresh container has no lists of packages yet.
     quietly "fetching the lists of packages" apt-get update &&
       quietly "installing $*" apt-get install -y --no-install-recommends "$@"
   fi || {
-    warn "no PDF until this works: apt-get install $*"
+    warn "no $purpose until this works: apt-get install $*"
     return 1
   }
 }

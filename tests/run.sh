@@ -23,7 +23,8 @@ check() { # NAME COMMAND...
 }
 
 prepare_python test
-prepare_pdf || true # the tests that need a PDF say that they are skipped
+prepare_pdf || true     # the tests that need a PDF say that they are skipped
+prepare_browser || true # and so do those that need a browser
 cd -- "$root"
 check lint python -m ruff check .
 check format python -m ruff format --check .

@@ -1,60 +1,173 @@
 """medimg label-audit: what a reviewer would find first."""
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session
-from medimg_cli.errors import GateError
+from medimg_cli.cli.options import Session, said
+from medimg_cli.cli.prerequisites import embedder
+from medimg_cli.errors import GateError, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from medimg_cli.core.audit import AuditResult
+    from medimg_cli.core.exclusions import Change
+    from medimg_cli.core.settings import LabelAuditSettings
+    from medimg_cli.stages.review import ReviewResult
 
-_COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
+_REVIEW = "Review page"
+
+
+Checks = Annotated[str | None, typer.Option(metavar="A,B", help="Only these checks.")]
+Skip = Annotated[str | None, typer.Option(metavar="A,B", help="Not these checks.")]
+FailOn = Annotated[
+    str | None, typer.Option(help="Severity that exits with 1: error, warning, never.", show_default="error")
+]
+Html = Annotated[Path | None, typer.Option(metavar="FILE", help="The page.", show_default="audit/audit.html")]
+Apply = Annotated[bool | None, typer.Option("--apply", help="Exclude copies and blanks in the manifest.")]
+Undo = Annotated[bool | None, typer.Option("--undo", help="Take back what --apply and --review marked.")]
+Weights = Annotated[
+    str | None, typer.Option(help="Network for label errors: auto, none, a file.", show_default="auto")
+]
+OcrSample = Annotated[
+    int | None, typer.Option(metavar="N", help="Images read for text though none is seen.", show_default="40")
+]
+Seed = Annotated[int | None, typer.Option(help="Of folds and samples.", show_default="0")]
+Review = Annotated[
+    bool | None,
+    typer.Option("--review", help="Decide on flagged images in the browser.", rich_help_panel=_REVIEW),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(help="Where it listens; 0 = any.", show_default="8010", rich_help_panel=_REVIEW),
+]
+Reviewer = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Who decides; else asked there.", rich_help_panel=_REVIEW),
+]
 
 
 def label_audit(
     session: Session,
-    checks: Annotated[str | None, typer.Option(metavar="A,B", help="Only these checks.")] = None,
-    skip: Annotated[str | None, typer.Option(metavar="A,B", help="Not these checks.")] = None,
-    fail_on: Annotated[
-        str | None,
-        typer.Option(help="Severity that exits with 1: error, warning, never.", show_default="error"),
-    ] = None,
+    checks: Checks = None,
+    skip: Skip = None,
+    fail_on: FailOn = None,
+    html: Html = None,
+    apply: Apply = None,
+    undo: Undo = None,
+    weights: Weights = None,
+    ocr_sample: OcrSample = None,
+    seed: Seed = None,
+    review: Review = None,
+    port: Port = None,
+    reviewer: Reviewer = None,
 ) -> None:
-    """Check balance, duplicates, leaks between splits, unreadable and blank images, and identities.
+    """Find leaks, duplicates, label errors, shortcuts, poor images and identities before a reviewer does.
 
-    Findings go to `audit/findings.csv` and `audit/audit.json`. The exit code is 1 on an error.
+    Findings go to `audit/audit.html`, `findings.csv`, `images.csv` and `audit.json`. The exit code is 1 on an
+    error. `--apply` keeps one of several copies (test before train) and touches no file.
 
     Example: `medimg label-audit --fail-on warning`
     """
-    from medimg_cli.stages.label_audit import label_audit as run_stage
+    settings = session.settings(label_audit=said(locals())).label_audit
+    from medimg_cli.cli.audit_view import draw_audit, draw_undone
 
-    settings = session.settings(label_audit={"checks": checks, "skip": skip, "fail_on": fail_on}).label_audit
-    result = run_stage(session.workspace, settings, session.progress)
-    content = result.as_dict()
-    del content["dataset_hash"]
-    session.show(content, lambda console: _draw(console, result))
+    if settings.undo:
+        _refuse_both(settings)
+        change = _undo(session)
+        content = {"undone": list(change.restored), "left_alone": list(change.left_alone)}
+        session.show(content, lambda console: draw_undone(console, change))
+        return
+    outcome = _audit(session, settings)
+    session.show(outcome.as_dict(), lambda console: draw_audit(console, outcome))
+    _judge(outcome.result, settings)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An audit of the data set as it stands at the end, and what was done to it on the way.
+
+    Args:
+        applied: what `--apply` marked, None where it was not asked for.
+        for_somebody: groups of copies that only a reader can resolve.
+        review: the sitting, None where there was none.
+    """
+
+    result: "AuditResult"
+    page: Path
+    applied: "Change | None" = None
+    for_somebody: int = 0
+    review: "ReviewResult | None" = None
+
+    def as_dict(self) -> dict[str, Any]:
+        content = self.result.as_dict() | {"html": self.page}
+        del content["dataset_hash"]
+        if self.applied is not None:
+            content |= {"applied": _marks(self.applied), "left_for_somebody": self.for_somebody}
+        if self.review is not None:
+            content["review"] = {
+                "decisions": self.review.decisions,
+                "applied": _marks(self.review.change),
+                "restored": list(self.review.change.restored),
+            }
+        return content
+
+
+def _marks(change: "Change") -> list[dict[str, str]]:
+    return [{"image_id": m.image_id, "check": m.check, "reason": m.reason} for m in change.marked]
+
+
+def _refuse_both(settings: "LabelAuditSettings") -> None:
+    if settings.apply or settings.review:
+        other = "--apply" if settings.apply else "--review"
+        raise UsageError(f"--undo and {other} contradict each other", f"leave out --undo or {other}")
+
+
+def _undo(session: Session) -> "Change":
+    from medimg_cli.stages.label_audit import undo as undo_stage
+
+    return undo_stage(session.workspace)
+
+
+def _audit(session: Session, settings: "LabelAuditSettings") -> Outcome:
+    """Audit, and audit again where the audit's own remedies or a reviewer changed the data set."""
+    from medimg_cli.stages.label_audit import apply_findings, page_path, wants
+    from medimg_cli.stages.label_audit import label_audit as audit_stage
+
+    embed = embedder(session, settings) if wants(settings, "label-errors") else None
+
+    def run() -> "AuditResult":
+        return audit_stage(session.workspace, settings, session.progress, embed=embed)
+
+    result, applied, for_somebody, sitting = run(), None, 0, None
+    if settings.apply:
+        applied, for_somebody = apply_findings(session.workspace, result)
+        if applied.marked:
+            result = run()
+    if settings.review:
+        sitting = _review(session, settings, result)
+        if sitting.decisions or sitting.change.marked or sitting.change.restored:
+            result = run()
+    return Outcome(result, page_path(session.workspace, settings), applied, for_somebody, sitting)
+
+
+def _review(session: Session, settings: "LabelAuditSettings", result: "AuditResult") -> "ReviewResult":
+    from medimg_cli.stages.review import review as review_stage
+
+    def announce(address: str) -> None:
+        # Also with --quiet: without the address the page cannot be opened.
+        typer.echo(f"review page: {address}\nCtrl-C ends it and applies what was decided", err=True)
+
+    return review_stage(session.workspace, result, settings, announce)
+
+
+def _judge(result: "AuditResult", settings: "LabelAuditSettings") -> None:
+    if result.failed:
+        names = ", ".join(check.check for check in result.failed)
+        raise RuntimeError(f"the check {names} stopped; {result.failed[0].why}")
     if not result.passed:
         raise GateError(
             f"the audit has findings at or above '{settings.fail_on}'",
-            "mend the data and ingest again, or choose --fail-on never",
+            "mend the data and ingest again, try --apply or --review, or choose --fail-on never",
         )
-
-
-def _draw(console: "Console", result: "AuditResult") -> None:
-    from rich.markup import escape
-
-    for finding in result.findings:
-        colour = _COLOURS[finding.severity]
-        head = f"[{colour}]{finding.severity:<8}[/{colour}] [bold]{finding.check}[/bold]"
-        console.print(f"{head}  {escape(finding.message)}")
-        console.print(f"         [dim]{escape(finding.advice)}[/dim]")
-    if not result.findings:
-        console.print("no findings")
-    for skipped in result.checks_skipped:
-        console.print(f"[dim]did not run: {skipped.check}: {escape(skipped.why)}[/dim]")
-    verdict = "[green]passed[/green]" if result.passed else "[red]did not pass[/red]"
-    console.print(f"\n{len(result.checks_run)} checks, {len(result.findings)} findings: {verdict}")

@@ -39,6 +39,8 @@ class Finding:
         notes: image id → what to know of this one image: a score, the class proposed.
         remedy: what `--apply` may do: keep one image of each group, exclude them all, or nothing, as
             somebody has to look.
+        reviewed: what reviewers decided about these images, "" when nobody did; see `core.reviewed`. Not for
+            checks to fill in.
     """
 
     check: str
@@ -50,6 +52,7 @@ class Finding:
     groups: tuple[tuple[str, ...], ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     remedy: Remedy = "look"
+    reviewed: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,15 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class SkippedCheck:
-    """A check that did not run, and why."""
+    """A check that did not run to its end, and why.
+
+    Args:
+        failed: it stopped on an error of its own: an audit with such a check has not passed.
+    """
 
     check: str
     why: str
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,11 @@ class AuditResult:
     checks_skipped: tuple[SkippedCheck, ...]
     dataset_hash: str
     did: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> tuple[SkippedCheck, ...]:
+        """Return the checks that stopped on an error of their own."""
+        return tuple(skipped for skipped in self.checks_skipped if skipped.failed)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medimg_cli.core.exclusions import RELABELLED
 from medimg_cli.core.files import atomic_path, sha256_of_file
 from medimg_cli.core.image import DecodedImage, UnreadableImage, split_member
 from medimg_cli.core.listing import Entry, Rejected
@@ -128,11 +129,15 @@ def _parts(entry: Entry) -> tuple[Path, str | None]:
 
 
 def _again(entry: Entry, cells: dict[str, Any]) -> dict[str, Any]:
-    """Return the cells of an unchanged file with what the source says about it now."""
+    """Return the cells of an unchanged file with what the source says about it now.
+
+    A label that a reviewer gave stands over the source's, until `label-audit --undo` takes it back.
+    """
+    reviewed = str(cells["reason"]).startswith(RELABELLED)
     return {
         name: value for name, value in cells.items() if name not in ("path", "patient_id", "split", "fold")
     } | {
-        "label": sys.intern(entry.label),
+        "label": sys.intern(str(cells["label"]) if reviewed else entry.label),
         **entry.extra,
     }
 

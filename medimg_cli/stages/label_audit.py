@@ -1,4 +1,8 @@
-"""The audit: measure every image once, run the checks, keep what they found."""
+"""The audit: measure every image once, run the checks, keep what they found; mark what is to go, and take it back."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
 
 from medimg_cli.checks import CHECKS, CheckEntry
 from medimg_cli.core.audit import (
@@ -6,55 +10,118 @@ from medimg_cli.core.audit import (
     AuditContext,
     AuditResult,
     CheckSkipped,
+    Embedder,
     Finding,
     SkippedCheck,
     is_failing,
     write_audit,
 )
-from medimg_cli.core.manifest import read_dataset, read_quarantine
-from medimg_cli.core.measurements import measure_images
+from medimg_cli.core.audit_images import write_images
+from medimg_cli.core.decisions import Standing, read_decisions
+from medimg_cli.core.exclusions import Change, apply_marks, read_journal, undo_marks
+from medimg_cli.core.files import write_text
+from medimg_cli.core.manifest import Dataset, read_dataset, read_quarantine
+from medimg_cli.core.measurements import Measured, TextFinder, measure_images
 from medimg_cli.core.progress import Progress, SilentProgress
+from medimg_cli.core.progress_step import Step
+from medimg_cli.core.remedies import plan_marks
+from medimg_cli.core.reviewed import weigh
 from medimg_cli.core.settings import LabelAuditSettings
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import DataError
+from medimg_cli.errors import DataError, MedimgError
+from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.text_regions import find_text as find_text_regions
 from medimg_cli.readers import read_image
+from medimg_cli.reporting.audit_gallery import gather_page
+from medimg_cli.reporting.audit_page import render_audit_page
+
+Outcome = tuple[list[Finding], dict[str, str], list[SkippedCheck]]
 
 
 def label_audit(
-    workspace: Workspace, settings: LabelAuditSettings, progress: Progress = SilentProgress()
+    workspace: Workspace,
+    settings: LabelAuditSettings,
+    progress: Progress = SilentProgress(),
+    *,
+    embed: Embedder | None = None,
+    find_text: TextFinder | None = find_text_regions,
 ) -> AuditResult:
-    """Audit the workspace's data set and write `audit/findings.csv` and `audit/audit.json`.
+    """Audit the workspace's data set and write `audit/findings.csv`, `images.csv`, `audit.json` and the page.
 
-    Findings are sorted by severity, then by check. A check that cannot run on this data, or was not asked
-    for, is listed with its reason.
+    Findings are sorted by severity, then by check; what reviewers decided weighs in (`core.reviewed`). A check
+    that cannot run on this data, or was not asked for, is listed with its reason. One that stops on an error of
+    its own is listed so too and loses nobody else's findings, but the audit has not passed then.
+
+    Args:
+        embed: features of a network whose weights are at hand, for the checks that use them.
+        find_text: says where text may stand in an image.
 
     Raises:
         UsageError: a named check does not exist.
         DataError: there is no data set, or no image of it is usable.
     """
     chosen, left_out = _choose(settings)
-    context = _context(workspace, settings, progress)
-    findings: list[Finding] = []
-    did: dict[str, str] = {}
-    skipped: list[SkippedCheck] = []
-    for entry in chosen:
-        try:
-            checked = entry.run(context)
-            findings += checked.findings
-            did[entry.name] = checked.did
-        except CheckSkipped as reason:
-            skipped.append(SkippedCheck(entry.name, str(reason)))
-    findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), finding.check))
+    dataset, measured = _measured(workspace, progress, find_text)
+    context = AuditContext(
+        workspace=workspace,
+        dataset=dataset,
+        quarantine=read_quarantine(workspace),
+        measurements=measured.table,
+        thumbnails=measured.thumbnails,
+        read=read_image,
+        settings=settings,
+        progress=progress,
+        embed=embed,
+    )
+    found, did, skipped = _run(chosen, context)
+    standing = _standing(workspace, dataset)
+    findings = sorted(
+        weigh(found, standing), key=lambda finding: (SEVERITIES.index(finding.severity), finding.check)
+    )
+    failed = any(check.failed for check in skipped)
     result = AuditResult(
         findings=tuple(findings),
-        passed=not is_failing(findings, settings.fail_on),
+        passed=not failed and not is_failing(findings, settings.fail_on),
         checks_run=tuple(did),
         checks_skipped=(*skipped, *left_out),
-        dataset_hash=context.dataset.content_hash(),
+        dataset_hash=dataset.content_hash(),
         did=did,
     )
     write_audit(workspace, result)
+    write_images(workspace, findings, dataset.rows, mask_identities)
+    content = gather_page(context, result, standing, read_journal(workspace))
+    write_text(page_path(workspace, settings), render_audit_page(content))
     return result
+
+
+def wants(settings: LabelAuditSettings, check: str) -> bool:
+    """Return whether the settings ask for a check."""
+    return check not in settings.skip and (not settings.checks or check in settings.checks)
+
+
+def page_path(workspace: Workspace, settings: LabelAuditSettings) -> Path:
+    """Return where the page is written."""
+    return settings.html or workspace.audit_dir / "audit.html"
+
+
+def apply_findings(workspace: Workspace, result: AuditResult) -> tuple[Change, int]:
+    """Mark in the manifest what the findings exclude (`core.remedies`); no image file is touched.
+
+    Returns:
+        what was marked, and how many groups of copies are left for a reader, as their labels differ.
+
+    Raises:
+        DataError: a class would be left without an image.
+        MachineError: another process writes the data set, or it cannot be written.
+    """
+    dataset = read_dataset(workspace)
+    plan = plan_marks(result.findings, dataset, _standing(workspace, dataset))
+    return (apply_marks(workspace, plan.marks) if plan.marks else Change()), plan.for_somebody
+
+
+def undo(workspace: Workspace) -> Change:
+    """Give back the rows that `apply_findings` or a reviewer marked; raises as `apply_findings`."""
+    return undo_marks(workspace)
 
 
 def _choose(settings: LabelAuditSettings) -> tuple[list[CheckEntry], list[SkippedCheck]]:
@@ -72,7 +139,9 @@ def _choose(settings: LabelAuditSettings) -> tuple[list[CheckEntry], list[Skippe
     return chosen, left_out
 
 
-def _context(workspace: Workspace, settings: LabelAuditSettings, progress: Progress) -> AuditContext:
+def _measured(
+    workspace: Workspace, progress: Progress, find_text: TextFinder | None
+) -> tuple[Dataset, Measured]:
     dataset = read_dataset(workspace)
     usable = dataset.usable
     if usable.empty:
@@ -80,14 +149,36 @@ def _context(workspace: Workspace, settings: LabelAuditSettings, progress: Progr
             f"no usable image in {workspace.manifest_path}",
             "dataset/quarantine.csv and the column `reason` of the manifest say why",
         )
-    measured = measure_images(workspace, usable, read_image, progress)
-    return AuditContext(
-        workspace=workspace,
-        dataset=dataset,
-        quarantine=read_quarantine(workspace),
-        measurements=measured.table,
-        thumbnails=measured.thumbnails,
-        read=read_image,
-        settings=settings,
-        progress=progress,
-    )
+    return dataset, measure_images(workspace, usable, read_image, progress, find_text=find_text)
+
+
+def _standing(workspace: Workspace, dataset: Dataset) -> Standing:
+    rows = dataset.rows
+    contents = dict(zip(rows["image_id"], rows["sha256"], strict=True))
+    return Standing(read_decisions(workspace), contents)
+
+
+def _run(chosen: list[CheckEntry], context: AuditContext) -> Outcome:
+    findings: list[Finding] = []
+    did: dict[str, str] = {}
+    skipped: list[SkippedCheck] = []
+    for number, entry in enumerate(chosen, start=1):
+        step = Step(context.progress, f"check {number} of {len(chosen)}, {entry.name}")
+        try:
+            with step:
+                checked = entry.run(replace(context, progress=step))
+        except CheckSkipped as reason:
+            skipped.append(SkippedCheck(entry.name, str(reason)))
+        except MedimgError:  # the user can mend it: a missing file of weights, a full disk
+            raise
+        except Exception as error:
+            if os.environ.get("MEDIMG_DEBUG"):
+                raise
+            said = " ".join(str(error).split())
+            skipped.append(
+                SkippedCheck(entry.name, f"failed: {type(error).__name__}: {mask_identities(said)}", True)
+            )
+        else:
+            findings += checked.findings
+            did[entry.name] = checked.did
+    return findings, did, skipped

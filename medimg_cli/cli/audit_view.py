@@ -1,0 +1,90 @@
+"""How an audit looks on a terminal: findings first, the rest in a few dim lines."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from medimg_cli.core.audit import AuditResult
+from medimg_cli.core.exclusions import Change
+from medimg_cli.privacy.masking import mask_identities
+
+if TYPE_CHECKING:
+    from medimg_cli.cli.label_audit import Outcome
+
+_COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
+_MARKS = 6
+
+
+def draw_audit(console: Console, outcome: "Outcome") -> None:
+    """Draw what was done to the data set, the findings, the checks without any, and the verdict."""
+    result = outcome.result
+    if outcome.applied is not None:
+        _draw_change(console, outcome.applied, "marked by --apply")
+        if outcome.for_somebody:
+            console.print(
+                f"[dim]{outcome.for_somebody:,} groups have several labels: a reader must look[/dim]"
+            )
+    if outcome.review is not None:
+        console.print(f"{outcome.review.decisions:,} decisions in audit/decisions.jsonl")
+        _draw_change(console, outcome.review.change, "marked by the review at its end")
+    _draw_findings(console, result)
+    _draw_silent(console, result)
+    for failed in result.failed:
+        console.print(f"[red]stopped:[/red] {failed.check}: {escape(failed.why)}")
+    verdict = "[green]passed[/green]" if result.passed else "[red]did not pass[/red]"
+    console.print(f"\n{len(result.checks_run)} checks, {len(result.findings)} findings: {verdict}")
+    console.print(f"[dim]page: {escape(str(outcome.page))}[/dim]")
+
+
+def draw_undone(console: Console, change: Change) -> None:
+    """Draw what was given back."""
+    console.print(f"{len(change.restored):,} rows of the manifest are as they were")
+    if change.left_alone:
+        console.print(
+            f"{len(change.left_alone):,} left alone: changed by somebody else since "
+            f"({escape(_names(change.left_alone))})"
+        )
+
+
+def _draw_change(console: Console, change: Change, what: str) -> None:
+    console.print(f"{len(change.marked):,} rows {what}, {len(change.restored):,} given back")
+    for mark in change.marked[:_MARKS]:
+        line = f"{mask_identities(mark.image_id)}  {mask_identities(mark.reason)}"
+        console.print(f"         [dim]{escape(line)}[/dim]")
+    if len(change.marked) > _MARKS:
+        console.print(f"         [dim]and {len(change.marked) - _MARKS:,} more: audit/applied.csv[/dim]")
+    if change.marked:
+        console.print(
+            "[dim]--undo takes it back; what follows is about the data set as it stands now[/dim]\n"
+        )
+
+
+def _draw_findings(console: Console, result: AuditResult) -> None:
+    for finding in result.findings:
+        colour = _COLOURS[finding.severity]
+        head = f"[{colour}]{finding.severity:<8}[/{colour}] [bold]{finding.check}[/bold]"
+        console.print(f"{head}  {escape(finding.message)}")
+        console.print(f"         [dim]{escape(finding.advice)}[/dim]")
+        if finding.reviewed:
+            console.print(f"         [dim]{escape(finding.reviewed)}[/dim]")
+    if not result.findings:
+        console.print("no findings")
+
+
+def _draw_silent(console: Console, result: AuditResult) -> None:
+    told = {finding.check for finding in result.findings}
+    silent = [name for name in result.checks_run if name not in told]
+    if silent and told:
+        console.print(f"[dim]found nothing: {', '.join(silent)}[/dim]")
+    not_asked = [item.check for item in result.checks_skipped if item.why == "not among --checks"]
+    for skipped in result.checks_skipped:
+        if skipped.check not in not_asked and not skipped.failed:
+            console.print(f"[dim]did not run: {skipped.check}: {escape(skipped.why)}[/dim]")
+    if not_asked:
+        console.print(f"[dim]not among --checks: {', '.join(not_asked)}[/dim]")
+
+
+def _names(image_ids: tuple[str, ...]) -> str:
+    more = ", …" if len(image_ids) > _MARKS else ""
+    return ", ".join(map(mask_identities, image_ids[:_MARKS])) + more

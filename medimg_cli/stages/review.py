@@ -1,0 +1,83 @@
+"""The sitting of a reviewer: serve the flagged images to the browser on this machine until it is ended."""
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import uvicorn
+
+from medimg_cli.core.audit import AuditResult
+from medimg_cli.core.exclusions import Change
+from medimg_cli.core.manifest import read_dataset
+from medimg_cli.core.settings import LabelAuditSettings
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import MachineError
+from medimg_cli.readers import read_image
+from medimg_cli.web.guard import Guard
+from medimg_cli.web.review import review_app
+from medimg_cli.web.review_session import ReviewSession
+
+_SECONDS_TO_CLOSE = 2
+
+
+@dataclass(frozen=True)
+class ReviewResult:
+    """What a sitting came to.
+
+    Args:
+        decisions: lines written to `audit/decisions.jsonl`.
+        change: what the manifest says differently at its end; what the page's button had applied before is in
+            `audit/applied.csv`.
+    """
+
+    decisions: int
+    change: Change
+
+
+def review(
+    workspace: Workspace,
+    result: AuditResult,
+    settings: LabelAuditSettings,
+    announce: Callable[[str], None],
+) -> ReviewResult:
+    """Serve the review page on 127.0.0.1 until the process is interrupted, then apply what was decided.
+
+    Args:
+        result: the audit whose findings are reviewed.
+        announce: told the address to open, once the page answers.
+
+    Raises:
+        MachineError: the port is taken.
+        DataError: the decisions would leave a class without an image; they stay in the log.
+    """
+    session = ReviewSession(workspace, read_dataset(workspace), result.findings, settings.reviewer or "")
+    with _listening(settings.port) as listener:
+        guard = Guard(listener.getsockname()[1])
+        config = uvicorn.Config(
+            review_app(session, read_image, guard),
+            log_level="warning",
+            access_log=False,  # the first address holds the token
+            timeout_graceful_shutdown=_SECONDS_TO_CLOSE,
+            lifespan="off",
+        )
+        announce(guard.address)
+        with suppress(KeyboardInterrupt):  # how a sitting ends: uvicorn closes, then passes the signal on
+            uvicorn.Server(config).run(sockets=[listener])
+    return ReviewResult(session.written, session.apply())
+
+
+def _listening(port: int) -> socket.socket:
+    """Return a socket that listens on this machine only."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise MachineError(
+            f"port {port} of 127.0.0.1 cannot be opened: {error.strerror or error}",
+            "choose another with --port, or --port 0 for any that is free",
+        ) from error
+    return listener

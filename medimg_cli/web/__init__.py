@@ -1,0 +1,1 @@
+"""Pages medimg serves to a browser on this machine."""
