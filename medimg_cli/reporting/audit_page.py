@@ -28,7 +28,7 @@ def render_audit_page(content: AuditPageContent) -> str:
         style=style,
         style_hash=base64.b64encode(digest).decode("ascii"),
         statement=STATEMENT,
-        verdict="Passed" if content.result.passed else "Did not pass",
+        verdict=_verdict(content),
         counts=_counts(content),
         rule=_rule(content),
         data_facts=_data_facts(content),
@@ -58,6 +58,17 @@ def _counts(content: AuditPageContent) -> str:
     nouns = {"error": "error", "warning": "warning", "info": "remark"}
     said = [numbers.plural(tally[name], nouns[name]) for name in SEVERITIES if tally[name]]
     return ", ".join(said) or "no findings"
+
+
+def _verdict(content: AuditPageContent) -> str:
+    """Return the first word of the page; an audit that nothing could fail has not passed."""
+    if not content.result.passed:
+        return "Did not pass"
+    return "Not judged" if content.fail_on == "never" and not _is_clean(content) else "Passed"
+
+
+def _is_clean(content: AuditPageContent) -> bool:
+    return all(finding.severity == "info" for finding in content.result.findings)
 
 
 def _rule(content: AuditPageContent) -> str:

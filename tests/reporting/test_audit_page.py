@@ -43,6 +43,12 @@ def test_the_verdict_is_the_headline(context: AuditContext) -> None:
     assert "<h1>Passed: no findings</h1>" in page_of(context, passed=True)
 
 
+def test_an_audit_that_nothing_could_fail_has_not_passed(context: AuditContext) -> None:
+    never = replace(context, settings=context.settings.model_copy(update={"fail_on": "never"}))
+    assert "<h1>Not judged: 1 warning</h1>" in page_of(never, blank("sick/val-15"), passed=True)
+    assert "<h1>Passed: no findings</h1>" in page_of(never, passed=True)
+
+
 def test_it_says_what_every_check_did_and_why_others_did_not_run(context: AuditContext) -> None:
     skipped = (SkippedCheck("dicom-headers", "no DICOM file in the data set"),)
     page = page_of(context, did={"exact-duplicates": "24 images compared"}, checks_skipped=skipped)
