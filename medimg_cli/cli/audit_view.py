@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Column, Table
 
 from medimg_cli.core.audit import AuditResult
 from medimg_cli.core.exclusions import Change
@@ -61,15 +62,24 @@ def _draw_change(console: Console, change: Change, what: str) -> None:
 
 
 def _draw_findings(console: Console, result: AuditResult) -> None:
-    for finding in result.findings:
-        colour = _COLOURS[finding.severity]
-        head = f"[{colour}]{finding.severity:<8}[/{colour}] [bold]{finding.check}[/bold]"
-        console.print(f"{head}  {escape(finding.message)}")
-        console.print(f"         [dim]{escape(finding.advice)}[/dim]")
-        if finding.reviewed:
-            console.print(f"         [dim]{escape(finding.reviewed)}[/dim]")
+    """Draw each finding as a paragraph beside its severity and check; in a pipe, as lines that are never folded."""
     if not result.findings:
         console.print("no findings")
+        return
+    table = Table.grid(
+        Column(no_wrap=True), Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0)
+    )
+    for finding in result.findings:
+        colour = _COLOURS[finding.severity]
+        severity, check = f"[{colour}]{finding.severity:<8}[/{colour}]", f"[bold]{finding.check}[/bold]"
+        lines = [escape(finding.message)]
+        lines += [f"[dim]{escape(text)}[/dim]" for text in (finding.advice, finding.reviewed) if text]
+        if console.is_terminal:
+            table.add_row(severity, check, "\n".join(lines))
+        else:
+            console.print(f"{severity} {check}  " + "\n         ".join(lines))
+    if console.is_terminal:
+        console.print(table)
 
 
 def _draw_silent(console: Console, result: AuditResult) -> None:
