@@ -29,6 +29,7 @@ from medimg_cli.cli import (
     train,
 )
 from medimg_cli.cli.options import with_session
+from medimg_cli.cli.prerequisites import LAST
 from medimg_cli.errors import ExitCode, MedimgError, UsageError
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become two lines on stderr."""
     try:
-        code = app(list(arguments), prog_name="medimg", standalone_mode=False)
+        code = app(_with_last_run(arguments), prog_name="medimg", standalone_mode=False)
         return int(code or ExitCode.DONE)
     except MedimgError as error:
         _say(error.what, error.hint)
@@ -129,6 +130,17 @@ def run(arguments: Sequence[str]) -> int:
             "run it again with MEDIMG_DEBUG=1 and send us the traceback",
         )
         return ExitCode.BUG
+
+
+def _with_last_run(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the value that a bare `--resume` stands for; Typer has no optional values."""
+    whole: list[str] = []
+    for place, argument in enumerate(arguments):
+        whole.append(argument)
+        following = arguments[place + 1 : place + 2]
+        if argument == "--resume" and (not following or following[0].startswith("-")):
+            whole.append(LAST)
+    return whole
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

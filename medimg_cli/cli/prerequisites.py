@@ -3,12 +3,17 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from medimg_cli.cli.options import Session
     from medimg_cli.core.audit import Embedder
     from medimg_cli.core.run import Run
     from medimg_cli.core.settings import LabelAuditSettings, Settings
     from medimg_cli.stages.evaluate import EvaluateResult
     from medimg_cli.stages.preprocess import PreprocessResult
+
+LAST = "last"
 
 
 def pixels_for_training(session: "Session", settings: "Settings") -> "PreprocessResult":
@@ -24,6 +29,31 @@ def pixels_for_training(session: "Session", settings: "Settings") -> "Preprocess
         splits=("train", "val"),
         progress=session.progress,
     )
+
+
+def unfinished_run(session: "Session", named: str, options: "Mapping[str, Any]") -> "tuple[Run, Settings]":
+    """Return the run to go on with and its own settings.
+
+    Args:
+        named: a run's name or folder; `LAST` for the one begun last.
+        options: what else was said, which must be nothing.
+
+    Raises:
+        UsageError: an option would change the training.
+        RunError: there is no such run, or its training is over.
+    """
+    from medimg_cli.core.config import read_settings
+    from medimg_cli.core.run import find_unfinished
+    from medimg_cli.errors import UsageError
+
+    said = [name for name, value in options.items() if value is not None]
+    if said:
+        raise UsageError(
+            f"--resume goes on with the run's own settings, so --{said[0].replace('_', '-')} cannot be heeded",
+            "leave it out, or train anew",
+        )
+    run = find_unfinished(session.workspace, None if named == LAST else named)
+    return run, read_settings(run.config_path)
 
 
 def evaluation_of_run(session: "Session", run: "Run", settings: "Settings") -> "EvaluateResult":

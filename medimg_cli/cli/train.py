@@ -37,6 +37,10 @@ _TargetRecall = Annotated[
 ]
 _Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")]
 _Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")]
+_Resume = Annotated[
+    str | None,
+    typer.Option(metavar="[RUN]", help="Go on with a training that is not over: the last one, or this run."),
+]
 _Name = Annotated[
     str | None, typer.Option(help="Name of the run's folder.", show_default="arch and a number")
 ]
@@ -57,21 +61,25 @@ def train(
     seed: _Seed = None,
     device: _Device = None,
     name: _Name = None,
+    resume: _Resume = None,
 ) -> None:
     """Train a network; choose its best epoch and its operating threshold on validation.
 
     The run's folder holds the model (safetensors and JSON), settings, history and log. Ctrl-C keeps the best
-    epoch so far.
+    epoch so far; `--resume` goes on from there, to the same model as if nothing had happened.
 
     Example: `medimg train --arch small-cnn --seed 1`
     """
-    options = said(locals())
-    from medimg_cli.cli.prerequisites import pixels_for_training
+    options = said(locals(), "resume")
+    from medimg_cli.cli.prerequisites import pixels_for_training, unfinished_run
     from medimg_cli.stages.train import train as run_stage
 
-    settings = session.settings(train=options)
+    if resume is None:
+        run, settings = None, session.settings(train=options)
+    else:
+        run, settings = unfinished_run(session, resume, options)
     prepared = pixels_for_training(session, settings)
-    result = run_stage(session.workspace, settings, prepared.cache, session.progress)
+    result = run_stage(session.workspace, settings, prepared.cache, session.progress, resume=run)
     payload = {
         "run": session.workspace.relative(result.run.folder),
         "arch": result.arch,

@@ -47,6 +47,14 @@ def load_settings(
         raise _as_usage_error(error) from error
 
 
+def read_settings(path: Path) -> Settings:
+    """Return the settings of one file alone, such as a run's `config.yaml`; raises `UsageError` as `load_settings`."""
+    try:
+        return Settings.model_validate(_read_yaml(path))
+    except ValidationError as error:
+        raise _as_usage_error(error) from error
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

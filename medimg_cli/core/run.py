@@ -79,6 +79,7 @@ class RunRecord(BaseModel):
     Args:
         status: running, complete, or interrupted (the best epoch so far is kept).
         val: validation figures of the best epoch by name.
+        resumed: how often training was taken up again.
     """
 
     version: int = 1
@@ -97,6 +98,7 @@ class RunRecord(BaseModel):
     val: dict[str, float | None] = {}
     dataset_hash: str = ""
     recipe_key: str = ""
+    resumed: int = 0
     command: str = ""
     versions: dict[str, str] = {}
     machine: dict[str, Any] = {}
@@ -128,6 +130,15 @@ class Run:
     @property
     def card_path(self) -> Path:
         return self.folder / "model.json"
+
+    @property
+    def state_path(self) -> Path:
+        """Return where a training that is not over keeps what it goes on from."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.folder / ".lock"
 
     @property
     def history_path(self) -> Path:
@@ -191,6 +202,32 @@ def find_run(workspace: Workspace, name: str | None) -> Run:
         if run.name == name:
             return run
     raise RunError(f"no run '{name}' in {workspace.runs_dir}", did_you_mean(name, [run.name for run in runs]))
+
+
+def find_unfinished(workspace: Workspace, name: str | None) -> Run:
+    """Return the run called `name`, or the one begun last among those whose training is not over.
+
+    Raises:
+        RunError: there is none.
+    """
+    folders = sorted(workspace.runs_dir.iterdir()) if workspace.runs_dir.is_dir() else []
+    runs = [Run(folder) for folder in folders if (folder / "run.json").is_file()]
+    if name is not None:
+        if (Path(name) / "run.json").is_file():
+            return Run(Path(name).absolute())
+        named = [run for run in runs if run.name == name]
+        if not named:
+            raise RunError(
+                f"no run '{name}' in {workspace.runs_dir}", did_you_mean(name, [run.name for run in runs])
+            )
+        return named[0]
+    unfinished = [run for run in runs if run.state_path.is_file()]
+    if not unfinished:
+        raise RunError(
+            f"no training to go on with in {workspace.runs_dir}",
+            "a training can be resumed once its first epoch is over, until it is complete",
+        )
+    return max(unfinished, key=lambda run: (run.read_record().started, run.name))
 
 
 def new_run(workspace: Workspace, *, arch: str, name: str | None) -> Run:

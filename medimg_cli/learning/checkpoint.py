@@ -1,4 +1,10 @@
-"""A model on disk: weights as safetensors, everything else as JSON; no pickle, no code."""
+"""A model on disk: weights as safetensors, everything else as JSON; no pickle, no code.
+
+The state of a training that is not over is torch's own file, read back as plain tensors and values only.
+"""
+
+import pickle
+import warnings
 
 import torch
 from safetensors import SafetensorError
@@ -10,6 +16,7 @@ from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.errors import RunError
 from medimg_cli.learning.device import on_device
 from medimg_cli.learning.networks import build_network
+from medimg_cli.learning.trainer import Snapshot
 
 
 def save_weights(run: Run, state: dict[str, Tensor]) -> str:
@@ -17,6 +24,49 @@ def save_weights(run: Run, state: dict[str, Tensor]) -> str:
     with atomic_path(run.weights_path) as temporary:
         save_file({key: value.contiguous().cpu() for key, value in state.items()}, temporary)
     return sha256_of_file(run.weights_path)
+
+
+def save_state(run: Run, key: str, snapshot: Snapshot) -> None:
+    """Write the state a training goes on from atomically; a half-written one never takes its place.
+
+    Args:
+        key: what network, data and plan the state belongs to.
+
+    Raises:
+        MachineError: the disk is full.
+    """
+    with atomic_path(run.state_path) as temporary:
+        torch.save({"key": key, "state": snapshot}, temporary)
+
+
+def load_state(run: Run, key: str) -> Snapshot:
+    """Return the state `save_state` wrote.
+
+    Raises:
+        RunError: there is none, it is damaged, or it belongs to other data, settings or versions.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whatever torch thinks of a foreign file, it is refused below
+            content = torch.load(run.state_path, map_location="cpu", weights_only=True)
+        saved_key, state = content["key"], content["state"]
+    except FileNotFoundError as error:
+        raise RunError(
+            f"run '{run.name}' has no saved state: {run.state_path} does not exist",
+            "it is complete, or ended within its first epoch; train anew without --resume",
+        ) from error
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise RunError(
+            f"{run.state_path} cannot be read: it is no state that a training left",
+            "train anew without --resume",
+        ) from error
+    if saved_key != key:
+        raise RunError(
+            f"run '{run.name}' was begun with other data, pixels or settings",
+            "put them back as they were, or train anew without --resume",
+        )
+    snapshot: Snapshot = state
+    return snapshot
 
 
 def load_network(run: Run, card: ModelCard, device: torch.device) -> nn.Module:

@@ -1,20 +1,51 @@
 """From settings and data to everything the training loop needs."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.recipe import Recipe
 from medimg_cli.core.settings import Settings, TrainSettings
-from medimg_cli.learning.augment import preset
+from medimg_cli.learning.augment import Augment, preset
 from medimg_cli.learning.dataset import PixelBatches, balanced_weights
-from medimg_cli.learning.loop import TrainingPlan
 from medimg_cli.learning.networks import architecture
 
 _LEAST_STEPS = 1000
 _MOST_EPOCHS = 60
 _LEAST_PATIENCE = 8
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything the loop needs to know besides data and network.
+
+    Args:
+        epochs: passes over the training split at most.
+        lr: highest learning rate; it is reached after 15 % of the steps, then falls to 0 (cosine).
+        class_weights: (C,), weight of each class in the loss.
+        ema: decay of the averaged weights per step, which are what is validated and kept; 0 = none.
+        augment: changes a batch (B, C, H, W) uint8 into floats 0..255.
+        monitor: the validation figure that picks the best epoch.
+        patience: epochs without a better one before stopping.
+        positive: index of the positive class, None when not stated.
+    """
+
+    epochs: int
+    lr: float
+    weight_decay: float
+    label_smoothing: float
+    class_weights: Tensor
+    ema: float
+    augment: Augment
+    monitor: str
+    patience: int
+    positive: int | None
+    seed: int
+    device: torch.device
 
 
 def plan_training(

@@ -14,20 +14,21 @@ from torch import nn
 
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.files import write_text
+from medimg_cli.core.lock import locked
 from medimg_cli.core.manifest import Dataset, read_dataset, require_single_label, write_table
 from medimg_cli.core.operating_point import choose_threshold
 from medimg_cli.core.predictions import predictions_frame, write_predictions
 from medimg_cli.core.progress import LoggedProgress, Progress, SilentProgress
-from medimg_cli.core.provenance import command_line, git_commit, machine_facts, package_versions
 from medimg_cli.core.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold, new_run, now
+from medimg_cli.core.run_record import first_record, resumed_record, state_key
 from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 from medimg_cli.learning.augment import preset
-from medimg_cli.learning.checkpoint import save_weights
+from medimg_cli.learning.checkpoint import load_state, save_state, save_weights
 from medimg_cli.learning.dataset import PixelBatches, measure_normalisation
 from medimg_cli.learning.device import choose_device, prepare_processor
-from medimg_cli.learning.loop import Fit, fit
+from medimg_cli.learning.loop import fit
 from medimg_cli.learning.networks import (
     architecture,
     build_network,
@@ -38,6 +39,7 @@ from medimg_cli.learning.networks import (
 from medimg_cli.learning.normalise import Normaliser
 from medimg_cli.learning.plan import plan_training, settings_in_force
 from medimg_cli.learning.scoring import predict_logits, softmax
+from medimg_cli.learning.trainer import Fit, Snapshot
 
 _WORTH_NAMING = 6
 
@@ -66,7 +68,12 @@ class TrainResult:
 
 
 def train(
-    workspace: Workspace, settings: Settings, cache: PixelCache, progress: Progress = SilentProgress()
+    workspace: Workspace,
+    settings: Settings,
+    cache: PixelCache,
+    progress: Progress = SilentProgress(),
+    *,
+    resume: Run | None = None,
 ) -> TrainResult:
     """Train a network on the training split, choose epoch and threshold on validation, and keep the model.
 
@@ -75,10 +82,14 @@ def train(
         settings: section `train` decides; written to the run's `config.yaml` with what was left open filled in.
         cache: pixels of train and val.
         progress: told of steps and epochs.
+        resume: a run whose training is not over; it goes on after its last whole epoch, with `settings` being
+            its own.
 
     Raises:
         DataError: a class is missing in training, or there is no validation image.
         UsageError: unknown architecture, augmentation or run name.
+        RunError: the run cannot be resumed.
+        MachineError: another process is training this run.
         KeyboardInterrupt: stopped before the first epoch was over.
     """
     dataset = read_dataset(workspace)
@@ -88,19 +99,26 @@ def train(
     architecture(chosen.arch)  # an unknown name must not leave an empty run behind
     preset(chosen.augment)
     device = choose_device(chosen.device)
-    run = new_run(workspace, arch=chosen.arch, name=chosen.name)
-    progress = LoggedProgress(progress, run.log_path)
-    record = _first_record(workspace, dataset, chosen, cache, run, device)
-    run.write_record(record)
-    training = _Training(dataset, chosen, cache, run, record, device, progress)
-    used = settings_in_force(settings, cache.recipe, training.plan)
-    write_text(run.config_path, yaml.safe_dump(used.model_dump(mode="json"), sort_keys=False))
-    try:
-        return training.result()
-    except BaseException:
-        with run.log_path.open("a", encoding="utf-8") as log:
-            log.write(traceback.format_exc())
-        raise
+    run = resume or new_run(workspace, arch=chosen.arch, name=chosen.name)
+    with locked(run.lock_path, doing=f"training run '{run.name}'"):
+        progress = LoggedProgress(progress, run.log_path)
+        record = first_record(run, chosen, dataset, cache.recipe, device=str(device), root=workspace.root)
+        training = _Training(dataset, chosen, cache, run, record, device, progress)
+        used = settings_in_force(settings, cache.recipe, training.plan)
+        training.key = state_key(used.train, record)
+        state = None if resume is None else load_state(run, training.key)
+        if resume is None:
+            run.write_record(record)
+            write_text(run.config_path, yaml.safe_dump(used.model_dump(mode="json"), sort_keys=False))
+        else:
+            training.record = resumed_record(run, record)
+            run.write_record(training.record)
+        try:
+            return training.result(state)
+        except BaseException:
+            with run.log_path.open("a", encoding="utf-8") as log:
+                log.write(traceback.format_exc())
+            raise
 
 
 class _Training:
@@ -121,8 +139,9 @@ class _Training:
         self.train_batches = self._batches("train")
         self.val_batches = self._batches("val")
         self.plan = plan_training(chosen, self.train_batches, dataset.labels, device)
+        self.key = ""
 
-    def result(self) -> TrainResult:
+    def result(self, state: Snapshot | None = None) -> TrainResult:
         prepare_processor()
         began = time.perf_counter()
         torch.manual_seed(self.chosen.seed)
@@ -135,12 +154,19 @@ class _Training:
             normaliser,
             self.plan,
             self.progress,
-            on_epoch=lambda state: write_table(self.run.history_path, pd.DataFrame(state.history)),
+            on_epoch=self._keep,
+            resume=state,
         )
         network.load_state_dict(outcome.state)
         logits = predict_logits(network, self.val_batches, normaliser)
         card = self._write_model(outcome, normalisation, softmax(logits))
         return self._finish(outcome, card, network, time.perf_counter() - began)
+
+    def _keep(self, fit: Fit, snapshot: Snapshot) -> None:
+        """Write what an epoch adds; the state goes last, so that what it promises is there."""
+        write_table(self.run.history_path, pd.DataFrame(fit.history))
+        if not fit.is_over(self.plan):
+            save_state(self.run, self.key, snapshot)
 
     def _batches(self, split: str) -> PixelBatches:
         rows = self.dataset.of_split(split)
@@ -232,6 +258,8 @@ class _Training:
                 }
             )
         )
+        if not outcome.interrupted:
+            self.run.state_path.unlink(missing_ok=True)
         return TrainResult(
             run=self.run,
             arch=self.chosen.arch,
@@ -258,27 +286,3 @@ def _check_splits(dataset: Dataset) -> None:
         raise DataError(
             "no image in the validation split", "ingest with a validation share, such as 0.7,0.15,0.15"
         )
-
-
-def _first_record(
-    workspace: Workspace,
-    dataset: Dataset,
-    chosen: TrainSettings,
-    cache: PixelCache,
-    run: Run,
-    device: torch.device,
-) -> RunRecord:
-    return RunRecord(
-        name=run.name,
-        status="running",
-        arch=chosen.arch,
-        seed=chosen.seed,
-        started=now(),
-        device=str(device),
-        dataset_hash=dataset.content_hash(),
-        recipe_key=cache.recipe.key(),
-        command=command_line(),
-        versions=package_versions(),
-        machine=dict(machine_facts()),
-        git_commit=git_commit(workspace.root),
-    )

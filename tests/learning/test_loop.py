@@ -10,8 +10,10 @@ from medimg_cli.core.run import Normalisation
 from medimg_cli.errors import RunError
 from medimg_cli.learning.augment import preset
 from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.loop import Fit, TrainingPlan, fit
+from medimg_cli.learning.loop import fit
 from medimg_cli.learning.normalise import Normaliser
+from medimg_cli.learning.plan import TrainingPlan
+from medimg_cli.learning.trainer import Fit
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
 TARGETS = (PIXELS.mean(axis=(1, 2, 3)) > np.median(PIXELS.mean(axis=(1, 2, 3)))).astype(np.int64)

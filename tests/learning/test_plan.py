@@ -7,9 +7,8 @@ import torch
 from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.loop import TrainingPlan
 from medimg_cli.learning.networks import architecture
-from medimg_cli.learning.plan import enough_epochs, plan_training
+from medimg_cli.learning.plan import TrainingPlan, enough_epochs, plan_training
 
 LABELS = LabelSpace(("well", "ill"), "ill")
 

@@ -1,0 +1,203 @@
+"""Network, optimizer, schedule and averaged weights that move together, and their state as a whole."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
+
+from medimg_cli.core.progress import Progress
+from medimg_cli.errors import RunError
+from medimg_cli.learning.dataset import PixelBatches
+from medimg_cli.learning.device import on_device
+from medimg_cli.learning.normalise import Normaliser
+from medimg_cli.learning.plan import TrainingPlan
+from medimg_cli.learning.scoring import predict_logits, softmax, watched_figures
+
+_WARM_UP_SHARE = 0.15
+_MAX_GRADIENT_NORM = 5.0
+
+
+@dataclass
+class Fit:
+    """What training leaves.
+
+    Args:
+        state: the best epoch's weights.
+        best_epoch: counted from 1.
+        best_score: its monitored figure, higher is better.
+        history: one mapping per epoch: epoch, train_loss, val_loss, val_auroc, val_recall, val_f1, lr,
+            seconds.
+        interrupted: the user stopped it; the best epoch so far is kept.
+    """
+
+    state: dict[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = 0
+    best_score: float = -math.inf
+    history: list[dict[str, float]] = field(default_factory=list)
+    interrupted: bool = False
+
+    def is_over(self, plan: TrainingPlan) -> bool:
+        """Return whether no further epoch follows: all are done, or none was better for too long."""
+        epoch = len(self.history)
+        return epoch >= plan.epochs or self.ran_out(plan)
+
+    def ran_out(self, plan: TrainingPlan) -> bool:
+        """Return whether the plan's patience is over."""
+        return bool(self.history) and len(self.history) - self.best_epoch >= plan.patience
+
+
+Snapshot = dict[str, Any]
+"""Everything that changes while training, as plain values and tensors: see `Trainer.snapshot`."""
+
+
+class Trainer:
+    """Network, optimizer, schedule and averaged weights that move together."""
+
+    def __init__(
+        self, network: nn.Module, train: PixelBatches, normaliser: Normaliser, plan: TrainingPlan
+    ) -> None:
+        self._network = on_device(network, plan.device)
+        self.train, self._normaliser, self._plan = train, normaliser, plan
+        self._class_weights = plan.class_weights.to(plan.device, torch.float32)
+        self._generator = torch.Generator().manual_seed(plan.seed)
+        self._optimizer = torch.optim.AdamW(
+            _parameter_groups(network, plan.weight_decay), lr=plan.lr, fused=plan.device.type != "mps"
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer,
+            max_lr=plan.lr,
+            total_steps=max(2, plan.epochs * train.batches),
+            pct_start=_WARM_UP_SHARE,
+            cycle_momentum=False,
+        )
+        self._average = (
+            AveragedModel(self._network, multi_avg_fn=_moving_average(plan.ema), use_buffers=True)
+            if plan.ema
+            else None
+        )
+
+    @property
+    def lr(self) -> float:
+        """Return the learning rate of the next step."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def run_epoch(self, progress: Progress) -> float:
+        """Pass once over the training split and return its mean loss."""
+        self._network.train()
+        total, count = 0.0, 0
+        for images, targets in self.train.shuffled(self._generator):
+            loss = self._step(images, targets)
+            if not math.isfinite(loss):
+                raise RunError(
+                    f"the training loss became {loss}",
+                    "lower --lr, or look at the images with `medimg label-audit`",
+                )
+            total += loss * len(targets)
+            count += len(targets)
+            progress.advance(len(targets))
+        return total / count
+
+    def _step(self, images: Tensor, targets: Tensor) -> float:
+        inputs = self._normaliser(self._plan.augment(images, self._generator))
+        loss = F.cross_entropy(
+            self._network(inputs),
+            targets.to(self._plan.device),
+            weight=self._class_weights,
+            label_smoothing=self._plan.label_smoothing,
+        )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._network.parameters(), _MAX_GRADIENT_NORM)
+        self._optimizer.step()
+        self._schedule.step()
+        if self._average is not None:
+            self._average.update_parameters(self._network)
+        return float(loss.item())
+
+    def validate(self, val: PixelBatches) -> Mapping[str, float]:
+        """Return the watched figures of the kept weights on validation."""
+        probabilities = softmax(predict_logits(self._kept(), val, self._normaliser))
+        return watched_figures(probabilities, val.targets, self._plan.positive)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return a copy of the kept weights."""
+        return {key: value.detach().clone() for key, value in self._kept().state_dict().items()}
+
+    def snapshot(self, result: Fit) -> Snapshot:
+        """Return everything that changes while training; its tensors go on changing, so write it at once."""
+        return {
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "order": self._generator.get_state(),
+            "random": torch.get_rng_state(),
+            "random_device": _device_random(self._plan.device),
+            "best": {
+                "state": result.state,
+                "epoch": result.best_epoch,
+                "score": result.best_score,
+            },
+            "history": result.history,
+        }
+
+    def restore(self, snapshot: Snapshot) -> Fit:
+        """Take up the state of `snapshot`, and return what training had come to.
+
+        Raises:
+            RunError: it is of another network or plan.
+        """
+        try:
+            self._network.load_state_dict(snapshot["network"])
+            self._optimizer.load_state_dict(snapshot["optimizer"])
+            self._schedule.load_state_dict(snapshot["schedule"])
+            if self._average is not None:
+                self._average.load_state_dict(snapshot["average"])
+            self._generator.set_state(snapshot["order"])
+            torch.set_rng_state(snapshot["random"])
+            if snapshot["random_device"] is not None:
+                torch.cuda.set_rng_state(snapshot["random_device"], self._plan.device)
+            best = snapshot["best"]
+            return Fit(best["state"], best["epoch"], best["score"], snapshot["history"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise RunError(
+                f"the saved state does not fit this training: {str(error).splitlines()[0]}",
+                "train anew without --resume",
+            ) from error
+
+    def _kept(self) -> nn.Module:
+        if self._average is None:
+            return self._network
+        averaged: nn.Module = self._average.module
+        return averaged
+
+
+def _device_random(device: torch.device) -> Tensor | None:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def _moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Return the update of exponentially averaged tensors; early steps average over few, so that the
+    random start is soon forgotten."""
+
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        share = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+        for kept, latest in zip(averaged, current, strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(latest, share)
+            else:
+                kept.copy_(latest)
+
+    return update
+
+
+def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Decay the weights of layers only: biases and normalisation scales keep their freedom."""
+    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    free = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
