@@ -24,7 +24,7 @@ _Epochs = Annotated[int | None, typer.Option(help="Passes at most.", show_defaul
 _BatchSize = Annotated[int | None, typer.Option(help="Images a step.", show_default="32")]
 _Lr = Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by network")]
 _ClassWeights = Annotated[str | None, typer.Option(help="balanced or none.", show_default="balanced")]
-_Augment = Annotated[str | None, typer.Option(help="light or none.", show_default="light")]
+_Augment = Annotated[str | None, typer.Option(help="none, light, cxr, derm, fundus, histo, us.", show_default="light")]
 _Monitor = Annotated[
     str | None, typer.Option(help="Picks the best epoch: auroc, recall, f1, loss.", show_default="auroc")
 ]

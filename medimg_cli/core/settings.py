@@ -165,7 +165,7 @@ class TrainSettings(Section):
     class_weights: Literal["balanced", "none"] = Field(
         "balanced", description="weight of a class in the loss"
     )
-    augment: str = Field("light", description="none or light")
+    augment: str = Field("light", description="none, light, cxr, derm, fundus, histo or us")
     monitor: Literal["auroc", "recall", "f1", "loss"] = Field("auroc", description="picks the best epoch")
     patience: PositiveInt | None = Field(None, description="epochs without a better one; empty = a third")
     target_recall: Fraction = Field(0.95, description="recall the threshold aims at on validation")
