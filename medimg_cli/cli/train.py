@@ -10,6 +10,7 @@ from medimg_cli.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from medimg_cli.learning.arch_listing import ArchitectureFacts
     from medimg_cli.stages.train import TrainResult
 
 
@@ -24,7 +25,9 @@ _Epochs = Annotated[int | None, typer.Option(help="Passes at most.", show_defaul
 _BatchSize = Annotated[int | None, typer.Option(help="Images a step.", show_default="32")]
 _Lr = Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by network")]
 _ClassWeights = Annotated[str | None, typer.Option(help="balanced or none.", show_default="balanced")]
-_Augment = Annotated[str | None, typer.Option(help="none, light, cxr, derm, fundus, histo, us.", show_default="light")]
+_Augment = Annotated[
+    str | None, typer.Option(help="none, light, cxr, derm, fundus, histo, us.", show_default="light")
+]
 _Monitor = Annotated[
     str | None, typer.Option(help="Picks the best epoch: auroc, recall, f1, loss.", show_default="auroc")
 ]
@@ -40,6 +43,9 @@ _Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", sho
 _Resume = Annotated[
     str | None,
     typer.Option(metavar="[RUN]", help="Go on with a training that is not over: the last one, or this run."),
+]
+_ListArchs = Annotated[
+    bool, typer.Option("--list-archs", help="List networks, their size and time here; train nothing.")
 ]
 _Name = Annotated[
     str | None, typer.Option(help="Name of the run's folder.", show_default="arch and a number")
@@ -62,6 +68,7 @@ def train(
     device: _Device = None,
     name: _Name = None,
     resume: _Resume = None,
+    list_archs: _ListArchs = False,
 ) -> None:
     """Train a network; choose its best epoch and its operating threshold on validation.
 
@@ -70,7 +77,10 @@ def train(
 
     Example: `medimg train --arch small-cnn --seed 1`
     """
-    options = said(locals(), "resume")
+    options = said(locals(), "resume", "list_archs")
+    if list_archs:
+        _show_architectures(session)
+        return
     from medimg_cli.cli.prerequisites import pixels_for_training, unfinished_run
     from medimg_cli.stages.train import train as run_stage
 
@@ -96,6 +106,31 @@ def train(
     session.show(payload, lambda console: _draw(console, result))
     if result.interrupted:
         raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _show_architectures(session: Session) -> None:
+    from medimg_cli.learning.arch_listing import list_architectures
+
+    found = list_architectures()
+    payload = {"architectures": [vars(facts) for facts in found]}
+    session.show(payload, lambda console: _draw_architectures(console, found))
+
+
+def _draw_architectures(console: "Console", found: "list[ArchitectureFacts]") -> None:
+    from medimg_cli.cli.render import plain_table
+
+    table = plain_table("network", ">px", ">parameters", ">GMAC an image", ">s per 1,000 images", "weights")
+    for facts in found:
+        table.add_row(
+            facts.name,
+            str(facts.size_px),
+            f"{facts.parameters:,}",
+            "" if facts.gmacs is None else f"{facts.gmacs:.2f}",
+            "" if facts.seconds_per_1000 is None else f"{facts.seconds_per_1000:,.0f}",
+            "imagenet" if facts.imagenet else "",
+        )
+    console.print(table)
+    console.print("\nseconds: one epoch of training on this processor, estimated to a factor of about two")
 
 
 def _draw(console: "Console", result: "TrainResult") -> None:
