@@ -24,6 +24,14 @@ _Weights = Annotated[
 _Epochs = Annotated[int | None, typer.Option(help="Passes at most.", show_default="by network and images")]
 _BatchSize = Annotated[int | None, typer.Option(help="Images a step.", show_default="32")]
 _Lr = Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by network")]
+_Freeze = Annotated[
+    str | None,
+    typer.Option(help="backbone: its features are computed once, the head is trained.", show_default="none"),
+]
+_Loss = Annotated[str | None, typer.Option(help="ce or focal.", show_default="ce")]
+_Sampler = Annotated[
+    str | None, typer.Option(help="weighted: each class is drawn equally often.", show_default="none")
+]
 _ClassWeights = Annotated[str | None, typer.Option(help="balanced or none.", show_default="balanced")]
 _Augment = Annotated[
     str | None, typer.Option(help="none, light, cxr, derm, fundus, histo, us.", show_default="light")
@@ -59,7 +67,10 @@ def train(
     epochs: _Epochs = None,
     batch_size: _BatchSize = None,
     lr: _Lr = None,
+    freeze: _Freeze = None,
+    loss: _Loss = None,
     class_weights: _ClassWeights = None,
+    sampler: _Sampler = None,
     augment: _Augment = None,
     monitor: _Monitor = None,
     patience: _Patience = None,

@@ -162,9 +162,20 @@ class TrainSettings(Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.995, description="decay of the averaged weights; 0 = none"
     )
+    freeze: Literal["none", "backbone"] = Field(
+        "none", description="backbone = its features are computed once, the head alone is trained"
+    )
+    loss: Literal["ce", "focal"] = Field("ce", description="cross-entropy, or focal: hard images count more")
+    focal_gamma: Annotated[float, Field(ge=0, le=5)] = Field(2.0, description="of the focal loss")
     class_weights: Literal["balanced", "none"] = Field(
         "balanced", description="weight of a class in the loss"
     )
+    sampler: Literal["none", "weighted"] = Field(
+        "none", description="weighted = each class is drawn equally often"
+    )
+    mixup: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="alpha of mixup; 0 = none")
+    accumulate: PositiveInt = Field(1, description="batches whose gradients make one step")
+    clip: Annotated[float, Field(ge=0)] = Field(5.0, description="largest norm of the gradients; 0 = any")
     augment: str = Field("light", description="none, light, cxr, derm, fundus, histo or us")
     monitor: Literal["auroc", "recall", "f1", "loss"] = Field("auroc", description="picks the best epoch")
     patience: PositiveInt | None = Field(None, description="epochs without a better one; empty = a third")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,30 @@ from medimg_cli.core.run import Normalisation
 _CHUNK = 256
 
 
+class Batches(Protocol):
+    """What training and validation ask of the images of one split, be they pixels or features."""
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Return the class indices (N,)."""
+        ...
+
+    @property
+    def batches(self) -> int:
+        """Return how many batches `in_order` yields."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (inputs, targets (B,)) in the split's order."""
+        ...
+
+    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the same in random order."""
+        ...
+
+
 @dataclass(frozen=True)
 class PixelBatches:
     """The images of one split.
@@ -23,12 +48,14 @@ class PixelBatches:
         positions: (N,) where this split's images stand in `pixels`.
         targets: (N,) class indices.
         batch_size: images a batch.
+        even: each epoch draws every class equally often, with repetition, instead of every image once.
     """
 
     pixels: Pixels
     positions: NDArray[np.int64]
     targets: NDArray[np.int64]
     batch_size: int
+    even: bool = False
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -45,10 +72,17 @@ class PixelBatches:
 
     def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the same in random order; a last batch of one image is left out (batch statistics)."""
-        order = torch.randperm(len(self), generator=generator).numpy()
+        order = self._drawn(generator)
         if len(order) > self.batch_size and len(order) % self.batch_size == 1:
             order = order[:-1]
         yield from self._take(order)
+
+    def _drawn(self, generator: torch.Generator) -> NDArray[np.int64]:
+        if not self.even:
+            return torch.randperm(len(self), generator=generator).numpy()
+        classes = int(self.targets.max()) + 1
+        weights = torch.from_numpy(balanced_weights(self.targets, classes)[self.targets])
+        return torch.multinomial(weights, len(self), replacement=True, generator=generator).numpy()
 
     def _take(self, order: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(order), self.batch_size):

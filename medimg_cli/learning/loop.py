@@ -8,19 +8,21 @@ import torch
 from torch import nn
 
 from medimg_cli.core.progress import Progress
-from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.normalise import Normaliser
+from medimg_cli.errors import RunError
+from medimg_cli.learning.dataset import Batches
+from medimg_cli.learning.normalise import Prepare
 from medimg_cli.learning.plan import TrainingPlan
-from medimg_cli.learning.trainer import Fit, Snapshot, Trainer
+from medimg_cli.learning.trainer import Fit, NotFinite, Snapshot, Trainer
 
+_AGAINST_DIVERGENCE = "lower --lr, or look at the images with `medimg label-audit`"
 _LOWER_IS_BETTER = frozenset({"loss"})
 
 
 def fit(
     network: nn.Module,
-    train: PixelBatches,
-    val: PixelBatches,
-    normaliser: Normaliser,
+    train: Batches,
+    val: Batches,
+    normaliser: Prepare,
     plan: TrainingPlan,
     progress: Progress,
     on_epoch: Callable[[Fit, Snapshot], None] = lambda _fit, _snapshot: None,
@@ -35,7 +37,7 @@ def fit(
 
     Raises:
         KeyboardInterrupt: stopped before the first epoch was over.
-        RunError: the loss is not a number.
+        RunError: the loss was not a number before the first epoch was over.
     """
     torch.manual_seed(plan.seed)
     trainer = Trainer(network, train, normaliser, plan)
@@ -50,14 +52,17 @@ def fit(
         if not result.state:
             raise
         result.interrupted = True
+    except NotFinite as loss:
+        result.broken = f"the training loss became {loss} in epoch {len(result.history) + 1}"
+        if not result.state:
+            raise RunError(result.broken, _AGAINST_DIVERGENCE) from loss
+        progress.warn(f"{result.broken}: epoch {result.best_epoch} is kept; {_AGAINST_DIVERGENCE}")
     finally:
         progress.finish()
     return result
 
 
-def _one_epoch(
-    trainer: Trainer, val: PixelBatches, plan: TrainingPlan, progress: Progress, result: Fit
-) -> None:
+def _one_epoch(trainer: Trainer, val: Batches, plan: TrainingPlan, progress: Progress, result: Fit) -> None:
     """Train one epoch, validate it, and add it to `result`."""
     epoch = len(result.history) + 1
     began = time.perf_counter()

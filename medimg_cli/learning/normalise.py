@@ -1,9 +1,14 @@
 """Pixels to network input, the same in training and in use."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from medimg_cli.core.run import Normalisation
+
+Prepare = Callable[[Tensor], Tensor]
+"""Turns what batches yield into what the network takes, on its device."""
 
 
 class Normaliser:

@@ -27,6 +27,10 @@ class TrainingPlan:
         epochs: passes over the training split at most.
         lr: highest learning rate; it is reached after 15 % of the steps, then falls to 0 (cosine).
         class_weights: (C,), weight of each class in the loss.
+        loss: ce or focal, the latter with `focal_gamma`.
+        mixup: alpha of mixup, 0 = none.
+        accumulate: batches whose gradients make one step.
+        clip: largest norm of the gradients, 0 = any.
         ema: decay of the averaged weights per step, which are what is validated and kept; 0 = none.
         augment: changes a batch (B, C, H, W) uint8 into floats 0..255.
         monitor: the validation figure that picks the best epoch.
@@ -46,6 +50,11 @@ class TrainingPlan:
     positive: int | None
     seed: int
     device: torch.device
+    loss: str = "ce"
+    focal_gamma: float = 2.0
+    mixup: float = 0.0
+    accumulate: int = 1
+    clip: float = 5.0
 
 
 def plan_training(
@@ -56,7 +65,8 @@ def plan_training(
     epochs = settings.epochs or enough_epochs(named.epochs, train.batches)
     classes = len(labels.classes)
     weights: NDArray[np.float64] = np.ones(classes)
-    if settings.class_weights == "balanced":
+    # A sampler that draws the classes evenly has done what the weights would do again.
+    if settings.class_weights == "balanced" and settings.sampler == "none":
         weights = balanced_weights(train.targets, classes)
     return TrainingPlan(
         epochs=epochs,
@@ -71,6 +81,11 @@ def plan_training(
         positive=labels.positive_index,
         seed=settings.seed,
         device=device,
+        loss=settings.loss,
+        focal_gamma=settings.focal_gamma,
+        mixup=settings.mixup,
+        accumulate=settings.accumulate,
+        clip=settings.clip,
     )
 
 

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medimg_cli.core.intervals import delong
-from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.normalise import Normaliser
+from medimg_cli.learning.dataset import Batches
+from medimg_cli.learning.normalise import Prepare
 
 
 def predict_logits(
     network: nn.Module,
-    batches: PixelBatches,
-    normaliser: Normaliser,
+    batches: Batches,
+    normaliser: Prepare,
     advance: Callable[[int], None] = lambda _: None,
 ) -> NDArray[np.float64]:
     """Return the logits (N, C) of a split in its order; the network is left in evaluation mode."""

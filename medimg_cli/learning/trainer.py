@@ -7,19 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from medimg_cli.core.progress import Progress
 from medimg_cli.errors import RunError
-from medimg_cli.learning.dataset import PixelBatches
+from medimg_cli.learning.dataset import Batches
 from medimg_cli.learning.device import on_device
-from medimg_cli.learning.normalise import Normaliser
+from medimg_cli.learning.losses import Loss, cross_entropy, focal, mix
+from medimg_cli.learning.normalise import Prepare
 from medimg_cli.learning.plan import TrainingPlan
 from medimg_cli.learning.scoring import predict_logits, softmax, watched_figures
 
 _WARM_UP_SHARE = 0.15
-_MAX_GRADIENT_NORM = 5.0
 
 
 @dataclass
@@ -33,6 +32,7 @@ class Fit:
         history: one mapping per epoch: epoch, train_loss, val_loss, val_auroc, val_recall, val_f1, lr,
             seconds.
         interrupted: the user stopped it; the best epoch so far is kept.
+        broken: why training could not go on, "" when it could; the best epoch so far is kept.
     """
 
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -40,6 +40,7 @@ class Fit:
     best_score: float = -math.inf
     history: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
+    broken: str = ""
 
     def is_over(self, plan: TrainingPlan) -> bool:
         """Return whether no further epoch follows: all are done, or none was better for too long."""
@@ -55,15 +56,17 @@ Snapshot = dict[str, Any]
 """Everything that changes while training, as plain values and tensors: see `Trainer.snapshot`."""
 
 
+class NotFinite(Exception):  # noqa: N818 -- the loop decides what becomes of it
+    """Raised where the training loss is no number; its argument is what it was."""
+
+
 class Trainer:
     """Network, optimizer, schedule and averaged weights that move together."""
 
-    def __init__(
-        self, network: nn.Module, train: PixelBatches, normaliser: Normaliser, plan: TrainingPlan
-    ) -> None:
+    def __init__(self, network: nn.Module, train: Batches, normaliser: Prepare, plan: TrainingPlan) -> None:
         self._network = on_device(network, plan.device)
         self.train, self._normaliser, self._plan = train, normaliser, plan
-        self._class_weights = plan.class_weights.to(plan.device, torch.float32)
+        self._loss = _loss_of(plan)
         self._generator = torch.Generator().manual_seed(plan.seed)
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(network, plan.weight_decay), lr=plan.lr, fused=plan.device.type != "mps"
@@ -71,7 +74,7 @@ class Trainer:
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimizer,
             max_lr=plan.lr,
-            total_steps=max(2, plan.epochs * train.batches),
+            total_steps=max(2, plan.epochs * -(-train.batches // plan.accumulate)),
             pct_start=_WARM_UP_SHARE,
             cycle_momentum=False,
         )
@@ -87,39 +90,50 @@ class Trainer:
         return float(self._optimizer.param_groups[0]["lr"])
 
     def run_epoch(self, progress: Progress) -> float:
-        """Pass once over the training split and return its mean loss."""
+        """Pass once over the training split and return its mean loss.
+
+        Raises:
+            NotFinite: the loss is not a number.
+        """
         self._network.train()
-        total, count = 0.0, 0
+        total, count, waiting = 0.0, 0, 0
         for images, targets in self.train.shuffled(self._generator):
-            loss = self._step(images, targets)
+            loss = self._add_gradients(images, targets)
             if not math.isfinite(loss):
-                raise RunError(
-                    f"the training loss became {loss}",
-                    "lower --lr, or look at the images with `medimg label-audit`",
-                )
+                raise NotFinite(loss)
+            waiting += 1
+            if waiting == self._plan.accumulate:
+                self._step()
+                waiting = 0
             total += loss * len(targets)
             count += len(targets)
             progress.advance(len(targets))
+        if waiting:
+            self._step()
         return total / count
 
-    def _step(self, images: Tensor, targets: Tensor) -> float:
+    def _add_gradients(self, images: Tensor, targets: Tensor) -> float:
         inputs = self._normaliser(self._plan.augment(images, self._generator))
-        loss = F.cross_entropy(
-            self._network(inputs),
-            targets.to(self._plan.device),
-            weight=self._class_weights,
-            label_smoothing=self._plan.label_smoothing,
-        )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._network.parameters(), _MAX_GRADIENT_NORM)
+        targets = targets.to(self._plan.device)
+        if self._plan.mixup:
+            mixed = mix(inputs, targets, self._plan.mixup, self._generator)
+            logits = self._network(mixed.inputs)
+            loss = torch.lerp(self._loss(logits, mixed.others), self._loss(logits, targets), mixed.share)
+        else:
+            loss = self._loss(self._network(inputs), targets)
+        (loss / self._plan.accumulate).backward()  # type: ignore[no-untyped-call]
+        return float(loss.item())
+
+    def _step(self) -> None:
+        if self._plan.clip:
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._plan.clip)
         self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
         self._schedule.step()
         if self._average is not None:
             self._average.update_parameters(self._network)
-        return float(loss.item())
 
-    def validate(self, val: PixelBatches) -> Mapping[str, float]:
+    def validate(self, val: Batches) -> Mapping[str, float]:
         """Return the watched figures of the kept weights on validation."""
         probabilities = softmax(predict_logits(self._kept(), val, self._normaliser))
         return watched_figures(probabilities, val.targets, self._plan.positive)
@@ -175,6 +189,13 @@ class Trainer:
             return self._network
         averaged: nn.Module = self._average.module
         return averaged
+
+
+def _loss_of(plan: TrainingPlan) -> Loss:
+    weights = plan.class_weights.to(plan.device, torch.float32)
+    if plan.loss == "focal":
+        return focal(weights, plan.label_smoothing, plan.focal_gamma)
+    return cross_entropy(weights, plan.label_smoothing)
 
 
 def _device_random(device: torch.device) -> Tensor | None:

@@ -1,5 +1,7 @@
 """The loop: a loss that is not a number stops it, the monitor picks the epoch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from medimg_cli.learning.dataset import PixelBatches
 from medimg_cli.learning.loop import fit
 from medimg_cli.learning.normalise import Normaliser
 from medimg_cli.learning.plan import TrainingPlan
-from medimg_cli.learning.trainer import Fit
+from medimg_cli.learning.trainer import Fit, NotFinite, Trainer
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
 TARGETS = (PIXELS.mean(axis=(1, 2, 3)) > np.median(PIXELS.mean(axis=(1, 2, 3)))).astype(np.int64)
@@ -21,7 +23,15 @@ BATCHES = PixelBatches(PIXELS, np.arange(40), TARGETS, 8)
 NORMALISER = Normaliser(Normalisation(mean=(0.5,), std=(0.3,)), torch.device("cpu"))
 
 
-def trained(*, lr: float = 0.05, monitor: str = "auroc", ema: float = 0.9, epochs: int = 6) -> Fit:
+def trained(
+    *,
+    lr: float = 0.05,
+    monitor: str = "auroc",
+    ema: float = 0.9,
+    epochs: int = 6,
+    batches: PixelBatches = BATCHES,
+    **more: Any,
+) -> Fit:
     torch.manual_seed(0)
     plan = TrainingPlan(
         epochs=epochs,
@@ -36,9 +46,10 @@ def trained(*, lr: float = 0.05, monitor: str = "auroc", ema: float = 0.9, epoch
         positive=1,
         seed=0,
         device=torch.device("cpu"),
+        **more,
     )
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
-    return fit(network, BATCHES, BATCHES, NORMALISER, plan, SilentProgress())
+    return fit(network, batches, batches, NORMALISER, plan, SilentProgress())
 
 
 @pytest.mark.parametrize(("monitor", "best"), [("auroc", max), ("loss", min), ("recall", max)])
@@ -65,3 +76,33 @@ def test_a_loss_that_is_not_a_number_stops_with_advice() -> None:
     with pytest.raises(RunError) as caught:
         trained(lr=1e38)
     assert "lower --lr" in caught.value.hint
+
+
+@pytest.mark.parametrize("more", [{"loss": "focal"}, {"mixup": 0.4}, {"accumulate": 2}, {"clip": 0.0}])
+def test_every_kind_of_training_learns_the_rule(more: dict[str, Any]) -> None:
+    assert trained(epochs=25, **more).history[-1]["val_auroc"] > 0.95
+
+
+def test_accumulated_batches_make_one_step_of_their_mean() -> None:
+    sixteen = PixelBatches(PIXELS, np.arange(32), TARGETS[:32], 16)
+    eight = PixelBatches(PIXELS, np.arange(32), TARGETS[:32], 8)
+    whole = trained(epochs=2, ema=0.0, batches=sixteen)
+    parts = trained(epochs=2, ema=0.0, batches=eight, accumulate=2)
+    apart = trained(epochs=2, ema=0.0, batches=eight)
+    assert torch.allclose(parts.state["1.weight"], whole.state["1.weight"], atol=1e-5)
+    assert not torch.allclose(apart.state["1.weight"], whole.state["1.weight"], atol=1e-3)
+
+
+def test_a_loss_that_breaks_later_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_epoch = Trainer.run_epoch
+
+    def breaks_in_the_third(self: Trainer, progress: SilentProgress) -> float:
+        self.epochs = getattr(self, "epochs", 0) + 1  # type: ignore[attr-defined]
+        if self.epochs == 3:  # type: ignore[attr-defined]
+            raise NotFinite(float("nan"))
+        return run_epoch(self, progress)
+
+    monkeypatch.setattr(Trainer, "run_epoch", breaks_in_the_third)
+    result = trained()
+    assert (len(result.history), result.broken) == (2, "the training loss became nan in epoch 3")
+    assert result.state
