@@ -7,8 +7,6 @@ import argparse
 import hashlib
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from tests.benchmarks.killing import is_killed, medimg, say
 
 SIDE_PX = 320
 _EARLIEST = 0.3  # before, Python is still importing
@@ -27,12 +27,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="medimg-kill-") as name:
         workspace = Path(name)
         source = options.source or _draw(workspace / "raw", options.images)
-        _medimg("ingest", str(source), workspace=workspace)
+        medimg("ingest", str(source), workspace=workspace)
         began = time.perf_counter()
-        _medimg("preprocess", "--size", "224", workspace=workspace)
+        medimg("preprocess", "--size", "224", workspace=workspace)
         seconds = time.perf_counter() - began
         wanted = _digest(workspace)
-        _say(f"uninterrupted: {seconds:.1f} s, array {wanted[:16]}")
+        say(f"uninterrupted: {seconds:.1f} s, array {wanted[:16]}")
         generator = random.Random(options.seed)
         rounds: list[bool] = []
         while len(rounds) < options.times:
@@ -40,28 +40,23 @@ def main() -> int:
             if (same := _round(len(rounds) + 1, workspace, moment, wanted)) is not None:
                 rounds.append(same)
     failed = rounds.count(False)
-    _say(f"{len(rounds) - failed} of {len(rounds)} killed runs were continued to the same bytes")
+    say(f"{len(rounds) - failed} of {len(rounds)} killed runs were continued to the same bytes")
     return 1 if failed else 0
 
 
 def _round(number: int, workspace: Path, moment: float, wanted: str) -> bool | None:
     """Kill one run after `moment` seconds, run again, and compare; None when it had ended by itself."""
     shutil.rmtree(workspace / "cache", ignore_errors=True)
-    command = _command("preprocess", "--size", "224", workspace=workspace)
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            process.wait(moment)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-    if process.returncode != -signal.SIGKILL or list(workspace.glob("cache/*/index.csv")):
+    killed = is_killed("preprocess", "--size", "224", workspace=workspace, after_seconds=moment)
+    if not killed or list(workspace.glob("cache/*/index.csv")):
         return None
     journalled = sum(
         max(0, len(path.read_bytes().splitlines()) - 1) for path in workspace.glob("cache/*/journal.csv")
     )
     began = time.perf_counter()
-    _medimg("preprocess", "--size", "224", workspace=workspace)
+    medimg("preprocess", "--size", "224", workspace=workspace)
     same = _digest(workspace) == wanted
-    _say(
+    say(
         f"{number:2}: killed after {moment:5.2f} s with {journalled:5} rows in the journal; "
         f"next run {time.perf_counter() - began:5.2f} s: {'the same bytes' if same else 'OTHER BYTES'}"
     )
@@ -87,14 +82,6 @@ def _digest(workspace: Path) -> str:
     return digest.hexdigest()
 
 
-def _command(*arguments: str, workspace: Path) -> list[str]:
-    return [sys.executable, "-m", "medimg_cli", *arguments, "--quiet", "--json", "-C", str(workspace)]
-
-
-def _medimg(*arguments: str, workspace: Path) -> None:
-    subprocess.run(_command(*arguments, workspace=workspace), check=True, stdout=subprocess.DEVNULL)
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, help="folder of images; else noise is drawn")
@@ -102,11 +89,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":
