@@ -37,7 +37,11 @@ _Augment = Annotated[
     str | None, typer.Option(help="none, light, cxr, derm, fundus, histo, us.", show_default="light")
 ]
 _Monitor = Annotated[
-    str | None, typer.Option(help="Picks the best epoch: auroc, recall, f1, loss.", show_default="auroc")
+    str | None,
+    typer.Option(
+        help="Picks the best epoch: auroc, recall, f1, f2, specificity (at the target recall), loss.",
+        show_default="auroc",
+    ),
 ]
 _Patience = Annotated[
     int | None,

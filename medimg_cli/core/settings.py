@@ -177,7 +177,9 @@ class TrainSettings(Section):
     accumulate: PositiveInt = Field(1, description="batches whose gradients make one step")
     clip: Annotated[float, Field(ge=0)] = Field(5.0, description="largest norm of the gradients; 0 = any")
     augment: str = Field("light", description="none, light, cxr, derm, fundus, histo or us")
-    monitor: Literal["auroc", "recall", "f1", "loss"] = Field("auroc", description="picks the best epoch")
+    monitor: Literal["auroc", "recall", "f1", "f2", "specificity", "loss"] = Field(
+        "auroc", description="picks the best epoch; specificity is read at the target recall"
+    )
     patience: PositiveInt | None = Field(None, description="epochs without a better one; empty = a third")
     target_recall: Fraction = Field(0.95, description="recall the threshold aims at on validation")
     seed: int = Field(0, ge=0, description="seed of everything random")

@@ -15,6 +15,7 @@ from medimg_cli.learning.plan import TrainingPlan
 from medimg_cli.learning.trainer import Fit, NotFinite, Snapshot, Trainer
 
 _AGAINST_DIVERGENCE = "lower --lr, or look at the images with `medimg label-audit`"
+_ALWAYS_SHOWN = ("loss", "auroc", "recall", "f1")
 _LOWER_IS_BETTER = frozenset({"loss"})
 
 
@@ -74,7 +75,10 @@ def _one_epoch(trainer: Trainer, val: Batches, plan: TrainingPlan, progress: Pro
     row |= {f"val_{name}": value for name, value in figures.items()}
     row |= {"lr": trainer.lr, "seconds": time.perf_counter() - began}
     result.history.append(row)
-    progress.epoch(row)
+    shown = {f"val_{name}" for name in (*_ALWAYS_SHOWN, plan.monitor)}
+    progress.epoch(
+        {name: value for name, value in row.items() if not name.startswith("val_") or name in shown}
+    )
     score = _score(figures, plan.monitor)
     if score > result.best_score or not result.state:
         result.best_score, result.best_epoch, result.state = score, epoch, trainer.state()

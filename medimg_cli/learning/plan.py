@@ -31,6 +31,7 @@ class TrainingPlan:
         mixup: alpha of mixup, 0 = none.
         accumulate: batches whose gradients make one step.
         clip: largest norm of the gradients, 0 = any.
+        target_recall: recall at which the watched specificity is read.
         ema: decay of the averaged weights per step, which are what is validated and kept; 0 = none.
         augment: changes a batch (B, C, H, W) uint8 into floats 0..255.
         monitor: the validation figure that picks the best epoch.
@@ -55,6 +56,7 @@ class TrainingPlan:
     mixup: float = 0.0
     accumulate: int = 1
     clip: float = 5.0
+    target_recall: float = 0.95
 
 
 def plan_training(
@@ -86,6 +88,7 @@ def plan_training(
         mixup=settings.mixup,
         accumulate=settings.accumulate,
         clip=settings.clip,
+        target_recall=settings.target_recall,
     )
 
 

@@ -1,6 +1,7 @@
 """Probabilities of a network, and the figures training watches."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medimg_cli.core.intervals import delong
+from medimg_cli.core.operating_point import choose_threshold
 from medimg_cli.learning.dataset import Batches
 from medimg_cli.learning.normalise import Prepare
 
@@ -35,29 +37,64 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return whole
 
 
-def watched_figures(
-    probabilities: NDArray[np.float64], targets: NDArray[np.int64], positive: int | None
-) -> dict[str, float]:
-    """Return what a monitor may follow: loss, auroc, recall, f1.
+@dataclass(frozen=True)
+class Watched:
+    """What a monitor may follow, on validation; a figure is NaN where undefined.
 
-    Recall and F1 are of the positive class, else the mean over classes, at the most probable class; AUROC
-    is of the positive class, else the mean of one against the rest. A figure is NaN where undefined.
+    Args:
+        loss: mean negative log likelihood.
+        auroc: of the positive class, else the mean of one class against the rest.
+        recall, f1, f2: of the positive class, else the mean over classes, at the most probable class; F2 counts
+            recall four times as much as precision (van Rijsbergen 1979).
+        specificity: where the target recall is reached, likewise: what the operating point will cost.
+    """
+
+    loss: float
+    auroc: float
+    recall: float
+    f1: float
+    f2: float
+    specificity: float
+
+
+def watched_figures(
+    probabilities: NDArray[np.float64],
+    targets: NDArray[np.int64],
+    positive: int | None,
+    *,
+    target_recall: float = 0.95,
+) -> Watched:
+    """Return the figures of one split.
+
+    Args:
+        probabilities: (N, C).
+        targets: (N,) class indices.
+        positive: index of the positive class, None when not stated.
+        target_recall: the recall at which specificity is read.
     """
     classes = range(probabilities.shape[1]) if positive is None else [positive]
     called = probabilities.argmax(axis=1)
-    areas, recalls, f1s = [], [], []
+    figures: list[tuple[float, ...]] = []
     for index in classes:
         truth = targets == index
-        if not truth.any() or truth.all():
-            continue
-        found = int((truth & (called == index)).sum())
-        areas.append(delong(truth, probabilities[:, index])[0])
-        recalls.append(found / int(truth.sum()))
-        f1s.append(2 * found / (int(truth.sum()) + int((called == index).sum())))
+        if truth.any() and not truth.all():
+            figures.append(_one_class(truth, called == index, probabilities[:, index], target_recall))
+    auroc, recall, f1, f2, specificity = np.mean(figures, axis=0).tolist() if figures else [float("nan")] * 5
     likelihood = probabilities[np.arange(len(targets)), targets]
-    return {
-        "loss": float(-np.log(np.maximum(likelihood, 1e-12)).mean()),
-        "auroc": float(np.mean(areas)) if areas else float("nan"),
-        "recall": float(np.mean(recalls)) if recalls else float("nan"),
-        "f1": float(np.mean(f1s)) if f1s else float("nan"),
-    }
+    loss = float(-np.log(np.maximum(likelihood, 1e-12)).mean())
+    return Watched(loss, auroc, recall, f1, f2, specificity)
+
+
+def _one_class(
+    truth: NDArray[np.bool_], called: NDArray[np.bool_], scores: NDArray[np.float64], target_recall: float
+) -> tuple[float, ...]:
+    """Return AUROC, recall, F1, F2 and the specificity at the target recall of one class against the rest."""
+    found, wanted, named = int((truth & called).sum()), int(truth.sum()), int(called.sum())
+    point = choose_threshold(truth, scores, target_recall=target_recall, split="val")
+    return (
+        delong(truth, scores)[0],
+        found / wanted,
+        2 * found / (wanted + named),
+        5 * found / (4 * wanted + named),
+        float("nan") if point.achieved_specificity is None else point.achieved_specificity,
+    )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -29,8 +29,7 @@ class Fit:
         state: the best epoch's weights.
         best_epoch: counted from 1.
         best_score: its monitored figure, higher is better.
-        history: one mapping per epoch: epoch, train_loss, val_loss, val_auroc, val_recall, val_f1, lr,
-            seconds.
+        history: one mapping per epoch: epoch, train_loss, `val_` and each of `scoring.Watched`, lr, seconds.
         interrupted: the user stopped it; the best epoch so far is kept.
         broken: why training could not go on, "" when it could; the best epoch so far is kept.
     """
@@ -136,7 +135,9 @@ class Trainer:
     def validate(self, val: Batches) -> Mapping[str, float]:
         """Return the watched figures of the kept weights on validation."""
         probabilities = softmax(predict_logits(self._kept(), val, self._normaliser))
-        return watched_figures(probabilities, val.targets, self._plan.positive)
+        plan = self._plan
+        figures = watched_figures(probabilities, val.targets, plan.positive, target_recall=plan.target_recall)
+        return asdict(figures)
 
     def state(self) -> dict[str, Tensor]:
         """Return a copy of the kept weights."""

@@ -1,6 +1,7 @@
 """Figures that training watches."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -16,25 +17,35 @@ PROBABILITIES = softmax(GENERATOR.normal(0, 1, (50, 2)))
 def test_they_are_scikit_learns_for_the_positive_class() -> None:
     figures = watched_figures(PROBABILITIES, TARGETS, positive=1)
     called = PROBABILITIES.argmax(axis=1)
-    assert figures == pytest.approx(
+    assert asdict(figures) | {"specificity": 0.0} == pytest.approx(
         {
             "loss": reference.log_loss(TARGETS, PROBABILITIES),
             "auroc": reference.roc_auc_score(TARGETS, PROBABILITIES[:, 1]),
             "recall": reference.recall_score(TARGETS, called),
             "f1": reference.f1_score(TARGETS, called),
+            "f2": reference.fbeta_score(TARGETS, called, beta=2),
+            "specificity": 0.0,
         }
     )
+
+
+@pytest.mark.parametrize("target", [0.5, 0.8, 1.0])
+def test_specificity_is_the_best_that_reaches_the_target_recall(target: float) -> None:
+    false_alarms, recalls, _ = reference.roc_curve(TARGETS, PROBABILITIES[:, 1], drop_intermediate=False)
+    best = max(1 - alarm for alarm, recall in zip(false_alarms, recalls, strict=True) if recall >= target)
+    figures = watched_figures(PROBABILITIES, TARGETS, positive=1, target_recall=target)
+    assert figures.specificity == pytest.approx(best)
 
 
 def test_without_a_positive_class_they_are_means() -> None:
     called = PROBABILITIES.argmax(axis=1)
     figures = watched_figures(PROBABILITIES, TARGETS, positive=None)
-    assert figures["recall"] == pytest.approx(reference.balanced_accuracy_score(TARGETS, called))
+    assert figures.recall == pytest.approx(reference.balanced_accuracy_score(TARGETS, called))
 
 
 def test_one_class_leaves_them_undefined() -> None:
     figures = watched_figures(PROBABILITIES, np.ones(50, dtype=np.int64), positive=1)
-    assert math.isnan(figures["auroc"])
+    assert math.isnan(figures.auroc)
 
 
 def test_softmax_survives_large_logits() -> None:
