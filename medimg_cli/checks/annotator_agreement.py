@@ -11,7 +11,7 @@ from medimg_cli.checks import check, plural
 from medimg_cli.core.agreement import Kappa, cohen, fleiss
 from medimg_cli.core.audit import AuditContext, Checked, CheckSkipped, Finding
 from medimg_cli.core.manifest import Dataset
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "annotator-agreement"
 MIN_IMAGES = 10

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from medimg_cli.checks import check, plural
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Severity
 from medimg_cli.core.pool import map_ordered
-from medimg_cli.privacy.burned_in import Picture, Survey, expects_text, survey
-from medimg_cli.privacy.markers import known_words
-from medimg_cli.privacy.masking import mask
-from medimg_cli.privacy.text_policy import Judgement, describe
-from medimg_cli.privacy.text_reading import ReadingUnavailable, TextLine
-from medimg_cli.privacy.text_regions import decode_regions
+from medimg_cli.privacy.forms.masking import mask
+from medimg_cli.privacy.pixels.burned_in import Picture, Survey, expects_text, survey
+from medimg_cli.privacy.pixels.markers import known_words
+from medimg_cli.privacy.pixels.text_policy import Judgement, describe
+from medimg_cli.privacy.pixels.text_reading import ReadingUnavailable, TextLine
+from medimg_cli.privacy.pixels.text_regions import decode_regions
 
 NAME = "burned-in-text"
 _NAMED_MARKERS = 5

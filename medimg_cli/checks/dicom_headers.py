@@ -9,13 +9,13 @@ from medimg_cli.checks import check, plural
 from medimg_cli.core.audit import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.core.image import split_member
 from medimg_cli.core.pool import map_ordered
-from medimg_cli.privacy.headers import (
+from medimg_cli.privacy.dicom.headers import (
     HeaderIdentities,
     UnreadableHeader,
     is_dicom,
     read_header_identities,
 )
-from medimg_cli.privacy.rules import HeaderRule
+from medimg_cli.privacy.dicom.rules import HeaderRule
 
 NAME = "dicom-headers"
 _KIND_WORDS = {

@@ -4,7 +4,7 @@ import pandas as pd
 
 from medimg_cli.checks import check, label_sets, plural, split_pairs
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Remedy, Severity
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "exact-duplicates"
 

@@ -15,12 +15,12 @@ from medimg_cli.core.image_files import ImageFile, image_files
 from medimg_cli.core.manifest import COLUMNS
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import tracked
-from medimg_cli.privacy.header_values import IdentityValues, letter_of, merge
-from medimg_cli.privacy.masking import mask_identities
-from medimg_cli.privacy.names import own_part
-from medimg_cli.privacy.raster_metadata import UnreadableMetadata, read_metadata_of
-from medimg_cli.privacy.raster_metadata import read_metadata as read_raster
-from medimg_cli.privacy.value_places import HeaderValues, UnreadableValues, quiet_headers, read_values
+from medimg_cli.privacy.dicom.header_values import IdentityValues, letter_of, merge
+from medimg_cli.privacy.dicom.value_places import HeaderValues, UnreadableValues, quiet_headers, read_values
+from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import own_part
+from medimg_cli.privacy.metadata.raster_metadata import UnreadableMetadata, read_metadata_of
+from medimg_cli.privacy.metadata.raster_metadata import read_metadata as read_raster
 
 NAME = "identities-by-value"
 _SHOWN_PLACES = 4

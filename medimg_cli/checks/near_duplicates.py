@@ -11,7 +11,7 @@ from medimg_cli.checks import check, label_sets, plural, split_pairs
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Remedy, Severity
 from medimg_cli.core.groups import Groups
 from medimg_cli.core.near_duplicates import NearDuplicates, Pair, find_near_duplicates
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "near-duplicates"
 LEAST_SIDE_PX = 24

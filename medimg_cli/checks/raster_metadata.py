@@ -10,8 +10,8 @@ from medimg_cli.core.image import HEAD_BYTES, UnreadableImage, sniff_format
 from medimg_cli.core.image_files import ImageFile, image_files
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import tracked
-from medimg_cli.privacy.masking import mask_identities
-from medimg_cli.privacy.raster_metadata import (
+from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.metadata.raster_metadata import (
     RASTER_FORMATS,
     MetadataIdentity,
     UnreadableMetadata,

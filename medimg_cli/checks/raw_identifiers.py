@@ -6,8 +6,8 @@ from medimg_cli.checks import check, plural
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Severity
 from medimg_cli.core.frames import without_frame
 from medimg_cli.core.manifest import COLUMNS
-from medimg_cli.privacy.manifest_columns import ColumnIdentity, identities_in_column
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.manifest_columns import ColumnIdentity, identities_in_column
+from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "raw-identifiers"
 _ADVICE = {

@@ -21,7 +21,7 @@ from medimg_cli.core.separability import (
     folds_by_patient,
 )
 from medimg_cli.core.trait import Trait, TraitKind
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "shortcuts"
 TELLS_AUROC = 0.7

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from medimg_cli.checks import check, plural
 from medimg_cli.core.audit import AuditContext, Checked, Finding
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "unreadable"
 _SHOWN_REASONS = 3

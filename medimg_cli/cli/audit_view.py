@@ -8,7 +8,7 @@ from rich.table import Column, Table
 
 from medimg_cli.core.audit import AuditResult
 from medimg_cli.core.exclusions import Change
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 
 if TYPE_CHECKING:
     from medimg_cli.cli.label_audit import Outcome

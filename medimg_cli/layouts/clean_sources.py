@@ -15,14 +15,14 @@ from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.layouts.labels_file import Table, guess_column, read_labels_file
 from medimg_cli.layouts.originals import originals_of
-from medimg_cli.privacy.clean_names import CleanNames
-from medimg_cli.privacy.deidentified_log import folders_of_sources, map_path, update_map, write_log
-from medimg_cli.privacy.deidentify_file import Deidentifier, Outcome
-from medimg_cli.privacy.header_values import IdentityValues
-from medimg_cli.privacy.manifest_columns import identities_in_column
-from medimg_cli.privacy.pixel_masking import TextMask
-from medimg_cli.privacy.profile import profile_of
-from medimg_cli.privacy.pseudonyms import Pseudonyms, read_or_make_key
+from medimg_cli.privacy.dicom.header_values import IdentityValues
+from medimg_cli.privacy.forms.manifest_columns import identities_in_column
+from medimg_cli.privacy.removal.clean_names import CleanNames
+from medimg_cli.privacy.removal.deidentified_log import folders_of_sources, map_path, update_map, write_log
+from medimg_cli.privacy.removal.deidentify_file import Deidentifier, Outcome
+from medimg_cli.privacy.removal.pixel_masking import TextMask
+from medimg_cli.privacy.removal.profile import profile_of
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms, read_or_make_key
 
 _UID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){5,}")
 

@@ -15,7 +15,7 @@ from medimg_cli.layouts.table_files import File, FilesByName
 from medimg_cli.layouts.table_rows import choose_roles, list_rows
 from medimg_cli.layouts.tree import walk
 from medimg_cli.layouts.uid_columns import LEVELS, level_of, names_uids, uid_columns
-from medimg_cli.privacy.headers import is_dicom
+from medimg_cli.privacy.dicom.headers import is_dicom
 
 _DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage, PS3.4 annex B.5
 _MEDIA_STORAGE_CLASS = "MediaStorageSOPClassUID"

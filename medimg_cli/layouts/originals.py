@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from medimg_cli.core.listing import Source
 from medimg_cli.layouts.tree import contents, kind_of
-from medimg_cli.privacy.deidentify_file import Original, Outcome
+from medimg_cli.privacy.removal.deidentify_file import Original, Outcome
 
 
 def originals_of(

@@ -14,7 +14,7 @@ from medimg_cli.core.manifest import Dataset
 from medimg_cli.core.recipe import Pixels
 from medimg_cli.core.sheet import SheetGroup, SheetRow, draw_sheet
 from medimg_cli.learning.augment import Augment
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 
 SAMPLES_A_CLASS = 8
 VERSIONS = 3

@@ -13,7 +13,7 @@ from medimg_cli.core.manifest import Dataset
 from medimg_cli.core.pictures import as_data_uri
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import tracked
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.reporting.audit_content import (
     PICTURE_PX,
     AuditPageContent,

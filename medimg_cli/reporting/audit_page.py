@@ -8,7 +8,7 @@ import jinja2
 
 from medimg_cli.core.audit import SEVERITIES
 from medimg_cli.core.files import templates_dir
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.reporting import numbers, tables
 from medimg_cli.reporting.audit_content import AuditPageContent
 from medimg_cli.reporting.content import STATEMENT

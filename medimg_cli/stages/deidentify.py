@@ -9,7 +9,8 @@ from medimg_cli.core.settings import DeidentifySettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.layouts.originals import originals_of
-from medimg_cli.privacy.deidentified_log import (
+from medimg_cli.privacy.dicom.rules import edition
+from medimg_cli.privacy.removal.deidentified_log import (
     COUNTS,
     IDENTITY_COUNTS,
     LOG_NAME,
@@ -17,11 +18,10 @@ from medimg_cli.privacy.deidentified_log import (
     update_map,
     write_log,
 )
-from medimg_cli.privacy.deidentify_file import Deidentifier
-from medimg_cli.privacy.pixel_masking import TextMask
-from medimg_cli.privacy.profile import profile_of
-from medimg_cli.privacy.pseudonyms import read_or_make_key
-from medimg_cli.privacy.rules import edition
+from medimg_cli.privacy.removal.deidentify_file import Deidentifier
+from medimg_cli.privacy.removal.pixel_masking import TextMask
+from medimg_cli.privacy.removal.profile import profile_of
+from medimg_cli.privacy.removal.pseudonyms import read_or_make_key
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from medimg_cli.core.image import (
     split_member,
 )
 from medimg_cli.errors import DataError
-from medimg_cli.privacy.headers import UnreadableHeader, read_header_identities
-from medimg_cli.privacy.masking import mask
+from medimg_cli.privacy.dicom.headers import UnreadableHeader, read_header_identities
+from medimg_cli.privacy.forms.masking import mask
 from medimg_cli.readers import AS_THE_FILE_SAYS, frame_count, read_image
 from medimg_cli.readers.decoding import foreign_decoder
 

@@ -29,8 +29,8 @@ from medimg_cli.core.reviewed import weigh
 from medimg_cli.core.settings import LabelAuditSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, MedimgError
-from medimg_cli.privacy.masking import mask_identities
-from medimg_cli.privacy.text_regions import find_text as find_text_regions
+from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
 from medimg_cli.readers import read_image
 from medimg_cli.reporting.audit_gallery import gather_page
 from medimg_cli.reporting.audit_page import render_audit_page

@@ -18,7 +18,7 @@ from medimg_cli.core.measurements import Reader
 from medimg_cli.core.pictures import as_png
 from medimg_cli.core.pool import usable_cores
 from medimg_cli.errors import MedimgError, UsageError
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.web.guard import Guard
 from medimg_cli.web.review_session import ReviewSession
 

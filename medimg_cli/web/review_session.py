@@ -11,7 +11,7 @@ from medimg_cli.core.labels import LABEL_SEP
 from medimg_cli.core.manifest import Dataset
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
-from medimg_cli.privacy.masking import mask_identities
+from medimg_cli.privacy.forms.masking import mask_identities
 
 PAGE_IMAGES = 48
 LONGEST_TEXT = 500

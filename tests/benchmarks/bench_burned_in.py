@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from medimg_cli.core.image import UnreadableImage
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import SilentProgress
-from medimg_cli.privacy.burned_in import Picture, Survey, expects_text, survey
-from medimg_cli.privacy.masking import mask
-from medimg_cli.privacy.text_policy import judge_line
-from medimg_cli.privacy.text_reading import TextLine, line_reader, read_regions, read_whole
-from medimg_cli.privacy.text_regions import find_text_regions
+from medimg_cli.privacy.forms.masking import mask
+from medimg_cli.privacy.pixels.burned_in import Picture, Survey, expects_text, survey
+from medimg_cli.privacy.pixels.text_policy import judge_line
+from medimg_cli.privacy.pixels.text_reading import TextLine, line_reader, read_regions, read_whole
+from medimg_cli.privacy.pixels.text_regions import find_text_regions
 from medimg_cli.readers import read_image
 from tests.privacy.text_cohort import Drawn, draw_cohort
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from statistics import median
 
 from medimg_cli.core.own_terms import own_terms
-from medimg_cli.privacy.cleaned import CannotDeidentify
-from medimg_cli.privacy.deidentify_dicom import deidentify_dicom
-from medimg_cli.privacy.headers import is_dicom
-from medimg_cli.privacy.profile import Profile
-from medimg_cli.privacy.pseudonyms import Pseudonyms
+from medimg_cli.privacy.dicom.headers import is_dicom
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify
+from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
+from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.action_score import Score
 from tests.privacy.planted_identities import left_in, planted, secrets
 

@@ -10,9 +10,9 @@ from medimg_cli.checks.burned_in_text import burned_in_text
 from medimg_cli.core.audit import AuditContext, Finding
 from medimg_cli.core.image import DecodedImage
 from medimg_cli.core.settings import LabelAuditSettings
-from medimg_cli.privacy import burned_in
-from medimg_cli.privacy.text_reading import LineReader, ReadingUnavailable, TextLine
-from medimg_cli.privacy.text_regions import Box
+from medimg_cli.privacy.pixels import burned_in
+from medimg_cli.privacy.pixels.text_reading import LineReader, ReadingUnavailable, TextLine
+from medimg_cli.privacy.pixels.text_regions import Box
 from tests.checks.cohort import clean_cohort, ids, with_measurements, with_rows
 from tests.privacy.dicom_files import write_dicom
 

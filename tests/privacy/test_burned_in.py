@@ -9,11 +9,11 @@ import pytest
 
 from medimg_cli.core.image import DecodedImage, UnreadableImage
 from medimg_cli.core.progress import SilentProgress
-from medimg_cli.privacy import burned_in
-from medimg_cli.privacy.burned_in import Picture, Survey, expects_text, survey
-from medimg_cli.privacy.text_policy import Judgement, judge_line
-from medimg_cli.privacy.text_reading import LineReader, TextLine
-from medimg_cli.privacy.text_regions import Box
+from medimg_cli.privacy.pixels import burned_in
+from medimg_cli.privacy.pixels.burned_in import Picture, Survey, expects_text, survey
+from medimg_cli.privacy.pixels.text_policy import Judgement, judge_line
+from medimg_cli.privacy.pixels.text_reading import LineReader, TextLine
+from medimg_cli.privacy.pixels.text_regions import Box
 from tests.privacy.dicom_files import write_dicom
 
 REGION = Box(10, 10, 60, 12)

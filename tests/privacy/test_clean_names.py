@@ -2,9 +2,9 @@
 
 from pydicom import Dataset
 
-from medimg_cli.privacy.clean_names import CleanNames
-from medimg_cli.privacy.header_values import IdentityValues, harvest
-from medimg_cli.privacy.pseudonyms import Pseudonyms
+from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest
+from medimg_cli.privacy.removal.clean_names import CleanNames
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 
 _KEY = Pseudonyms(b"k" * 32)
 

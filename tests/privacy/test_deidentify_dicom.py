@@ -12,10 +12,10 @@ from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage
 
-from medimg_cli.privacy.cleaned import CannotDeidentify
-from medimg_cli.privacy.deidentify_dicom import deidentify_dicom
-from medimg_cli.privacy.profile import Profile
-from medimg_cli.privacy.pseudonyms import Pseudonyms
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify
+from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
+from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.dicom_files import write_dicom
 from tests.privacy.planted_identities import left_in, planted, secrets
 

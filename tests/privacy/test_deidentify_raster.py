@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from medimg_cli.core.image import sniff_format
-from medimg_cli.privacy.cleaned import CannotDeidentify
-from medimg_cli.privacy.deidentify_raster import deidentify_raster
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify
+from medimg_cli.privacy.removal.deidentify_raster import deidentify_raster
 from medimg_cli.readers import read_image
 
 _SECRET = "Quintrell"

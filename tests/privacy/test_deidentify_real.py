@@ -10,12 +10,12 @@ from pydicom import Dataset, dcmread
 
 from medimg_cli.core.image import UnreadableImage
 from medimg_cli.core.own_terms import own_terms
-from medimg_cli.privacy.cleaned import CannotDeidentify
-from medimg_cli.privacy.deidentify_dicom import deidentify_dicom
-from medimg_cli.privacy.elements import is_class
-from medimg_cli.privacy.headers import is_dicom
-from medimg_cli.privacy.profile import Profile
-from medimg_cli.privacy.pseudonyms import Pseudonyms
+from medimg_cli.privacy.dicom.headers import is_dicom
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify
+from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
+from medimg_cli.privacy.removal.elements import is_class
+from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from medimg_cli.readers import read_image
 from tests.privacy.action_score import Score
 from tests.privacy.planted_identities import left_in, planted, secrets

@@ -7,7 +7,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 
-from medimg_cli.privacy.header_values import IdentityValues, harvest, letter_of, merge
+from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest, letter_of, merge
 from tests.privacy.dicom_files import write_dicom
 
 

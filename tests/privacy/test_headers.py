@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from medimg_cli.privacy.headers import UnreadableHeader, is_dicom, read_header_identities
+from medimg_cli.privacy.dicom.headers import UnreadableHeader, is_dicom, read_header_identities
 from tests.privacy.dicom_files import write_dicom
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from medimg_cli.privacy.manifest_columns import identities_in_column
+from medimg_cli.privacy.forms.manifest_columns import identities_in_column
 
 _RECORDS = [str(number) for number in random.Random(0).sample(range(10**6, 10**7), 200)]
 

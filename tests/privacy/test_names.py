@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from medimg_cli.privacy.names import SAFE_HARBOR, find_identities, is_placeholder, own_part
+from medimg_cli.privacy.forms.names import SAFE_HARBOR, find_identities, is_placeholder, own_part
 
 
 def _kinds(text: str) -> list[str]:

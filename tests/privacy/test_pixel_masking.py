@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset, dcmread
 
-from medimg_cli.privacy.cleaned import CannotDeidentify
-from medimg_cli.privacy.deidentify_dicom import deidentify_dicom
-from medimg_cli.privacy.pixel_masking import TextMask
-from medimg_cli.privacy.profile import Profile
-from medimg_cli.privacy.pseudonyms import Pseudonyms
-from medimg_cli.privacy.text_policy import judge_line
-from medimg_cli.privacy.text_reading import can_read, line_reader, read_whole
+from medimg_cli.privacy.pixels.text_policy import judge_line
+from medimg_cli.privacy.pixels.text_reading import can_read, line_reader, read_whole
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify
+from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
+from medimg_cli.privacy.removal.pixel_masking import TextMask
+from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from medimg_cli.readers import read_image
 from tests.privacy.dicom_files import write_dicom
 

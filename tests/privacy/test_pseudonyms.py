@@ -6,8 +6,8 @@ import pytest
 from pydicom.uid import UID
 
 from medimg_cli.errors import DataError, MachineError
-from medimg_cli.privacy.names import find_identities
-from medimg_cli.privacy.pseudonyms import Pseudonyms, read_key, read_or_make_key
+from medimg_cli.privacy.forms.names import find_identities
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms, read_key, read_or_make_key
 
 _ONE, _OTHER = Pseudonyms(b"k" * 32), Pseudonyms(b"l" * 32)
 

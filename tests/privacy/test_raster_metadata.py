@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import ImageCms, PngImagePlugin, TiffImagePlugin
 
-from medimg_cli.privacy.raster_metadata import (
+from medimg_cli.privacy.metadata.raster_metadata import (
     KINDS,
     MetadataText,
     UnreadableMetadata,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.datadict import keyword_for_tag
 
-from medimg_cli.privacy.rules import edition, header_rules, rule_for
+from medimg_cli.privacy.dicom.rules import edition, header_rules, rule_for
 
 
 def test_the_table_is_whole() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.privacy.text_reading import can_read
+from medimg_cli.privacy.pixels.text_reading import can_read
 from tests.benchmarks.bench_burned_in import backgrounds, judge_all, shares
 from tests.privacy.text_cohort import draw_cohort
 

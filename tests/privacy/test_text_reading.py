@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from medimg_cli.privacy import text_reading
-from medimg_cli.privacy.text_policy import boxes_to_blank, judge_line
-from medimg_cli.privacy.text_reading import (
+from medimg_cli.privacy.pixels import text_reading
+from medimg_cli.privacy.pixels.text_policy import boxes_to_blank, judge_line
+from medimg_cli.privacy.pixels.text_reading import (
     ReadingUnavailable,
     TextLine,
     can_read,
@@ -19,7 +19,7 @@ from medimg_cli.privacy.text_reading import (
     read_regions,
     read_whole,
 )
-from medimg_cli.privacy.text_regions import MOST_REGIONS, Box, find_text_regions, mask_regions, overlap
+from medimg_cli.privacy.pixels.text_regions import MOST_REGIONS, Box, find_text_regions, mask_regions, overlap
 
 Colour = NDArray[np.uint8]
 needs_reader = pytest.mark.skipif(not can_read(), reason="the extra `ocr` is not installed")

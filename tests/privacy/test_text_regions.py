@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.core.image import DecodedImage
 from medimg_cli.core.phantoms import draw_chest, draw_pose, expose
-from medimg_cli.privacy.text_regions import (
+from medimg_cli.privacy.pixels.text_regions import (
     MOST_REGIONS,
     Box,
     decode_regions,

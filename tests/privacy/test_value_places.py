@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from medimg_cli.privacy.value_places import UnreadableValues, quiet_headers, read_values
+from medimg_cli.privacy.dicom.value_places import UnreadableValues, quiet_headers, read_values
 from tests.privacy.dicom_files import write_dicom
 
 

@@ -11,10 +11,10 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import ExplicitVRLittleEndian
 
 from medimg_cli.core.own_terms import own_terms
-from medimg_cli.privacy.cleaned import CannotDeidentify
-from medimg_cli.privacy.text_policy import boxes_to_blank
-from medimg_cli.privacy.text_reading import LineReader, can_read, line_reader
-from medimg_cli.privacy.text_regions import Box, find_text_regions, mask_regions, overlap
+from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
+from medimg_cli.privacy.pixels.text_reading import LineReader, can_read, line_reader
+from medimg_cli.privacy.pixels.text_regions import Box, find_text_regions, mask_regions, overlap
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 
 _SAME_PLACE = 0.5
 _JPEG_QUALITY = 95

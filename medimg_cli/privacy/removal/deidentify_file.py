@@ -14,14 +14,14 @@ from medimg_cli.core.image import HEAD_BYTES, UnreadableImage, sniff_format
 from medimg_cli.core.own_terms import own_terms
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, tracked
-from medimg_cli.privacy.clean_names import CleanNames, NameRule
-from medimg_cli.privacy.cleaned import CannotDeidentify, CleanFile
-from medimg_cli.privacy.deidentify_dicom import deidentify_dicom
-from medimg_cli.privacy.deidentify_raster import RASTER_FORMATS, deidentify_raster
-from medimg_cli.privacy.header_values import IdentityValues, harvest, merge
-from medimg_cli.privacy.pixel_masking import TextMask
-from medimg_cli.privacy.profile import Profile
-from medimg_cli.privacy.pseudonyms import Pseudonyms
+from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest, merge
+from medimg_cli.privacy.removal.clean_names import CleanNames, NameRule
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
+from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
+from medimg_cli.privacy.removal.deidentify_raster import RASTER_FORMATS, deidentify_raster
+from medimg_cli.privacy.removal.pixel_masking import TextMask
+from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 
 _LARGEST_BYTES = 4 << 30
 _ARCHIVES = ("zip", "tar", "gzip")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from medimg_cli.privacy.dates_in_text import find_dates
+from medimg_cli.privacy.forms.dates_in_text import find_dates
 
 # Kind → letter of the list in 45 CFR 164.514(b)(2)(i), and what it is in words.
 SAFE_HARBOR = {

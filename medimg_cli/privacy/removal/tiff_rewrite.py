@@ -3,8 +3,8 @@
 import struct
 from dataclasses import dataclass
 
-from medimg_cli.privacy.raster_rewrite import CannotRewrite
-from medimg_cli.privacy.tiff_tags import VALUE_BYTES
+from medimg_cli.privacy.metadata.tiff_tags import VALUE_BYTES
+from medimg_cli.privacy.removal.raster_rewrite import CannotRewrite
 
 # TIFF 6.0: what a decoder needs to know of the samples, where the picture's corner is, and its resolution.
 _KEPT = frozenset(

@@ -7,10 +7,10 @@ from functools import cached_property
 
 from pydicom import Dataset
 
-from medimg_cli.privacy.header_texts import ElementText, element_texts
-from medimg_cli.privacy.names import is_placeholder
-from medimg_cli.privacy.normal_form import joined, joins, plain_letters, tokens
-from medimg_cli.privacy.ordinary_words import ORDINARY_WORDS
+from medimg_cli.privacy.dicom.header_texts import ElementText, element_texts
+from medimg_cli.privacy.dicom.normal_form import joined, joins, plain_letters, tokens
+from medimg_cli.privacy.dicom.ordinary_words import ORDINARY_WORDS
+from medimg_cli.privacy.forms.names import is_placeholder
 
 # Attribute → letter in 45 CFR 164.514(b)(2)(i); names of persons are A.
 _LETTERS = {

@@ -5,7 +5,13 @@ import struct
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from medimg_cli.privacy.metadata_text import TEXT_LIMIT, MetadataText, place_name, plain_text, strings_text
+from medimg_cli.privacy.metadata.metadata_text import (
+    TEXT_LIMIT,
+    MetadataText,
+    place_name,
+    plain_text,
+    strings_text,
+)
 
 _DEPTH_LIMIT = 100
 # RDF's own elements (lists, items, alternatives) say nothing of what stands in them.

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from medimg_cli.privacy.dates_in_text import is_date
-from medimg_cli.privacy.header_values import IdentityValues, letter_of
-from medimg_cli.privacy.markers import has_known_word, is_marker
-from medimg_cli.privacy.names import SAFE_HARBOR, Identity, find_identities
-from medimg_cli.privacy.text_reading import LineReader, TextLine, read_regions, read_whole
-from medimg_cli.privacy.text_regions import Box, Pixels, find_text_regions
+from medimg_cli.privacy.dicom.header_values import IdentityValues, letter_of
+from medimg_cli.privacy.forms.dates_in_text import is_date
+from medimg_cli.privacy.forms.names import SAFE_HARBOR, Identity, find_identities
+from medimg_cli.privacy.pixels.markers import has_known_word, is_marker
+from medimg_cli.privacy.pixels.text_reading import LineReader, TextLine, read_regions, read_whole
+from medimg_cli.privacy.pixels.text_regions import Box, Pixels, find_text_regions
 
 Meaning = Literal["identity", "text", "marker", "nothing"]
 

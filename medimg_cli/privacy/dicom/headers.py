@@ -11,8 +11,8 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
 from medimg_cli.core.image import HEAD_BYTES, sniff_format
-from medimg_cli.privacy.names import is_placeholder
-from medimg_cli.privacy.rules import HeaderRule, rule_for
+from medimg_cli.privacy.dicom.rules import HeaderRule, rule_for
+from medimg_cli.privacy.forms.names import is_placeholder
 
 _PATIENT_AGE = 0x00101010
 _PATIENT_IDENTITY_REMOVED = 0x00120062

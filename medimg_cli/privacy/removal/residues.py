@@ -9,13 +9,13 @@ from io import BytesIO
 from pydicom import Dataset, dcmread
 from pydicom.datadict import keyword_for_tag
 
-from medimg_cli.privacy.elements import representation, text_of
-from medimg_cli.privacy.header_values import IdentityValues, harvest
-from medimg_cli.privacy.headers import HeaderIdentities, identities_of
-from medimg_cli.privacy.names import is_placeholder
-from medimg_cli.privacy.normal_form import joined
-from medimg_cli.privacy.profile import Profile, Verb
-from medimg_cli.privacy.rules import HeaderRule, rule_for
+from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest
+from medimg_cli.privacy.dicom.headers import HeaderIdentities, identities_of
+from medimg_cli.privacy.dicom.normal_form import joined
+from medimg_cli.privacy.dicom.rules import HeaderRule, rule_for
+from medimg_cli.privacy.forms.names import is_placeholder
+from medimg_cli.privacy.removal.elements import representation, text_of
+from medimg_cli.privacy.removal.profile import Profile, Verb
 
 _PATIENT_NAME = 0x00100010
 # Makers stand as institution in test images and phantoms, and as maker in every file: no identity.

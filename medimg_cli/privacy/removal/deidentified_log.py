@@ -7,9 +7,9 @@ from pathlib import Path
 
 from medimg_cli import __version__
 from medimg_cli.core.files import atomic_path, write_text
-from medimg_cli.privacy.deidentify_file import Outcome
-from medimg_cli.privacy.profile import Profile, Verb
-from medimg_cli.privacy.rules import edition
+from medimg_cli.privacy.dicom.rules import edition
+from medimg_cli.privacy.removal.deidentify_file import Outcome
+from medimg_cli.privacy.removal.profile import Profile, Verb
 
 LOG_NAME = "deidentify-log.csv"
 COUNTS = (*(str(verb) for verb in Verb), "text_regions_masked")

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Literal
 
-from medimg_cli.privacy.header_values import IdentityValues
-from medimg_cli.privacy.names import find_identities
-from medimg_cli.privacy.number_series import judge_series, long_numbers
-from medimg_cli.privacy.pseudonyms import Pseudonyms
+from medimg_cli.privacy.dicom.header_values import IdentityValues
+from medimg_cli.privacy.forms.names import find_identities
+from medimg_cli.privacy.forms.number_series import judge_series, long_numbers
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 
 NameRule = Literal["auto", "code", "keep"]
 _UID = re.compile(r"(?<!\d)(?<!\d\.)[0-2](?:\.(?:0|[1-9]\d*)){5,}(?!\d)")

@@ -14,11 +14,11 @@ from medimg_cli.core.image import UnreadableImage, split_member
 from medimg_cli.core.measurements import Reader
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, tracked
-from medimg_cli.privacy.header_values import IdentityValues, harvest
-from medimg_cli.privacy.headers import is_dicom
-from medimg_cli.privacy.text_policy import Judgement, judge_line
-from medimg_cli.privacy.text_reading import LineReader, TextLine, line_reader, read_regions, read_whole
-from medimg_cli.privacy.text_regions import Box
+from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest
+from medimg_cli.privacy.dicom.headers import is_dicom
+from medimg_cli.privacy.pixels.text_policy import Judgement, judge_line
+from medimg_cli.privacy.pixels.text_reading import LineReader, TextLine, line_reader, read_regions, read_whole
+from medimg_cli.privacy.pixels.text_regions import Box
 
 # Reading takes 0.1 s for a row of signs and 1 s for a million pixels: of more pictures a random part is read.
 MOST_READ = 300

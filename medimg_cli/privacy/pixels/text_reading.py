@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.privacy.text_regions import MOST_REGIONS, Box, Pixels, bounding, overlap
+from medimg_cli.privacy.pixels.text_regions import MOST_REGIONS, Box, Pixels, bounding, overlap
 
 Colour = NDArray[np.uint8]
 

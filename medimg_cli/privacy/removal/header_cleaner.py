@@ -8,12 +8,12 @@ from typing import Protocol
 from pydicom import Dataset
 from pydicom.tag import BaseTag
 
-from medimg_cli.privacy.date_shift import capped_age, shifted_date, shifted_date_time
-from medimg_cli.privacy.elements import is_class, is_empty, put, representation, text_of
-from medimg_cli.privacy.names import find_identities
-from medimg_cli.privacy.profile import Profile, Verb
-from medimg_cli.privacy.pseudonyms import Pseudonyms
-from medimg_cli.privacy.rules import rule_for
+from medimg_cli.privacy.dicom.rules import rule_for
+from medimg_cli.privacy.forms.names import find_identities
+from medimg_cli.privacy.removal.date_shift import capped_age, shifted_date, shifted_date_time
+from medimg_cli.privacy.removal.elements import is_class, is_empty, put, representation, text_of
+from medimg_cli.privacy.removal.profile import Profile, Verb
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 _FREE_TEXT = frozenset(["LO", "LT", "SH", "ST", "UC", "UR", "UT"])

@@ -4,8 +4,8 @@ import re
 import struct
 from collections.abc import Iterator
 
-from medimg_cli.privacy.embedded_texts import irb_texts, xmp_texts
-from medimg_cli.privacy.metadata_text import (
+from medimg_cli.privacy.metadata.embedded_texts import irb_texts, xmp_texts
+from medimg_cli.privacy.metadata.metadata_text import (
     TEXT_LIMIT,
     MetadataText,
     UnreadableMetadata,
@@ -15,8 +15,8 @@ from medimg_cli.privacy.metadata_text import (
     plain_text,
     strings_text,
 )
-from medimg_cli.privacy.raster_bytes import Bytes
-from medimg_cli.privacy.tiff_tags import tiff_texts
+from medimg_cli.privacy.metadata.raster_bytes import Bytes
+from medimg_cli.privacy.metadata.tiff_tags import tiff_texts
 
 _SEGMENTS_LIMIT = 1_000_000
 TRAILING = "trailing bytes"

@@ -8,11 +8,11 @@ from typing import Any
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from medimg_cli.core.own_terms import own_terms
-from medimg_cli.privacy.cleaned import CannotDeidentify, CleanFile
-from medimg_cli.privacy.metadata_text import MetadataText, UnreadableMetadata
-from medimg_cli.privacy.names import find_identities
-from medimg_cli.privacy.raster_metadata import read_metadata_of
-from medimg_cli.privacy.raster_rewrite import (
+from medimg_cli.privacy.forms.names import find_identities
+from medimg_cli.privacy.metadata.metadata_text import MetadataText, UnreadableMetadata
+from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
+from medimg_cli.privacy.removal.raster_rewrite import (
     EXIF_ORIENTATION,
     CannotRewrite,
     bmp_without_metadata,
@@ -20,7 +20,7 @@ from medimg_cli.privacy.raster_rewrite import (
     png_without_metadata,
     webp_without_metadata,
 )
-from medimg_cli.privacy.tiff_rewrite import tiff_without_metadata
+from medimg_cli.privacy.removal.tiff_rewrite import tiff_without_metadata
 
 # The plug-ins by themselves, not `Image.open`: that one would guess the format again.
 _OPENERS: dict[str, type[Any]] = {

@@ -15,12 +15,12 @@ from pydicom.uid import (
 
 from medimg_cli import __version__
 from medimg_cli.core.own_terms import own_terms
-from medimg_cli.privacy.cleaned import CannotDeidentify, CleanFile
-from medimg_cli.privacy.elements import text_of
-from medimg_cli.privacy.header_cleaner import HeaderCleaner
-from medimg_cli.privacy.profile import TEMPORAL, Profile
-from medimg_cli.privacy.pseudonyms import Pseudonyms
-from medimg_cli.privacy.residues import original_values, residues
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
+from medimg_cli.privacy.removal.elements import text_of
+from medimg_cli.privacy.removal.header_cleaner import HeaderCleaner
+from medimg_cli.privacy.removal.profile import TEMPORAL, Profile
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
+from medimg_cli.privacy.removal.residues import original_values, residues
 
 # A UID of our own by PS3.5 annex B.2: 2.25 and a number drawn once.
 _IMPLEMENTATION_UID = "2.25.277905424706529937231938043092174613927"

@@ -9,8 +9,8 @@ from pathlib import Path
 from pydicom import Dataset, dcmread
 
 from medimg_cli.core.image import HEAD_BYTES, sniff_format
-from medimg_cli.privacy.header_texts import ElementText, element_texts
-from medimg_cli.privacy.header_values import IdentityValues, harvest_texts, identifies
+from medimg_cli.privacy.dicom.header_texts import ElementText, element_texts
+from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest_texts, identifies
 
 _PATIENT_IDENTITY_REMOVED = 0x00120062
 # Ages, days, hours and words of the standard repeat by nature; makers and code books are no persons.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from medimg_cli.privacy.names import Identity, find_identities
+from medimg_cli.privacy.forms.names import Identity, find_identities
 
 Verdict = Literal["counter", "dense", "shared", "record"]
 """counter: a series from a round number on; dense: neighbouring numbers; shared: one number in nearly every name;

@@ -2,7 +2,7 @@
 
 import re
 
-from medimg_cli.privacy.names import Identity, find_identities
+from medimg_cli.privacy.forms.names import Identity, find_identities
 
 # What parts words in paths and in messages; `_`, `-` and `^` join the parts of one name.
 _BREAKS = frozenset("/\\ \t\r\n'\",;:=()[]")

@@ -8,7 +8,7 @@ from typing import Literal
 from pydicom.datadict import tag_for_keyword
 
 from medimg_cli.core.settings import DeidentifySettings
-from medimg_cli.privacy.rules import HeaderRule, edition, rule_for
+from medimg_cli.privacy.dicom.rules import HeaderRule, edition, rule_for
 
 Dates = Literal["remove", "shift", "keep"]
 

@@ -4,8 +4,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from medimg_cli.privacy.embedded_texts import iptc_texts, irb_texts, xmp_texts
-from medimg_cli.privacy.metadata_text import (
+from medimg_cli.privacy.metadata.embedded_texts import iptc_texts, irb_texts, xmp_texts
+from medimg_cli.privacy.metadata.metadata_text import (
     TEXT_LIMIT,
     MetadataText,
     UnreadableMetadata,
@@ -13,8 +13,8 @@ from medimg_cli.privacy.metadata_text import (
     plain_text,
     strings_text,
 )
-from medimg_cli.privacy.raster_bytes import Bytes
-from medimg_cli.privacy.tiff_tag_names import GPS_NAMES, TAG_NAMES
+from medimg_cli.privacy.metadata.raster_bytes import Bytes
+from medimg_cli.privacy.metadata.tiff_tag_names import GPS_NAMES, TAG_NAMES
 
 _DIRECTORIES_LIMIT = 4096
 _ENTRIES_LIMIT = 4096

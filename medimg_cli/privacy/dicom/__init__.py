@@ -1,0 +1,1 @@
+"""Identities in DICOM headers: which attributes, what they say, and where else it stands."""

@@ -1,0 +1,1 @@
+"""Identities told by their form: in names, numbers, dates and cells."""

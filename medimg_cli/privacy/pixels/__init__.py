@@ -1,0 +1,1 @@
+"""Text burned into pixels: where it may stand, what it says, and what that means."""

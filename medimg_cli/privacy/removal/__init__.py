@@ -1,0 +1,1 @@
+"""How identities are removed: profiles, pseudonyms, clean copies, and the search for what is left."""
