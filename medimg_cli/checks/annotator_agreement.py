@@ -8,8 +8,8 @@ from math import isnan
 import pandas as pd
 
 from medimg_cli.checks import check, plural
-from medimg_cli.core.agreement import Kappa, cohen, fleiss
 from medimg_cli.core.audit import AuditContext, Checked, CheckSkipped, Finding
+from medimg_cli.core.doubts.agreement import Kappa, cohen, fleiss
 from medimg_cli.core.manifest import Dataset
 from medimg_cli.privacy.forms.masking import mask_identities
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from medimg_cli.checks import check, plural, split_pairs
-from medimg_cli.core.alignment import resemblance
 from medimg_cli.core.audit import AuditContext, Checked, Finding
-from medimg_cli.core.augmented_names import Family, families
+from medimg_cli.core.copies.alignment import resemblance
+from medimg_cli.core.copies.augmented_names import Family, families
 from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "augmented-copies"

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from medimg_cli.checks import check, plural
 from medimg_cli.core.audit import AuditContext, Checked, CheckSkipped, Finding, Severity
-from medimg_cli.core.confident_learning import Confident, confident_learning, self_confidence
-from medimg_cli.core.out_of_fold import FOLDS, grouped_folds, mean_auroc, out_of_fold
-from medimg_cli.core.quick_features import quick_features, side_by_side
+from medimg_cli.core.doubts.confident_learning import Confident, confident_learning, self_confidence
+from medimg_cli.core.doubts.out_of_fold import FOLDS, grouped_folds, mean_auroc, out_of_fold
+from medimg_cli.core.doubts.quick_features import quick_features, side_by_side
 from medimg_cli.core.splits import group_identical
 
 NAME = "label-errors"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from medimg_cli.checks import check, label_sets, plural, split_pairs
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Remedy, Severity
-from medimg_cli.core.groups import Groups
-from medimg_cli.core.near_duplicates import NearDuplicates, Pair, find_near_duplicates
+from medimg_cli.core.copies.groups import Groups
+from medimg_cli.core.copies.near_duplicates import NearDuplicates, Pair, find_near_duplicates
 from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "near-duplicates"

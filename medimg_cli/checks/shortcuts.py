@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from medimg_cli.checks import check, label_sets, plural
 from medimg_cli.core.audit import AuditContext, Checked, CheckSkipped, Finding, Severity
-from medimg_cli.core.binning import Binned, Part, telling_parts, two_sides
-from medimg_cli.core.cohort_traits import traits_of
 from medimg_cli.core.manifest import DatasetInfo
-from medimg_cli.core.separability import (
+from medimg_cli.core.traits.binning import Binned, Part, telling_parts, two_sides
+from medimg_cli.core.traits.cohort_traits import traits_of
+from medimg_cli.core.traits.separability import (
     Area,
     area_by_patient,
     area_of,
@@ -20,7 +20,7 @@ from medimg_cli.core.separability import (
     evidence,
     folds_by_patient,
 )
-from medimg_cli.core.trait import Trait, TraitKind
+from medimg_cli.core.traits.trait import Trait, TraitKind
 from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "shortcuts"

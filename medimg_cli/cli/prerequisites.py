@@ -80,7 +80,7 @@ def embedder(session: "Session", settings: "LabelAuditSettings") -> "Embedder | 
     """
     from pathlib import Path
 
-    from medimg_cli.core.weights import checkpoints_folder, weights_at_hand
+    from medimg_cli.core.doubts.weights import checkpoints_folder, weights_at_hand
 
     if settings.weights == "none":
         return None

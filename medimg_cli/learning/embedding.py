@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from medimg_cli.core.doubts.weights import architecture_of
 from medimg_cli.core.image import DecodedImage, UnreadableImage
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.weights import architecture_of
 from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.learning.device import choose_device, prepare_processor
 from medimg_cli.learning.networks import IMAGENET, build_network, load_pretrained, torchvision_names

@@ -18,12 +18,12 @@ import numpy as np
 from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from medimg_cli.core.confident_learning import confident_learning, self_confidence
+from medimg_cli.core.doubts.confident_learning import confident_learning, self_confidence
+from medimg_cli.core.doubts.out_of_fold import grouped_folds, mean_auroc, out_of_fold
+from medimg_cli.core.doubts.quick_features import quick_features, side_by_side
 from medimg_cli.core.manifest import read_dataset
 from medimg_cli.core.measurements import measure_images
-from medimg_cli.core.out_of_fold import grouped_folds, mean_auroc, out_of_fold
 from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.quick_features import quick_features, side_by_side
 from medimg_cli.core.splits import group_identical
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.learning.embedding import Embedding

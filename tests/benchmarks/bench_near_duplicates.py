@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from medimg_cli.core.fingerprint import Floats, Weighing, frequencies
-from medimg_cli.core.groups import Groups
+from medimg_cli.core.copies.fingerprint import Floats, Weighing, frequencies
+from medimg_cli.core.copies.groups import Groups
+from medimg_cli.core.copies.likely_pairs import likely_pairs
+from medimg_cli.core.copies.near_duplicates import NearDuplicates, find_near_duplicates
 from medimg_cli.core.image import DecodedImage
-from medimg_cli.core.likely_pairs import likely_pairs
-from medimg_cli.core.near_duplicates import NearDuplicates, find_near_duplicates
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.thumbnails import thumbnail
 from medimg_cli.readers import read_image

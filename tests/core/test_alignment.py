@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from medimg_cli.core.alignment import Canvas, about_centre, align, evened, resemblance, telling, warped
-from medimg_cli.core.fingerprint import Likeness
+from medimg_cli.core.copies.alignment import Canvas, about_centre, align, evened, resemblance, telling, warped
+from medimg_cli.core.copies.fingerprint import Likeness
 from medimg_cli.core.thumbnails import SIDE_PX
 from tests.core.bodies import Picture, draw, small
 

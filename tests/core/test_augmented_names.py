@@ -2,7 +2,7 @@
 
 import pytest
 
-from medimg_cli.core.augmented_names import families, without_words
+from medimg_cli.core.copies.augmented_names import families, without_words
 
 
 def _families(*names: str) -> list[tuple[str, ...]]:

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from pandas.testing import assert_series_equal
 
-from medimg_cli.core.column_traits import column_traits
 from medimg_cli.core.manifest import DatasetInfo, Origin
-from medimg_cli.core.trait import Trait
+from medimg_cli.core.traits.column_traits import column_traits
+from medimg_cli.core.traits.trait import Trait
 
 
 def _traits(**columns: list[str]) -> dict[str, Trait]:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from medimg_cli.core.file_traits import file_traits
 from medimg_cli.core.phantom_files import Header, dicom_bytes
+from medimg_cli.core.traits.file_traits import file_traits
 
 _GREY = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
 _MAKE, _MODEL, _SOFTWARE, _DATE_TIME = 0x010F, 0x0110, 0x0131, 0x0132

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from medimg_cli.core import likely_pairs as search
-from medimg_cli.core.fingerprint import (
+from medimg_cli.core.copies import likely_pairs as search
+from medimg_cli.core.copies.fingerprint import (
     LIKENESSES,
     Fingerprints,
     Likeness,
@@ -12,7 +12,7 @@ from medimg_cli.core.fingerprint import (
     frequencies,
     likeness_scores,
 )
-from medimg_cli.core.likely_pairs import KEPT_PER_IMAGE, likely_pairs
+from medimg_cli.core.copies.likely_pairs import KEPT_PER_IMAGE, likely_pairs
 from tests.core.bodies import draw, small
 
 

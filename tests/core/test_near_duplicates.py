@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from medimg_cli.core.groups import Groups
-from medimg_cli.core.near_duplicates import CONFIRMED, NearDuplicates, find_near_duplicates
+from medimg_cli.core.copies.groups import Groups
+from medimg_cli.core.copies.near_duplicates import CONFIRMED, NearDuplicates, find_near_duplicates
 from medimg_cli.core.thumbnails import SIDE_PX, thumbnail
 from medimg_cli.readers import read_image
 from tests.core.bodies import Picture, draw, small

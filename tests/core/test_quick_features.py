@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from medimg_cli.core.quick_features import quick_features, side_by_side
+from medimg_cli.core.doubts.quick_features import quick_features, side_by_side
 from medimg_cli.core.thumbnails import SIDE_PX
 
 

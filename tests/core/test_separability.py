@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from medimg_cli.core.binning import bin_numbers, bin_texts
 from medimg_cli.core.intervals import delong, logit_interval, wilson
-from medimg_cli.core.separability import (
+from medimg_cli.core.traits.binning import bin_numbers, bin_texts
+from medimg_cli.core.traits.separability import (
     Area,
     area_by_patient,
     area_of,

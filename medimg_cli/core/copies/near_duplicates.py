@@ -1,7 +1,7 @@
 """Pictures that show the same and are not equal: copies that were saved, brightened, cropped, turned or mirrored.
 
-Likely pairs are found by fingerprints (`core.likely_pairs`), the likeliest are laid onto each other and compared in
-their fine structure (`core.alignment`). On 5,840 chest X-rays, 17 million pairs, one pair of files that are not equal
+Likely pairs are found by fingerprints (`core.copies.likely_pairs`), the likeliest are laid onto each other and compared in
+their fine structure (`core.copies.alignment`). On 5,840 chest X-rays, 17 million pairs, one pair of files that are not equal
 pixel by pixel came to 0.95, one exposure processed twice; the next, two exposures of one child, to 0.83. Copies made
 on purpose stayed above 0.90 but for a few in a hundred turned by five degrees.
 """
@@ -11,11 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.alignment import Canvas, align, evened, telling
-from medimg_cli.core.alterations import ALTERATIONS, AS_IT_IS, CROPPED, Altered
-from medimg_cli.core.fingerprint import LIKENESSES, Floats, Likeness, Look, Positions, Weighing, frequencies
-from medimg_cli.core.groups import Groups
-from medimg_cli.core.likely_pairs import LikelyPairs, join, likely_pairs
+from medimg_cli.core.copies.alignment import Canvas, align, evened, telling
+from medimg_cli.core.copies.alterations import ALTERATIONS, AS_IT_IS, CROPPED, Altered
+from medimg_cli.core.copies.fingerprint import (
+    LIKENESSES,
+    Floats,
+    Likeness,
+    Look,
+    Positions,
+    Weighing,
+    frequencies,
+)
+from medimg_cli.core.copies.groups import Groups
+from medimg_cli.core.copies.likely_pairs import LikelyPairs, join, likely_pairs
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, SilentProgress
 

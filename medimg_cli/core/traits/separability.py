@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from scipy.stats import norm, rankdata
 
-from medimg_cli.core.binning import Binned
 from medimg_cli.core.intervals import logit_interval, wilson
 from medimg_cli.core.stratify import deal_evenly
+from medimg_cli.core.traits.binning import Binned
 
 FOLDS = 5
 # Images of a bin count beside this many that are as mixed as all: a bin of one image proves nothing.

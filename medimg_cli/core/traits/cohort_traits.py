@@ -11,14 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.core.audit import AuditContext
-from medimg_cli.core.column_traits import column_traits
-from medimg_cli.core.file_traits import FileTraits, file_traits
 from medimg_cli.core.image import split_member
 from medimg_cli.core.looks import LOOKS_COLUMNS
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import tracked
 from medimg_cli.core.thumbnails import SIDE_PX
-from medimg_cli.core.trait import Trait, TraitKind
+from medimg_cli.core.traits.column_traits import column_traits
+from medimg_cli.core.traits.file_traits import FileTraits, file_traits
+from medimg_cli.core.traits.trait import Trait, TraitKind
 
 _BORDER_PX = 4  # of 96: the outer 4 %
 _CORNER_PX = 12  # markers, scales and labels stand in the outer eighth

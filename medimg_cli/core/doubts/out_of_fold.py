@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-from medimg_cli.core.confident_learning import confident_learning
+from medimg_cli.core.doubts.confident_learning import confident_learning
 from medimg_cli.core.intervals import delong
 from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.core.stratify import deal_evenly

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from medimg_cli.core.manifest import COLUMNS, DatasetInfo
-from medimg_cli.core.trait import Trait, TraitKind
+from medimg_cli.core.traits.trait import Trait, TraitKind
 
 # What other commands write for their own use, or what is a trait under another name already.
 _OWN = frozenset({"fold", "frame", "note", "named"})

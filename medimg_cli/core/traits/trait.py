@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.binning import Binned, bin_numbers, bin_texts
+from medimg_cli.core.traits.binning import Binned, bin_numbers, bin_texts
 
 # picture: how the pixels are stored and shaped · edge: border and corners · content: brightness and the like, which
 # may be the disease itself · origin: device, place, date · patient: age, sex · name: how files are called ·

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from medimg_cli.core.image import HEAD_BYTES, sniff_format
-from medimg_cli.core.jpeg_header import estimated_quality, subsampling
+from medimg_cli.core.traits.jpeg_header import estimated_quality, subsampling
 
 _NAN = float("nan")
 # The plug-ins by themselves, as `readers.raster` takes them: only headers are read, whatever the size says.

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.fingerprint import LIKENESSES, Floats
+from medimg_cli.core.copies.fingerprint import LIKENESSES, Floats
 from medimg_cli.core.thumbnails import SIDE_PX
 
 CERTAIN = 0.97

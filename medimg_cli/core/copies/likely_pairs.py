@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from medimg_cli.core.fingerprint import Fingerprints, Floats, Positions, likeness_scores
+from medimg_cli.core.copies.fingerprint import Fingerprints, Floats, Positions, likeness_scores
 from medimg_cli.core.pool import map_ordered
 
 KEPT_PER_IMAGE = 32

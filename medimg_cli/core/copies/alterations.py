@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.alignment import about_centre, warped
-from medimg_cli.core.fingerprint import Floats, Look, Positions
+from medimg_cli.core.copies.alignment import about_centre, warped
+from medimg_cli.core.copies.fingerprint import Floats, Look, Positions
 
 
 @dataclass(frozen=True)

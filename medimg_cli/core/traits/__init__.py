@@ -1,0 +1,1 @@
+"""What images are besides their anatomy, and how well it tells a class."""
