@@ -52,6 +52,11 @@ ALIASES = {"audit": "label-audit"}
 # Names the design reserves; each moves to COMMANDS in the version that builds it.
 RESERVED = ("serve", "export")
 
+_INTERRUPTED = (
+    "interrupted",
+    "what was finished is kept; the same command goes on from there, a training with --resume",
+)
+
 app = typer.Typer(
     name="medimg",
     no_args_is_help=True,
@@ -112,6 +117,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become two lines on stderr."""
     try:
         code = app(_with_last_run(arguments), prog_name="medimg", standalone_mode=False)
+        if code == ExitCode.INTERRUPTED:  # Typer turns the interruption itself into a code
+            _say(*_INTERRUPTED)
         return int(code or ExitCode.DONE)
     except MedimgError as error:
         _say(error.what, error.hint)
@@ -120,7 +127,7 @@ def run(arguments: Sequence[str]) -> int:
         _say(_one_line(error.format_message()), _usage_hint(arguments))
         return ExitCode.USAGE
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted", "what was finished is kept; the same command goes on from there")
+        _say(*_INTERRUPTED)
         return ExitCode.INTERRUPTED
     except Exception as error:
         if os.environ.get("MEDIMG_DEBUG"):

@@ -220,6 +220,18 @@ def test_sigterm_ends_as_ctrl_c_does(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
     assert done.returncode == ExitCode.INTERRUPTED
+    assert done.stderr.decode().splitlines()[-2] == "error: interrupted"
+
+
+def test_ctrl_c_within_a_command_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_given: Path | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medimg_cli.core.workspace.find_workspace", stop)
+    assert run(["runs"]) == ExitCode.INTERRUPTED
+    assert capsys.readouterr().err.splitlines()[0] == "error: interrupted"
 
 
 def test_python_m_is_the_same_door() -> None:
