@@ -14,6 +14,8 @@ from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.registry import did_you_mean
 
 Artefact = TypeVar("Artefact", bound=BaseModel)
+HeadKind = Literal["own", "pooled"]
+"""A network's own head, or average, dropout and one layer in its place: see `learning.backbone.pool_head`."""
 
 
 class Threshold(BaseModel):
@@ -71,6 +73,7 @@ class ModelCard(BaseModel):
     threshold: Threshold | None
     fingerprint: Fingerprint
     weights_sha256: str
+    head: HeadKind = "own"
 
 
 class RunRecord(BaseModel):
@@ -191,16 +194,15 @@ def find_run(workspace: Workspace, name: str | None) -> Run:
     Raises:
         RunError: there is none.
     """
-    if name is not None and (Path(name) / "model.json").is_file():
-        return Run(Path(name).absolute())
+    # Looked up before the others are read: a damaged run beside it is no reason to refuse this one.
+    for folder in () if name is None else (Path(name), workspace.runs_dir / name):
+        if (folder / "model.json").is_file():
+            return Run(folder.absolute())
     runs = list_runs(workspace)
     if name is None:
         if not runs:
             raise RunError(f"no trained run in {workspace.runs_dir}", "run `medimg train` first")
         return runs[-1]
-    for run in runs:
-        if run.name == name:
-            return run
     raise RunError(f"no run '{name}' in {workspace.runs_dir}", did_you_mean(name, [run.name for run in runs]))
 
 

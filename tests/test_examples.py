@@ -1,0 +1,149 @@
+"""The job script for clusters: its syntax, its calls, and what it does when it is stopped."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from medimg_cli.errors import ExitCode
+from tests.test_docs import parses
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+SBATCH = EXAMPLES / "slurm.sbatch"
+_PATIENCE_SECONDS = 20.0
+
+# Stands for medimg: notes how it was called; `train` saves for a while when told to stop, if STAYS is set.
+MEDIMG = """#!/usr/bin/env bash
+trap 'sleep 0.3; echo saved >>"$CALLS"; exit 130' TERM
+echo "$*" >>"$CALLS"
+[[ "$*" != "${FAILS:-}"* || -z "${FAILS:-}" ]] || exit 3
+[[ "$1" != train || -z "${STAYS:-}" ]] || for _ in {1..400}; do sleep 0.05; done
+"""
+SCONTROL = """#!/usr/bin/env bash
+echo "scontrol $*" >>"$CALLS"
+"""
+
+
+def commands_of(text: str) -> list[str]:
+    """Return every `medimg …` call of a script, those in its comments too, variables filled in."""
+    filled = re.sub(r'"\$\(.*?\)"|"\$\w+"|"\$\w+/[\w.]+"', "7", text)
+    nested = re.findall(r'"\$\((medimg [^)]*)\)"', text)
+    return [call.strip() for call in re.findall(r"\bmedimg [a-z]+(?: [^&`#\n]*)?", filled)] + nested
+
+
+class Job:
+    """One job of the script, on a cluster whose programs only take notes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.study, self.calls_path = folder / "study", folder / "calls"
+        self.run = self.study / "runs" / "baseline-seed3"
+        self.study.mkdir()
+        self.calls_path.touch()
+        programs = folder / "bin"
+        programs.mkdir()
+        for name, content in (("medimg", MEDIMG), ("scontrol", SCONTROL)):
+            (programs / name).write_text(content)
+            (programs / name).chmod(0o755)
+        clean = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MEDIMG", "SLURM"))
+        }
+        self.environment = clean | {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "CALLS": str(self.calls_path),
+            "SLURM_ARRAY_TASK_ID": "3",
+            "SLURM_JOB_ID": "42",
+        }
+
+    def begin(self, **more: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(["bash", str(SBATCH)], cwd=self.study, env=self.environment | more)
+
+    def done(self, **more: str) -> int:
+        return self.begin(**more).wait(_PATIENCE_SECONDS)
+
+    @property
+    def calls(self) -> list[str]:
+        return self.calls_path.read_text().splitlines()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.s*")), ids=lambda path: path.name)
+def test_an_example_script_is_shell(path: Path) -> None:
+    done = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_job_script_calls_what_the_program_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = commands_of(SBATCH.read_text(encoding="utf-8"))
+    assert {call.split()[1] for call in calls} == {
+        "ingest",
+        "preprocess",
+        "train",
+        "evaluate",
+        "report",
+        "runs",
+    }
+    for call in calls:
+        assert parses(call, monkeypatch) == ExitCode.DONE, call
+
+
+def test_slurm_reads_every_line_that_is_meant_for_it() -> None:
+    head = re.split(r"^(?!#|$)", SBATCH.read_text(encoding="utf-8"), maxsplit=1, flags=re.MULTILINE)[0]
+    options = re.findall(r"^#SBATCH (--[a-z-]+)", head, flags=re.MULTILINE)
+    assert {"--requeue", "--signal", "--gres", "--time"} <= set(options)
+    assert len(options) == SBATCH.read_text(encoding="utf-8").count("\n#SBATCH")
+
+
+def test_a_task_of_an_array_trains_its_own_seed(job: Job) -> None:
+    assert job.done() == 0
+    assert job.calls == [
+        "train --name baseline-seed3 --seed 3 --device cuda",
+        "evaluate baseline-seed3",
+        f"report baseline-seed3 --out {job.run}/report.html",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("there", "first"),
+    [
+        (["model.json", "last.ckpt"], "train --resume baseline-seed3"),
+        (["run.json"], "runs --remove baseline-seed3 --yes"),
+        (["model.json"], "evaluate baseline-seed3"),
+    ],
+)
+def test_a_job_that_is_begun_again_does_what_is_left(job: Job, there: list[str], first: str) -> None:
+    job.run.mkdir(parents=True)
+    for name in there:
+        (job.run / name).touch()
+    assert job.done() == 0
+    assert job.calls[0] == first
+
+
+def test_a_failure_ends_the_job_with_its_code(job: Job) -> None:
+    assert job.done(FAILS="evaluate") == 3
+    assert [call.split()[0] for call in job.calls] == ["train", "evaluate"]
+
+
+@pytest.mark.parametrize(
+    ("told", "afterwards"),
+    [(signal.SIGTERM, ["saved"]), (signal.SIGUSR1, ["saved", "scontrol requeue 42"])],
+)
+def test_a_stopped_job_lets_medimg_save_first(job: Job, told: signal.Signals, afterwards: list[str]) -> None:
+    running = job.begin(STAYS="yes")
+    try:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not job.calls and time.monotonic() < deadline:
+            time.sleep(0.02)
+        running.send_signal(told)
+        assert running.wait(_PATIENCE_SECONDS) == ExitCode.INTERRUPTED
+    finally:
+        running.kill()
+        running.wait()
+    assert job.calls[1:] == afterwards
