@@ -80,7 +80,11 @@ def load_network(run: Run, card: ModelCard, device: torch.device) -> nn.Module:
             raise RunError(f"{run.weights_path} is not the file this run wrote", "restore it, or train again")
         state = load_file(run.weights_path, device=str(device))
         network = build_network(
-            card.arch, classes=len(card.classes), channels=card.recipe.channels, size_px=card.recipe.size_px
+            card.arch,
+            classes=len(card.classes),
+            channels=card.recipe.channels,
+            size_px=card.recipe.size_px,
+            head=card.head,
         )
         network.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:

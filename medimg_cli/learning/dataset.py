@@ -72,23 +72,24 @@ class PixelBatches:
 
     def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the same in random order; a last batch of one image is left out (batch statistics)."""
-        order = self._drawn(generator)
+        order = drawn_order(self.targets, self.even, generator)
         if len(order) > self.batch_size and len(order) % self.batch_size == 1:
             order = order[:-1]
         yield from self._take(order)
-
-    def _drawn(self, generator: torch.Generator) -> NDArray[np.int64]:
-        if not self.even:
-            return torch.randperm(len(self), generator=generator).numpy()
-        classes = int(self.targets.max()) + 1
-        weights = torch.from_numpy(balanced_weights(self.targets, classes)[self.targets])
-        return torch.multinomial(weights, len(self), replacement=True, generator=generator).numpy()
 
     def _take(self, order: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             images = torch.from_numpy(_to_255(self.pixels[self.positions[chosen]]))
             yield images.permute(0, 3, 1, 2), torch.from_numpy(self.targets[chosen])
+
+
+def drawn_order(targets: NDArray[np.int64], even: bool, generator: torch.Generator) -> NDArray[np.int64]:
+    """Return (N,) places in `targets` (N,) for one epoch: each once, or, where `even`, every class equally often."""
+    if not even:
+        return torch.randperm(len(targets), generator=generator).numpy()
+    weights = torch.from_numpy(balanced_weights(targets, int(targets.max()) + 1)[targets])
+    return torch.multinomial(weights, len(targets), replacement=True, generator=generator).numpy()
 
 
 def measure_normalisation(batches: PixelBatches) -> Normalisation:

@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from medimg_cli.architectures import ARCHITECTURES, Architecture
-from medimg_cli.core.run import Normalisation
+from medimg_cli.core.run import HeadKind, Normalisation
 from medimg_cli.errors import MachineError, RunError, UsageError
+from medimg_cli.learning.backbone import pool_head
 from medimg_cli.registry import did_you_mean
 
 # What torchvision's classifiers were trained with; its images are 0..1 RGB.
@@ -50,9 +51,21 @@ def torchvision_names() -> list[str]:
     return [str(name) for name in torchvision.models.list_models(module=torchvision.models)]
 
 
-def build_network(name: str, *, classes: int, channels: int, size_px: int) -> nn.Module:
-    """Return a fresh network that maps (N, channels, size_px, size_px) to logits (N, classes)."""
-    return architecture(name).build(classes, channels, size_px)
+def build_network(
+    name: str, *, classes: int, channels: int, size_px: int, head: HeadKind = "own"
+) -> nn.Module:
+    """Return a fresh network that maps (N, channels, size_px, size_px) to logits (N, classes).
+
+    Args:
+        head: own, or pooled: the small one of `pool_head`, for networks that `pools_its_head` names.
+
+    Raises:
+        UsageError: there is no architecture of that name.
+    """
+    network = architecture(name).build(classes, channels, size_px)
+    if head == "pooled":
+        pool_head(network, classes)
+    return network
 
 
 def load_pretrained(network: nn.Module, name: str, weights: str) -> list[str]:

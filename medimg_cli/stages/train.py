@@ -19,29 +19,23 @@ from medimg_cli.core.manifest import Dataset, read_dataset, require_single_label
 from medimg_cli.core.operating_point import choose_threshold
 from medimg_cli.core.predictions import predictions_frame, write_predictions
 from medimg_cli.core.progress import LoggedProgress, Progress, SilentProgress
-from medimg_cli.core.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold, new_run, now
+from medimg_cli.core.run import Fingerprint, ModelCard, Run, RunRecord, Threshold, new_run, now
 from medimg_cli.core.run_record import first_record, resumed_record, state_key
 from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 from medimg_cli.learning.augment import preset
 from medimg_cli.learning.checkpoint import load_state, save_state, save_weights
-from medimg_cli.learning.dataset import PixelBatches, measure_normalisation
-from medimg_cli.learning.device import choose_device, prepare_processor
+from medimg_cli.learning.dataset import PixelBatches
+from medimg_cli.learning.device import choose_device, on_device, prepare_processor
+from medimg_cli.learning.features import fit_head, head_plan
 from medimg_cli.learning.loop import fit
-from medimg_cli.learning.networks import (
-    architecture,
-    build_network,
-    load_pretrained,
-    parameter_count,
-    pretrained_normalisation,
-)
+from medimg_cli.learning.networks import architecture, parameter_count
 from medimg_cli.learning.normalise import Normaliser
 from medimg_cli.learning.plan import plan_training, settings_in_force
 from medimg_cli.learning.scoring import predict_logits, softmax
+from medimg_cli.learning.start import Start, check_freeze, frozen_part, starting_network
 from medimg_cli.learning.trainer import Fit, Snapshot
-
-_WORTH_NAMING = 6
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ def train(
 
     Raises:
         DataError: a class is missing in training, or there is no validation image.
-        UsageError: unknown architecture, augmentation or run name.
+        UsageError: unknown architecture, augmentation or run name; nothing trained to freeze.
         RunError: the run cannot be resumed.
         MachineError: another process is training this run.
         KeyboardInterrupt: stopped before the first epoch was over.
@@ -98,6 +92,7 @@ def train(
     chosen = settings.train
     architecture(chosen.arch)  # an unknown name must not leave an empty run behind
     preset(chosen.augment)
+    check_freeze(chosen)
     device = choose_device(chosen.device)
     run = resume or new_run(workspace, arch=chosen.arch, name=chosen.name)
     with locked(run.lock_path, doing=f"training run '{run.name}'"):
@@ -105,7 +100,7 @@ def train(
         record = first_record(run, chosen, dataset, cache.recipe, device=str(device), root=workspace.root)
         training = _Training(dataset, chosen, cache, run, record, device, progress)
         used = settings_in_force(settings, cache.recipe, training.plan)
-        training.key = state_key(used.train, record)
+        training.key = state_key(used.train, record) + frozen_part(chosen)
         state = None if resume is None else load_state(run, training.key)
         if resume is None:
             run.write_record(record)
@@ -138,29 +133,32 @@ class _Training:
         self.record, self.device, self.progress = record, device, progress
         self.train_batches = self._batches("train")
         self.val_batches = self._batches("val")
-        self.plan = plan_training(chosen, self.train_batches, dataset.labels, device)
+        plan = plan_training(chosen, self.train_batches, dataset.labels, device)
+        frozen = chosen.freeze == "backbone"
+        self.plan = head_plan(plan, chosen, self.train_batches.batches) if frozen else plan
         self.key = ""
 
     def result(self, state: Snapshot | None = None) -> TrainResult:
         prepare_processor()
         began = time.perf_counter()
         torch.manual_seed(self.chosen.seed)
-        network, normalisation = self._network()
-        normaliser = Normaliser(normalisation, self.device)
-        outcome = fit(
-            network,
-            self.train_batches,
-            self.val_batches,
-            normaliser,
-            self.plan,
-            self.progress,
-            on_epoch=self._keep,
-            resume=state,
-        )
-        network.load_state_dict(outcome.state)
+        classes = len(self.dataset.info.classes)
+        start = starting_network(self.chosen, classes, self.cache.recipe, self.train_batches, self.progress)
+        network = on_device(start.network, self.device)
+        normaliser = Normaliser(start.normalisation, self.device)
+        outcome = self._fit(start, normaliser, state)
         logits = predict_logits(network, self.val_batches, normaliser)
-        card = self._write_model(outcome, normalisation, softmax(logits))
+        card = self._write_model(start, softmax(logits))
         return self._finish(outcome, card, network, time.perf_counter() - began)
+
+    def _fit(self, start: Start, normaliser: Normaliser, state: Snapshot | None) -> Fit:
+        """Train, and leave the best epoch's weights in the network."""
+        data = self.train_batches, self.val_batches, normaliser, self.plan, self.progress
+        if start.backbone is not None:
+            return fit_head(start.backbone, *data, self.chosen.augment, on_epoch=self._keep, resume=state)
+        outcome = fit(start.network, *data, on_epoch=self._keep, resume=state)
+        start.network.load_state_dict(outcome.state)
+        return outcome
 
     def _keep(self, fit: Fit, snapshot: Snapshot) -> None:
         """Write what an epoch adds; the state goes last, so that what it promises is there."""
@@ -175,27 +173,10 @@ class _Training:
             self.cache.positions(rows["image_id"].tolist()),
             self.dataset.labels.encode(rows["label"].tolist()),
             self.chosen.batch_size,
+            even=split == "train" and self.chosen.sampler == "weighted",
         )
 
-    def _network(self) -> tuple[nn.Module, Normalisation]:
-        recipe = self.cache.recipe
-        network = build_network(
-            self.chosen.arch,
-            classes=len(self.dataset.info.classes),
-            channels=recipe.channels,
-            size_px=recipe.size_px,
-        )
-        if self.chosen.weights == "none":
-            return network, measure_normalisation(self.train_batches)
-        fresh = load_pretrained(network, self.chosen.arch, self.chosen.weights)
-        if fresh:
-            named = ", ".join(fresh[:_WORTH_NAMING]) + (" …" if len(fresh) > _WORTH_NAMING else "")
-            self.progress.note(f"{len(fresh)} parameters start fresh: {named}")
-        return network, pretrained_normalisation(recipe.channels)
-
-    def _write_model(
-        self, outcome: Fit, normalisation: Normalisation, probabilities: NDArray[np.float64]
-    ) -> ModelCard:
+    def _write_model(self, start: Start, probabilities: NDArray[np.float64]) -> ModelCard:
         labels, info = self.dataset.labels, self.dataset.info
         threshold = None
         if labels.positive_index is not None and len(labels.classes) == 2:
@@ -211,7 +192,7 @@ class _Training:
             classes=info.classes,
             positive=info.positive,
             recipe=self.cache.recipe,
-            normalisation=normalisation,
+            normalisation=start.normalisation,
             threshold=threshold,
             fingerprint=Fingerprint(
                 dataset_hash=self.dataset.content_hash(),
@@ -220,7 +201,8 @@ class _Training:
                 val_images=len(self.val_batches),
                 class_counts={str(name): int(n) for name, n in train_rows["label"].value_counts().items()},
             ),
-            weights_sha256=save_weights(self.run, outcome.state),
+            weights_sha256=save_weights(self.run, start.network.state_dict()),
+            head=start.head,
         )
         table = predictions_frame(
             self.dataset.of_split("val"),
@@ -242,7 +224,9 @@ class _Training:
             val["recall_at_threshold"] = card.threshold.achieved_recall
             val["specificity_at_threshold"] = card.threshold.achieved_specificity
         epochs_run = len(outcome.history)
-        training_seconds = sum(row["seconds"] for row in outcome.history)
+        # Epochs of a head alone say nothing of the time that its features took.
+        frozen = self.chosen.freeze == "backbone"
+        training_seconds = seconds if frozen else sum(row["seconds"] for row in outcome.history)
         rate = epochs_run * len(self.train_batches) / training_seconds
         self.run.write_record(
             self.record.model_copy(

@@ -157,7 +157,9 @@ def test_a_full_destination_a_key_inside_it_and_a_missing_source_are_refused(
 def test_a_file_in_which_something_is_left_is_not_written(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medimg_cli.privacy.removal.header_cleaner.HeaderCleaner.clean", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "medimg_cli.privacy.removal.header_cleaner.HeaderCleaner.clean", lambda *_, **__: None
+    )
     result = _run(tmp_path, source)
     (row,) = (row for row in result.not_written if row.path.startswith("sick/"))
     assert row.reason.startswith("still there after cleaning: ")

@@ -1,0 +1,87 @@
+"""A classifier seen as two parts: the backbone, which turns images into features, and the head that judges them."""
+
+import torch
+from torch import Tensor, nn
+
+# What torchvision and our own networks call the last part, in the order in which one is looked for.
+_HEADS = ("classifier", "fc", "head", "heads")
+# Their own heads judge every place of a map, or hold most of the network's weights.
+_MAP_HEADS = ("alexnet", "squeezenet", "vgg")
+_DROPOUT = 0.2
+_INITIAL_DEVIATION = 0.01
+
+
+def pools_its_head(name: str) -> bool:
+    """Return whether the network called `name` needs the head of `pool_head` for its backbone to be frozen."""
+    return name.startswith(_MAP_HEADS)
+
+
+def pool_head(network: nn.Module, classes: int) -> None:
+    """Give AlexNet, SqueezeNet or VGG the head of later networks: average over the map, dropout, one layer.
+
+    AlexNet's and VGG's own heads hold up to 124 million weights; SqueezeNet's takes a map of 512 channels.
+
+    Args:
+        network: as torchvision builds it; its `classifier` is replaced, and the backbone stays.
+    """
+    layers = list(network.get_submodule("classifier").children())
+    own = next(layer for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d))
+    pooling: list[nn.Module] = []
+    if isinstance(own, nn.Conv2d):
+        width = own.in_channels
+        pooling = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    else:
+        cells = network.get_submodule("avgpool")(torch.zeros(1, 1, 8, 8)).numel()
+        width = own.in_features // cells
+        network.avgpool = nn.AdaptiveAvgPool2d(1)
+    layer = nn.Linear(width, classes)
+    nn.init.normal_(layer.weight, std=_INITIAL_DEVIATION)
+    nn.init.zeros_(layer.bias)
+    network.classifier = nn.Sequential(*pooling, nn.Dropout(_DROPOUT), layer)
+
+
+class Backbone:
+    """A network up to its head, as it is in use: batch statistics and dropout stand still.
+
+    Args:
+        network: a classifier of torchvision or our own; its modules are shared, not copied.
+
+    Attributes:
+        head: takes features to logits (N, C). Whatever it learns, `network` has learnt.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self.name = next(name for name in _HEADS if isinstance(getattr(network, name, None), nn.Module))
+        self.head = _learning_part(network.get_submodule(self.name))
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the features (N, D) of normalised images (N, C, H, W); a few networks keep them as (N, D, 1, 1)."""
+        caught: list[Tensor] = []
+        first = next(iter(self.head)) if isinstance(self.head, nn.Sequential) else self.head
+        hook = first.register_forward_pre_hook(
+            lambda _module, given: caught.append(given[0].detach().clone())
+        )
+        self._network.eval()
+        try:
+            with torch.inference_mode():
+                self._network(inputs)
+        finally:
+            hook.remove()
+        return caught[0]
+
+    def lacks(self, fresh: list[str]) -> list[str]:
+        """Return which of the parameters that start `fresh` the features rest on."""
+        return [
+            key for key in fresh if key.split(".")[0] != self.name and not key.endswith("num_batches_tracked")
+        ]
+
+
+def _learning_part(head: nn.Module) -> nn.Module:
+    """Return the head without the pooling it begins with, so that features are as small as they can be."""
+    if not isinstance(head, nn.Sequential):
+        return head
+    layers = list(head)
+    while layers and isinstance(layers[0], nn.AdaptiveAvgPool2d | nn.Flatten):
+        layers.pop(0)
+    return head if len(layers) == len(head) else nn.Sequential(*layers)

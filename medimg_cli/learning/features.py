@@ -1,0 +1,181 @@
+"""Training the head alone: what the backbone sees in each image is computed once, and kept in memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medimg_cli.core.progress import Progress
+from medimg_cli.core.settings import TrainSettings
+from medimg_cli.learning.augment import Augment, preset
+from medimg_cli.learning.backbone import Backbone
+from medimg_cli.learning.dataset import PixelBatches, drawn_order
+from medimg_cli.learning.loop import fit
+from medimg_cli.learning.normalise import Prepare
+from medimg_cli.learning.plan import TrainingPlan, enough_epochs
+from medimg_cli.learning.trainer import Fit, Snapshot
+
+# Measured on chest radiographs with MobileNetV2, validation AUROC with one view and with four: 100 images 0.983 and
+# 0.984, 400 0.992 and 0.992, 1,500 0.996 and 0.994, 4,296 0.998 and 0.996. A view takes as long as all images once.
+_FEW_IMAGES = 1000
+_VIEWS_OF_FEW = 4
+_EPOCHS = 20
+_LR = 3e-3
+
+
+@dataclass(frozen=True)
+class FeatureBatches:
+    """The features of one split's images.
+
+    Args:
+        features: (V, N, …) float32: V views of each image, the first of them the image as it is.
+        targets: (N,) class indices.
+        batch_size: images a batch.
+        even: each epoch draws every class equally often, with repetition, instead of every image once.
+    """
+
+    features: Tensor
+    targets: NDArray[np.int64]
+    batch_size: int
+    even: bool = False
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def batches(self) -> int:
+        """Return how many batches `in_order` yields."""
+        return -(-len(self) // self.batch_size)
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (features (B, …) of the images as they are, targets (B,)) in the split's order."""
+        yield from self._take(np.arange(len(self)), np.zeros(len(self), dtype=np.int64))
+
+    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the same in random order, each image as one of its views drawn anew."""
+        order = drawn_order(self.targets, self.even, generator)
+        views = torch.randint(len(self.features), (len(order),), generator=generator).numpy()
+        yield from self._take(order, views)
+
+    def _take(self, order: NDArray[np.int64], views: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(order), self.batch_size):
+            chosen = slice(start, start + self.batch_size)
+            yield self.features[views[chosen], order[chosen]], torch.from_numpy(self.targets[order[chosen]])
+
+
+@dataclass(frozen=True)
+class Look:
+    """In how many ways images are seen: first as they are, then varied.
+
+    Args:
+        augment: what the further views are varied by.
+        views: of each image, 1 or more.
+        seed: of the further views; the same gives the same bits.
+    """
+
+    augment: Augment
+    views: int = 1
+    seed: int = 0
+
+    def at(self, batches: PixelBatches) -> Iterator[tuple[int, int, Tensor]]:
+        """Yield (view, place of the first image in the split, images (B, C, H, W) of 0..255)."""
+        generator = torch.Generator().manual_seed(self.seed)
+        for view in range(self.views):
+            place = 0
+            for images, _targets in batches.in_order():
+                yield view, place, self.augment(images, generator) if view else images
+                place += len(images)
+
+
+def views_of(images: int, augment: str) -> int:
+    """Return in how many ways each of so many training images is worth seeing; one where `augment` is "none".
+
+    >>> views_of(400, "cxr"), views_of(400, "none"), views_of(5000, "cxr")
+    (4, 1, 1)
+    """
+    return _VIEWS_OF_FEW if images < _FEW_IMAGES and augment != "none" else 1
+
+
+def head_plan(plan: TrainingPlan, settings: TrainSettings, steps_an_epoch: int) -> TrainingPlan:
+    """Return `plan` for a head on features: what the settings leave open follows from the head, not the network."""
+    epochs = settings.epochs or enough_epochs(_EPOCHS, steps_an_epoch)
+    return replace(
+        plan,
+        epochs=epochs,
+        lr=settings.lr or _LR,
+        patience=settings.patience or epochs,
+        augment=preset("none"),
+    )
+
+
+def collect_features(
+    backbone: Backbone,
+    batches: PixelBatches,
+    prepare: Prepare,
+    progress: Progress,
+    task: str,
+    look: Look,
+) -> FeatureBatches:
+    """Return the features of all images, told to `progress` as `task`.
+
+    Args:
+        prepare: images 0..255 to the network's input, on its device.
+    """
+    features = torch.empty(0)
+    progress.start(task, look.views * len(batches))
+    try:
+        for view, place, images in look.at(batches):
+            seen = backbone(prepare(images))
+            if not features.numel():
+                features = torch.empty(look.views, len(batches), *seen.shape[1:])
+            features[view, place : place + len(seen)] = seen
+            progress.advance(len(seen))
+    finally:
+        progress.finish()
+    return FeatureBatches(features, batches.targets, batches.batch_size, batches.even)
+
+
+def fit_head(
+    backbone: Backbone,
+    train: PixelBatches,
+    val: PixelBatches,
+    prepare: Prepare,
+    plan: TrainingPlan,
+    progress: Progress,
+    augment: str,
+    on_epoch: Callable[[Fit, Snapshot], None] = lambda _fit, _snapshot: None,
+    resume: Snapshot | None = None,
+) -> Fit:
+    """Train the head of `backbone` on features, and leave its best epoch in the network.
+
+    Args:
+        plan: as `head_plan` made it.
+        augment: preset that varies the views of training images after the first, see `views_of`.
+
+    Raises:
+        KeyboardInterrupt: stopped before the first epoch was over.
+        RunError: as of `fit`.
+    """
+    plain = Look(preset("none"))
+    look = Look(preset(augment), views_of(len(train), augment), plan.seed)
+    if look.views == 1 and augment != "none":
+        progress.note(
+            f"each training image is looked at as it is, once: --augment {augment} does not help a head of so many"
+        )
+    seen = collect_features(backbone, train, prepare, progress, "backbone: training images", look)
+    watched = collect_features(backbone, val, prepare, progress, "backbone: validation images", plain)
+    outcome = fit(
+        backbone.head,
+        seen,
+        watched,
+        lambda features: features.to(plan.device),
+        plan,
+        progress,
+        on_epoch=on_epoch,
+        resume=resume,
+    )
+    backbone.head.load_state_dict(outcome.state)
+    return outcome
