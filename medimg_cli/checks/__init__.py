@@ -46,6 +46,11 @@ def label_sets(rows: pd.DataFrame, info: DatasetInfo) -> list[frozenset[str]]:
     return [frozenset(part for part in label.split(info.label_sep) if part) for label in rows["label"]]
 
 
+def named_patients(rows: pd.DataFrame) -> int:
+    """Return how many patients images have; an image called like its patient names none (see ingest)."""
+    return int(rows.loc[rows["patient_id"] != rows["image_id"], "patient_id"].nunique())
+
+
 def plural(count: int, noun: str) -> str:
     """Return the count with its noun.
 

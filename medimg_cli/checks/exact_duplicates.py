@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from medimg_cli.checks import check, label_sets, plural, split_pairs
+from medimg_cli.checks import check, label_sets, named_patients, plural, split_pairs
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Remedy, Severity
 from medimg_cli.privacy.forms.masking import mask_identities
 
@@ -23,7 +23,7 @@ def exact_duplicates(context: AuditContext) -> Checked:
     within = [group for group in groups if group["split"].nunique() == 1]
     patients, copies = [], []
     for group in within:
-        if context.dataset.info.patients_known and _named_patients(group) > 1:
+        if context.dataset.info.patients_known and named_patients(group) > 1:
             patients.append(group)
         elif group["labels"].nunique() == 1:
             copies.append(group)
@@ -56,11 +56,6 @@ def exact_duplicates(context: AuditContext) -> Checked:
         ),
     )
     return Checked(found, f"{plural(len(context.measurements), 'image')} compared by their pixels")
-
-
-def _named_patients(group: pd.DataFrame) -> int:
-    """Return how many patients a group has; an image called like its patient names none (see ingest)."""
-    return int(group.loc[group["patient_id"] != group["image_id"], "patient_id"].nunique())
 
 
 def _duplicated(context: AuditContext) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.checks import check, label_sets, plural, split_pairs
+from medimg_cli.checks import check, label_sets, named_patients, plural, split_pairs
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Remedy, Severity
 from medimg_cli.core.copies.groups import Groups
 from medimg_cli.core.copies.near_duplicates import NearDuplicates, Pair, find_near_duplicates
@@ -136,7 +136,7 @@ def _within_split(context: AuditContext, groups: list[Group], pictures: pd.DataF
     within = [group for group in groups if group.rows["split"].nunique() == 1]
     patients, films, copies = [], [], []
     for group in within:
-        if context.dataset.info.patients_known and _named_patients(group.rows) > 1:
+        if context.dataset.info.patients_known and named_patients(group.rows) > 1:
             patients.append(group)
         elif group.rows["labels"].nunique() > 1:
             continue
@@ -176,11 +176,6 @@ def _suspected(groups: list[Group], pictures: pd.DataFrame) -> list[Finding]:
         replace(finding, message=finding.message.replace("that show the same", "that look the same"))
         for finding in found
     ]
-
-
-def _named_patients(rows: pd.DataFrame) -> int:
-    """Return how many patients images have; an image called like its patient names none (see ingest)."""
-    return int(rows.loc[rows["patient_id"] != rows["image_id"], "patient_id"].nunique())
 
 
 def _one_patient(context: AuditContext, rows: pd.DataFrame) -> bool:
