@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from medimg_cli.architectures import ARCHITECTURES
-from medimg_cli.learning.device import prepare_processor
+from medimg_cli.learning.device import on_device, prepare_processor
 from medimg_cli.learning.networks import architecture, build_network, parameter_count, torchvision_names
 from medimg_cli.learning.vision import torchvision
 
@@ -96,9 +96,7 @@ def _gmacs(network: nn.Module, *, channels: int, size_px: int) -> float:
 def _seconds_a_gmac(name: str) -> float:
     """Return the time of one training step of a network for each billion multiply-adds of its forward pass."""
     gmacs = float(torchvision.models.get_model_weights(name).DEFAULT.meta["_ops"])
-    network = build_network(name, classes=_CLASSES, channels=3, size_px=224).to(
-        memory_format=torch.channels_last  # type: ignore[call-overload]
-    )
+    network = on_device(build_network(name, classes=_CLASSES, channels=3, size_px=224), torch.device("cpu"))
     images = torch.rand(_STEP_IMAGES, 3, 224, 224).contiguous(memory_format=torch.channels_last)
     targets = torch.zeros(_STEP_IMAGES, dtype=torch.int64)
     seconds = []
