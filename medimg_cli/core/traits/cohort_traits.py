@@ -1,7 +1,6 @@
 """Everything about the images of a data set that is not anatomy, one column a trait."""
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from medimg_cli.core.audit import AuditContext
 from medimg_cli.core.image import split_member
 from medimg_cli.core.looks import LOOKS_COLUMNS
+from medimg_cli.core.own_terms import own_terms
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import tracked
 from medimg_cli.core.thumbnails import SIDE_PX
@@ -107,10 +107,7 @@ def _read_files(context: AuditContext, rows: pd.DataFrame) -> list[FileTraits]:
     """Return one record an image; images inside of archives and arrays have an empty one, frames their file's."""
     paths = [_own_file(context.workspace.absolute(path)) for path in rows["path"]]
     distinct = list(dict.fromkeys(path for path in paths if path is not None))
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # odd headers are the readers' matter; here only what they hold counts
+    with own_terms():  # odd headers are the readers' matter; here only what they hold counts
         read = map_ordered(_read, distinct)
         known = dict(
             zip(
