@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 # What torchvision and our own networks call the last part, in the order in which one is looked for.
-_HEADS = ("classifier", "fc", "head", "heads")
+HEADS = ("classifier", "fc", "head", "heads")
 # Their own heads judge every place of a map, or hold most of the network's weights.
 _MAP_HEADS = ("alexnet", "squeezenet", "vgg")
 _DROPOUT = 0.2
@@ -52,7 +52,7 @@ class Backbone:
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-        self.name = next(name for name in _HEADS if isinstance(getattr(network, name, None), nn.Module))
+        self.name = next(name for name in HEADS if isinstance(getattr(network, name, None), nn.Module))
         self.head = _learning_part(network.get_submodule(self.name))
 
     def __call__(self, inputs: Tensor) -> Tensor:

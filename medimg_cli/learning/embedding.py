@@ -16,6 +16,7 @@ from medimg_cli.core.image import DecodedImage, UnreadableImage
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.errors import DataError, RunError, UsageError
+from medimg_cli.learning.backbone import HEADS
 from medimg_cli.learning.device import choose_device, prepare_processor
 from medimg_cli.learning.networks import IMAGENET, build_network, load_pretrained, torchvision_names
 from medimg_cli.learning.normalise import Normaliser
@@ -26,7 +27,6 @@ SIDE_PX = 128
 _FIXED_SIZE = ("vit_", "maxvit", "swin")
 _FIXED_SIDE_PX = 224
 _BATCH = 32
-_HEADS = ("classifier", "fc", "head", "heads")
 
 
 class Embedding:
@@ -120,14 +120,14 @@ def _architecture(weights: Path) -> str:
 
 def _counts(key: str) -> bool:
     """Return whether a weight may be missing: it belongs to the head, or only counts batches."""
-    return key.split(".")[0] in _HEADS or key.endswith("num_batches_tracked")
+    return key.split(".")[0] in HEADS or key.endswith("num_batches_tracked")
 
 
 def _without_head(network: nn.Module) -> nn.Module:
     features = getattr(network, "features", None)
     if isinstance(features, nn.Module):
         return features
-    for head in _HEADS:
+    for head in HEADS:
         if isinstance(getattr(network, head, None), nn.Module):
             setattr(network, head, nn.Identity())
             break
