@@ -15,6 +15,24 @@ from medimg_cli.core.run import Normalisation
 _CHUNK = 256
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Some images of a split.
+
+    Args:
+        inputs: (B, C, H, W) pixels in 0..255, uint8 or, of 16-bit pixels, float32; or (B, …) features.
+        targets: (B,) class indices.
+        places: (B,) where the images stand in their split.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    places: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
 class Batches(Protocol):
     """What training and validation ask of the images of one split, be they pixels or features."""
 
@@ -30,12 +48,12 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (inputs, targets (B,)) in the split's order."""
+    def in_order(self) -> Iterator[Batch]:
+        """Yield all images in the split's order."""
         ...
 
-    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the same in random order."""
+    def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield the images of one epoch in random order."""
         ...
 
 
@@ -65,23 +83,22 @@ class PixelBatches:
         """Return how many batches `in_order` yields."""
         return -(-len(self) // self.batch_size)
 
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images (B, C, H, W), targets (B,)) in the split's order; images hold 0..255, uint8 or, of 16-bit
-        pixels, float32."""
+    def in_order(self) -> Iterator[Batch]:
+        """Yield all images in the split's order."""
         yield from self._take(np.arange(len(self)))
 
-    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the same in random order; a last batch of one image is left out (batch statistics)."""
+    def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield the images of one epoch in random order; a last batch of one image is left out (batch statistics)."""
         order = drawn_order(self.targets, self.even, generator)
         if len(order) > self.batch_size and len(order) % self.batch_size == 1:
             order = order[:-1]
         yield from self._take(order)
 
-    def _take(self, order: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _take(self, order: NDArray[np.int64]) -> Iterator[Batch]:
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             images = torch.from_numpy(_to_255(self.pixels[self.positions[chosen]]))
-            yield images.permute(0, 3, 1, 2), torch.from_numpy(self.targets[chosen])
+            yield Batch(images.permute(0, 3, 1, 2), torch.from_numpy(self.targets[chosen]), chosen)
 
 
 def drawn_order(targets: NDArray[np.int64], even: bool, generator: torch.Generator) -> NDArray[np.int64]:

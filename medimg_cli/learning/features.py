@@ -12,7 +12,7 @@ from medimg_cli.core.progress import Progress
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.learning.augment import Augment, preset
 from medimg_cli.learning.backbone import Backbone
-from medimg_cli.learning.dataset import PixelBatches, drawn_order
+from medimg_cli.learning.dataset import Batch, PixelBatches, drawn_order
 from medimg_cli.learning.loop import fit
 from medimg_cli.learning.normalise import Prepare
 from medimg_cli.learning.plan import TrainingPlan, enough_epochs
@@ -50,20 +50,21 @@ class FeatureBatches:
         """Return how many batches `in_order` yields."""
         return -(-len(self) // self.batch_size)
 
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (features (B, …) of the images as they are, targets (B,)) in the split's order."""
+    def in_order(self) -> Iterator[Batch]:
+        """Yield the features of the images as they are in the split's order."""
         yield from self._take(np.arange(len(self)), np.zeros(len(self), dtype=np.int64))
 
-    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the same in random order, each image as one of its views drawn anew."""
+    def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield the images of one epoch in random order, each as one of its views drawn anew."""
         order = drawn_order(self.targets, self.even, generator)
         views = torch.randint(len(self.features), (len(order),), generator=generator).numpy()
         yield from self._take(order, views)
 
-    def _take(self, order: NDArray[np.int64], views: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _take(self, order: NDArray[np.int64], views: NDArray[np.int64]) -> Iterator[Batch]:
         for start in range(0, len(order), self.batch_size):
             chosen = slice(start, start + self.batch_size)
-            yield self.features[views[chosen], order[chosen]], torch.from_numpy(self.targets[order[chosen]])
+            places = order[chosen]
+            yield Batch(self.features[views[chosen], places], torch.from_numpy(self.targets[places]), places)
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,10 @@ class Look:
         generator = torch.Generator().manual_seed(self.seed)
         for view in range(self.views):
             place = 0
-            for images, _targets in batches.in_order():
+            for batch in batches.in_order():
+                images = batch.inputs
                 yield view, place, self.augment(images, generator) if view else images
-                place += len(images)
+                place += len(batch)
 
 
 def views_of(images: int, augment: str) -> int:

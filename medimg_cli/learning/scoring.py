@@ -24,9 +24,9 @@ def predict_logits(
     network.eval()
     parts = []
     with torch.inference_mode():
-        for images, _ in batches.in_order():
-            parts.append(network(normaliser(images)).double().cpu().numpy())
-            advance(len(images))
+        for batch in batches.in_order():
+            parts.append(network(normaliser(batch.inputs)).double().cpu().numpy())
+            advance(len(batch))
     return np.concatenate(parts)
 
 

@@ -1,24 +1,22 @@
 """Network, optimizer, schedule and averaged weights that move together, and their state as a whole."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from medimg_cli.core.progress import Progress
 from medimg_cli.errors import RunError
-from medimg_cli.learning.dataset import Batches
+from medimg_cli.learning.dataset import Batch, Batches
 from medimg_cli.learning.device import on_device
 from medimg_cli.learning.losses import Loss, cross_entropy, focal, mix
 from medimg_cli.learning.normalise import Prepare
+from medimg_cli.learning.optimiser import averaged, optimiser_of, schedule_of
 from medimg_cli.learning.plan import TrainingPlan
 from medimg_cli.learning.scoring import predict_logits, softmax, watched_figures
-
-_WARM_UP_SHARE = 0.15
 
 
 @dataclass
@@ -67,21 +65,10 @@ class Trainer:
         self.train, self._normaliser, self._plan = train, normaliser, plan
         self._loss = _loss_of(plan)
         self._generator = torch.Generator().manual_seed(plan.seed)
-        self._optimizer = torch.optim.AdamW(
-            _parameter_groups(network, plan.weight_decay), lr=plan.lr, fused=plan.device.type != "mps"
-        )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer,
-            max_lr=plan.lr,
-            total_steps=max(2, plan.epochs * -(-train.batches // plan.accumulate)),
-            pct_start=_WARM_UP_SHARE,
-            cycle_momentum=False,
-        )
-        self._average = (
-            AveragedModel(self._network, multi_avg_fn=_moving_average(plan.ema), use_buffers=True)
-            if plan.ema
-            else None
-        )
+        self._optimizer = optimiser_of(network, plan)
+        steps = plan.epochs * -(-train.batches // plan.accumulate)
+        self._schedule = schedule_of(self._optimizer, plan, steps=steps)
+        self._average = averaged(self._network, plan.ema) if plan.ema else None
 
     @property
     def lr(self) -> float:
@@ -96,24 +83,24 @@ class Trainer:
         """
         self._network.train()
         total, count, waiting = 0.0, 0, 0
-        for images, targets in self.train.shuffled(self._generator):
-            loss = self._add_gradients(images, targets)
+        for batch in self.train.shuffled(self._generator):
+            loss = self._add_gradients(batch)
             if not math.isfinite(loss):
                 raise NotFinite(loss)
             waiting += 1
             if waiting == self._plan.accumulate:
                 self._step()
                 waiting = 0
-            total += loss * len(targets)
-            count += len(targets)
-            progress.advance(len(targets))
+            total += loss * len(batch)
+            count += len(batch)
+            progress.advance(len(batch))
         if waiting:
             self._step()
         return total / count
 
-    def _add_gradients(self, images: Tensor, targets: Tensor) -> float:
-        inputs = self._normaliser(self._plan.augment(images, self._generator))
-        targets = targets.to(self._plan.device)
+    def _add_gradients(self, batch: Batch) -> float:
+        inputs = self._normaliser(self._plan.augment(batch.inputs, self._generator))
+        targets = batch.targets.to(self._plan.device)
         if self._plan.mixup:
             mixed = mix(inputs, targets, self._plan.mixup, self._generator)
             logits = self._network(mixed.inputs)
@@ -188,8 +175,8 @@ class Trainer:
     def _kept(self) -> nn.Module:
         if self._average is None:
             return self._network
-        averaged: nn.Module = self._average.module
-        return averaged
+        kept: nn.Module = self._average.module
+        return kept
 
 
 def _loss_of(plan: TrainingPlan) -> Loss:
@@ -201,25 +188,3 @@ def _loss_of(plan: TrainingPlan) -> Loss:
 
 def _device_random(device: torch.device) -> Tensor | None:
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-
-def _moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Return the update of exponentially averaged tensors; early steps average over few, so that the
-    random start is soon forgotten."""
-
-    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-        share = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
-        for kept, latest in zip(averaged, current, strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(latest, share)
-            else:
-                kept.copy_(latest)
-
-    return update
-
-
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Decay the weights of layers only: biases and normalisation scales keep their freedom."""
-    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    free = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -62,11 +62,11 @@ def numbered(views: int, *, count: int = COUNT, even: bool = False) -> FeatureBa
 
 def seen(batches: FeatureBatches, seed: int) -> list[int]:
     generator = torch.Generator().manual_seed(seed)
-    return [int(value) for features, _ in batches.shuffled(generator) for value in features[:, 0]]
+    return [int(value) for batch in batches.shuffled(generator) for value in batch.inputs[:, 0]]
 
 
 def test_features_stand_in_the_order_of_the_split() -> None:
-    found = torch.cat([features for features, _ in collected(Look(preset("none"))).in_order()])
+    found = torch.cat([batch.inputs for batch in collected(Look(preset("none"))).in_order()])
     means = PIXELS[3:].mean(axis=(1, 2, 3))
     assert found[:, 0].numpy() == pytest.approx(means, rel=1e-5)
 
@@ -91,12 +91,13 @@ def test_an_epoch_shows_every_image_once_as_one_of_its_views() -> None:
 
 def test_targets_stay_beside_their_features() -> None:
     batches = numbered(2)
-    for features, targets in batches.shuffled(torch.Generator().manual_seed(0)):
-        assert [int(value) % 100 < 2 for value in features[:, 0]] == [bool(t) for t in targets]
+    for batch in batches.shuffled(torch.Generator().manual_seed(0)):
+        assert [int(value) % 100 < 2 for value in batch.inputs[:, 0]] == [bool(t) for t in batch.targets]
+        assert [int(value) % 100 for value in batch.inputs[:, 0]] == batch.places.tolist()
 
 
 def test_validation_sees_images_as_they_are() -> None:
-    values = torch.cat([features for features, _ in numbered(3).in_order()])
+    values = torch.cat([batch.inputs for batch in numbered(3).in_order()])
     assert values[:, 0].tolist() == list(range(COUNT))
     assert numbered(3).batches == 3
 

@@ -68,11 +68,11 @@ def test_an_even_sampler_draws_rare_classes_as_often() -> None:
     pixels = np.arange(200, dtype=np.uint8).reshape(200, 1, 1, 1)
     drawn = PixelBatches(pixels, np.arange(200), targets, 200, even=True)
     shares = [
-        float(batch.float().mean())
+        float(batch.targets.float().mean())
         for seed in range(30)
-        for _, batch in drawn.shuffled(torch.Generator().manual_seed(seed))
+        for batch in drawn.shuffled(torch.Generator().manual_seed(seed))
     ]
     assert 0.46 < float(np.mean(shares)) < 0.54
     once = PixelBatches(pixels, np.arange(200), targets, 200)
-    ((images, _),) = once.shuffled(torch.Generator().manual_seed(0))
-    assert sorted(images.flatten().tolist()) == list(range(200))
+    (batch,) = once.shuffled(torch.Generator().manual_seed(0))
+    assert sorted(batch.inputs.flatten().tolist()) == list(range(200))
