@@ -1,0 +1,1 @@
+"""One driver a peer, started in the peer's own environment; none imports anything of medimg."""
