@@ -26,6 +26,12 @@ echo "$*" >>"$CALLS"
 SCONTROL = """#!/usr/bin/env bash
 echo "scontrol $*" >>"$CALLS"
 """
+# Stands for Slurm's, which starts a command once a task.
+SRUN = """#!/usr/bin/env bash
+echo "srun $*" >>"$CALLS"
+while [[ "$1" == --* ]]; do shift; done
+exec "$@"
+"""
 
 
 def commands_of(text: str) -> list[str]:
@@ -45,7 +51,7 @@ class Job:
         self.calls_path.touch()
         programs = folder / "bin"
         programs.mkdir()
-        for name, content in (("medimg", MEDIMG), ("scontrol", SCONTROL)):
+        for name, content in (("medimg", MEDIMG), ("scontrol", SCONTROL), ("srun", SRUN)):
             (programs / name).write_text(content)
             (programs / name).chmod(0o755)
         clean = {
@@ -105,6 +111,17 @@ def test_a_task_of_an_array_trains_its_own_seed(job: Job) -> None:
     assert job.done() == 0
     assert job.calls == [
         "train --name baseline-seed3 --seed 3 --device cuda",
+        "evaluate baseline-seed3",
+        f"report baseline-seed3 --out {job.run}/report.html",
+    ]
+
+
+def test_several_tasks_train_together_and_one_process_does_the_rest(job: Job) -> None:
+    assert job.done(SLURM_NTASKS="8", SLURM_CPUS_PER_TASK="4") == 0
+    train = "train --name baseline-seed3 --seed 3 --device cuda"
+    assert job.calls == [
+        f"srun --kill-on-bad-exit=1 --cpus-per-task=4 medimg {train}",
+        train,
         "evaluate baseline-seed3",
         f"report baseline-seed3 --out {job.run}/report.html",
     ]

@@ -27,6 +27,7 @@ from medimg_cli.cli import (
     report,
     runs,
     train,
+    tune,
 )
 from medimg_cli.cli.options import with_session
 from medimg_cli.cli.prerequisites import LAST
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "deidentify": deidentify.deidentify,
     "preprocess": preprocess.preprocess,
     "train": train.train,
+    "tune": tune.tune,
     "evaluate": evaluate.evaluate,
     "predict": predict.predict,
     "report": report.report,

@@ -23,6 +23,10 @@ _TargetRecall = Annotated[
 _Require = Annotated[
     list[str] | None, typer.Option(metavar="METRIC>=X", help="Exit with 1 unless met; may be repeated.")
 ]
+_Tta = Annotated[
+    bool | None,
+    typer.Option("--tta", help="Answer with the mean over mirrored, turned or enlarged views of each image."),
+]
 _AllowLeak = Annotated[
     bool | None, typer.Option("--allow-leak", help="Evaluate a leaky split; the report says so.")
 ]
@@ -34,6 +38,7 @@ def evaluate(
     split: _Split = None,
     target_recall: _TargetRecall = None,
     require: _Require = None,
+    tta: _Tta = None,
     allow_leak: _AllowLeak = None,
 ) -> None:
     """Measure a run on the test split: recall first, an interval with every proportion, the missed cases.
@@ -44,7 +49,7 @@ def evaluate(
     """
     options = said(locals(), "run")
     from medimg_cli.cli.prerequisites import evaluation_of_run
-    from medimg_cli.core.run import find_run
+    from medimg_cli.core.run_folders import find_run
 
     settings = session.settings(evaluate=options)
     found = find_run(session.workspace, run)
@@ -70,15 +75,38 @@ def _draw(console: "Console", evaluation: "Evaluation") -> None:
         table.add_row(name.replace("_", " "), _value(estimate), _interval(estimate), f"{estimate.n:,}")
     console.print()
     console.print(table)
-    labels = evaluation.confusion.labels
-    confusion = plain_table("reference standard", *(f">called {escape(label)}" for label in labels))
-    for label, row in zip(labels, evaluation.confusion.matrix, strict=True):
-        confusion.add_row(escape(label), *(f"{count:,}" for count in row))
     console.print()
-    console.print(confusion)
+    if evaluation.confusion is None:
+        _draw_labels(console, evaluation)
+    else:
+        labels = evaluation.confusion.labels
+        confusion = plain_table("reference standard", *(f">called {escape(label)}" for label in labels))
+        for label, row in zip(labels, evaluation.confusion.matrix, strict=True):
+            confusion.add_row(escape(label), *(f"{count:,}" for count in row))
+        console.print(confusion)
     console.print()
     for warning in evaluation.warnings:
         console.print(f"[yellow]note:[/yellow] {escape(warning)}")
+
+
+def _draw_labels(console: "Console", evaluation: "Evaluation") -> None:
+    """Show each label on its own, where an image may carry several."""
+    from rich.markup import escape
+
+    from medimg_cli.cli.render import plain_table
+
+    table = plain_table("label", ">images", ">unknown", ">auroc", "95 % interval", ">recall", ">specificity")
+    for name, figures in evaluation.per_class.items():
+        table.add_row(
+            escape(name),
+            f"{evaluation.class_counts[name]:,}",
+            f"{evaluation.unknown_labels[name]:,}",
+            _value(figures["auroc"]),
+            _interval(figures["auroc"]),
+            _value(figures["recall"]),
+            _value(figures["specificity"]),
+        )
+    console.print(table)
 
 
 def _draw_headline(console: "Console", evaluation: "Evaluation") -> None:

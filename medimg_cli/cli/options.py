@@ -2,9 +2,10 @@
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,12 +47,22 @@ class Session:
 
         return progress_for(quiet=self.quiet)
 
-    def settings(self, **options: Mapping[str, Any]) -> "Settings":
-        """Return the settings in force; `options` are section → option → value, None meaning not said."""
+    def settings(self, *, planned: bool = True, **options: Mapping[str, Any]) -> "Settings":
+        """Return the settings in force.
+
+        Args:
+            planned: read the workspace's `plan.yaml` too.
+            options: section → option → value, None meaning not said.
+        """
         from medimg_cli.core.config import load_settings
 
         settings = load_settings(
-            self.workspace, config=self.config, assignments=self.assignments, options=options
+            self.workspace,
+            config=self.config,
+            assignments=self.assignments,
+            options=options,
+            planned=planned,
+            note=self.progress.note,
         )
         if self.verbose:
             self.progress.note(f"workspace: {self.workspace.root}")
@@ -60,6 +71,12 @@ class Session:
                 said = ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
                 self.progress.note(f"settings of {section.replace('_', '-')}: {said}")
         return settings
+
+    def of_one_voice(self) -> "Session":
+        """Return the session, quiet in all but the first of the processes that torchrun or Slurm started together."""
+        from medimg_cli.learning.seats import seat_of
+
+        return replace(self, quiet=True, verbose=False) if seat_of(os.environ).rank else self
 
     def show(self, payload: Mapping[str, Any], draw: Callable[["Console"], None]) -> None:
         """Write the result to stdout: one JSON object with `--json`, else what `draw` puts there."""

@@ -21,6 +21,12 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the rows to FILE.csv or FILE.jsonl.")
     ] = None,
+    tta: Annotated[
+        bool | None,
+        typer.Option(
+            "--tta", help="Answer with the mean over mirrored, turned or enlarged views of each image."
+        ),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.", show_default="32")] = None,
     workers: Annotated[int | None, typer.Option(help="Decoding threads.", show_default="all cores")] = None,
 ) -> None:
@@ -30,10 +36,10 @@ def predict(
 
     Example: `medimg predict image.png a-folder/ --out predictions.csv`
     """
-    from medimg_cli.core.run import find_run
+    from medimg_cli.core.run_folders import find_run
     from medimg_cli.stages.predict import predict as run_stage
 
-    options: dict[str, Any] = {"batch_size": batch_size, "workers": workers}
+    options: dict[str, Any] = {"tta": tta, "batch_size": batch_size, "workers": workers}
     settings = session.settings(predict=options).predict
     result = run_stage(find_run(session.workspace, run), inputs, settings, out=out, progress=session.progress)
     session.show({"predictions": _rows(result)}, lambda console: _draw(console, result, out))

@@ -56,7 +56,7 @@ _Preview = Annotated[
         help="Also draw a contact sheet (.png, .jpg): originals, pixels, and what --augment makes of them.",
     ),
 ]
-_Augment = Annotated[str | None, typer.Option(help="Augmentation the preview shows.", show_default="light")]
+_Augment = Annotated[str | None, typer.Option(help="Augmentation the preview shows.", show_default="auto")]
 _Arch = Annotated[str | None, typer.Option(help="Network the size is for.", show_default="small-cnn")]
 _Workers = Annotated[int | None, typer.Option(help="Decoding threads.", show_default="all cores")]
 
@@ -83,6 +83,7 @@ def preprocess(
     Example: `medimg preprocess --size 224 --preview sheet.png`
     """
     options = said(locals(), "arch", "augment", "preview")
+    from medimg_cli.cli.prerequisites import network_of
     from medimg_cli.core.sheet import check_sheet_path
     from medimg_cli.stages.preprocess import draw_preview
     from medimg_cli.stages.preprocess import preprocess as run_stage
@@ -91,7 +92,7 @@ def preprocess(
     if preview is not None:
         check_sheet_path(preview)
     result = run_stage(
-        session.workspace, settings.preprocess, arch=settings.train.arch, progress=session.progress
+        session.workspace, settings.preprocess, arch=network_of(session, settings), progress=session.progress
     )
     if preview is not None:
         draw_preview(

@@ -18,17 +18,30 @@ LAST = "last"
 
 def pixels_for_training(session: "Session", settings: "Settings") -> "PreprocessResult":
     """Return the pixels of train and val at the size the network prefers; test stays undecoded."""
-    from medimg_cli.core.manifest import read_info, require_single_label
+    from medimg_cli.core.manifest import read_info
+    from medimg_cli.core.task import loss_for
     from medimg_cli.stages.preprocess import preprocess
 
-    require_single_label(read_info(session.workspace))  # before hours of decoding
+    loss_for(settings.train, read_info(session.workspace).labels)  # before hours of decoding
     return preprocess(
         session.workspace,
         settings.preprocess,
-        arch=settings.train.arch,
+        arch=network_of(session, settings),
         splits=("train", "val"),
         progress=session.progress,
     )
+
+
+def network_of(session: "Session", settings: "Settings") -> str:
+    """Return the network that training would take, which is only looked for where none is named."""
+    if settings.train.arch != "auto":
+        return settings.train.arch
+    from medimg_cli.core.manifest import read_dataset
+    from medimg_cli.learning.device import choose_device
+    from medimg_cli.learning.planned import named
+
+    device = choose_device(settings.train.device)
+    return named(settings, read_dataset(session.workspace), device).train.arch
 
 
 def unfinished_run(session: "Session", named: str, options: "Mapping[str, Any]") -> "tuple[Run, Settings]":
@@ -43,7 +56,7 @@ def unfinished_run(session: "Session", named: str, options: "Mapping[str, Any]")
         RunError: there is no such run, or its training is over.
     """
     from medimg_cli.core.config import read_settings
-    from medimg_cli.core.run import find_unfinished
+    from medimg_cli.core.run_folders import find_unfinished
     from medimg_cli.errors import UsageError
 
     said = [name for name, value in options.items() if value is not None]

@@ -31,7 +31,7 @@ def report(
     Example: `medimg report --out eval.pdf --out eval.html`
     """
     from medimg_cli.cli.prerequisites import evaluation_of_run
-    from medimg_cli.core.run import find_run
+    from medimg_cli.core.run_folders import find_run
     from medimg_cli.stages.report import check_outputs
     from medimg_cli.stages.report import report as run_stage
 

@@ -1,6 +1,6 @@
 """medimg train: cache to run."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,31 +10,73 @@ from medimg_cli.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medimg_cli.learning.arch_listing import ArchitectureFacts
     from medimg_cli.stages.train import TrainResult
 
 
 _Arch = Annotated[
-    str | None, typer.Option(help="small-cnn, or a torchvision classifier.", show_default="small-cnn")
+    str | None,
+    typer.Option(
+        metavar="NAME|auto",
+        help="small-cnn, or a torchvision classifier; auto: by weights, data and device.",
+        show_default="small-cnn",
+    ),
 ]
 _Weights = Annotated[
     str | None,
     typer.Option(metavar="none|imagenet|FILE", help="Weights to start from.", show_default="none"),
 ]
 _Epochs = Annotated[int | None, typer.Option(help="Passes at most.", show_default="by network and images")]
-_BatchSize = Annotated[int | None, typer.Option(help="Images a step.", show_default="32")]
-_Lr = Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by network")]
+_BatchSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto", help="Images a step; auto: by their number and the memory.", show_default="32"
+    ),
+]
+_TimeLimit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="20m",
+        help="As many epochs as fit into 90s, 20m or 1h30m; preprocessing is not counted.",
+        show_default="none",
+    ),
+]
+_Plan = Annotated[
+    bool,
+    typer.Option("--plan", help="Write what would be chosen, and why, to plan.yaml; train nothing."),
+]
+_Lr = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBER|auto",
+        help="Highest learning rate; auto: a range test finds it.",
+        show_default="by network",
+    ),
+]
 _Freeze = Annotated[
     str | None,
-    typer.Option(help="backbone: its features are computed once, the head is trained.", show_default="none"),
+    typer.Option(
+        metavar="backbone|N",
+        help="backbone: the head alone is trained, on features computed once. N: so for N epochs, then all of it.",
+        show_default="none",
+    ),
 ]
-_Loss = Annotated[str | None, typer.Option(help="ce or focal.", show_default="ce")]
+_Loss = Annotated[
+    str | None,
+    typer.Option(
+        help="ce, focal, bce (several labels an image) or ordinal (classes are grades).",
+        show_default="ce, or bce for several labels",
+    ),
+]
 _Sampler = Annotated[
     str | None, typer.Option(help="weighted: each class is drawn equally often.", show_default="none")
 ]
 _ClassWeights = Annotated[str | None, typer.Option(help="balanced or none.", show_default="balanced")]
 _Augment = Annotated[
-    str | None, typer.Option(help="none, light, cxr, derm, fundus, histo, us.", show_default="light")
+    str | None,
+    typer.Option(
+        help="none, light, strong, cxr, derm, fundus, histo, us; auto: by modality, else strong.",
+        show_default="auto",
+    ),
 ]
 _Monitor = Annotated[
     str | None,
@@ -50,8 +92,30 @@ _Patience = Annotated[
 _TargetRecall = Annotated[
     float | None, typer.Option(help="Recall the threshold aims at, on val.", show_default="0.95")
 ]
+_Folds = Annotated[
+    int | None,
+    typer.Option(
+        help="Deal train and val into K parts by patient; a network without each.", show_default="none"
+    ),
+]
+_Seeds = Annotated[
+    int | None, typer.Option(help="Networks with seeds from --seed on, together one model.", show_default="1")
+]
 _Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")]
 _Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")]
+_Track = Annotated[
+    str | None,
+    typer.Option(help="Also tell every epoch to tensorboard, mlflow, or both.", show_default="neither"),
+]
+_Precision = Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.", show_default="by device")]
+_Nproc = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes on this machine that share each batch; torchrun and srun are joined by themselves.",
+        show_default="1",
+    ),
+]
 _Resume = Annotated[
     str | None,
     typer.Option(metavar="[RUN]", help="Go on with a training that is not over: the last one, or this run."),
@@ -70,6 +134,7 @@ def train(
     weights: _Weights = None,
     epochs: _Epochs = None,
     batch_size: _BatchSize = None,
+    time_limit: _TimeLimit = None,
     lr: _Lr = None,
     freeze: _Freeze = None,
     loss: _Loss = None,
@@ -80,9 +145,15 @@ def train(
     patience: _Patience = None,
     target_recall: _TargetRecall = None,
     seed: _Seed = None,
+    seeds: _Seeds = None,
+    folds: _Folds = None,
     device: _Device = None,
+    precision: _Precision = None,
+    nproc: _Nproc = None,
+    track: _Track = None,
     name: _Name = None,
     resume: _Resume = None,
+    plan: _Plan = False,
     list_archs: _ListArchs = False,
 ) -> None:
     """Train a network; choose its best epoch and its operating threshold on validation.
@@ -92,19 +163,37 @@ def train(
 
     Example: `medimg train --arch small-cnn --seed 1`
     """
-    options = said(locals(), "resume", "list_archs")
+    options = said(locals(), "resume", "plan", "list_archs", "nproc")
     if list_archs:
         _show_architectures(session)
         return
+    if plan:
+        _plan_ahead(session, options)
+        return
     from medimg_cli.cli.prerequisites import pixels_for_training, unfinished_run
+    from medimg_cli.learning.joining import joined
+    from medimg_cli.learning.launch import is_to_be_launched, launch
     from medimg_cli.stages.train import train as run_stage
+
+    if is_to_be_launched(nproc):
+        launch(nproc or 1)
+        return
+    session = session.of_one_voice()
 
     if resume is None:
         run, settings = None, session.settings(train=options)
     else:
         run, settings = unfinished_run(session, resume, options)
-    prepared = pixels_for_training(session, settings)
-    result = run_stage(session.workspace, settings, prepared.cache, session.progress, resume=run)
+    with joined(settings.train.device) as world:
+        prepared = world.in_turn(lambda: pixels_for_training(session, settings))
+        result = run_stage(session.workspace, settings, prepared.cache, session.progress, resume=run)
+        if world.leads:
+            _show(session, result)
+        if result.interrupted:
+            raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _show(session: Session, result: "TrainResult") -> None:
     payload = {
         "run": session.workspace.relative(result.run.folder),
         "arch": result.arch,
@@ -112,54 +201,94 @@ def train(
         "best_epoch": result.best_epoch,
         "val": result.val,
         "threshold": result.threshold.model_dump() if result.threshold else None,
+        "thresholds": {name: each.model_dump() for name, each in result.thresholds.items()},
         "seconds": result.seconds,
         "images_per_second": result.images_per_second,
         "parameters": result.parameters,
         "device": result.device,
         "interrupted": result.interrupted,
+        "members": result.members,
     }
+    if result.folds:
+        payload["folds"] = result.folds
     session.show(payload, lambda console: _draw(console, result))
-    if result.interrupted:
-        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _plan_ahead(session: Session, options: "dict[str, Any]") -> None:
+    from medimg_cli.cli.train_view import draw_plan
+    from medimg_cli.stages.train import plan as run_stage
+
+    found = run_stage(session.workspace, session.settings(planned=False, train=options), session.progress)
+    payload = {
+        "plan": session.workspace.relative(found.path),
+        "data": found.about,
+        "choices": [vars(choice) for choice in found.choices],
+    }
+    session.show(payload, lambda console: draw_plan(console, found))
 
 
 def _show_architectures(session: Session) -> None:
+    from medimg_cli.cli.train_view import draw_architectures
     from medimg_cli.learning.arch_listing import list_architectures
 
     found = list_architectures()
     payload = {"architectures": [vars(facts) for facts in found]}
-    session.show(payload, lambda console: _draw_architectures(console, found))
-
-
-def _draw_architectures(console: "Console", found: "list[ArchitectureFacts]") -> None:
-    from medimg_cli.cli.render import plain_table
-
-    table = plain_table("network", ">px", ">parameters", ">GMAC an image", ">s per 1,000 images", "weights")
-    for facts in found:
-        table.add_row(
-            facts.name,
-            str(facts.size_px),
-            f"{facts.parameters:,}",
-            "" if facts.gmacs is None else f"{facts.gmacs:.2f}",
-            "" if facts.seconds_per_1000 is None else f"{facts.seconds_per_1000:,.0f}",
-            "imagenet" if facts.imagenet else "",
-        )
-    console.print(table)
-    console.print("\nseconds: one epoch of training on this processor, estimated to a factor of about two")
+    session.show(payload, lambda console: draw_architectures(console, found))
 
 
 def _draw(console: "Console", result: "TrainResult") -> None:
     from medimg_cli.cli.render import plain_table
 
-    table = plain_table("validation", ">value")
+    table = plain_table("out of fold" if result.folds else "validation", ">value", *_spread_titles(result))
     for name, value in result.val.items():
-        table.add_row(name.replace("_", " "), "not defined" if value is None else f"{value:.4f}")
+        shown = "not defined" if value is None else f"{value:.4f}"
+        table.add_row(name.replace("_", " "), shown, *_spread(result, name))
     console.print(table)
     if result.threshold is not None:
-        console.print(f"\nthreshold {result.threshold.value:.4f}: {result.threshold.rule} on validation")
-    stopped = " (interrupted: best epoch so far kept)" if result.interrupted else ""
+        where = {"val": "validation"}.get(result.threshold.split, result.threshold.split)
+        console.print(f"\nthreshold {result.threshold.value:.4f}: {result.threshold.rule} on {where}")
+    _draw_thresholds(console, result)
     console.print(
-        f"{result.run.name}: epoch {result.best_epoch} of {result.epochs_run} kept{stopped}, "
+        f"{result.run.name}: {_kept(result)}, "
         f"{result.parameters:,} parameters, {result.seconds:.0f} s on {result.device}"
     )
     console.print(f"run: {result.run.folder}", markup=False)
+
+
+def _draw_thresholds(console: "Console", result: "TrainResult") -> None:
+    """Show the operating point of each label, where an image may carry several."""
+    from rich.markup import escape
+
+    from medimg_cli.cli.render import plain_table
+
+    if not result.thresholds:
+        return
+    table = plain_table("label", ">threshold", ">recall", ">specificity")
+    for name, point in result.thresholds.items():
+        known = point.achieved_specificity
+        specificity = "not defined" if known is None else f"{known:.4f}"
+        table.add_row(escape(name), f"{point.value:.4f}", f"{point.achieved_recall:.4f}", specificity)
+    console.print()
+    console.print(table)
+
+
+def _kept(result: "TrainResult") -> str:
+    if result.best_epoch is None:
+        stopped = " (interrupted: those that were trained to their end)" if result.interrupted else ""
+        return f"{result.members} networks{stopped}, {result.epochs_run} epochs together"
+    stopped = " (interrupted: best epoch so far kept)" if result.interrupted else ""
+    return f"epoch {result.best_epoch} of {result.epochs_run} kept{stopped}"
+
+
+def _spread_titles(result: "TrainResult") -> list[str]:
+    return [">mean of folds", "range"] if result.folds else []
+
+
+def _spread(result: "TrainResult", name: str) -> list[str]:
+    """Return the mean of a figure over the folds and its range, where there are folds."""
+    if not result.folds:
+        return []
+    values = [value for fold in result.folds if (value := fold.get(name)) is not None]
+    if not values:
+        return ["", ""]
+    return [f"{sum(values) / len(values):.4f}", f"{min(values):.4f} to {max(values):.4f}"]

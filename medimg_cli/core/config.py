@@ -1,6 +1,6 @@
 """Where settings come from: defaults, files, `--set` and options, in that order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from medimg_cli.core.labels import LabelCode
+from medimg_cli.core.plan_file import DATA, fitting_part
 from medimg_cli.core.settings import Settings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
@@ -20,14 +21,18 @@ def load_settings(
     config: Path | None = None,
     assignments: Sequence[str] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    planned: bool = True,
+    note: Callable[[str], None] = lambda _said: None,
 ) -> Settings:
-    """Return the settings in force.
+    """Return the settings in force: defaults, plan.yaml, medimg.yaml, `config`, `assignments`, `options`.
 
     Args:
         workspace: its `medimg.yaml` is read where it exists.
         config: a further file that goes over it.
         assignments: `SECTION.KEY=VALUE` texts (`--set`), values read as YAML.
         options: section → option → value from the command line; None means "not said".
+        planned: read the workspace's `plan.yaml` where it exists; what does not fit the rest is left out of it.
+        note: told what was left out.
 
     Raises:
         UsageError: a file is missing or malformed, a name is unknown, a value is out of range.
@@ -41,10 +46,38 @@ def load_settings(
         _merge(merged, _parse_assignment(assignment))
     for section, values in (options or {}).items():
         _merge(merged, {section: {key: value for key, value in values.items() if value is not None}})
+    if planned and workspace.plan_path.is_file():
+        merged = _over_plan(workspace.plan_path, merged, note)
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
         raise _as_usage_error(error) from error
+
+
+def planned_for(workspace: Workspace) -> str | None:
+    """Return the hash of the data that the workspace's `plan.yaml` was made for; None where there is no plan.
+
+    Raises:
+        UsageError: it is malformed.
+    """
+    if not workspace.plan_path.is_file():
+        return None
+    return str(_read_yaml(workspace.plan_path).get(DATA, ""))
+
+
+def _over_plan(
+    path: Path, above: dict[str, dict[str, Any]], note: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """Return the settings of a plan with those `above` over them."""
+    plan: dict[str, dict[str, Any]] = {}
+    _merge(plan, {section: values for section, values in _read_yaml(path).items() if section != DATA})
+    part, said = fitting_part(plan, above)
+    if said:
+        note(said)
+    merged: dict[str, dict[str, Any]] = {}
+    _merge(merged, part)
+    _merge(merged, above)
+    return merged
 
 
 def read_settings(path: Path) -> Settings:

@@ -96,7 +96,12 @@ class Evaluation(BaseModel):
             average_precision), `support` stands in the estimate of recall as `n`.
         confusion: by the decision in force: at the threshold for two classes with a positive one, else
             at the most probable class.
+        confusion_absent: why there is no `confusion`.
+        thresholds: of several labels an image, class → its own; a class without one is called at 0.5.
+        several_labels: an image may carry several of the classes, or none.
+        unknown_labels: of several labels, class → images of which nobody judged it; they are in none of its figures.
         confusion_at_argmax: at the most probable class, where `confusion` is at the threshold.
+        views: of each image whose answers were averaged: 1, or more with `--tta`.
         warnings: what a reader must know: few positives, no positive class stated …
     """
 
@@ -111,15 +116,20 @@ class Evaluation(BaseModel):
     class_counts: dict[str, int]
     positive: str | None
     threshold: Threshold | None
+    thresholds: dict[str, Threshold] = {}
+    several_labels: bool = False
+    unknown_labels: dict[str, int] = {}
     metrics: dict[str, Estimate]
     per_class: dict[str, dict[str, Estimate]]
-    confusion: Confusion
+    confusion: Confusion | None
+    confusion_absent: str | None = None
     confusion_at_argmax: Confusion | None = None
     missed: Missed | None = None
     calibration: dict[str, Any] = {}
     leakage: Leakage
     roc: tuple[Curve, ...] = ()
     precision_recall: tuple[Curve, ...] = ()
+    views: int = 1
     warnings: tuple[str, ...] = ()
     dataset_hash: str
     predictions_sha256: str

@@ -11,6 +11,7 @@ from medimg_cli.core.exclusions import RELABELLED
 from medimg_cli.core.files import atomic_path, sha256_of_file
 from medimg_cli.core.image import DecodedImage, UnreadableImage, split_member
 from medimg_cli.core.listing import Entry, Rejected
+from medimg_cli.core.manifest import UNKNOWN_COLUMN
 from medimg_cli.core.standing import Containers, Standing
 from medimg_cli.core.workspace import Workspace
 
@@ -135,7 +136,9 @@ def _again(entry: Entry, cells: dict[str, Any]) -> dict[str, Any]:
     """
     reviewed = str(cells["reason"]).startswith(RELABELLED)
     return {
-        name: value for name, value in cells.items() if name not in ("path", "patient_id", "split", "fold")
+        name: value
+        for name, value in cells.items()
+        if name not in ("path", "patient_id", "split", "fold", UNKNOWN_COLUMN)
     } | {
         "label": sys.intern(str(cells["label"]) if reviewed else entry.label),
         **entry.extra,

@@ -82,10 +82,12 @@ class LabelSpace:
     Args:
         classes: names in the order of every probability vector (C,).
         positive: the disease class, whose missed cases are the costly error; None when not stated.
+        several: an image may carry several of the classes, or none.
     """
 
     classes: tuple[str, ...]
     positive: str | None = None
+    several: bool = False
 
     def __post_init__(self) -> None:
         if self.positive is not None and self.positive not in self.classes:
@@ -112,6 +114,22 @@ class LabelSpace:
                 f"label '{unknown}' is not one of the classes", did_you_mean(unknown, self.classes)
             )
         return np.array([index[label] for label in labels], dtype=np.int64)
+
+    def marks(self, labels: Sequence[str], unknown: Sequence[str] = ()) -> NDArray[np.float32]:
+        """Return (N, C): 1 for a class an image carries, 0 for another, NaN for one that nobody judged.
+
+        Args:
+            labels: `a|b` of each image, "" for none of the classes.
+            unknown: likewise the classes nobody judged; a class that is in both is carried. Empty = all were judged.
+
+        Raises:
+            DataError: a label is not one of the classes.
+        """
+        marks = np.zeros((len(labels), len(self.classes)), dtype=np.float32)
+        for cells, value in ((unknown, np.nan), (labels, 1.0)):
+            for row, cell in enumerate(cells):
+                marks[row, self.encode(parts_of(cell))] = value
+        return marks
 
 
 def guess_positive(classes: Sequence[str]) -> str | None:

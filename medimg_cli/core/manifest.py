@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medimg_cli.core.files import atomic_path, read_json, sha256_of_text, write_json
@@ -30,6 +32,8 @@ COLUMNS = (
     "status",
     "reason",
 )
+UNKNOWN_COLUMN = "unknown"
+"""Of several labels an image, the classes nobody judged, as `label` holds those it carries."""
 QUARANTINE_COLUMNS = ("path", "reason", "bytes", "sha256")
 _NUMBERS = ("width", "height", "channels", "bit_depth")
 
@@ -92,6 +96,10 @@ class DatasetInfo(BaseModel):
     vanished: dict[str, str] = {}
 
     @property
+    def labels(self) -> LabelSpace:
+        return LabelSpace(self.classes, self.positive, self.multi_label)
+
+    @property
     def patients_certain(self) -> bool:
         """Return whether one patient id in two splits is one patient.
 
@@ -115,7 +123,25 @@ class Dataset:
 
     @property
     def labels(self) -> LabelSpace:
-        return LabelSpace(self.info.classes, self.info.positive)
+        return self.info.labels
+
+    def targets(self, rows: pd.DataFrame) -> NDArray[np.int64] | NDArray[np.float32]:
+        """Return what is known of some manifest rows: class indices (N,), or (N, C) as `LabelSpace.marks` has it.
+
+        Raises:
+            DataError: a label is not one of the classes.
+        """
+        labels = rows["label"].tolist()
+        if not self.info.multi_label:
+            return self.labels.encode(labels)
+        return self.labels.marks(labels, rows[UNKNOWN_COLUMN].tolist() if UNKNOWN_COLUMN in rows else ())
+
+    def counts(self, rows: pd.DataFrame) -> dict[str, int]:
+        """Return class → how many of the rows carry it, for classes that some row carries; the most frequent first."""
+        labels = rows["label"]
+        if self.info.multi_label:
+            labels = labels[labels != ""].str.split(LABEL_SEP, regex=False).explode()
+        return {str(name): int(number) for name, number in labels.value_counts().items()}
 
     @property
     def usable(self) -> pd.DataFrame:
@@ -137,21 +163,10 @@ class Dataset:
     @cached_property
     def _content_hash(self) -> str:
         columns = ["image_id", "sha256", "label", "patient_id", "split", "status"]
+        if self.info.multi_label and UNKNOWN_COLUMN in self.rows:
+            columns.append(UNKNOWN_COLUMN)
         lines = self.rows[columns].sort_values("image_id").to_csv(index=False, lineterminator="\n")
         return sha256_of_text(lines + "|".join(self.info.classes) + str(self.info.positive))
-
-
-def require_single_label(info: DatasetInfo) -> None:
-    """Refuse a data set whose images carry several labels, for stages that know one label an image.
-
-    Raises:
-        DataError: it is one.
-    """
-    if info.multi_label:
-        raise DataError(
-            "the data set has several labels an image, which this version of medimg cannot train or evaluate",
-            "ingest again with --fresh and one label an image",
-        )
 
 
 def leaks(rows: pd.DataFrame) -> dict[str, list[str]]:

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.core.manifest import read_table, write_table
+from medimg_cli.core.findings import TRUTH_PREFIX, called_labels, joined, truth_columns
+from medimg_cli.core.manifest import Dataset, read_table, write_table
+from medimg_cli.core.operating_point import OperatingPoint
 from medimg_cli.errors import DataError
 
 PROBABILITY_PREFIX = "prob_"
@@ -33,6 +35,34 @@ def decide(probability: float, threshold: float | None) -> str:
     return "positive" if probability >= threshold else "negative"
 
 
+def predictions_of(
+    dataset: Dataset, rows: pd.DataFrame, probabilities: NDArray[np.float64], point: OperatingPoint
+) -> pd.DataFrame:
+    """Return the predictions table of images of a data set, whatever its kind of labels.
+
+    Of several labels an image, `y_pred` joins the labels that reach their own threshold, `confidence` is the highest
+    probability, `decision` is empty, and `y_true_<class>` holds 1, 0, or nothing where nobody judged it.
+
+    Args:
+        rows: rows of its manifest, N.
+        probabilities: (N, C).
+    """
+    info, threshold = dataset.info, point.threshold
+    table = predictions_frame(
+        rows,
+        probabilities,
+        classes=info.classes,
+        positive=None if info.multi_label else info.positive,
+        threshold=threshold.value if threshold else None,
+    )
+    if not info.multi_label:
+        return table
+    called = called_labels(probabilities, info.classes, point.thresholds)
+    table["y_pred"] = [joined(labels, info.classes) for labels in called]
+    marks = dataset.targets(rows).astype(np.float32)
+    return table.assign(**truth_columns(marks, info.classes))
+
+
 def predictions_frame(
     rows: pd.DataFrame,
     probabilities: NDArray[np.float64],
@@ -45,7 +75,7 @@ def predictions_frame(
 
     Args:
         rows: image_id, path, patient_id, split, label; N rows. Further columns are carried along.
-        probabilities: (N, C), each row sums to 1.
+        probabilities: (N, C).
         classes: names of the C columns.
         positive: the class `threshold` decides on.
         threshold: None leaves `decision` empty.
@@ -87,7 +117,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """
     table = read_table(path, required=("y_true",))
     columns = [column for column in table.columns if column.startswith(PROBABILITY_PREFIX)]
-    if len(columns) < 2:
+    several = any(column.startswith(TRUTH_PREFIX) for column in table.columns)
+    if len(columns) < (1 if several else 2):
         raise DataError(f"{path} lacks prob_<class> columns", "one column per class, at least two")
     for column in columns:
         numbers = pd.to_numeric(table[column], errors="coerce")

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from medimg_cli.errors import MachineError
+
 Item = TypeVar("Item")
 
 
@@ -47,7 +49,11 @@ class SilentProgress:
 
 
 class LoggedProgress:
-    """Passes everything on, and keeps epochs, notes and warnings in a run's log file."""
+    """Passes everything on, and keeps epochs, notes and warnings in a run's log file.
+
+    Raises:
+        MachineError: by what writes to it, when the disk is full.
+    """
 
     def __init__(self, listener: Progress, path: Path) -> None:
         self._listener = listener
@@ -75,8 +81,14 @@ class LoggedProgress:
         self._listener.warn(message)
 
     def _write(self, line: str) -> None:
-        with self._path.open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+        try:
+            with self._path.open("a", encoding="utf-8") as log:
+                log.write(line + "\n")
+        except OSError as error:
+            raise MachineError(
+                f"cannot write {self._path}: {error.strerror or error}",
+                "free some disk space or choose another folder",
+            ) from error
 
 
 @dataclass

@@ -1,21 +1,21 @@
 """A run: one folder with the model, how it came to be, and what it answered."""
 
-import re
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from medimg_cli.core.answers import AnswerKind
 from medimg_cli.core.files import read_json, write_json
 from medimg_cli.core.recipe import Recipe
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import DataError, RunError, UsageError
-from medimg_cli.registry import did_you_mean
+from medimg_cli.errors import DataError, RunError
 
 Artefact = TypeVar("Artefact", bound=BaseModel)
 HeadKind = Literal["own", "pooled"]
 """A network's own head, or average, dropout and one layer in its place: see `learning.backbone.pool_head`."""
+StemKind = Literal["own", "small"]
+"""A network's own first layers, or ones that keep small images whole: see `learning.stems`."""
 
 
 class Threshold(BaseModel):
@@ -23,7 +23,8 @@ class Threshold(BaseModel):
 
     Args:
         rule: how it was chosen, in words.
-        split: the split it was chosen on; never test.
+        split: the split it was chosen on, never test; "out-of-fold" where each image of train and val was answered
+            by members of an ensemble that had not learnt from it.
         achieved_recall: recall on that split at `value`.
         achieved_specificity: specificity there.
     """
@@ -59,8 +60,43 @@ class Fingerprint(BaseModel):
     class_counts: dict[str, int]
 
 
+class Member(BaseModel):
+    """One network of an ensemble.
+
+    Args:
+        folder: its run's folder, relative to the ensemble's own, which may be moved.
+        weights_sha256: of its weights.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: str
+    weights_sha256: str
+
+    @field_validator("folder")
+    @classmethod
+    def _stay_inside(cls, value: str) -> str:
+        place = PurePosixPath(value)
+        if place.is_absolute() or not place.parts or ".." in place.parts or "\\" in value:
+            raise ValueError(f"a member's folder lies inside its run's, unlike {value!r}")
+        return value
+
+
 class ModelCard(BaseModel):
-    """`model.json`: together with `model.safetensors` the whole model; no pickle, no code."""
+    """`model.json`: together with `model.safetensors` the whole model; no pickle, no code.
+
+    An ensemble has no weights of its own: its answer is the mean of its members' probabilities.
+
+    Args:
+        normalisation: of an ensemble the mean over its members, each of which has its own.
+        weights_sha256: of an ensemble a hash over its members'.
+        temperature: logits are divided by it; fitted on validation. 1 for an ensemble: each member has its own.
+        augment: the preset it was trained with, which says what views of an image it knows.
+        members: the networks of an ensemble, none for a single network.
+        folds: parts that train and val were dealt into, each held out by some members; None = split as it was.
+        answers: how logits become probabilities, see `core.answers`.
+        thresholds: of several labels an image, class → its operating point; a class without one has 0.5.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,6 +110,13 @@ class ModelCard(BaseModel):
     fingerprint: Fingerprint
     weights_sha256: str
     head: HeadKind = "own"
+    stem: StemKind = "own"
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    augment: str = "none"
+    members: tuple[Member, ...] = ()
+    folds: int | None = None
+    answers: AnswerKind = "softmax"
+    thresholds: dict[str, Threshold] = {}
 
 
 class RunRecord(BaseModel):
@@ -83,6 +126,8 @@ class RunRecord(BaseModel):
         status: running, complete, or interrupted (the best epoch so far is kept).
         val: validation figures of the best epoch by name.
         resumed: how often training was taken up again.
+        members: how many networks it holds that were trained to their end; epochs and parameters are their sum.
+        folds: validation figures of each fold that was held out, none without `--folds`.
     """
 
     version: int = 1
@@ -106,6 +151,8 @@ class RunRecord(BaseModel):
     versions: dict[str, str] = {}
     machine: dict[str, Any] = {}
     git_commit: str | None = None
+    members: int = 1
+    folds: tuple[dict[str, int | float | None], ...] = ()
 
 
 class Run:
@@ -140,12 +187,25 @@ class Run:
         return self.folder / "last.ckpt"
 
     @property
+    def members_path(self) -> Path:
+        """Return where an ensemble keeps the runs of its members; a single network has no such folder."""
+        return self.folder / "members"
+
+    @property
     def lock_path(self) -> Path:
         return self.folder / ".lock"
 
     @property
     def history_path(self) -> Path:
         return self.folder / "history.csv"
+
+    @property
+    def plan_path(self) -> Path:
+        return self.folder / "plan.yaml"
+
+    @property
+    def lr_range_path(self) -> Path:
+        return self.folder / "lr-range.csv"
 
     @property
     def log_path(self) -> Path:
@@ -156,6 +216,15 @@ class Run:
 
     def metrics_path(self, split: str) -> Path:
         return self.folder / f"metrics-{split}.json"
+
+    def is_unfinished(self) -> bool:
+        """Return whether its training can be gone on with; False where its record cannot be read."""
+        if not self.members_path.is_dir():
+            return self.state_path.is_file()
+        try:
+            return self.read_record().status != "complete"
+        except RunError:
+            return False
 
     def read_card(self) -> ModelCard:
         """Read `model.json`.
@@ -179,77 +248,6 @@ class Run:
 def now() -> str:
     """Return the time in UTC as ISO 8601, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def list_runs(workspace: Workspace) -> list[Run]:
-    """Return the runs that hold a model, oldest first."""
-    folders = workspace.runs_dir.iterdir() if workspace.runs_dir.is_dir() else []
-    runs = [Run(folder) for folder in folders if (folder / "model.json").is_file()]
-    return sorted(runs, key=lambda run: (run.read_record().started, run.name))
-
-
-def find_run(workspace: Workspace, name: str | None) -> Run:
-    """Return the run called `name` (or the folder of that path), or the newest one when None.
-
-    Raises:
-        RunError: there is none.
-    """
-    # Looked up before the others are read: a damaged run beside it is no reason to refuse this one.
-    for folder in () if name is None else (Path(name), workspace.runs_dir / name):
-        if (folder / "model.json").is_file():
-            return Run(folder.absolute())
-    runs = list_runs(workspace)
-    if name is None:
-        if not runs:
-            raise RunError(f"no trained run in {workspace.runs_dir}", "run `medimg train` first")
-        return runs[-1]
-    raise RunError(f"no run '{name}' in {workspace.runs_dir}", did_you_mean(name, [run.name for run in runs]))
-
-
-def find_unfinished(workspace: Workspace, name: str | None) -> Run:
-    """Return the run called `name`, or the one begun last among those whose training is not over.
-
-    Raises:
-        RunError: there is none.
-    """
-    folders = sorted(workspace.runs_dir.iterdir()) if workspace.runs_dir.is_dir() else []
-    runs = [Run(folder) for folder in folders if (folder / "run.json").is_file()]
-    if name is not None:
-        if (Path(name) / "run.json").is_file():
-            return Run(Path(name).absolute())
-        named = [run for run in runs if run.name == name]
-        if not named:
-            raise RunError(
-                f"no run '{name}' in {workspace.runs_dir}", did_you_mean(name, [run.name for run in runs])
-            )
-        return named[0]
-    unfinished = [run for run in runs if run.state_path.is_file()]
-    if not unfinished:
-        raise RunError(
-            f"no training to go on with in {workspace.runs_dir}",
-            "a training can be resumed once its first epoch is over, until it is complete",
-        )
-    return max(unfinished, key=lambda run: (run.read_record().started, run.name))
-
-
-def new_run(workspace: Workspace, *, arch: str, name: str | None) -> Run:
-    """Create the folder of a new run, called `name` or the architecture and the next free number.
-
-    Raises:
-        UsageError: the name is taken or is not a plain file name.
-    """
-    if name is None:
-        number = 1
-        while (workspace.runs_dir / f"{arch}-{number}").exists():
-            number += 1
-        name = f"{arch}-{number}"
-    if not re.fullmatch(r"[\w][\w.-]*", name):
-        raise UsageError(f"--name {name!r} is not a plain name", "use letters, digits, '-', '_' and '.'")
-    folder = workspace.runs_dir / name
-    if folder.exists():
-        raise UsageError(f"run '{name}' exists already", "choose another --name")
-    folder.mkdir(parents=True)
-    return Run(folder)
 
 
 def _read_model(path: Path, model: type[Artefact]) -> Artefact:

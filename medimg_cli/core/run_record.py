@@ -44,6 +44,6 @@ def resumed_record(run: Run, here: RunRecord) -> RunRecord:
 
 def state_key(used: TrainSettings, record: RunRecord) -> str:
     """Return what a saved state belongs to: the settings that decide the weights, data, pixels, torch, device."""
-    decides = used.model_dump(mode="json", exclude={"name"})
+    decides = used.model_dump(mode="json", exclude={"name", "track"})
     rests_on = [record.dataset_hash, record.recipe_key, record.versions.get("torch"), record.device]
     return sha256_of_text(json.dumps([decides, *rests_on]))

@@ -69,7 +69,7 @@ def row_of(run: Run) -> Row:
         if record.status == "running":
             row["epochs_run"] = _epochs_so_far(run)
     return row | {
-        "resumable": record is not None and _is_file(run.state_path),
+        "resumable": record is not None and _resumable(run),
         "size_bytes": size_bytes(run.folder),
         **_measured(evaluation),
     }
@@ -155,10 +155,21 @@ def _missing(run: Run, record: RunRecord) -> str | None:
     """Return what a run that is over must have and lacks."""
     if record.status == "running":
         return None
-    for path in (run.card_path, run.weights_path):
+    if not _is_file(run.card_path):
+        return f"{run.card_path.name} does not exist"
+    for path in _weights_of(run):
         if not _is_file(path):
-            return f"{path.name} does not exist"
+            return f"{path.relative_to(run.folder)} does not exist"
     return None
+
+
+def _weights_of(run: Run) -> list[Path]:
+    """Return the files of weights that a run's model needs: its own, or those of an ensemble's members."""
+    try:
+        members = run.read_card().members
+    except (MedimgError, OSError):
+        members = ()  # whoever uses the model is told what is wrong with its card
+    return [run.folder / member.folder / run.weights_path.name for member in members] or [run.weights_path]
 
 
 def _finite(value: float | None) -> float | None:
@@ -171,6 +182,13 @@ def _epochs_so_far(run: Run) -> int:
         return max(len(run.history_path.read_text(encoding="utf-8").splitlines()) - 1, 0)
     except (OSError, ValueError):
         return 0
+
+
+def _resumable(run: Run) -> bool:
+    try:
+        return run.is_unfinished()
+    except OSError:
+        return False
 
 
 def _is_file(path: Path) -> bool:

@@ -4,18 +4,12 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
+from medimg_cli.core.duration import Seconds
 from medimg_cli.core.labels import LabelCode
-
-Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
-PositiveInt = Annotated[int, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """One command's settings. Names equal the options' names with `_` for `-`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from medimg_cli.core.section import Fraction, PositiveInt, Section, listed
+from medimg_cli.core.tune_settings import TuneSettings
 
 
 class IngestSettings(Section):
@@ -150,22 +144,41 @@ class PreprocessSettings(Section):
 
 
 class TrainSettings(Section):
-    arch: str = Field("small-cnn", description="small-cnn or a torchvision classifier")
+    arch: str = Field(
+        "small-cnn", description="small-cnn, a torchvision classifier, or auto = by weights, data and device"
+    )
     weights: str = Field("none", description="none, imagenet, or a file of weights")
     epochs: PositiveInt | None = Field(
         None, description="empty = what the network and the number of images ask for"
     )
-    batch_size: PositiveInt = Field(32, description="images a step")
-    lr: Annotated[float, Field(gt=0)] | None = Field(None, description="highest learning rate")
+    batch_size: PositiveInt | Literal["auto"] = Field(
+        32, description="images a step; auto = by the number of images and the memory"
+    )
+    time_limit: Seconds | None = Field(
+        None, description="as many epochs as fit, such as 90s, 20m or 1h30m; preprocessing is not counted"
+    )
+    lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
+        None, description="highest learning rate; auto = found by a range test; empty = the network's"
+    )
+    layer_decay: Fraction | None = Field(
+        None, description="each third of the backbone learns so much slower than the next; empty = as fast"
+    )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.05, description="of AdamW")
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(0.1, description="of the cross-entropy")
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.995, description="decay of the averaged weights; 0 = none"
     )
-    freeze: Literal["none", "backbone"] = Field(
-        "none", description="backbone = its features are computed once, the head alone is trained"
+    freeze: Literal["none", "backbone"] | PositiveInt = Field(
+        "none",
+        description="backbone = the head alone is trained, on features computed once; N = so for N epochs, then all",
     )
-    loss: Literal["ce", "focal"] = Field("ce", description="cross-entropy, or focal: hard images count more")
+    stem: Literal["own", "small"] = Field(
+        "own", description="small = 3x3 first convolution that keeps small images whole; own = as published"
+    )
+    loss: Literal["auto", "ce", "focal", "bce", "ordinal"] = Field(
+        "auto",
+        description="ce; focal: hard images count more; bce: several labels; ordinal: classes are grades",
+    )
     focal_gamma: Annotated[float, Field(ge=0, le=5)] = Field(2.0, description="of the focal loss")
     class_weights: Literal["balanced", "none"] = Field(
         "balanced", description="weight of a class in the loss"
@@ -174,17 +187,60 @@ class TrainSettings(Section):
         "none", description="weighted = each class is drawn equally often"
     )
     mixup: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="alpha of mixup; 0 = none")
+    cutmix: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="alpha of cutmix; 0 = none")
     accumulate: PositiveInt = Field(1, description="batches whose gradients make one step")
     clip: Annotated[float, Field(ge=0)] = Field(5.0, description="largest norm of the gradients; 0 = any")
-    augment: str = Field("light", description="none, light, cxr, derm, fundus, histo or us")
+    augment: str = Field(
+        "auto",
+        description="none, light, strong, cxr, derm, fundus, histo or us; auto = by modality, else strong",
+    )
     monitor: Literal["auroc", "recall", "f1", "f2", "specificity", "loss"] = Field(
         "auroc", description="picks the best epoch; specificity is read at the target recall"
     )
     patience: PositiveInt | None = Field(None, description="epochs without a better one; empty = a third")
     target_recall: Fraction = Field(0.95, description="recall the threshold aims at on validation")
     seed: int = Field(0, ge=0, description="seed of everything random")
+    seeds: int = Field(
+        1, ge=1, le=100, description="networks with seeds from seed on; their mean is the model"
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=100,
+        description="train and val in this many parts, each held out once; empty = as split",
+    )
     device: str = Field("auto", description="auto, cpu, cuda, mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="of the arithmetic in training; auto = bf16 or fp16 where the device is fast in it",
+    )
+    track: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
+        (), description="who else is told of every epoch: tensorboard, mlflow"
+    )
     name: str | None = Field(None, description="name of the run's folder")
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _split_trackers(cls, value: Any) -> Any:
+        return listed(value)
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _check_freeze(cls, value: Any) -> Any:
+        epochs = int(value) if isinstance(value, str) and value.isdecimal() else value
+        if epochs in ("none", "backbone") or (type(epochs) is int and epochs > 0):
+            return epochs
+        raise ValueError("none, backbone, or a number of epochs of 1 or more")
+
+    @property
+    def images_a_step(self) -> int:
+        """Return the batch size; the usual one where it is yet to be found out."""
+        return 32 if self.batch_size == "auto" else self.batch_size
+
+    @property
+    def freezes_epochs(self) -> int:
+        """Return for how many epochs the backbone is frozen before all is trained; 0 = for none or for all."""
+        return self.freeze if isinstance(self.freeze, int) else 0
 
 
 class EvaluateSettings(Section):
@@ -192,10 +248,12 @@ class EvaluateSettings(Section):
     target_recall: Fraction | None = Field(None, description="choose another threshold on validation")
     require: tuple[str, ...] = Field((), description="requirements such as recall>=0.9")
     allow_leak: bool = Field(False, description="evaluate a leaky split; the report says so")
+    tta: bool = Field(False, description="the mean over several views of each image")
     batch_size: PositiveInt = Field(128, description="images a step")
 
 
 class PredictSettings(Section):
+    tta: bool = Field(False, description="the mean over several views of each image")
     batch_size: PositiveInt = Field(32, description="images a step")
     workers: PositiveInt | None = Field(None, description="decoding threads; empty = all cores")
 
@@ -226,6 +284,7 @@ class Settings(Section):
     deidentify: DeidentifySettings = DeidentifySettings()
     preprocess: PreprocessSettings = PreprocessSettings()
     train: TrainSettings = TrainSettings()
+    tune: TuneSettings = TuneSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     predict: PredictSettings = PredictSettings()
     report: ReportSettings = ReportSettings()

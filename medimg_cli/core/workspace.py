@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SETTINGS_NAME = "medimg.yaml"
+PLAN_NAME = "plan.yaml"
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Workspace:
     @property
     def settings_path(self) -> Path:
         return self.root / SETTINGS_NAME
+
+    @property
+    def plan_path(self) -> Path:
+        """Return what `train --plan` writes, and later trainings read below `medimg.yaml`."""
+        return self.root / PLAN_NAME
 
     @property
     def manifest_path(self) -> Path:
@@ -48,6 +54,10 @@ class Workspace:
     @property
     def runs_dir(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def tune_dir(self) -> Path:
+        return self.root / "tune"
 
     def absolute(self, path: str) -> str:
         """Return a manifest path as an absolute one; manifest paths are posix, relative to the root."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medimg_cli.core.listing import Entry, Listing, Rejected
-from medimg_cli.core.manifest import COLUMNS
+from medimg_cli.core.manifest import COLUMNS, UNKNOWN_COLUMN
 from medimg_cli.core.official_splits import SPLIT_NAMES
 from medimg_cli.core.settings import IngestSettings
 from medimg_cli.errors import DataError
@@ -128,7 +128,8 @@ class RowReader:
                 relative=file.relative,
                 patient_id=(cells[roles.patient] or None) if roles.patient else None,
                 split=_split(cells[roles.split], place) if roles.split else None,
-                extra={name: cells[column] for column, name in self._carried.items()},
+                extra={name: cells[column] for column, name in self._carried.items()}
+                | roles.labelling.not_judged(cells),
             )
 
 
@@ -154,7 +155,7 @@ def _used(roles: Roles) -> set[str | None]:
 def _carried(table: Table, roles: Roles) -> dict[str, str]:
     """Return column → its name in the manifest, for every column that goes along."""
     return {
-        column: f"table_{column}" if column in (*COLUMNS, "fold") else column
+        column: f"table_{column}" if column in (*COLUMNS, UNKNOWN_COLUMN, "fold") else column
         for column in table.columns
         if column not in _used(roles) and plain(column) not in _IDENTITIES
     }

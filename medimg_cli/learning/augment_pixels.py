@@ -5,6 +5,7 @@ Beside torch's batched grid sampling on two cores this takes a tenth of the time
 
 import functools
 import math
+from dataclasses import replace
 from typing import cast
 
 import cv2
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medimg_cli.learning.augment_ranges import AugmentRanges, Draw, draw_changes
+from medimg_cli.learning.augment_ranges import STILL, AugmentRanges, Draw, draw_changes
 
 Picture = NDArray[np.uint8] | NDArray[np.float32]
 _BINOMIAL = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
@@ -21,21 +22,35 @@ _NOISE_NUMBERS = 1 << 20
 _LEVELS = np.arange(256, dtype=np.float64) / 255
 
 
-def change_pixels(images: Tensor, generator: torch.Generator, ranges: AugmentRanges) -> Tensor:
+def change_pixels(
+    images: Tensor, generator: torch.Generator, ranges: AugmentRanges, own: slice = slice(None)
+) -> Tensor:
     """Return a randomly changed float32 copy (B, C, H, W), values 0..255, of images of 0..255.
 
     Args:
         images: (B, C, H, W), uint8, or float32 where there is more than eight bits to keep; C 1 or 3.
-        generator: the only source of chance.
+        generator: the only source of chance; it is used up for all images.
+        own: which of them are changed and returned.
     """
-    pixels = images.permute(0, 2, 3, 1).numpy()
+    pixels = images[own].permute(0, 2, 3, 1).numpy()
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float32, copy=False)
     changed = np.empty(pixels.shape, dtype=np.float32)
-    for place, draw in enumerate(draw_changes(len(pixels), ranges, generator)):
+    for place, draw in enumerate(draw_changes(len(images), ranges, generator)[own]):
         changed[place] = _change(np.ascontiguousarray(pixels[place]), draw)
     np.clip(changed, 0.0, 255.0, out=changed)
     return torch.from_numpy(changed).permute(0, 3, 1, 2)
+
+
+def moved_alike(images: Tensor, *, angle: float, zoom: float) -> Tensor:
+    """Return images (B, C, H, W) of 0..255, all turned by `angle` radians and enlarged by `zoom` about the centre.
+
+    What lies outside repeats the border; nothing else changes, the kind of numbers included: uint8 or float32.
+    """
+    draw = replace(STILL, angle=angle, zoom_across=zoom, zoom_down=zoom)
+    pixels = images.permute(0, 2, 3, 1).numpy()
+    moved = [_moved(np.ascontiguousarray(picture), draw).reshape(pixels.shape[1:]) for picture in pixels]
+    return torch.from_numpy(np.stack(moved)).permute(0, 3, 1, 2)
 
 
 def _change(picture: Picture, draw: Draw) -> NDArray[np.float32]:

@@ -79,6 +79,27 @@ class Draw:
     erase: tuple[float, float, float, float] | None
 
 
+STILL = Draw(
+    angle=0.0,
+    zoom_across=1.0,
+    zoom_down=1.0,
+    mirrored=False,
+    flipped=False,
+    shift_across=0.0,
+    shift_down=0.0,
+    gamma=1.0,
+    gain=1.0,
+    offset=0.0,
+    colours=(1.0, 1.0, 1.0),
+    saturation=1.0,
+    blur=0.0,
+    speckle=0.0,
+    noise=0.0,
+    noise_start=0.0,
+    erase=None,
+)
+"""What leaves an image as it is."""
+
 _NUMBERS = 25
 
 

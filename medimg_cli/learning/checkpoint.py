@@ -5,6 +5,9 @@ The state of a training that is not over is torch's own file, read back as plain
 
 import pickle
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -13,15 +16,19 @@ from torch import Tensor, nn
 
 from medimg_cli.core.files import atomic_path, sha256_of_file
 from medimg_cli.core.run import ModelCard, Run
-from medimg_cli.errors import RunError
+from medimg_cli.errors import MachineError, RunError
 from medimg_cli.learning.device import on_device
 from medimg_cli.learning.networks import build_network
 from medimg_cli.learning.trainer import Snapshot
 
 
 def save_weights(run: Run, state: dict[str, Tensor]) -> str:
-    """Write a network's state atomically and return the file's SHA-256."""
-    with atomic_path(run.weights_path) as temporary:
+    """Write a network's state atomically and return the file's SHA-256.
+
+    Raises:
+        MachineError: the disk is full.
+    """
+    with atomic_path(run.weights_path) as temporary, _writing(run.weights_path):
         save_file({key: value.contiguous().cpu() for key, value in state.items()}, temporary)
     return sha256_of_file(run.weights_path)
 
@@ -35,8 +42,22 @@ def save_state(run: Run, key: str, snapshot: Snapshot) -> None:
     Raises:
         MachineError: the disk is full.
     """
-    with atomic_path(run.state_path) as temporary:
+    with atomic_path(run.state_path) as temporary, _writing(run.state_path):
         torch.save({"key": key, "state": snapshot}, temporary)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what torch and safetensors say of a file that cannot be written into what a user can act on."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError, OSError) as error:
+        # The libraries say what their code stumbled over, and not why.
+        said = error.strerror if isinstance(error, OSError) else "the disk may be full"
+        raise MachineError(
+            f"cannot write {path}: {said}",
+            "free some disk space; epochs that were saved before are gone on with by `medimg train --resume`",
+        ) from error
 
 
 def load_state(run: Run, key: str) -> Snapshot:
@@ -85,6 +106,7 @@ def load_network(run: Run, card: ModelCard, device: torch.device) -> nn.Module:
             channels=card.recipe.channels,
             size_px=card.recipe.size_px,
             head=card.head,
+            stem=card.stem,
         )
         network.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -12,6 +12,9 @@ from torch import Tensor
 from medimg_cli.core.recipe import Pixels
 from medimg_cli.core.run import Normalisation
 
+Targets = NDArray[np.int64] | NDArray[np.float32]
+"""Class indices (N,), or, of several labels an image, (N, C) of 1, 0 and NaN for unknown."""
+
 _CHUNK = 256
 
 
@@ -21,7 +24,7 @@ class Batch:
 
     Args:
         inputs: (B, C, H, W) pixels in 0..255, uint8 or, of 16-bit pixels, float32; or (B, …) features.
-        targets: (B,) class indices.
+        targets: (B,) class indices, or (B, C) as in `Targets`.
         places: (B,) where the images stand in their split.
     """
 
@@ -37,8 +40,8 @@ class Batches(Protocol):
     """What training and validation ask of the images of one split, be they pixels or features."""
 
     @property
-    def targets(self) -> NDArray[np.int64]:
-        """Return the class indices (N,)."""
+    def targets(self) -> Targets:
+        """Return what is known of each image."""
         ...
 
     @property
@@ -48,8 +51,8 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def in_order(self) -> Iterator[Batch]:
-        """Yield all images in the split's order."""
+    def in_order(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Yield all images in the split's order, or of their batches the `first`, counted from 0, and each `every`th."""
         ...
 
     def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
@@ -64,14 +67,14 @@ class PixelBatches:
     Args:
         pixels: (M, H, W, C) uint8 or uint16, usually memory-mapped; may hold other splits too.
         positions: (N,) where this split's images stand in `pixels`.
-        targets: (N,) class indices.
+        targets: what is known of each image.
         batch_size: images a batch.
         even: each epoch draws every class equally often, with repetition, instead of every image once.
     """
 
     pixels: Pixels
     positions: NDArray[np.int64]
-    targets: NDArray[np.int64]
+    targets: Targets
     batch_size: int
     even: bool = False
 
@@ -83,9 +86,9 @@ class PixelBatches:
         """Return how many batches `in_order` yields."""
         return -(-len(self) // self.batch_size)
 
-    def in_order(self) -> Iterator[Batch]:
-        """Yield all images in the split's order."""
-        yield from self._take(np.arange(len(self)))
+    def in_order(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Yield all images in the split's order, or of their batches the `first`, counted from 0, and each `every`th."""
+        yield from self._take(np.arange(len(self)), first, every)
 
     def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
         """Yield the images of one epoch in random order; a last batch of one image is left out (batch statistics)."""
@@ -94,18 +97,19 @@ class PixelBatches:
             order = order[:-1]
         yield from self._take(order)
 
-    def _take(self, order: NDArray[np.int64]) -> Iterator[Batch]:
-        for start in range(0, len(order), self.batch_size):
+    def _take(self, order: NDArray[np.int64], first: int = 0, every: int = 1) -> Iterator[Batch]:
+        for start in range(first * self.batch_size, len(order), every * self.batch_size):
             chosen = order[start : start + self.batch_size]
             images = torch.from_numpy(_to_255(self.pixels[self.positions[chosen]]))
             yield Batch(images.permute(0, 3, 1, 2), torch.from_numpy(self.targets[chosen]), chosen)
 
 
-def drawn_order(targets: NDArray[np.int64], even: bool, generator: torch.Generator) -> NDArray[np.int64]:
-    """Return (N,) places in `targets` (N,) for one epoch: each once, or, where `even`, every class equally often."""
+def drawn_order(targets: Targets, even: bool, generator: torch.Generator) -> NDArray[np.int64]:
+    """Return (N,) places in `targets` for one epoch: each once, or, where `even`, every class equally often."""
     if not even:
         return torch.randperm(len(targets), generator=generator).numpy()
-    weights = torch.from_numpy(balanced_weights(targets, int(targets.max()) + 1)[targets])
+    classes = targets.astype(np.int64)  # `core.task` refuses an even draw of several labels an image
+    weights = torch.from_numpy(balanced_weights(classes, int(classes.max()) + 1)[classes])
     return torch.multinomial(weights, len(targets), replacement=True, generator=generator).numpy()
 
 

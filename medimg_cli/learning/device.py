@@ -6,8 +6,8 @@ import platform
 import torch
 from torch import nn
 
-from medimg_cli.core.pool import usable_cores
 from medimg_cli.errors import MachineError
+from medimg_cli.learning.distributed import here
 
 # mallopt(3): parameter numbers from malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -42,12 +42,12 @@ def on_device(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def prepare_processor() -> None:
-    """Use every core, and keep freed memory.
+    """Use every core, or this process's share of them, and keep freed memory.
 
     glibc returns large activations to the system after every step and faults them in again in the next;
     keeping them made training steps of a small network about 1.5 times as fast on two cores.
     """
-    torch.set_num_threads(usable_cores())
+    torch.set_num_threads(here().seat.threads())
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)

@@ -8,14 +8,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medimg_cli.core.planning import epochs_for
 from medimg_cli.core.progress import Progress
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.learning.augment import Augment, preset
 from medimg_cli.learning.backbone import Backbone
-from medimg_cli.learning.dataset import Batch, PixelBatches, drawn_order
+from medimg_cli.learning.dataset import Batch, PixelBatches, Targets, drawn_order
 from medimg_cli.learning.loop import fit
 from medimg_cli.learning.normalise import Prepare
-from medimg_cli.learning.plan import TrainingPlan, enough_epochs
+from medimg_cli.learning.plan import TrainingPlan, rate_or
 from medimg_cli.learning.trainer import Fit, Snapshot
 
 # Measured on chest radiographs with MobileNetV2, validation AUROC with one view and with four: 100 images 0.983 and
@@ -32,13 +33,13 @@ class FeatureBatches:
 
     Args:
         features: (V, N, …) float32: V views of each image, the first of them the image as it is.
-        targets: (N,) class indices.
+        targets: what is known of each image.
         batch_size: images a batch.
         even: each epoch draws every class equally often, with repetition, instead of every image once.
     """
 
     features: Tensor
-    targets: NDArray[np.int64]
+    targets: Targets
     batch_size: int
     even: bool = False
 
@@ -50,9 +51,9 @@ class FeatureBatches:
         """Return how many batches `in_order` yields."""
         return -(-len(self) // self.batch_size)
 
-    def in_order(self) -> Iterator[Batch]:
-        """Yield the features of the images as they are in the split's order."""
-        yield from self._take(np.arange(len(self)), np.zeros(len(self), dtype=np.int64))
+    def in_order(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Yield the features of the images as they are in the split's order: see `Batches`."""
+        yield from self._take(np.arange(len(self)), np.zeros(len(self), dtype=np.int64), first, every)
 
     def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
         """Yield the images of one epoch in random order, each as one of its views drawn anew."""
@@ -60,8 +61,10 @@ class FeatureBatches:
         views = torch.randint(len(self.features), (len(order),), generator=generator).numpy()
         yield from self._take(order, views)
 
-    def _take(self, order: NDArray[np.int64], views: NDArray[np.int64]) -> Iterator[Batch]:
-        for start in range(0, len(order), self.batch_size):
+    def _take(
+        self, order: NDArray[np.int64], views: NDArray[np.int64], first: int = 0, every: int = 1
+    ) -> Iterator[Batch]:
+        for start in range(first * self.batch_size, len(order), every * self.batch_size):
             chosen = slice(start, start + self.batch_size)
             places = order[chosen]
             yield Batch(self.features[views[chosen], places], torch.from_numpy(self.targets[places]), places)
@@ -102,14 +105,23 @@ def views_of(images: int, augment: str) -> int:
 
 
 def head_plan(plan: TrainingPlan, settings: TrainSettings, steps_an_epoch: int) -> TrainingPlan:
-    """Return `plan` for a head on features: what the settings leave open follows from the head, not the network."""
-    epochs = settings.epochs or enough_epochs(_EPOCHS, steps_an_epoch)
+    """Return `plan` for a head on features: what the settings leave open follows from the head, not the network.
+
+    Where the whole network is to follow, the settings' epochs, rate and patience are its, and none of the head's.
+    """
+    if settings.freezes_epochs:
+        epochs, lr, patience = settings.freezes_epochs, _LR, settings.freezes_epochs
+    else:
+        epochs = settings.epochs or epochs_for(_EPOCHS, steps_an_epoch).value
+        lr, patience = rate_or(settings, _LR), settings.patience or epochs
     return replace(
         plan,
         epochs=epochs,
-        lr=settings.lr or _LR,
-        patience=settings.patience or epochs,
+        lr=lr,
+        patience=patience,
         augment=preset("none"),
+        layer_decay=1.0,
+        cutmix=0.0,
     )
 
 

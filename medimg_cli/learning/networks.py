@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from medimg_cli.architectures import ARCHITECTURES, Architecture
-from medimg_cli.core.run import HeadKind, Normalisation
+from medimg_cli.core.run import HeadKind, Normalisation, StemKind
 from medimg_cli.errors import MachineError, RunError, UsageError
 from medimg_cli.learning.backbone import pool_head
+from medimg_cli.learning.stems import make_stem_small
 from medimg_cli.registry import did_you_mean
 
 # What torchvision's classifiers were trained with; its images are 0..1 RGB.
@@ -52,12 +53,19 @@ def torchvision_names() -> list[str]:
 
 
 def build_network(
-    name: str, *, classes: int, channels: int, size_px: int, head: HeadKind = "own"
+    name: str,
+    *,
+    classes: int,
+    channels: int,
+    size_px: int,
+    head: HeadKind = "own",
+    stem: StemKind = "own",
 ) -> nn.Module:
     """Return a fresh network that maps (N, channels, size_px, size_px) to logits (N, classes).
 
     Args:
         head: own, or pooled: the small one of `pool_head`, for networks that `pools_its_head` names.
+        stem: own, or small: see `stems.make_stem_small`.
 
     Raises:
         UsageError: there is no architecture of that name.
@@ -65,6 +73,8 @@ def build_network(
     network = architecture(name).build(classes, channels, size_px)
     if head == "pooled":
         pool_head(network, classes)
+    if stem == "small":
+        make_stem_small(network, name)
     return network
 
 
@@ -86,7 +96,7 @@ def load_pretrained(network: nn.Module, name: str, weights: str) -> list[str]:
         MachineError: the ImageNet weights are neither here nor reachable.
         RunError: the file is missing, unreadable, or matches nothing.
     """
-    given = _imagenet_state(name) if weights == "imagenet" else _file_state(Path(weights))
+    given = _imagenet_state(name) if weights == "imagenet" else file_state(Path(weights))
     own = network.state_dict()
     fitting = {}
     for key, value in own.items():
@@ -170,7 +180,7 @@ def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
     return state
 
 
-def _file_state(path: Path) -> dict[str, torch.Tensor]:
+def file_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)

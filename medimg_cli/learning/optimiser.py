@@ -7,22 +7,28 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
+from medimg_cli.learning.layer_rates import RateGroup, rate_groups
 from medimg_cli.learning.plan import TrainingPlan
 
 _WARM_UP_SHARE = 0.15
 
 
 def optimiser_of(network: nn.Module, plan: TrainingPlan) -> torch.optim.AdamW:
-    """Return the plan's optimiser over all parameters of `network`."""
-    groups = _parameter_groups(network, plan.weight_decay)
+    """Return the plan's optimiser over all parameters of `network`; the fastest ones stand in its first groups."""
+    groups: list[dict[str, object]] = []
+    for part in rate_groups(network, plan.layer_decay):
+        groups += _decayed_and_free(part, plan)
     return torch.optim.AdamW(groups, lr=plan.lr, fused=plan.device.type != "mps")
 
 
 def schedule_of(optimiser: torch.optim.Optimizer, plan: TrainingPlan, *, steps: int) -> OneCycleLR:
-    """Return the one-cycle schedule over so many steps: up for 15 % of them, then down to 0 (Smith 2018)."""
+    """Return the one-cycle schedule over so many steps: up for 15 % of them, then down to 0 (Smith 2018).
+
+    Each group of parameters goes up to the rate the optimiser was made with.
+    """
     return OneCycleLR(
         optimiser,
-        max_lr=plan.lr,
+        max_lr=[plan.lr * group["share"] for group in optimiser.param_groups],
         total_steps=max(2, steps),
         pct_start=_WARM_UP_SHARE,
         cycle_momentum=False,
@@ -49,8 +55,12 @@ def _moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor
     return update
 
 
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+def _decayed_and_free(part: RateGroup, plan: TrainingPlan) -> list[dict[str, object]]:
     """Decay the weights of layers only: biases and normalisation scales keep their freedom."""
-    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    free = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+    decayed = [parameter for parameter in part.parameters if parameter.ndim > 1]
+    free = [parameter for parameter in part.parameters if parameter.ndim <= 1]
+    own: dict[str, object] = {"lr": plan.lr * part.share, "share": part.share}
+    return [
+        own | {"params": decayed, "weight_decay": plan.weight_decay},
+        own | {"params": free, "weight_decay": 0.0},
+    ]

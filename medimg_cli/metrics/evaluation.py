@@ -1,5 +1,8 @@
 """From a predictions table to all the numbers of an evaluation."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pandas as pd
 
@@ -8,10 +11,9 @@ from medimg_cli.core.evaluation import Curve, Evaluation, Leakage, Missed
 from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.predictions import probabilities_of
 from medimg_cli.core.run import Threshold
+from medimg_cli.metrics.findings import evaluation_of_findings
 from medimg_cli.metrics.panel import Decisions, decide_classes, overall, per_class
-
-_FEW_POSITIVES = 30
-_TOO_FEW_POSITIVES = 10
+from medimg_cli.metrics.remarks import remarks_on_data, remarks_on_positives
 
 
 def evaluation_of(
@@ -23,17 +25,29 @@ def evaluation_of(
     threshold: Threshold | None,
     leakage: Leakage,
     hashes: tuple[str, str, str],
+    thresholds: Mapping[str, Threshold] = MappingProxyType({}),
 ) -> Evaluation:
     """Return all numbers of one predictions table.
 
     Args:
-        table: columns y_true, patient_id, image_id, prob_<class>.
+        table: columns y_true, patient_id, image_id, prob_<class>; of several labels an image y_true_<class> too.
         labels: the classes and the positive one.
         run, split: names to record.
         threshold: operating point; None decides by the most probable class.
         leakage: what the split shares with others.
         hashes: of data set, predictions file and weights.
+        thresholds: of several labels an image, class → its own.
     """
+    if labels.several:
+        return evaluation_of_findings(
+            table,
+            labels=labels,
+            run=run,
+            split=split,
+            thresholds=thresholds,
+            leakage=leakage,
+            hashes=hashes,
+        )
     positive = labels.positive_index
     truth = labels.encode(table["y_true"].tolist())
     probabilities = probabilities_of(table)
@@ -99,29 +113,6 @@ def _missed(decisions: Decisions, table: pd.DataFrame) -> Missed | None:
 
 
 def _warnings(decisions: Decisions, table: pd.DataFrame, leakage: Leakage) -> tuple[str, ...]:
-    found = []
-    if decisions.positive is None:
-        found.append("no positive class was stated: recall is the mean over classes")
-    else:
-        positives = int((decisions.truth == decisions.positive).sum())
-        if positives < _TOO_FEW_POSITIVES:
-            found.append(f"only {positives} positive images: read counts, not percentages")
-        elif positives < _FEW_POSITIVES:
-            found.append(f"only {positives} positive images: intervals are wide")
-    if not leakage.patients_known:
-        found.append("patients are not known: leaks between splits cannot be excluded")
-    elif table["patient_id"].nunique() < len(table):
-        found.append(
-            "some patients have several images: intervals treat images as independent and are too narrow"
-        )
-    if leakage.shared_patients and not leakage.patients_certain:
-        found.append(
-            f"{leakage.shared_patients} patient names read from files occur in other splits too: whether they are "
-            "the same patients is not known"
-        )
-    elif leakage.shared_patients or leakage.shared_files:
-        found.append(
-            f"this split shares {leakage.shared_patients} patients and {leakage.shared_files} files "
-            "with other splits: the figures are too good"
-        )
-    return tuple(found)
+    positive = decisions.positive
+    positives = None if positive is None else int((decisions.truth == positive).sum())
+    return (*remarks_on_positives(positives), *remarks_on_data(table, leakage))

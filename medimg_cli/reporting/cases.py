@@ -1,12 +1,15 @@
 """Which images the model got wrong, and in which order a reviewer should look at them."""
 
+import numpy as np
 import pandas as pd
 
 from medimg_cli.core.evaluation import Evaluation
+from medimg_cli.core.findings import called_labels, joined, marks_of
 from medimg_cli.core.predictions import PROBABILITY_PREFIX, classes_of, probabilities_of
 from medimg_cli.reporting.content import GALLERY_IMAGES, TABLE_ROWS, Case, Cases
 from medimg_cli.reporting.headline import threshold_in_force
 
+_NONE = "none of them"
 _SURE_FIRST = "The ones the model was surest about come first"
 
 
@@ -17,6 +20,8 @@ def wrong_cases(evaluation: Evaluation, predictions: pd.DataFrame) -> tuple[Case
         evaluation: names the missed images and the threshold.
         predictions: y_true and prob_<class> columns; image_id where images have names.
     """
+    if evaluation.several_labels:
+        return (_missed_labels(predictions, evaluation),)
     table = _with_answers(predictions, evaluation)
     if evaluation.positive is None:
         return (_misclassified(table),)
@@ -44,6 +49,24 @@ def _with_answers(predictions: pd.DataFrame, evaluation: Evaluation) -> pd.DataF
     return pd.DataFrame(
         {"image_id": names, "truth": predictions["y_true"], "predicted": predicted, "probability": score}
     )
+
+
+def _missed_labels(predictions: pd.DataFrame, evaluation: Evaluation) -> Cases:
+    """Return the images of which a label was not called that they carry, with its probability."""
+    probabilities = probabilities_of(predictions)
+    called = called_labels(probabilities, evaluation.classes, evaluation.thresholds)
+    missed = (marks_of(predictions, evaluation.classes) == 1) & ~called
+    table = pd.DataFrame(
+        {
+            "image_id": predictions["image_id"],
+            "truth": predictions["y_true"],
+            "predicted": [joined(labels, evaluation.classes) or _NONE for labels in called],
+            "probability": np.where(missed, probabilities, np.inf).min(axis=1),
+        }
+    )
+    rows = table[missed.any(axis=1)].sort_values(["probability", "image_id"])
+    meaning = f"{_SURE_FIRST}: the lowest probability of a label that was missed."
+    return _cases("Images with a missed label", meaning, rows)
 
 
 def _missed(table: pd.DataFrame, evaluation: Evaluation) -> Cases:

@@ -99,6 +99,10 @@ def threshold_in_force(evaluation: Evaluation) -> Threshold | None:
 def threshold_line(evaluation: Evaluation) -> str:
     """Return the operating threshold and where it comes from."""
     threshold = threshold_in_force(evaluation)
+    if evaluation.several_labels:
+        splits = {split_title(each.split) for each in evaluation.thresholds.values()}
+        chosen = f", chosen on the {' and '.join(sorted(splits))} split" if splits else ""
+        return f"each label has its own{chosen}"
     if threshold is None:
         return "none; the class of highest probability is the answer"
     return f"{number(threshold.value)} ({threshold.rule}, chosen on the {split_title(threshold.split)} split)"
@@ -145,7 +149,8 @@ def _over_all_classes(evaluation: Evaluation) -> Headline:
         beside = f"weakest class: {name}, {measured('recall', recall)}"
         if recall.count is not None:
             remark = f"Missed {grouped(recall.n - recall.count)} of {plural(recall.n, 'image')} of {name}. "
-    remark += "No class was stated as the positive one, so no operating threshold was chosen."
+    if not evaluation.several_labels:
+        remark += "No class was stated as the positive one, so no operating threshold was chosen."
     smallest = min(evaluation.class_counts.values(), default=0)
     flag = f"few images of a class: {smallest}" if smallest < FEW_POSITIVES else ""
     facts = _facts(evaluation, _BESIDE_MACRO)

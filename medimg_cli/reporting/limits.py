@@ -50,12 +50,13 @@ def limitations(content: ReportContent) -> tuple[str, ...]:
     evaluation = content.evaluation
     return (
         *_of_leakage(evaluation),
-        *_of_the_split(evaluation),
+        *_of_the_split(content),
         *_of_numbers(evaluation),
         *(_of_data(content.dataset.info, evaluation) if content.dataset else ()),
         *_of_audit(content),
         "Internal testing only: the tested images come from the same sources as the training images.",
-        "One training run with one seed: how much results vary between runs was not measured.",
+        f"{'One ensemble' if content.card.members else 'One training run with one seed'}: how much results vary "
+        "between runs was not measured.",
         "Results are not broken down by age, sex, device or site.",
     )
 
@@ -78,9 +79,15 @@ def _of_leakage(evaluation: Evaluation) -> list[str]:
     return found
 
 
-def _of_the_split(evaluation: Evaluation) -> list[str]:
+def _of_the_split(content: ReportContent) -> list[str]:
+    evaluation = content.evaluation
     if evaluation.split == "test":
         return []
+    if evaluation.split == "val" and content.card.folds:
+        return [
+            "These are out-of-fold results: no network answered an image that it had learnt from, but epochs and "
+            "threshold were chosen on these images, so they are a little too good."
+        ]
     return [
         f"These are results on the {split_title(evaluation.split)} split, which the training has seen: they are too good."
     ]

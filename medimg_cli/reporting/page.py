@@ -8,7 +8,7 @@ import jinja2
 
 from medimg_cli.core.files import templates_dir
 from medimg_cli.errors import UsageError
-from medimg_cli.reporting import curves, grids, headline, limits, numbers, tables
+from medimg_cli.reporting import curves, grids, headline, label_thresholds, limits, numbers, tables
 from medimg_cli.reporting.content import GALLERY_IMAGES, STATEMENT, ReportContent
 
 
@@ -147,8 +147,9 @@ def _performance_context(content: ReportContent) -> dict[str, Any]:
     return {
         "performance_table": tables.performance_table(evaluation),
         "class_table": tables.class_table(evaluation),
-        "mix_up_table": tables.mix_up_table(evaluation.confusion),
-        "matrices": grids.matrices(evaluation.confusion),
+        "threshold_table": label_thresholds.threshold_table(evaluation),
+        "mix_up_table": tables.mix_up_table(evaluation.confusion) if evaluation.confusion else None,
+        "matrices": grids.matrices(evaluation.confusion) if evaluation.confusion else (),
         "argmax_matrices": grids.matrices(at_argmax) if at_argmax else (),
         "forest_chart": grids.forest_chart(evaluation),
         "curve_charts": tuple(chart for chart in (roc, precision_recall) if chart is not None),

@@ -1,6 +1,5 @@
 """Tables of the report that are put together from records, ready to print cell by cell."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -74,11 +73,8 @@ def class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
     """Return split → class → usable images; an image with several labels counts for each."""
     counts: dict[str, dict[str, int]] = {}
     for split in SPLITS:
-        labels = dataset.of_split(split)["label"]
-        if dataset.info.multi_label:
-            labels = labels.str.split(dataset.info.label_sep, regex=False).explode()
-        tally = Counter(labels)
-        counts[split] = {name: tally[name] for name in dataset.info.classes}
+        tally = dataset.counts(dataset.of_split(split))
+        counts[split] = {name: tally.get(name, 0) for name in dataset.info.classes}
     return counts
 
 
@@ -199,12 +195,19 @@ def class_table(evaluation: Evaluation) -> Table:
     held = {name for figures in evaluation.per_class.values() for name in figures}
     columns = [name for name in _PER_CLASS if name in held]
     ordered = sorted(evaluation.per_class.items(), key=lambda item: (_recall_of(item[1]), item[0]))
+    counts = [evaluation.class_counts, evaluation.unknown_labels][: 2 if evaluation.several_labels else 1]
     rows = [
-        (name, grouped(evaluation.class_counts.get(name, 0)), *(_cell(figures, column) for column in columns))
+        (
+            name,
+            *(grouped(count.get(name, 0)) for count in counts),
+            *(_cell(figures, column) for column in columns),
+        )
         for name, figures in ordered
     ]
-    head = ("Class", "Images", *(_COLUMN_TITLES.get(name) or metric_title(name) for name in columns))
-    caption = "Each class against the rest, weakest sensitivity first"
+    counted_as = ("Images", "Not judged")[: len(counts)]
+    head = ("Class", *counted_as, *(_COLUMN_TITLES.get(name) or metric_title(name) for name in columns))
+    what = "Each label on its own" if evaluation.several_labels else "Each class against the rest"
+    caption = f"{what}, weakest sensitivity first"
     beyond = max(0, len(rows) - TABLE_ROWS)
     return Table(caption, head, tuple(rows[:TABLE_ROWS]), beyond, figures=tuple(range(1, len(head))))
 

@@ -2,26 +2,30 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
 from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.manifest import Dataset, read_dataset, require_single_label
-from medimg_cli.core.operating_point import choose_threshold
+from medimg_cli.core.findings import marks_of
+from medimg_cli.core.held_out import held_out_predictions, how_answered, is_held_out
+from medimg_cli.core.labels import LabelSpace
+from medimg_cli.core.manifest import Dataset, read_dataset
+from medimg_cli.core.operating_point import OperatingPoint, operating_point
 from medimg_cli.core.predictions import (
-    predictions_frame,
+    predictions_of,
+    probabilities_of,
     read_predictions,
     write_predictions,
 )
 from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.core.requirements import parse_requirements
-from medimg_cli.core.run import ModelCard, Run, Threshold
+from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.core.settings import EvaluateSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.learning.predictor import Predictor
+from medimg_cli.learning.views import views_of
 from medimg_cli.metrics.evaluation import evaluation_of
 
 
@@ -63,14 +67,18 @@ def evaluate(
     """
     requirements = parse_requirements(settings.require)
     dataset, card = read_dataset(workspace), run.read_card()
-    require_single_label(dataset.info)
     _check_same_dataset(dataset, card, settings)
-    leakage = _leakage(dataset, settings)
-    threshold = _threshold(run, card, settings)
-    evaluation = _up_to_date(run, card, dataset, threshold, leakage, settings)
+    held_out = is_held_out(card, settings.split, tta=settings.tta)
+    views = len(views_of(card.augment)) if settings.tta else 1
+    leakage = _leakage(dataset, settings, ("train", "val") if held_out else (settings.split,))
+    point = _operating_point(run, card, settings)
+    evaluation = _up_to_date(run, card, dataset, point, leakage, settings, views)
     reused = evaluation is not None
     if evaluation is None:
-        table = _predict(run, dataset, cache, threshold, settings, progress)
+        if held_out:
+            table = held_out_predictions(run, card, dataset, point)
+        else:
+            table = _predict(run, dataset, cache, point, settings, progress)
         path = run.predictions_path(settings.split)
         write_predictions(path, table)
         evaluation = evaluation_of(
@@ -78,10 +86,13 @@ def evaluate(
             labels=dataset.labels,
             run=run.name,
             split=settings.split,
-            threshold=threshold,
+            threshold=point.threshold,
+            thresholds=point.thresholds,
             leakage=leakage,
             hashes=(dataset.content_hash(), sha256_of_file(path), card.weights_sha256),
         )
+        warnings = (*evaluation.warnings, *how_answered(card, views, held_out=held_out))
+        evaluation = evaluation.model_copy(update={"views": views, "warnings": warnings})
         write_evaluation(run.metrics_path(settings.split), evaluation)
     unmet = tuple(str(wanted) for wanted in requirements if not wanted.is_met(evaluation.metrics))
     return EvaluateResult(evaluation, unmet, reused)
@@ -96,13 +107,13 @@ def _check_same_dataset(dataset: Dataset, card: ModelCard, settings: EvaluateSet
     )
 
 
-def _leakage(dataset: Dataset, settings: EvaluateSettings) -> Leakage:
-    """Return what the split shares with the others; refuse when it is something, unless allowed."""
-    here = dataset.of_split(settings.split)
+def _leakage(dataset: Dataset, settings: EvaluateSettings, splits: tuple[str, ...]) -> Leakage:
+    """Return what the splits share with the others; refuse when it is something, unless allowed."""
+    here = dataset.of_split(*splits)
     if here.empty:
         raise DataError(f"no image in the {settings.split} split", "ingest again with another --split")
     usable = dataset.usable
-    others = usable[usable["split"] != settings.split]
+    others = usable[~usable["split"].isin(splits)]
     known = dataset.info.patients_known
     patients = set(here["patient_id"]) & set(others["patient_id"]) if known else set()
     files = set(here["sha256"]) & set(others["sha256"])
@@ -121,28 +132,35 @@ def _leakage(dataset: Dataset, settings: EvaluateSettings) -> Leakage:
     )
 
 
-def _threshold(run: Run, card: ModelCard, settings: EvaluateSettings) -> Threshold | None:
-    """Return the model's threshold, or another one for the wanted recall from its validation predictions."""
-    wanted = settings.target_recall
-    if wanted is None or (card.threshold is not None and card.threshold.target_recall == wanted):
-        return card.threshold
-    if card.threshold is None or card.positive is None:
+def _operating_point(run: Run, card: ModelCard, settings: EvaluateSettings) -> OperatingPoint:
+    """Return the model's thresholds, or others for the wanted recall from its predictions of validation."""
+    wanted, chosen = settings.target_recall, OperatingPoint(card.threshold, card.thresholds)
+    known = chosen.every
+    if wanted is None or (known and all(each.target_recall == wanted for each in known)):
+        return chosen
+    if not known:
         raise UsageError(
             "--target-recall needs two classes and a positive one", "ingest with --positive CLASS"
         )
     table = read_predictions(run.predictions_path("val"))
-    score = table[f"prob_{card.positive}"].to_numpy(dtype=np.float64)
-    truth = (table["y_true"] == card.positive).to_numpy()
-    return choose_threshold(truth, score, target_recall=wanted, split="val")
+    labels = LabelSpace(card.classes, card.positive, card.answers == "sigmoid")
+    return operating_point(
+        labels,
+        marks_of(table, labels.classes) if labels.several else labels.encode(table["y_true"].tolist()),
+        probabilities_of(table),
+        target_recall=wanted,
+        split=known[0].split,
+    )
 
 
 def _up_to_date(
     run: Run,
     card: ModelCard,
     dataset: Dataset,
-    threshold: Threshold | None,
+    point: OperatingPoint,
     leakage: Leakage,
     settings: EvaluateSettings,
+    views: int,
 ) -> Evaluation | None:
     """Return the evaluation on disk when data, weights, threshold and its own predictions are the same."""
     before = read_evaluation(run, settings.split)
@@ -152,8 +170,10 @@ def _up_to_date(
     same = (
         before.dataset_hash == dataset.content_hash()
         and before.weights_sha256 == card.weights_sha256
-        and before.threshold == threshold
+        and before.threshold == point.threshold
+        and before.thresholds == point.thresholds
         and before.leakage == leakage
+        and before.views == views
         and before.predictions_sha256 == sha256_of_file(predictions)
     )
     return before if same else None
@@ -163,11 +183,11 @@ def _predict(
     run: Run,
     dataset: Dataset,
     cache: PixelCache,
-    threshold: Threshold | None,
+    point: OperatingPoint,
     settings: EvaluateSettings,
     progress: Progress,
 ) -> pd.DataFrame:
-    predictor = Predictor(run)
+    predictor = Predictor(run, tta=settings.tta)
     rows = dataset.of_split(settings.split)
     progress.start(f"evaluate on {settings.split}", len(rows))
     try:
@@ -176,10 +196,4 @@ def _predict(
         )
     finally:
         progress.finish()
-    return predictions_frame(
-        rows,
-        probabilities,
-        classes=dataset.info.classes,
-        positive=dataset.info.positive,
-        threshold=threshold.value if threshold else None,
-    )
+    return predictions_of(dataset, rows, probabilities, point)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.core.files import to_jsonable, write_text
+from medimg_cli.core.findings import called_labels, joined
 from medimg_cli.core.image import UnreadableImage
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.predictions import COLUMNS, PROBABILITY_PREFIX, decide, write_predictions
@@ -71,7 +72,7 @@ def predict(
         raise DataError(
             f"no file in {', '.join(map(str, inputs))}", "give image files, or folders that hold some"
         )
-    predictor = Predictor(run)
+    predictor = Predictor(run, tta=settings.tta)
     rows: list[dict[str, object]] = []
     decoded = map_ordered(_Decoder(predictor.card.recipe), paths, workers=settings.workers)
     waiting: list[tuple[Path, Pixels | str]] = []
@@ -129,8 +130,11 @@ def _row(path: Path, probabilities: NDArray[np.float64], card: ModelCard) -> dic
     decision = ""
     if card.positive is not None and card.threshold is not None:
         decision = decide(float(probabilities[card.classes.index(card.positive)]), card.threshold.value)
+    answer = card.classes[best]
+    if card.answers == "sigmoid":
+        answer = joined(called_labels(probabilities[None], card.classes, card.thresholds)[0], card.classes)
     known: dict[str, object] = {
-        "y_pred": card.classes[best],
+        "y_pred": answer,
         "confidence": float(probabilities[best]),
         "decision": decision,
         "status": OK,

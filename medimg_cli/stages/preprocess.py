@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from medimg_cli.core.cache import PixelCache, open_cache
@@ -13,6 +12,7 @@ from medimg_cli.core.cache_writer import writing
 from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.image import DecodedImage, ReadOptions, UnreadableImage
 from medimg_cli.core.manifest import SPLITS, Dataset, read_dataset
+from medimg_cli.core.planning import augment_for, data_facts
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, SilentProgress, tracked
 from medimg_cli.core.recipe import Pixels, Recipe
@@ -21,7 +21,7 @@ from medimg_cli.core.sheet import check_sheet_path, write_sheet
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
 from medimg_cli.learning.augment import preset
-from medimg_cli.learning.networks import architecture
+from medimg_cli.learning.planned import plan_recipe
 from medimg_cli.learning.preview import choose_samples, preview_sheet
 from medimg_cli.readers import read_image
 
@@ -85,35 +85,6 @@ def preprocess(
     recipe, wanted = plan_recipe(dataset, settings, arch=arch), _of_splits(dataset, splits)
     del dataset  # of a million images it is the largest thing in memory, and three columns are enough
     return _bring_up_to_date(workspace, recipe, wanted, workers=settings.workers, progress=progress)
-
-
-def plan_recipe(dataset: Dataset, settings: PreprocessSettings, *, arch: str) -> Recipe:
-    """Return the recipe: sizes above the images' own are not used, grey sets stay one channel.
-
-    16 bits are kept only where an image has more than 8. Only training images decide.
-
-    Raises:
-        DataError: there is no training image.
-    """
-    train = dataset.of_split("train")
-    if train.empty:
-        raise DataError("no image in the training split", "ingest again with another --split")
-    size = settings.size
-    if size == "auto":
-        own = int(np.median(train[["width", "height"]].to_numpy().max(axis=1)))
-        size = min(architecture(arch).preferred_size_px, max(own, 28))
-    channels = settings.channels
-    if channels == "auto":
-        channels = 1 if (train["channels"] == 1).all() else 3
-    return Recipe(
-        size_px=size,
-        channels=channels,
-        resize_mode=settings.resize_mode,
-        window=None if settings.window == "auto" else settings.window,
-        bits=16 if settings.bits == 16 and (train["bit_depth"] > 8).any() else 8,
-        clahe=settings.clahe,
-        border_crop=settings.border_crop,
-    )
 
 
 def preprocess_with(
@@ -211,7 +182,7 @@ def draw_preview(
     Args:
         cache: holds the training split.
         path: its suffix decides the format.
-        augment: name of the augmentation.
+        augment: name of the augmentation, or "auto" for the one that training would take.
         seed: chooses the images and their variations.
 
     Raises:
@@ -220,8 +191,11 @@ def draw_preview(
         MachineError: the picture cannot be written.
     """
     check_sheet_path(path)
+    dataset = read_dataset(workspace)
+    if augment == "auto":
+        augment = augment_for(data_facts(dataset)).value
     change = preset(augment)
-    samples = choose_samples(read_dataset(workspace), seed=seed)
+    samples = choose_samples(dataset, seed=seed)
     images = (
         _read(row.image_id, workspace.absolute(row.path), ReadOptions())
         for row in tracked(samples, progress, "preview")

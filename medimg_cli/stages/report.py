@@ -119,6 +119,8 @@ def gather(
 def _default_title(evaluation: Evaluation) -> str:
     if evaluation.positive is not None:
         return f"Detection of {evaluation.positive} in medical images"
+    if evaluation.several_labels:
+        return f"Detection of {len(evaluation.classes)} findings in medical images"
     return f"Classification of medical images into {len(evaluation.classes)} classes"
 
 

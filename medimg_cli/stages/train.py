@@ -1,36 +1,50 @@
 """train: cache → run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.manifest import Dataset, read_dataset, require_single_label
+from medimg_cli.core.manifest import read_dataset
+from medimg_cli.core.plan_file import plan_text, write_plan
+from medimg_cli.core.planning import Choice, data_facts
 from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.run import Run, Threshold, new_run
+from medimg_cli.core.run import Run, Threshold
+from medimg_cli.core.run_folders import new_run
 from medimg_cli.core.settings import Settings
+from medimg_cli.core.task import loss_for
+from medimg_cli.core.trainable import check_splits, remarks_on_val
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import DataError
 from medimg_cli.learning.augment import preset
 from medimg_cli.learning.device import choose_device
-from medimg_cli.learning.networks import architecture
+from medimg_cli.learning.distributed import check_batch_size, here
+from medimg_cli.learning.ensemble import is_ensemble, planned_members, train_ensemble
+from medimg_cli.learning.planned import in_figures, plan_ahead, warn_of_old_plan
+from medimg_cli.learning.precision import warn_of_slow_precision
 from medimg_cli.learning.start import check_freeze
+from medimg_cli.learning.taking_part import taking_part
+from medimg_cli.learning.time_limit import check_time_limit
+from medimg_cli.learning.tracking import check_trackers
 from medimg_cli.learning.training import Material, Trained, train_run
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What training did.
+    """What training did; of an ensemble epochs and parameters are the sum over its members.
 
     Args:
+        best_epoch: counted from 1; None for an ensemble, whose members have their own.
         val: validation figures of the best epoch: loss, auroc, recall, f1, and recall and specificity at
             the chosen threshold.
-        interrupted: stopped by the user; the best epoch so far is the model.
+        interrupted: stopped by the user; the best epoch so far, or the members so far, are the model.
+        members: how many networks the model is made of.
+        folds: figures of each fold that was held out.
     """
 
     run: Run
     arch: str
     epochs_run: int
-    best_epoch: int
+    best_epoch: int | None
     val: Mapping[str, float | None]
     seconds: float
     images_per_second: float
@@ -38,6 +52,46 @@ class TrainResult:
     device: str
     threshold: Threshold | None
     interrupted: bool
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    members: int = 1
+    folds: tuple[Mapping[str, int | float | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """What training would do.
+
+    Args:
+        path: the workspace's `plan.yaml`.
+        about: one line on the data.
+        choices: one for each setting, with its reason.
+    """
+
+    path: Path
+    about: str
+    choices: tuple[Choice, ...]
+
+
+def plan(workspace: Workspace, settings: Settings, progress: Progress = SilentProgress()) -> PlanResult:
+    """Choose what nobody set, write it with its reasons to the workspace's `plan.yaml`, and train nothing.
+
+    Args:
+        settings: what is set already; without an earlier plan's part.
+        progress: told where an earlier plan is kept.
+
+    Raises:
+        DataError, UsageError, RunError: as of `train`.
+    """
+    dataset = read_dataset(workspace)
+    if settings.train.folds is None:
+        check_splits(dataset)
+    check_freeze(settings.train)
+    _, choices = plan_ahead(dataset, settings, choose_device(settings.train.device))
+    about, data = data_facts(dataset).in_words(), dataset.content_hash()
+    kept = write_plan(workspace.plan_path, plan_text(choices, about=about, dataset_hash=data))
+    if kept is not None:
+        progress.note(f"the plan before is kept as {kept.name}")
+    return PlanResult(workspace.plan_path, about, tuple(choices))
 
 
 def train(
@@ -66,28 +120,43 @@ def train(
         KeyboardInterrupt: stopped before the first epoch was over.
     """
     dataset = read_dataset(workspace)
-    require_single_label(dataset.info)
-    _check_splits(dataset)
+    if settings.train.folds is None:
+        check_splits(dataset)
+    world, asked, device = here(), settings, choose_device(settings.train.device)
+    # An unknown name must not leave an empty run behind.
+    settings = in_figures(settings, dataset, cache.recipe, device, alone=world.size == 1)
     chosen = settings.train
-    architecture(chosen.arch)  # an unknown name must not leave an empty run behind
     preset(chosen.augment)
+    check_time_limit(chosen, alone=world.size == 1)
+    warn_of_old_plan(workspace, dataset, progress)
     check_freeze(chosen)
-    device = choose_device(chosen.device)
-    run = resume or new_run(workspace, arch=chosen.arch, name=chosen.name)
-    material = Material(dataset, dataset.of_split("train"), dataset.of_split("val"), cache)
-    trained = train_run(
-        run, material, settings, device, progress, root=workspace.root, resume=resume is not None
-    )
-    return _result(trained)
+    loss_for(chosen, dataset.labels)
+    check_trackers(chosen.track)
+    planned = planned_members(dataset, cache, settings) if is_ensemble(chosen) else ()
+    for remark in () if planned or resume else remarks_on_val(dataset):
+        progress.warn(remark)
+    resumed = resume is not None
+    check_batch_size(chosen.images_a_step)
+    warn_of_slow_precision(chosen.precision, device, progress)
+    run = resume or world.told(lambda: new_run(workspace, arch=chosen.arch, name=chosen.name))
+    root = workspace.root
+    with taking_part(run, settings, progress, world, resume=resumed) as part:
+        given = part.settings, device, part.progress
+        if planned:
+            trained = train_ensemble(part.run, planned, *given, root=root, resume=resumed)
+        else:
+            material = Material(dataset, dataset.of_split("train"), dataset.of_split("val"), cache)
+            trained = train_run(part.run, material, *given, root=root, resume=resumed, asked=asked)
+    return _result(run, trained)
 
 
-def _result(trained: Trained) -> TrainResult:
+def _result(run: Run, trained: Trained) -> TrainResult:
     record = trained.record
     return TrainResult(
-        run=trained.run,
+        run=run,
         arch=record.arch,
         epochs_run=record.epochs_run,
-        best_epoch=record.best_epoch or 0,
+        best_epoch=record.best_epoch,
         val=record.val,
         seconds=record.seconds or 0.0,
         images_per_second=record.images_per_second or 0.0,
@@ -95,17 +164,7 @@ def _result(trained: Trained) -> TrainResult:
         device=record.device,
         threshold=trained.card.threshold,
         interrupted=trained.interrupted,
+        thresholds=trained.card.thresholds,
+        members=record.members,
+        folds=record.folds,
     )
-
-
-def _check_splits(dataset: Dataset) -> None:
-    present = set(dataset.of_split("train")["label"])
-    missing = [name for name in dataset.info.classes if name not in present]
-    if missing:
-        raise DataError(
-            f"no image of class '{missing[0]}' in the training split", "ingest with another --split"
-        )
-    if dataset.of_split("val").empty:
-        raise DataError(
-            "no image in the validation split", "ingest with a validation share, such as 0.7,0.15,0.15"
-        )

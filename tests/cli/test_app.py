@@ -24,6 +24,7 @@ DESIGN = [
     "deidentify",
     "preprocess",
     "train",
+    "tune",
     "evaluate",
     "predict",
     "report",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from medimg_cli.cli.app import run
-from medimg_cli.core.run import Run, find_run
+from medimg_cli.core.run import Run
+from medimg_cli.core.run_folders import find_run
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import ExitCode
 from tests.stages.test_runs import OTHER_DATA, copy_run, edit

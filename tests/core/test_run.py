@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.run import find_run, list_runs, new_run
+from medimg_cli.core.run_folders import find_run, list_runs, new_run
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError, UsageError
 

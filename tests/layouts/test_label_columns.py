@@ -99,3 +99,33 @@ def test_several_readers_with_several_labels_are_refused(tmp_path: Path) -> None
 def test_a_column_with_a_comma_in_its_name_is_one_column(tmp_path: Path) -> None:
     listing = listed(tmp_path, 'file,"x,y"\na.png,Sick\n', label_col="x,y")
     assert labels(listing) == {"a": "Sick"}
+
+
+def unknown(listing: Listing) -> dict[str, str]:
+    return {entry.image_id[0]: entry.extra.get("unknown", "") for entry in listing.entries}
+
+
+@pytest.mark.parametrize("cell", ["", "-1", "-1.0", "nan", "NA", "u", "?"])
+def test_a_label_nobody_judged_is_kept_as_unknown(tmp_path: Path, cell: str) -> None:
+    table = f"file,x,y\na.png,1,1\nb.png,0,{cell}\nc.png,{cell},0\nd.png,{cell},{cell}\n"
+    listing = listed(tmp_path, table, multi_label=True)
+    assert labels(listing) == {"a": "x|y", "b": "", "c": ""}
+    assert unknown(listing) == {"a": "", "b": "y", "c": "x"}
+    assert reasons(listing) == {"d": "no label in the table"}
+    assert any("2 of 8 labels are unknown" in note for note in listing.notes)
+
+
+def test_an_empty_cell_is_a_no_in_a_column_that_never_says_no(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "file,x,y\na.png,1,\nb.png,1,0\nc.png,,1\nd.png,-1,1\n", multi_label=True)
+    assert labels(listing) == {"a": "x", "b": "x", "c": "y", "d": "y"}
+    assert unknown(listing) == {"a": "y", "b": "", "c": "", "d": "x"}
+
+
+def test_a_table_that_judges_everything_has_no_column_of_unknown(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "file,x,y\na.png,1,1\nb.png,0,0\n", multi_label=True)
+    assert [entry.extra for entry in listing.entries] == [{}, {}]
+
+
+def test_a_column_of_ones_own_called_unknown_gets_another_name(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "file,label,unknown\na.png,Sick,7\nb.png,Well,8\n")
+    assert listing.entries[0].extra == {"table_unknown": "7"}

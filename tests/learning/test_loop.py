@@ -99,10 +99,11 @@ def test_a_loss_that_breaks_later_keeps_the_best_epoch(monkeypatch: pytest.Monke
     def breaks_in_the_third(self: Trainer, progress: SilentProgress) -> float:
         self.epochs = getattr(self, "epochs", 0) + 1  # type: ignore[attr-defined]
         if self.epochs == 3:  # type: ignore[attr-defined]
-            raise NotFinite(float("nan"))
+            raise NotFinite(float("nan"), np.arange(8))
         return run_epoch(self, progress)
 
     monkeypatch.setattr(Trainer, "run_epoch", breaks_in_the_third)
     result = trained()
     assert (len(result.history), result.broken) == (2, "the training loss became nan in epoch 3")
+    assert result.broken_at.tolist() == list(range(8))
     assert result.state

@@ -8,7 +8,7 @@ from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.learning.dataset import PixelBatches
 from medimg_cli.learning.networks import architecture
-from medimg_cli.learning.plan import TrainingPlan, enough_epochs, plan_training
+from medimg_cli.learning.plan import TrainingPlan, plan_training
 
 LABELS = LabelSpace(("well", "ill"), "ill")
 
@@ -17,16 +17,13 @@ def planned(images: int, **options: object) -> TrainingPlan:
     targets = (np.arange(images) % 4 == 0).astype(np.int64)
     pixels = np.zeros((1, 8, 8, 1), dtype=np.uint8)
     batches = PixelBatches(pixels, np.zeros(images, dtype=np.int64), targets, batch_size=32)
-    return plan_training(TrainSettings.model_validate(options), batches, LABELS, torch.device("cpu"))
+    return plan_training(
+        TrainSettings.model_validate({"augment": "light"} | options), batches, LABELS, torch.device("cpu")
+    )
 
 
 def test_many_images_get_the_networks_own_epochs() -> None:
     assert planned(32 * 200).epochs == architecture("small-cnn").epochs
-
-
-@pytest.mark.parametrize(("steps", "epochs"), [(200, 12), (50, 20), (10, 60), (1, 60)])
-def test_few_images_get_more_epochs(steps: int, epochs: int) -> None:
-    assert enough_epochs(12, steps) == epochs
 
 
 def test_what_is_set_is_kept() -> None:

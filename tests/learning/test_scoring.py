@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from medimg_cli.learning.scoring import softmax, watched_figures
+from medimg_cli.core.answers import softmax
+from medimg_cli.learning.scoring import watched_figures
 
 GENERATOR = np.random.default_rng(5)
 TARGETS = GENERATOR.integers(0, 2, 50)
@@ -50,3 +51,20 @@ def test_one_class_leaves_them_undefined() -> None:
 
 def test_softmax_survives_large_logits() -> None:
     assert softmax(np.array([[1000.0, 0.0]])).tolist() == [[1.0, 0.0]]
+
+
+def test_of_several_labels_they_are_means_of_what_is_known() -> None:
+    marks = (GENERATOR.random((80, 3)) < 0.4).astype(np.float32)
+    marks[GENERATOR.random(marks.shape) < 0.3] = np.nan
+    marks[:, 2] = np.where(np.isnan(marks[:, 2]), np.nan, 0)
+    scores = GENERATOR.random((80, 3))
+    figures = watched_figures(scores, marks, positive=None)
+    known = [~np.isnan(marks[:, index]) for index in range(3)]
+    pairs = [(marks[rows, index], scores[rows, index]) for index, rows in enumerate(known)]
+    likelihood = np.concatenate([np.where(truth == 1, score, 1 - score) for truth, score in pairs])
+    assert figures.loss == pytest.approx(-np.log(likelihood).mean())
+    # The third label is nowhere seen, so it is in no mean.
+    aurocs = [reference.roc_auc_score(truth, score) for truth, score in pairs[:2]]
+    assert figures.auroc == pytest.approx(np.mean(aurocs))
+    recalls = [reference.recall_score(truth, score >= 0.5) for truth, score in pairs[:2]]
+    assert figures.recall == pytest.approx(np.mean(recalls))

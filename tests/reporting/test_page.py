@@ -72,6 +72,7 @@ def test_every_number_of_the_evaluation_stands_on_the_page(binary: Cohort) -> No
     for figures in binary.evaluation.per_class.values():
         for name, estimate in figures.items():
             assert measured(name, estimate) in text
+    assert binary.evaluation.confusion is not None
     for row in binary.evaluation.confusion.matrix:
         assert all(f">{count}</text>" in _page(binary) for count in row)
 

@@ -8,7 +8,8 @@ import pytest
 
 from medimg_cli.core.evaluation import read_evaluation
 from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.run import Run, find_run
+from medimg_cli.core.run import Run
+from medimg_cli.core.run_folders import find_run
 from medimg_cli.core.settings import EvaluateSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import GateError, RunError
@@ -47,6 +48,7 @@ def test_the_numbers_follow_from_the_predictions_table(trained: Workspace) -> No
     assert set(evaluation.missed.ids) == set(missed["image_id"])
     assert evaluation.metrics["recall"].value == 1 - len(missed) / len(ill)
     assert evaluation.metrics["recall"].method == "Wilson"
+    assert evaluation.confusion is not None
     (_, _), (false_negatives, true_positives) = evaluation.confusion.matrix
     assert (false_negatives, true_positives) == (len(missed), len(ill) - len(missed))
 

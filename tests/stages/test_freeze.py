@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import find_run, list_runs
+from medimg_cli.core.run_folders import find_run, list_runs
 from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError, UsageError
@@ -79,7 +79,8 @@ def test_the_figures_of_the_best_epoch_are_those_of_the_model(
 ) -> None:
     result = train(workspace, frozen(weights(tmp_path)), cache)
     table = pd.read_csv(result.run.predictions_path("val"))
-    likelihood = np.where(table["y_true"] == "SPOT", table["prob_SPOT"], 1 - table["prob_SPOT"])
+    odds = (table["prob_SPOT"] / (1 - table["prob_SPOT"])) ** result.run.read_card().temperature
+    likelihood = np.where(table["y_true"] == "SPOT", odds, 1) / (1 + odds)
     assert result.val["loss"] == pytest.approx(-np.log(likelihood).mean(), abs=1e-4)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from medimg_cli.core.config import load_settings
 from medimg_cli.core.labels import LabelCode
-from medimg_cli.core.manifest import leaks, read_dataset, require_single_label
+from medimg_cli.core.manifest import leaks, read_dataset
 from medimg_cli.core.settings import IngestSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, UsageError
@@ -51,21 +51,29 @@ def test_images_with_several_labels_are_split_by_patient_and_each_label_is_every
         assert {"edema", "mass", "none"} <= set(seen.split("|"))
 
 
-def test_what_knows_one_label_an_image_refuses_several(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(tmp_path)
-    with pytest.raises(DataError, match="several labels an image"):
-        require_single_label(read_dataset(Workspace(tmp_path / "study")).info)
-    assert medimg(tmp_path / "study", "train", "--epochs", "1") == 3
-    said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("error: the data set has several labels an image")
-    assert len(said) == 2
-
-
 def test_the_audit_looks_at_a_data_set_of_several_labels(tmp_path: Path) -> None:
     run(tmp_path)
     assert medimg(tmp_path / "study", "label-audit", "--fail-on", "never") == 0
+
+
+def test_a_label_left_open_is_kept_until_the_table_judges_it(tmp_path: Path) -> None:
+    raw = findings(tmp_path, images=12)
+    table = tmp_path / "t.csv"
+    lines = [f"{number}.png,p{number},{number % 2},{number // 2 % 2}" for number in range(12)]
+    lines[0] = "0.png,p0,1,"
+    table.write_text("\n".join(["file,patient,x,y", *lines]))
+    settings = IngestSettings(labels=table, multi_label=True, label_col="x,y")
+    ingest(Workspace(tmp_path / "w"), [raw], settings)
+    before = read_dataset(Workspace(tmp_path / "w"))
+    first = before.rows.set_index("image_id").to_dict("index")["0.png"]
+    assert (first["label"], first["unknown"]) == ("x", "y")
+    lines[0] = "0.png,p0,1,0"
+    table.write_text("\n".join(["file,patient,x,y", *lines]))
+    ingest(Workspace(tmp_path / "w"), [raw], settings)
+    after = read_dataset(Workspace(tmp_path / "w"))
+    assert "unknown" not in after.rows
+    assert np.isnan(before.targets(before.rows)).sum() == 1
+    assert before.content_hash() != after.content_hash()
 
 
 def test_a_class_with_the_sign_between_labels_in_its_name_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.run import find_run
+from medimg_cli.core.run_folders import find_run
 from medimg_cli.core.settings import PredictSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, RunError, UsageError

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.run import find_run
+from medimg_cli.core.run_folders import find_run
 from medimg_cli.core.settings import PredictSettings, PreprocessSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, ExitCode, UsageError

@@ -8,7 +8,8 @@ import pytest
 
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import Run, find_run, find_unfinished
+from medimg_cli.core.run import Run
+from medimg_cli.core.run_folders import find_run, find_unfinished
 from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError

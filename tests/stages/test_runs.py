@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from medimg_cli.core.lock import locked
-from medimg_cli.core.run import Run, find_run
+from medimg_cli.core.run import Run
+from medimg_cli.core.run_folders import find_run
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError, RunError, UsageError
 from medimg_cli.stages.runs import best, compare, ranked, remove, runs, warnings_of

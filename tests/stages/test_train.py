@@ -7,7 +7,7 @@ import pytest
 
 from medimg_cli.core.manifest import read_dataset
 from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import find_run, list_runs
+from medimg_cli.core.run_folders import find_run, list_runs
 from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, MachineError, RunError, UsageError
@@ -103,6 +103,7 @@ def test_stopping_in_the_first_epoch_leaves_no_model(workspace: Workspace) -> No
 def test_patience_ends_training_early(workspace: Workspace) -> None:
     cache = preprocess(workspace, Settings().preprocess).cache
     result = train(workspace, settings(epochs=30, patience=1), cache)
+    assert result.best_epoch is not None
     assert result.epochs_run == result.best_epoch + 1 < 30
 
 

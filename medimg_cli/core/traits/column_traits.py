@@ -10,7 +10,7 @@ from medimg_cli.core.manifest import COLUMNS, DatasetInfo
 from medimg_cli.core.traits.trait import Trait, TraitKind
 
 # What other commands write for their own use, or what is a trait under another name already.
-_OWN = frozenset({"fold", "frame", "note", "named"})
+_OWN = frozenset({"fold", "frame", "note", "named", "unknown"})
 # What readers found in the files and ingest wrote down.
 _FACTS: dict[str, TraitKind] = {
     "inverted": "picture",

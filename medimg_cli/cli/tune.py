@@ -1,0 +1,174 @@
+"""medimg tune: search settings of train."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medimg_cli.cli.options import Session, said
+from medimg_cli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.core.cache import PixelCache
+    from medimg_cli.core.search import Search
+    from medimg_cli.core.settings import Settings
+    from medimg_cli.learning.tuning import Tried
+    from medimg_cli.stages.tune import TuneResult
+
+_SHOWN = 5
+
+_Trials = Annotated[int | None, typer.Option(help="Trainings at most.", show_default="20")]
+_TimeLimit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="30m|2h", help="The training then at work ends, no other begins.", show_default="none"
+    ),
+]
+_Metric = Annotated[
+    str | None,
+    typer.Option(
+        help="What is improved, on validation: auroc, recall, f1, f2, specificity, loss.",
+        show_default="the monitor of train",
+    ),
+]
+_Space = Annotated[
+    str | None,
+    typer.Option(
+        metavar="a,b",
+        help="What is varied: lr, weight_decay, label_smoothing, mixup, augment, loss, batch_size, arch, size.",
+        show_default="the first five",
+    ),
+]
+_Arch = Annotated[
+    str | None, typer.Option(metavar="a,b", help="Networks to choose from.", show_default="that of train")
+]
+_Size = Annotated[
+    str | None, typer.Option(metavar="96,128", help="Sides in pixels to choose from.", show_default="one")
+]
+_BatchSize = Annotated[
+    str | None, typer.Option(metavar="16,32", help="Images a step to choose from.", show_default="one")
+]
+_Augment = Annotated[
+    str | None,
+    typer.Option(metavar="a,b", help="Presets to choose from.", show_default="none, light, that of train"),
+]
+_Pruner = Annotated[
+    str | None,
+    typer.Option(help="What stops hopeless trials: median, hyperband, none.", show_default="median"),
+]
+_Epochs = Annotated[int | None, typer.Option(help="Passes of a trial.", show_default="as train would")]
+_Seed = Annotated[int | None, typer.Option(help="Seed of what is tried.", show_default="0")]
+_Keep = Annotated[bool | None, typer.Option("--keep", help="Keep the folder of every trial.")]
+_Name = Annotated[
+    str | None,
+    typer.Option(help="Name of the search's folder below tune/.", show_default="search and a number"),
+]
+_Resume = Annotated[
+    str | None,
+    typer.Option(metavar="[NAME]", help="Go on with a search that is not over: the last one, or this one."),
+]
+
+
+def tune(
+    session: Session,
+    trials: _Trials = None,
+    time_limit: _TimeLimit = None,
+    metric: _Metric = None,
+    space: _Space = None,
+    arch: _Arch = None,
+    size: _Size = None,
+    batch_size: _BatchSize = None,
+    augment: _Augment = None,
+    pruner: _Pruner = None,
+    epochs: _Epochs = None,
+    seed: _Seed = None,
+    keep: _Keep = None,
+    name: _Name = None,
+    resume: _Resume = None,
+) -> None:
+    """Search the settings of `train` that do best on validation, with Optuna; the test split is never looked at.
+
+    The first trial has the settings as they stand (`medimg.yaml`, `--set train.…`), hopeless trials are stopped
+    early. `trials.csv` lists them all, and `medimg train --config tune/NAME/best.yaml` trains with the best.
+
+    Example: `medimg tune --trials 20 --time-limit 30m --metric auroc`
+    """
+    options = said(locals(), "resume")
+    from medimg_cli.stages.tune import tune as run_stage
+
+    search, settings = (
+        (None, session.settings(tune=options)) if resume is None else _begun(session, resume, options)
+    )
+
+    def pixels(wanted: "Settings") -> "PixelCache":
+        from medimg_cli.cli.prerequisites import pixels_for_training
+
+        return pixels_for_training(session, wanted).cache
+
+    result = run_stage(session.workspace, settings, pixels, session.progress, resume=search)
+    session.show(_payload(session, result), lambda console: _draw(console, session, result))
+    if result.interrupted:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _begun(session: Session, named: str, options: dict[str, Any]) -> "tuple[Search, Settings]":
+    """Return the search to go on with and its settings, with the trials and the time limit said now."""
+    from medimg_cli.cli.prerequisites import LAST
+    from medimg_cli.core.search import find_search
+    from medimg_cli.stages.tune import settings_to_resume
+
+    trials, time_limit = options.pop("trials"), options.pop("time_limit")
+    others = [name for name, value in options.items() if value is not None]
+    if others:
+        raise UsageError(
+            f"--resume goes on with the search's own settings, so --{others[0].replace('_', '-')} cannot be heeded",
+            "leave it out, or begin a new search",
+        )
+    search = find_search(session.workspace, None if named == LAST else named)
+    return search, settings_to_resume(search, trials=trials, time_limit=time_limit)
+
+
+def _payload(session: Session, result: "TuneResult") -> dict[str, Any]:
+    states = [tried.state for tried in result.trials]
+    return {
+        "search": session.workspace.relative(result.search.folder),
+        "metric": result.metric,
+        "trials": {state: states.count(state) for state in ("complete", "pruned", "failed", "stopped")},
+        "best": vars(result.best[0]) if result.best else None,
+        "ranking": [vars(tried) for tried in result.best[:_SHOWN]],
+        "best_settings": session.workspace.relative(result.search.best_path) if result.best else None,
+        "seconds": result.seconds,
+        "out_of_time": result.out_of_time,
+        "interrupted": result.interrupted,
+    }
+
+
+def _draw(console: "Console", session: Session, result: "TuneResult") -> None:
+    from medimg_cli.cli.render import plain_table
+
+    if result.best:
+        varied = list(result.best[0].settings)
+        table = plain_table(
+            "trial", f">{result.metric}", ">epoch", ">seconds", *(f">{name}" for name in varied)
+        )
+        for tried in result.best[:_SHOWN]:
+            table.add_row(*_cells(tried))
+        console.print(table)
+    states = [tried.state for tried in result.trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    ended = "; interrupted, go on with --resume" if result.interrupted else ""
+    ended = "; the time limit is over, go on with --resume" if result.out_of_time else ended
+    console.print(f"\n{result.search.name}: {counts or 'no trial'}{ended}", markup=False)
+    if result.best:
+        best = session.workspace.relative(result.search.best_path)
+        console.print(f"train with the best: medimg train --config {best}", markup=False, soft_wrap=True)
+        console.print("its figure flatters: it is the best of several on the same validation images")
+
+
+def _cells(tried: "Tried") -> list[str]:
+    settings = (
+        f"{value:.3g}" if isinstance(value, float) else str(value) for value in tried.settings.values()
+    )
+    value = "" if tried.value is None else f"{tried.value:.4f}"
+    return [str(tried.number), value, str(tried.best_epoch or ""), f"{tried.seconds:.0f}", *settings]

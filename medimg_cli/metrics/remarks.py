@@ -1,0 +1,45 @@
+"""What a reader of an evaluation must know beside its numbers."""
+
+import pandas as pd
+
+from medimg_cli.core.evaluation import Leakage
+
+_FEW_POSITIVES = 30
+_TOO_FEW_POSITIVES = 10
+
+
+def remarks_on_positives(positives: int | None) -> list[str]:
+    """Return what follows from how many images of the positive class were tested, None where none was stated."""
+    if positives is None:
+        return ["no positive class was stated: recall is the mean over classes"]
+    if positives < _TOO_FEW_POSITIVES:
+        return [f"only {positives} positive images: read counts, not percentages"]
+    if positives < _FEW_POSITIVES:
+        return [f"only {positives} positive images: intervals are wide"]
+    return []
+
+
+def remarks_on_data(table: pd.DataFrame, leakage: Leakage) -> list[str]:
+    """Return what follows from whose images they are.
+
+    Args:
+        table: column patient_id, one row an image.
+    """
+    found = []
+    if not leakage.patients_known:
+        found.append("patients are not known: leaks between splits cannot be excluded")
+    elif table["patient_id"].nunique() < len(table):
+        found.append(
+            "some patients have several images: intervals treat images as independent and are too narrow"
+        )
+    if leakage.shared_patients and not leakage.patients_certain:
+        found.append(
+            f"{leakage.shared_patients} patient names read from files occur in other splits too: whether they are "
+            "the same patients is not known"
+        )
+    elif leakage.shared_patients or leakage.shared_files:
+        found.append(
+            f"this split shares {leakage.shared_patients} patients and {leakage.shared_files} files "
+            "with other splits: the figures are too good"
+        )
+    return found

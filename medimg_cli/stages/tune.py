@@ -1,0 +1,182 @@
+"""tune: cache → the settings with the best figure on validation."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import yaml
+
+from medimg_cli.core.cache import PixelCache
+from medimg_cli.core.config import read_settings
+from medimg_cli.core.files import write_text
+from medimg_cli.core.lock import locked
+from medimg_cli.core.manifest import Dataset, read_dataset
+from medimg_cli.core.progress import Progress, SilentProgress
+from medimg_cli.core.search import Search, new_search
+from medimg_cli.core.settings import Settings
+from medimg_cli.core.task import loss_for
+from medimg_cli.core.trainable import check_splits
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import RunError, UsageError
+from medimg_cli.learning.device import choose_device
+from medimg_cli.learning.distributed import here
+from medimg_cli.learning.planned import plan_ahead
+from medimg_cli.learning.search_space import search_space, sizes_and_networks
+from medimg_cli.learning.start import check_freeze
+from medimg_cli.learning.study import Study, check_searchable
+from medimg_cli.learning.tuning import Tried, Tuning, pixels_of
+
+Pixels = Callable[[Settings], PixelCache]
+"""Makes the pixels of train and val at the size that the settings ask for."""
+
+_LOWER_IS_BETTER = frozenset({"loss"})
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a search found.
+
+    Args:
+        metric: what it improves, on validation.
+        trials: all of them, in the order they were tried.
+        best: the complete ones, best first.
+        interrupted: stopped by the user; what was tried is kept.
+        out_of_time: the time limit ended it.
+    """
+
+    search: Search
+    metric: str
+    trials: list[Tried]
+    best: list[Tried]
+    seconds: float
+    interrupted: bool
+    out_of_time: bool
+
+
+def tune(
+    workspace: Workspace,
+    settings: Settings,
+    pixels: Pixels,
+    progress: Progress = SilentProgress(),
+    *,
+    resume: Search | None = None,
+) -> TuneResult:
+    """Train with varied settings and keep those with the best figure on validation; test is never looked at.
+
+    The first trial has the settings as they stand. `trials.csv` and `best.yaml` are up to date after every trial.
+
+    Args:
+        workspace: holds the data set; the search is written below its `tune/`.
+        settings: section `tune` decides what is searched, section `train` everything else.
+        pixels: called before the first trial for every size that is tried.
+        progress: told of every trial.
+        resume: a search to go on with; `settings` are its own, but for trials and time limit.
+
+    Raises:
+        UsageError: an unknown network or preset, nothing to vary, or a name that is taken.
+        DataError: a class is missing in training, or there is no validation image.
+        MachineError: Optuna is not installed, or another process works on this search.
+        RunError: no trial came to an end, or the data set is another one than when the search began.
+    """
+    check_searchable()
+    if here().size > 1:
+        raise UsageError("a search runs in one process", "give each process a --seed and a --name of its own")
+    dataset = read_dataset(workspace)
+    loss_for(settings.train, dataset.labels)
+    check_splits(dataset)
+    check_freeze(settings.train)
+    device = choose_device(settings.train.device)
+    settings = _decided(settings, dataset, device)
+    base = _of_trials(settings)
+    space = search_space(base)
+    networks = list(sizes_and_networks(space, base))
+    usual_lr = {one.train.arch: _lr(one, dataset, device) for one in networks}
+    caches = {pixels_of(one): pixels(one) for one in networks}
+    search = resume or new_search(workspace, settings.tune.name)
+    with locked(search.lock_path, doing=f"searching in '{search.name}'"):
+        if resume is None:
+            write_text(search.config_path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+        study = Study(
+            search.study_path,
+            space,
+            seed=base.tune.seed,
+            pruner=base.tune.pruner,
+            lower_is_better=base.train.monitor in _LOWER_IS_BETTER,
+        )
+        _refuse_other_data(study, dataset)
+        work = Tuning(
+            workspace, settings, base, space, usual_lr, study, search, dataset, caches, device, progress
+        )
+        work.run()
+        return TuneResult(
+            search=search,
+            metric=base.train.monitor,
+            trials=work.trials,
+            best=work.best,
+            seconds=time.monotonic() - work.began,
+            interrupted=work.interrupted,
+            out_of_time=work.out_of_time,
+        )
+
+
+def _decided(settings: Settings, dataset: Dataset, device: torch.device) -> Settings:
+    """Return the settings with network, augmentation, batch size and epochs as `train` would choose them.
+
+    Every trial has as many epochs, so that their figures can be compared epoch by epoch.
+    """
+    train = settings.train
+    asked = train.model_copy(update={"epochs": settings.tune.epochs or train.epochs, "time_limit": None})
+    planned = plan_ahead(dataset, settings.model_copy(update={"train": asked}), device)[0].train
+    chosen = {name: getattr(planned, name) for name in ("arch", "augment", "batch_size", "epochs")}
+    if "lr" in settings.tune.space and train.lr == "auto":
+        chosen["lr"] = None  # the search is a better range test
+    return settings.model_copy(update={"train": train.model_copy(update=chosen)})
+
+
+def _lr(settings: Settings, dataset: Dataset, device: torch.device) -> float:
+    """Return the learning rate that `train` would take; 0 where only a range test knows it."""
+    lr = plan_ahead(dataset, settings, device)[0].train.lr
+    return lr if isinstance(lr, float) else 0.0
+
+
+def _of_trials(settings: Settings) -> Settings:
+    """Return the settings that all trials share: one network a trial, watched by what the search improves."""
+    train, tuned = settings.train, settings.tune
+    shared = {
+        "monitor": tuned.metric or train.monitor,
+        "time_limit": None,
+        "name": None,
+        "track": (),
+        "seeds": 1,
+        "folds": None,
+    }
+    return settings.model_copy(update={"train": train.model_copy(update=shared)})
+
+
+def _refuse_other_data(study: Study, dataset: Dataset) -> None:
+    known, here = study.fact("dataset_hash"), dataset.content_hash()
+    if known is None:
+        study.remember("dataset_hash", here)
+    elif known != here:
+        raise RunError(
+            "the data set has changed since this search began, and its figures cannot be compared",
+            "begin a new search",
+        )
+
+
+def settings_to_resume(search: Search, *, trials: int | None, time_limit: str | None) -> Settings:
+    """Return a search's own settings, with more trials or another time limit where they were said.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    settings = read_settings(search.config_path)
+    said = {"trials": trials, "time_limit": time_limit}
+    values = settings.tune.model_dump(mode="json") | {
+        name: value for name, value in said.items() if value is not None
+    }
+    try:
+        return settings.model_copy(update={"tune": type(settings.tune).model_validate(values)})
+    except ValueError as error:
+        raise UsageError(f"cannot go on with {said}", str(error).splitlines()[-1]) from error

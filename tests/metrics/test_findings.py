@@ -1,0 +1,96 @@
+"""An evaluation of several labels an image, against scikit-learn on what is known of each."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as reference
+
+from medimg_cli.core.evaluation import Evaluation, Leakage
+from medimg_cli.core.findings import truth_columns
+from medimg_cli.core.intervals import delong, logit_interval, wilson
+from medimg_cli.core.labels import LabelSpace
+from medimg_cli.core.run import Threshold
+from medimg_cli.metrics.evaluation import evaluation_of
+
+CLASSES = ("bar", "dot", "rare")
+CUTS = {"bar": 0.6, "dot": 0.3}
+GENERATOR = np.random.default_rng(7)
+MARKS = (GENERATOR.random((90, 3)) < 0.4).astype(np.float32)
+MARKS[GENERATOR.random(MARKS.shape) < 0.2] = np.nan
+MARKS[:, 2] = np.where(np.isnan(MARKS[:, 2]), np.nan, 0)
+SCORES = np.clip(0.3 * np.nan_to_num(MARKS) + 0.7 * GENERATOR.random(MARKS.shape), 0, 1)
+
+
+def cut(value: float) -> Threshold:
+    return Threshold(
+        value=value, rule="", split="val", target_recall=0.9, achieved_recall=0.9, achieved_specificity=0.5
+    )
+
+
+def evaluated(positive: str | None = None) -> Evaluation:
+    table = pd.DataFrame(
+        {
+            "image_id": [f"{number}.png" for number in range(90)],
+            "patient_id": [f"p{number}" for number in range(90)],
+            "y_true": "",
+            **truth_columns(MARKS, CLASSES),
+            **{f"prob_{name}": SCORES[:, index] for index, name in enumerate(CLASSES)},
+        }
+    )
+    return evaluation_of(
+        table,
+        labels=LabelSpace(CLASSES, positive, several=True),
+        run="r",
+        split="test",
+        threshold=None,
+        thresholds={name: cut(value) for name, value in CUTS.items()},
+        leakage=Leakage(patients_known=True, shared_patients=0, shared_files=0),
+        hashes=("a", "b", "c"),
+    )
+
+
+def known(index: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = ~np.isnan(MARKS[:, index])
+    return MARKS[rows, index] == 1, SCORES[rows, index]
+
+
+@pytest.mark.parametrize("name", ["bar", "dot"])
+def test_each_label_is_measured_at_its_own_threshold_where_it_was_judged(name: str) -> None:
+    evaluation = evaluated()
+    figures, (truth, score) = evaluation.per_class[name], known(CLASSES.index(name))
+    called = score >= CUTS[name]
+    assert figures["recall"].value == pytest.approx(reference.recall_score(truth, called))
+    assert (figures["recall"].low, figures["recall"].high) == wilson(
+        int((truth & called).sum()), int(truth.sum())
+    )
+    assert figures["specificity"].value == pytest.approx(reference.recall_score(~truth, ~called))
+    assert figures["auroc"].value == pytest.approx(reference.roc_auc_score(truth, score))
+    assert (figures["auroc"].low, figures["auroc"].high) == logit_interval(*delong(truth, score))
+    assert evaluation.class_counts[name] == truth.sum()
+    assert evaluation.unknown_labels[name] == 90 - len(truth)
+
+
+def test_means_are_over_labels_that_the_split_shows_both_ways_and_the_others_are_named() -> None:
+    evaluation = evaluated()
+    aurocs = [reference.roc_auc_score(*known(index)) for index in range(2)]
+    assert evaluation.metrics["macro_auroc"].value == pytest.approx(np.mean(aurocs))
+    assert evaluation.metrics["macro_auroc"].n == evaluation.metrics["macro_specificity"].n == 2
+    assert evaluation.per_class["rare"]["auroc"].value is None
+    assert any("in no mean: rare" in warning for warning in evaluation.warnings)
+    assert any("called at 0.5" in warning and "rare" in warning for warning in evaluation.warnings)
+
+
+def test_there_is_no_matrix_of_labels_that_do_not_exclude_each_other() -> None:
+    evaluation = evaluated()
+    assert evaluation.confusion is None
+    assert evaluation.confusion_absent
+    assert Evaluation.model_validate(evaluation.model_dump()) == evaluation
+
+
+def test_a_stated_positive_label_has_its_figures_and_its_misses() -> None:
+    evaluation = evaluated("dot")
+    truth, score = known(1)
+    missed = truth & (score < CUTS["dot"])
+    assert evaluation.metrics["recall"] == evaluation.per_class["dot"]["recall"]
+    assert evaluation.missed is not None
+    assert (evaluation.missed.count, evaluation.missed.of) == (missed.sum(), truth.sum())
