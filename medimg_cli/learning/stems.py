@@ -1,7 +1,8 @@
 """The first layers of a network, made for small images: what they halve twice for photographs is kept whole.
 
 Not the default at any size: ResNet-18 on 600 images of PneumoniaMNIST (28 px, 3 epochs, two seeds) came to a validation
-AUROC of 0.974 and 0.983 with its own stem, and of 0.975 and 0.981 with a small one at five times the processor time.
+AUROC of 0.974 and 0.983 with its own stem, and of 0.975 and 0.981 with a small one at five times the processor time;
+on 1,000 images (5 epochs, one seed) to 0.986 at best, and to 0.989.
 """
 
 from dataclasses import dataclass
