@@ -74,7 +74,7 @@ class Session:
 
     def of_one_voice(self) -> "Session":
         """Return the session, quiet in all but the first of the processes that torchrun or Slurm started together."""
-        from medimg_cli.learning.seats import seat_of
+        from medimg_cli.learning.processes.seats import seat_of
 
         return replace(self, quiet=True, verbose=False) if seat_of(os.environ).rank else self
 

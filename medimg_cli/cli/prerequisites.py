@@ -38,7 +38,7 @@ def network_of(session: "Session", settings: "Settings") -> str:
         return settings.train.arch
     from medimg_cli.core.manifest import read_dataset
     from medimg_cli.learning.device import choose_device
-    from medimg_cli.learning.planned import named
+    from medimg_cli.learning.fitting.planned import named
 
     device = choose_device(settings.train.device)
     return named(settings, read_dataset(session.workspace), device).train.arch

@@ -171,8 +171,8 @@ def train(
         _plan_ahead(session, options)
         return
     from medimg_cli.cli.prerequisites import pixels_for_training, unfinished_run
-    from medimg_cli.learning.joining import joined
-    from medimg_cli.learning.launch import is_to_be_launched, launch
+    from medimg_cli.learning.processes.joining import joined
+    from medimg_cli.learning.processes.launch import is_to_be_launched, launch
     from medimg_cli.stages.train import train as run_stage
 
     if is_to_be_launched(nproc):
@@ -229,7 +229,7 @@ def _plan_ahead(session: Session, options: "dict[str, Any]") -> None:
 
 def _show_architectures(session: Session) -> None:
     from medimg_cli.cli.train_view import draw_architectures
-    from medimg_cli.learning.arch_listing import list_architectures
+    from medimg_cli.learning.models.arch_listing import list_architectures
 
     found = list_architectures()
     payload = {"architectures": [vars(facts) for facts in found]}

@@ -7,7 +7,7 @@ from rich.console import Console
 from medimg_cli.cli.render import plain_table
 
 if TYPE_CHECKING:
-    from medimg_cli.learning.arch_listing import ArchitectureFacts
+    from medimg_cli.learning.models.arch_listing import ArchitectureFacts
     from medimg_cli.stages.train import PlanResult
 
 

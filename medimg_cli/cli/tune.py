@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from medimg_cli.core.cache import PixelCache
     from medimg_cli.core.search import Search
     from medimg_cli.core.settings import Settings
-    from medimg_cli.learning.tuning import Tried
+    from medimg_cli.learning.search.tuning import Tried
     from medimg_cli.stages.tune import TuneResult
 
 _SHOWN = 5

@@ -13,9 +13,9 @@ from medimg_cli.errors import DataError, RunError
 
 Artefact = TypeVar("Artefact", bound=BaseModel)
 HeadKind = Literal["own", "pooled"]
-"""A network's own head, or average, dropout and one layer in its place: see `learning.backbone.pool_head`."""
+"""A network's own head, or average, dropout and one layer in its place: see `learning.models.backbone.pool_head`."""
 StemKind = Literal["own", "small"]
-"""A network's own first layers, or ones that keep small images whole: see `learning.stems`."""
+"""A network's own first layers, or ones that keep small images whole: see `learning.models.stems`."""
 
 
 class Threshold(BaseModel):

@@ -18,8 +18,8 @@ from medimg_cli.core.files import atomic_path, sha256_of_file
 from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.errors import MachineError, RunError
 from medimg_cli.learning.device import on_device
-from medimg_cli.learning.networks import build_network
-from medimg_cli.learning.trainer import Snapshot
+from medimg_cli.learning.fitting.trainer import Snapshot
+from medimg_cli.learning.models.networks import build_network
 
 
 def save_weights(run: Run, state: dict[str, Tensor]) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from medimg_cli.errors import MachineError
-from medimg_cli.learning.distributed import here
+from medimg_cli.learning.processes.distributed import here
 
 # mallopt(3): parameter numbers from malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4

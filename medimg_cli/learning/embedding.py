@@ -16,9 +16,9 @@ from medimg_cli.core.image import DecodedImage, UnreadableImage
 from medimg_cli.core.pool import map_ordered
 from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.errors import DataError, RunError, UsageError
-from medimg_cli.learning.backbone import HEADS
 from medimg_cli.learning.device import choose_device, prepare_processor
-from medimg_cli.learning.networks import IMAGENET, build_network, load_pretrained, torchvision_names
+from medimg_cli.learning.models.backbone import HEADS
+from medimg_cli.learning.models.networks import IMAGENET, build_network, load_pretrained, torchvision_names
 from medimg_cli.learning.normalise import Normaliser
 
 # SqueezeNet on PneumoniaMNIST found as many flipped labels as at 224 px, at a quarter of the time.

@@ -15,7 +15,7 @@ from medimg_cli.core.predictions import predictions_of, probabilities_of, read_p
 from medimg_cli.core.run import Fingerprint, Member, ModelCard, Normalisation, Run, RunRecord, now
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.errors import RunError
-from medimg_cli.learning.scoring import watched_figures
+from medimg_cli.learning.fitting.scoring import watched_figures
 from medimg_cli.learning.training import Material
 
 _FIGURES = ("loss", "auroc", "recall", "f1")

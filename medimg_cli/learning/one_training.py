@@ -23,19 +23,19 @@ from medimg_cli.errors import RunError
 from medimg_cli.learning.checkpoint import save_state, save_weights
 from medimg_cli.learning.dataset import PixelBatches
 from medimg_cli.learning.device import on_device, prepare_processor
-from medimg_cli.learning.distributed import here
-from medimg_cli.learning.features import fit_head, head_plan, views_of
-from medimg_cli.learning.fine_tuning import fine_tune
-from medimg_cli.learning.loop import BrokenLoss, divergence, fit
-from medimg_cli.learning.lr_range import try_rates
-from medimg_cli.learning.networks import parameter_count
+from medimg_cli.learning.fitting.features import fit_head, head_plan, views_of
+from medimg_cli.learning.fitting.fine_tuning import fine_tune
+from medimg_cli.learning.fitting.loop import BrokenLoss, divergence, fit
+from medimg_cli.learning.fitting.lr_range import try_rates
+from medimg_cli.learning.fitting.plan import plan_training
+from medimg_cli.learning.fitting.scoring import predict_logits
+from medimg_cli.learning.fitting.time_limit import Deadline, within_limit
+from medimg_cli.learning.fitting.trainer import Fit, Snapshot
+from medimg_cli.learning.models.networks import parameter_count
+from medimg_cli.learning.models.start import Start, starting_network
 from medimg_cli.learning.normalise import Normaliser
-from medimg_cli.learning.plan import plan_training
-from medimg_cli.learning.scoring import predict_logits
-from medimg_cli.learning.start import Start, starting_network
-from medimg_cli.learning.time_limit import Deadline, within_limit
+from medimg_cli.learning.processes.distributed import here
 from medimg_cli.learning.tracking import Tracker
-from medimg_cli.learning.trainer import Fit, Snapshot
 
 _NAMED = 3
 

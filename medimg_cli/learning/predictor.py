@@ -13,11 +13,11 @@ from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.recipe import Pixels
 from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.errors import RunError
+from medimg_cli.learning.augmentation.views import PLAIN, View, views_of
 from medimg_cli.learning.checkpoint import load_network
 from medimg_cli.learning.dataset import Batch, PixelBatches
 from medimg_cli.learning.device import choose_device, prepare_processor
 from medimg_cli.learning.normalise import Normaliser
-from medimg_cli.learning.views import PLAIN, View, views_of
 
 
 class Predictor:
@@ -28,7 +28,7 @@ class Predictor:
     Args:
         run: a folder with `model.json` and `model.safetensors`, or with the members of an ensemble.
         device: "auto", "cpu", "cuda", "mps".
-        tta: ask about several views of each image, as `learning.views` has them, and take the mean.
+        tta: ask about several views of each image, as `learning.augmentation.views` has them, and take the mean.
 
     Raises:
         RunError: the run cannot be used, or was trained with nothing that tells which views it knows.

@@ -16,14 +16,14 @@ from medimg_cli.core.run_record import first_record, resumed_record, state_key
 from medimg_cli.core.settings import Settings
 from medimg_cli.errors import UsageError
 from medimg_cli.learning.checkpoint import load_state
-from medimg_cli.learning.distributed import here
-from medimg_cli.learning.memory import after_lack_of_memory, let_go
+from medimg_cli.learning.fitting.memory import after_lack_of_memory, let_go
+from medimg_cli.learning.fitting.plan import settings_in_force
+from medimg_cli.learning.fitting.planned import in_figures, tell_plan
+from medimg_cli.learning.fitting.trainer import Fit
+from medimg_cli.learning.models.start import frozen_part
 from medimg_cli.learning.one_training import Material, OneTraining, Trained
-from medimg_cli.learning.plan import settings_in_force
-from medimg_cli.learning.planned import in_figures, tell_plan
-from medimg_cli.learning.start import frozen_part
+from medimg_cli.learning.processes.distributed import here
 from medimg_cli.learning.tracking import open_trackers
-from medimg_cli.learning.trainer import Fit
 
 __all__ = ["Material", "Trained", "train_run"]
 

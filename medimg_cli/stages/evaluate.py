@@ -24,8 +24,8 @@ from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.core.settings import EvaluateSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, GateError, RunError, UsageError
+from medimg_cli.learning.augmentation.views import views_of
 from medimg_cli.learning.predictor import Predictor
-from medimg_cli.learning.views import views_of
 from medimg_cli.metrics.evaluation import evaluation_of
 
 

@@ -20,9 +20,9 @@ from medimg_cli.core.settings import PreprocessSettings
 from medimg_cli.core.sheet import check_sheet_path, write_sheet
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError
-from medimg_cli.learning.augment import preset
-from medimg_cli.learning.planned import plan_recipe
-from medimg_cli.learning.preview import choose_samples, preview_sheet
+from medimg_cli.learning.augmentation.augment import preset
+from medimg_cli.learning.augmentation.preview import choose_samples, preview_sheet
+from medimg_cli.learning.fitting.planned import plan_recipe
 from medimg_cli.readers import read_image
 
 _AGAIN = "run `medimg ingest` again: it takes the file as it is now, or says why it cannot"

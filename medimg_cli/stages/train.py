@@ -15,15 +15,15 @@ from medimg_cli.core.settings import Settings
 from medimg_cli.core.task import loss_for
 from medimg_cli.core.trainable import check_splits, remarks_on_val
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.learning.augment import preset
+from medimg_cli.learning.augmentation.augment import preset
 from medimg_cli.learning.device import choose_device
-from medimg_cli.learning.distributed import check_batch_size, here
 from medimg_cli.learning.ensemble import is_ensemble, planned_members, train_ensemble
-from medimg_cli.learning.planned import in_figures, plan_ahead, warn_of_old_plan
-from medimg_cli.learning.precision import warn_of_slow_precision
-from medimg_cli.learning.start import check_freeze
-from medimg_cli.learning.taking_part import taking_part
-from medimg_cli.learning.time_limit import check_time_limit
+from medimg_cli.learning.fitting.planned import in_figures, plan_ahead, warn_of_old_plan
+from medimg_cli.learning.fitting.precision import warn_of_slow_precision
+from medimg_cli.learning.fitting.time_limit import check_time_limit
+from medimg_cli.learning.models.start import check_freeze
+from medimg_cli.learning.processes.distributed import check_batch_size, here
+from medimg_cli.learning.processes.taking_part import taking_part
 from medimg_cli.learning.tracking import check_trackers
 from medimg_cli.learning.training import Material, Trained, train_run
 

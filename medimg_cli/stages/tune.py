@@ -20,12 +20,12 @@ from medimg_cli.core.trainable import check_splits
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.learning.device import choose_device
-from medimg_cli.learning.distributed import here
-from medimg_cli.learning.planned import plan_ahead
-from medimg_cli.learning.search_space import search_space, sizes_and_networks
-from medimg_cli.learning.start import check_freeze
-from medimg_cli.learning.study import Study, check_searchable
-from medimg_cli.learning.tuning import Tried, Tuning, pixels_of
+from medimg_cli.learning.fitting.planned import plan_ahead
+from medimg_cli.learning.models.start import check_freeze
+from medimg_cli.learning.processes.distributed import here
+from medimg_cli.learning.search.search_space import search_space, sizes_and_networks
+from medimg_cli.learning.search.study import Study, check_searchable
+from medimg_cli.learning.search.tuning import Tried, Tuning, pixels_of
 
 Pixels = Callable[[Settings], PixelCache]
 """Makes the pixels of train and val at the size that the settings ask for."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medimg_cli.architectures import ARCHITECTURES
-from medimg_cli.learning.networks import parameter_count
+from medimg_cli.learning.models.networks import parameter_count
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES.names())

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from medimg_cli.architectures.small_cnn import ImageStandardise, SmallCNN, SqueezeExcite
-from medimg_cli.learning.networks import parameter_count
+from medimg_cli.learning.models.networks import parameter_count
 
 SIZES = (28, 64, 128, 224)
 

@@ -27,10 +27,10 @@ from medimg_cli.core.run import Normalisation
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.learning.dataset import PixelBatches
 from medimg_cli.learning.device import prepare_processor
-from medimg_cli.learning.networks import build_network
+from medimg_cli.learning.fitting.plan import plan_training
+from medimg_cli.learning.fitting.trainer import Trainer
+from medimg_cli.learning.models.networks import build_network
 from medimg_cli.learning.normalise import Normaliser
-from medimg_cli.learning.plan import plan_training
-from medimg_cli.learning.trainer import Trainer
 
 _BATCH = 32
 _SIDE = 2048

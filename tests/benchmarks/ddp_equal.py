@@ -20,15 +20,15 @@ from torch import Tensor
 
 from medimg_cli.core.answers import probabilities_from
 from medimg_cli.core.progress import SilentProgress
-from medimg_cli.learning.augment import preset
+from medimg_cli.learning.augmentation.augment import preset
 from medimg_cli.learning.dataset import PixelBatches, balanced_weights, measure_normalisation
-from medimg_cli.learning.distributed import here
-from medimg_cli.learning.joining import joined
-from medimg_cli.learning.networks import build_network
+from medimg_cli.learning.fitting.plan import TrainingPlan
+from medimg_cli.learning.fitting.scoring import predict_logits
+from medimg_cli.learning.fitting.trainer import Trainer
+from medimg_cli.learning.models.networks import build_network
 from medimg_cli.learning.normalise import Normaliser
-from medimg_cli.learning.plan import TrainingPlan
-from medimg_cli.learning.scoring import predict_logits
-from medimg_cli.learning.trainer import Trainer
+from medimg_cli.learning.processes.distributed import here
+from medimg_cli.learning.processes.joining import joined
 from tests.benchmarks.killing import say
 from tests.learning.one_of_many import started
 

@@ -19,14 +19,14 @@ from torch import Tensor
 from medimg_cli.architectures.small_cnn import SmallCNN
 from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.run import Normalisation
-from medimg_cli.learning.augment import preset
+from medimg_cli.learning.augmentation.augment import preset
 from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.distributed import here
-from medimg_cli.learning.joining import joined
-from medimg_cli.learning.loop import fit
+from medimg_cli.learning.fitting.loop import fit
+from medimg_cli.learning.fitting.plan import TrainingPlan
+from medimg_cli.learning.fitting.scoring import predict_logits
 from medimg_cli.learning.normalise import Normaliser
-from medimg_cli.learning.plan import TrainingPlan
-from medimg_cli.learning.scoring import predict_logits
+from medimg_cli.learning.processes.distributed import here
+from medimg_cli.learning.processes.joining import joined
 
 CPU = torch.device("cpu")
 PLAN = TrainingPlan(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from medimg_cli.learning import arch_listing
-from medimg_cli.learning.arch_listing import ArchitectureFacts, list_architectures
-from medimg_cli.learning.networks import build_network, parameter_count
+from medimg_cli.learning.models import arch_listing
+from medimg_cli.learning.models.arch_listing import ArchitectureFacts, list_architectures
+from medimg_cli.learning.models.networks import build_network, parameter_count
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from medimg_cli.learning.backbone import Backbone, pools_its_head
-from medimg_cli.learning.networks import build_network, parameter_count, torchvision_names
+from medimg_cli.learning.models.backbone import Backbone, pools_its_head
+from medimg_cli.learning.models.networks import build_network, parameter_count, torchvision_names
 
 SIDE_PX = 64
 

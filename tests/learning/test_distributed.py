@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from medimg_cli.errors import ExitCode, UsageError
-from medimg_cli.learning import distributed
-from medimg_cli.learning.augment import preset
-from medimg_cli.learning.distributed import ALONE, World, check_batch_size
-from medimg_cli.learning.seats import Seat
+from medimg_cli.learning.augmentation.augment import preset
+from medimg_cli.learning.processes import distributed
+from medimg_cli.learning.processes.distributed import ALONE, World, check_batch_size
+from medimg_cli.learning.processes.seats import Seat
 from tests.conftest import draw_cohort, medimg
 from tests.learning.one_of_many import IN_SINGLE, WAYS, started
 

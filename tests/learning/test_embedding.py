@@ -9,7 +9,7 @@ import torch
 from medimg_cli.core.image import DecodedImage, UnreadableImage
 from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.learning.embedding import Embedding
-from medimg_cli.learning.networks import build_network
+from medimg_cli.learning.models.networks import build_network
 
 
 def _read(path: str) -> DecodedImage:

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.settings import TrainSettings
-from medimg_cli.learning.augment import preset
-from medimg_cli.learning.backbone import Backbone
+from medimg_cli.learning.augmentation.augment import preset
 from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.features import FeatureBatches, Look, collect_features, head_plan, views_of
-from medimg_cli.learning.plan import TrainingPlan
+from medimg_cli.learning.fitting.features import FeatureBatches, Look, collect_features, head_plan, views_of
+from medimg_cli.learning.fitting.plan import TrainingPlan
+from medimg_cli.learning.models.backbone import Backbone
 
 PLAN = TrainingPlan(
     epochs=12,

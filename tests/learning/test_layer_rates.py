@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from medimg_cli.learning.layer_rates import rate_groups
-from medimg_cli.learning.networks import build_network
-from medimg_cli.learning.optimiser import optimiser_of, schedule_of
+from medimg_cli.learning.fitting.optimiser import optimiser_of, schedule_of
+from medimg_cli.learning.models.layer_rates import rate_groups
+from medimg_cli.learning.models.networks import build_network
 from tests.learning.test_features import PLAN
 
 NAMES = ("small-cnn", "resnet18", "mobilenet_v2", "squeezenet1_1")

@@ -10,12 +10,12 @@ from torch import nn
 from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.run import Normalisation
 from medimg_cli.errors import RunError
-from medimg_cli.learning.augment import preset
+from medimg_cli.learning.augmentation.augment import preset
 from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.loop import fit
+from medimg_cli.learning.fitting.loop import fit
+from medimg_cli.learning.fitting.plan import TrainingPlan
+from medimg_cli.learning.fitting.trainer import Fit, NotFinite, Trainer
 from medimg_cli.learning.normalise import Normaliser
-from medimg_cli.learning.plan import TrainingPlan
-from medimg_cli.learning.trainer import Fit, NotFinite, Trainer
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
 TARGETS = (PIXELS.mean(axis=(1, 2, 3)) > np.median(PIXELS.mean(axis=(1, 2, 3)))).astype(np.int64)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from medimg_cli.core.answers import of_grades
 from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.losses import (
+from medimg_cli.learning.fitting.losses import (
     balanced_positives,
     binary_cross_entropy,
     cross_entropy,

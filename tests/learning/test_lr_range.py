@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from medimg_cli.core.progress import SilentProgress
-from medimg_cli.learning.lr_range import RangeTest, read_curve, try_rates
+from medimg_cli.learning.fitting.lr_range import RangeTest, read_curve, try_rates
 from tests.learning.test_features import PLAN
 from tests.learning.test_loop import BATCHES, NORMALISER
 

@@ -9,8 +9,8 @@ from torch import nn
 from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.errors import MachineError
-from medimg_cli.learning import memory
-from medimg_cli.learning.memory import (
+from medimg_cli.learning.fitting import memory
+from medimg_cli.learning.fitting.memory import (
     after_lack_of_memory,
     bytes_an_image,
     fixed_bytes,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from medimg_cli.learning.losses import mix
-from medimg_cli.learning.mixing import cut, mixed_batch
+from medimg_cli.learning.augmentation.mixing import cut, mixed_batch
+from medimg_cli.learning.fitting.losses import mix
 from tests.learning.test_features import PLAN
 
 NUMBERS = torch.arange(6, dtype=torch.float32)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from medimg_cli.errors import RunError, UsageError
-from medimg_cli.learning.networks import (
+from medimg_cli.learning.models.networks import (
     architecture,
     build_network,
     load_pretrained,

@@ -7,8 +7,8 @@ import torch
 from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.networks import architecture
-from medimg_cli.learning.plan import TrainingPlan, plan_training
+from medimg_cli.learning.fitting.plan import TrainingPlan, plan_training
+from medimg_cli.learning.models.networks import architecture
 
 LABELS = LabelSpace(("well", "ill"), "ill")
 

@@ -8,8 +8,13 @@ import torch
 
 from medimg_cli.core.progress import SilentProgress
 from medimg_cli.errors import MachineError
-from medimg_cli.learning import precision
-from medimg_cli.learning.precision import Precision, precision_of, processor_flags, warn_of_slow_precision
+from medimg_cli.learning.fitting import precision
+from medimg_cli.learning.fitting.precision import (
+    Precision,
+    precision_of,
+    processor_flags,
+    warn_of_slow_precision,
+)
 from tests.learning.one_of_many import PLAN, trained
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as reference
 
 from medimg_cli.core.answers import softmax
-from medimg_cli.learning.scoring import watched_figures
+from medimg_cli.learning.fitting.scoring import watched_figures
 
 GENERATOR = np.random.default_rng(5)
 TARGETS = GENERATOR.integers(0, 2, 50)

@@ -3,8 +3,8 @@
 import pytest
 
 from medimg_cli.errors import UsageError
-from medimg_cli.learning import seats
-from medimg_cli.learning.seats import Seat, first_host, seat_of
+from medimg_cli.learning.processes import seats
+from medimg_cli.learning.processes.seats import Seat, first_host, seat_of
 
 TORCHRUN = {
     "RANK": "5",

@@ -7,8 +7,8 @@ from torch import nn
 from medimg_cli.core.run import StemKind
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.errors import UsageError
-from medimg_cli.learning.networks import build_network
-from medimg_cli.learning.stems import check_stem
+from medimg_cli.learning.models.networks import build_network
+from medimg_cli.learning.models.stems import check_stem
 from medimg_cli.learning.vision import torchvision
 
 STEMS: tuple[StemKind, StemKind] = ("own", "small")

@@ -9,8 +9,15 @@ import pytest
 from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.errors import UsageError
-from medimg_cli.learning import time_limit
-from medimg_cli.learning.time_limit import Deadline, Pace, TimeIsUp, check_time_limit, fitted, within_limit
+from medimg_cli.learning.fitting import time_limit
+from medimg_cli.learning.fitting.time_limit import (
+    Deadline,
+    Pace,
+    TimeIsUp,
+    check_time_limit,
+    fitted,
+    within_limit,
+)
 from tests.learning.test_plan import planned
 
 PLAN = replace(planned(100), epochs=20, patience=8)

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from medimg_cli.errors import RunError
-from medimg_cli.learning.augment import PRESETS
-from medimg_cli.learning.views import PLAIN, View, views_of
+from medimg_cli.learning.augmentation.augment import PRESETS
+from medimg_cli.learning.augmentation.views import PLAIN, View, views_of
 
 MOVING = [name for name in PRESETS if name != "none"]
 

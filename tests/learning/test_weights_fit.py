@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from medimg_cli.errors import RunError
-from medimg_cli.learning import weights_fit
-from medimg_cli.learning.networks import build_network
-from medimg_cli.learning.weights_fit import architecture_of
+from medimg_cli.learning.models import weights_fit
+from medimg_cli.learning.models.networks import build_network
+from medimg_cli.learning.models.weights_fit import architecture_of
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from medimg_cli.core.run_folders import find_run, list_runs
 from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError, UsageError
-from medimg_cli.learning.networks import build_network
+from medimg_cli.learning.models.networks import build_network
 from medimg_cli.learning.predictor import Predictor
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import train

@@ -13,7 +13,7 @@ from medimg_cli.core.run_folders import find_unfinished
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError
 from medimg_cli.learning import checkpoint
-from medimg_cli.learning.loop import divergence
+from medimg_cli.learning.fitting.loop import divergence
 from tests.conftest import medimg
 
 QUICK = ("train", "--epochs", "2", "--batch-size", "8")

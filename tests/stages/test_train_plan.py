@@ -19,9 +19,9 @@ from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError, RunError
 from medimg_cli.learning import one_training
 from medimg_cli.learning.dataset import Batch
-from medimg_cli.learning.planned import warn_of_old_plan
-from medimg_cli.learning.time_limit import Deadline, Pace
-from medimg_cli.learning.trainer import Trainer
+from medimg_cli.learning.fitting.planned import warn_of_old_plan
+from medimg_cli.learning.fitting.time_limit import Deadline, Pace
+from medimg_cli.learning.fitting.trainer import Trainer
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import TrainResult, train
 from tests.conftest import medimg
@@ -160,7 +160,7 @@ def test_a_limit_decides_the_epochs_and_they_are_kept(
         measured.append(Pace(step=4.0, look=0.0))
         return measured[-1]
 
-    monkeypatch.setattr("medimg_cli.learning.time_limit.measure_pace", pace)
+    monkeypatch.setattr("medimg_cli.learning.fitting.time_limit.measure_pace", pace)
     # 40 images in batches of 8 are 5 steps of 4 s: 20 s an epoch, and 0.9 x 60 s hold two.
     assert len(read_dataset(workspace).of_split("train")) == 40
     heard = Heard()

@@ -18,9 +18,9 @@ from medimg_cli.core.search import find_search
 from medimg_cli.core.settings import Settings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError, RunError, UsageError
-from medimg_cli.learning import study as study_module
-from medimg_cli.learning import trial as trial_module
-from medimg_cli.learning.trainer import Fit
+from medimg_cli.learning.fitting.trainer import Fit
+from medimg_cli.learning.search import study as study_module
+from medimg_cli.learning.search import trial as trial_module
 from medimg_cli.learning.training import Trained
 from medimg_cli.stages.tune import tune
 from tests.conftest import medimg

@@ -10,9 +10,9 @@ import pytest
 from medimg_cli.core.search import find_search
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError, RunError
-from medimg_cli.learning import trial as trial_module
-from medimg_cli.learning import tuning as tuning_module
-from medimg_cli.learning.trainer import Fit, NotFinite
+from medimg_cli.learning.fitting.trainer import Fit, NotFinite
+from medimg_cli.learning.search import trial as trial_module
+from medimg_cli.learning.search import tuning as tuning_module
 from medimg_cli.learning.training import Trained
 from tests.stages.searching import ingested, searched, workspace
 

@@ -1,0 +1,1 @@
+"""Networks: by name, from given weights, cut into backbone and head."""

@@ -1,0 +1,1 @@
+"""Trials of settings, for `medimg tune`."""
