@@ -48,16 +48,11 @@ class SilentProgress:
     def warn(self, message: str) -> None: ...
 
 
-class LoggedProgress:
-    """Passes everything on, and keeps epochs, notes and warnings in a run's log file.
+class PassedOn:
+    """Passes everything on; what listens in between overrides what it changes."""
 
-    Raises:
-        MachineError: by what writes to it, when the disk is full.
-    """
-
-    def __init__(self, listener: Progress, path: Path) -> None:
+    def __init__(self, listener: Progress) -> None:
         self._listener = listener
-        self._path = path
 
     def start(self, task: str, total: int | None) -> None:
         self._listener.start(task, total)
@@ -69,16 +64,37 @@ class LoggedProgress:
         self._listener.finish()
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        self._write(" ".join(f"{name}={value:.6g}" for name, value in row.items()))
         self._listener.epoch(row)
 
     def note(self, message: str) -> None:
-        self._write(f"note: {message}")
         self._listener.note(message)
 
     def warn(self, message: str) -> None:
-        self._write(f"warning: {message}")
         self._listener.warn(message)
+
+
+class LoggedProgress(PassedOn):
+    """Passes everything on, and keeps epochs, notes and warnings in a run's log file.
+
+    Raises:
+        MachineError: by what writes to it, when the disk is full.
+    """
+
+    def __init__(self, listener: Progress, path: Path) -> None:
+        super().__init__(listener)
+        self._path = path
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        self._write(" ".join(f"{name}={value:.6g}" for name, value in row.items()))
+        super().epoch(row)
+
+    def note(self, message: str) -> None:
+        self._write(f"note: {message}")
+        super().note(message)
+
+    def warn(self, message: str) -> None:
+        self._write(f"warning: {message}")
+        super().warn(message)
 
     def _write(self, line: str) -> None:
         try:

@@ -1,12 +1,11 @@
 """One step of a longer work, such as one check of an audit: named while it runs, and so are its own tasks."""
 
-from collections.abc import Mapping
 from types import TracebackType
 
-from medimg_cli.core.progress import Progress
+from medimg_cli.core.progress import PassedOn, Progress
 
 
-class Step:
+class Step(PassedOn):
     """A listener that shows the step's name whenever the step shows nothing of its own.
 
     Only one task is open at a time, as whoever listens draws one bar. A context manager: on leaving it, the
@@ -14,7 +13,7 @@ class Step:
     """
 
     def __init__(self, listener: Progress, name: str) -> None:
-        self._listener = listener
+        super().__init__(listener)
         self._name = name
 
     def __enter__(self) -> "Step":
@@ -30,18 +29,6 @@ class Step:
         self._listener.finish()
         self._listener.start(f"{self._name}: {task}", total)
 
-    def advance(self, steps: int = 1) -> None:
-        self._listener.advance(steps)
-
     def finish(self) -> None:
         self._listener.finish()
         self._listener.start(self._name, None)
-
-    def epoch(self, row: Mapping[str, float]) -> None:
-        self._listener.epoch(row)
-
-    def note(self, message: str) -> None:
-        self._listener.note(message)
-
-    def warn(self, message: str) -> None:
-        self._listener.warn(message)

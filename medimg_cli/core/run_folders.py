@@ -1,11 +1,11 @@
 """The folders of runs: which there are, which is meant, and where a new one goes."""
 
-import re
 from pathlib import Path
 
+from medimg_cli.core.named_folder import new_named_folder
 from medimg_cli.core.run import Run
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import RunError, UsageError
+from medimg_cli.errors import RunError
 from medimg_cli.registry import did_you_mean
 
 
@@ -66,17 +66,7 @@ def new_run(workspace: Workspace, *, arch: str, name: str | None) -> Run:
     Raises:
         UsageError: the name is taken or is not a plain file name.
     """
-    if name is None:
-        number = 1
-        while (workspace.runs_dir / f"{arch}-{number}").exists():
-            number += 1
-        name = f"{arch}-{number}"
-    if not re.fullmatch(r"[\w][\w.-]*", name):
-        raise UsageError(f"--name {name!r} is not a plain name", "use letters, digits, '-', '_' and '.'")
-    folder = workspace.runs_dir / name
-    if folder.exists():
-        raise UsageError(f"run '{name}' exists already", "choose another --name")
-    folder.mkdir(parents=True)
+    folder = new_named_folder(workspace.runs_dir, name, word=arch, kind="run", taken="choose another --name")
     return Run(folder)
 
 

@@ -1,11 +1,11 @@
 """A search for settings: one folder `tune/<name>` with its study, its table of trials and the best settings."""
 
-import re
 from pathlib import Path
 
+from medimg_cli.core.named_folder import new_named_folder
 from medimg_cli.core.run import Run
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import RunError, UsageError
+from medimg_cli.errors import RunError
 from medimg_cli.registry import did_you_mean
 
 
@@ -53,20 +53,8 @@ def new_search(workspace: Workspace, name: str | None) -> Search:
     Raises:
         UsageError: the name is taken or is not a plain file name.
     """
-    if name is None:
-        number = 1
-        while (workspace.tune_dir / f"search-{number}").exists():
-            number += 1
-        name = f"search-{number}"
-    if not re.fullmatch(r"[\w][\w.-]*", name):
-        raise UsageError(f"--name {name!r} is not a plain name", "use letters, digits, '-', '_' and '.'")
-    folder = workspace.tune_dir / name
-    if folder.exists():
-        raise UsageError(
-            f"search '{name}' exists already", f"choose another --name, or go on with --resume {name}"
-        )
-    folder.mkdir(parents=True)
-    return Search(folder)
+    taken = f"choose another --name, or go on with --resume {name}"
+    return Search(new_named_folder(workspace.tune_dir, name, word="search", kind="search", taken=taken))
 
 
 def find_search(workspace: Workspace, name: str | None) -> Search:

@@ -3,13 +3,12 @@
 import copy
 import itertools
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
-from medimg_cli.core.progress import Progress
+from medimg_cli.core.progress import PassedOn, Progress
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.learning.dataset import PixelBatches
@@ -35,7 +34,7 @@ class TimeIsUp(RunError):  # noqa: N818 -- an end, which the loop takes for one
         )
 
 
-class Deadline:
+class Deadline(PassedOn):
     """Passes everything on, and ends the training at the first step after a moment.
 
     Args:
@@ -43,10 +42,8 @@ class Deadline:
     """
 
     def __init__(self, listener: Progress, ends: float) -> None:
-        self._listener, self._ends = listener, ends
-
-    def start(self, task: str, total: int | None) -> None:
-        self._listener.start(task, total)
+        super().__init__(listener)
+        self._ends = ends
 
     def advance(self, steps: int = 1) -> None:
         """Pass the steps on.
@@ -54,21 +51,9 @@ class Deadline:
         Raises:
             TimeIsUp: the moment has passed.
         """
-        self._listener.advance(steps)
+        super().advance(steps)
         if time.perf_counter() > self._ends:
             raise TimeIsUp
-
-    def finish(self) -> None:
-        self._listener.finish()
-
-    def epoch(self, row: Mapping[str, float]) -> None:
-        self._listener.epoch(row)
-
-    def note(self, message: str) -> None:
-        self._listener.note(message)
-
-    def warn(self, message: str) -> None:
-        self._listener.warn(message)
 
 
 def check_time_limit(chosen: TrainSettings, *, alone: bool) -> None:

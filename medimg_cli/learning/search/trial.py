@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from medimg_cli.core.progress import Progress
+from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.core.run import Run
 from medimg_cli.core.settings import Settings
 from medimg_cli.errors import MedimgError
@@ -71,27 +71,20 @@ class _Watch:
         return {"best_epoch": fit.best_epoch or None, "epochs_run": len(fit.history)}
 
 
-@dataclass(frozen=True)
-class _TrialProgress:
+class _TrialProgress(SilentProgress):
     """Lets a training's tasks through under the trial's name; its epochs and remarks would drown the trials."""
 
-    listener: Progress
-    name: str
+    def __init__(self, listener: Progress, name: str) -> None:
+        self._listener, self._name = listener, name
 
     def start(self, task: str, total: int | None) -> None:
-        self.listener.start(f"{self.name}, {task}", total)
+        self._listener.start(f"{self._name}, {task}", total)
 
     def advance(self, steps: int = 1) -> None:
-        self.listener.advance(steps)
+        self._listener.advance(steps)
 
     def finish(self) -> None:
-        self.listener.finish()
-
-    def epoch(self, row: Mapping[str, float]) -> None: ...
-
-    def note(self, message: str) -> None: ...
-
-    def warn(self, message: str) -> None: ...
+        self._listener.finish()
 
 
 def run_trial(
