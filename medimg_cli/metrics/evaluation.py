@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import numpy as np
 import pandas as pd
 
-from medimg_cli.core.curves import precision_recall_curve_of, roc_curve_of
-from medimg_cli.core.evaluation import Curve, Evaluation, Leakage, Missed
+from medimg_cli.core.evaluation import Curve, Evaluation, Leakage
 from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.predictions import probabilities_of
 from medimg_cli.core.run import Threshold
 from medimg_cli.metrics.findings import evaluation_of_findings
-from medimg_cli.metrics.panel import Decisions, decide_classes, overall, per_class
+from medimg_cli.metrics.panel import Decisions, curves_of, decide_classes, missed_of, overall, per_class
 from medimg_cli.metrics.remarks import remarks_on_data, remarks_on_positives
 
 
@@ -75,7 +73,7 @@ def evaluation_of(
         per_class=per_class(decisions),
         confusion=decisions.confusion(),
         confusion_at_argmax=at_argmax,
-        missed=_missed(decisions, table),
+        missed=None if positive is None else missed_of(decisions.against_rest(positive), table["image_id"]),
         calibration={name: metrics[name].value for name in ("brier", "log_loss", "ece") if name in metrics},
         leakage=leakage,
         roc=roc,
@@ -92,24 +90,7 @@ def _curves(decisions: Decisions) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]
     wanted = range(len(decisions.classes))
     if decisions.positive is not None and len(decisions.classes) == 2:
         wanted = range(decisions.positive, decisions.positive + 1)
-    views = [(decisions.classes[index], decisions.against_rest(index)) for index in wanted]
-    roc = (roc_curve_of(name, view.truth, view.score, view.called) for name, view in views)
-    recall = (precision_recall_curve_of(name, view.truth, view.score, view.called) for name, view in views)
-    return tuple(curve for curve in roc if curve), tuple(curve for curve in recall if curve)
-
-
-def _missed(decisions: Decisions, table: pd.DataFrame) -> Missed | None:
-    """Return the positive class's missed images, the most confident misses first."""
-    if decisions.positive is None:
-        return None
-    view = decisions.against_rest(decisions.positive)
-    missed = np.flatnonzero(view.truth & ~view.called)
-    worst_first = missed[np.argsort(view.score[missed], kind="stable")]
-    return Missed(
-        count=len(missed),
-        of=int(view.truth.sum()),
-        ids=tuple(table["image_id"].iloc[worst_first].astype(str)),
-    )
+    return curves_of([(decisions.classes[index], decisions.against_rest(index)) for index in wanted])
 
 
 def _warnings(decisions: Decisions, table: pd.DataFrame, leakage: Leakage) -> tuple[str, ...]:

@@ -11,14 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.core.answers import log_loss_of
-from medimg_cli.core.curves import precision_recall_curve_of, roc_curve_of
-from medimg_cli.core.evaluation import Estimate, Evaluation, Leakage, Missed
+from medimg_cli.core.evaluation import Estimate, Evaluation, Leakage
 from medimg_cli.core.findings import called_labels, marks_of
 from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.predictions import probabilities_of
 from medimg_cli.core.run import Threshold
 from medimg_cli.metrics import METRICS, OneVsRest
-from medimg_cli.metrics.panel import OF_EACH_CLASS, OF_POSITIVE
+from medimg_cli.metrics.panel import OF_EACH_CLASS, OF_POSITIVE, curves_of, missed_of
 from medimg_cli.metrics.remarks import remarks_on_data, remarks_on_positives
 
 NO_CONFUSION = "several labels an image: none of them excludes another"
@@ -47,13 +46,13 @@ def evaluation_of_findings(
     """
     marks, probabilities = marks_of(table, labels.classes), probabilities_of(table)
     called = called_labels(probabilities, labels.classes, thresholds)
+    positive = labels.positive_index
     views = _views(marks, probabilities, called)
     shown = dict(zip(labels.classes, views, strict=True))
     dataset_hash, predictions_sha256, weights_sha256 = hashes
     metrics = _overall(views, labels)
     metrics["log_loss"] = Estimate(value=log_loss_of(probabilities, marks), n=len(table))
-    roc = (roc_curve_of(name, view.truth, view.score, view.called) for name, view in shown.items())
-    recall = (precision_recall_curve_of(n, view.truth, view.score, view.called) for n, view in shown.items())
+    roc, precision_recall = curves_of(shown.items())
     return Evaluation(
         run=run,
         split=split,
@@ -73,11 +72,13 @@ def evaluation_of_findings(
         },
         confusion=None,
         confusion_absent=NO_CONFUSION,
-        missed=_missed(marks, probabilities, called, table, labels.positive_index),
+        missed=None
+        if positive is None
+        else missed_of(views[positive], table["image_id"][~np.isnan(marks[:, positive])]),
         calibration={"log_loss": metrics["log_loss"].value},
         leakage=leakage,
-        roc=tuple(curve for curve in roc if curve),
-        precision_recall=tuple(curve for curve in recall if curve),
+        roc=roc,
+        precision_recall=precision_recall,
         warnings=(
             *remarks_on_positives(
                 None if labels.positive is None else int(shown[labels.positive].truth.sum())
@@ -121,23 +122,6 @@ def _overall(views: Sequence[OneVsRest], labels: LabelSpace) -> dict[str, Estima
 
 def _has_both(view: OneVsRest) -> bool:
     return bool(view.truth.any()) and not bool(view.truth.all())
-
-
-def _missed(
-    marks: NDArray[np.float32],
-    probabilities: NDArray[np.float64],
-    called: NDArray[np.bool_],
-    table: pd.DataFrame,
-    positive: int | None,
-) -> Missed | None:
-    """Return the images of the positive label that were not called, the most confident misses first."""
-    if positive is None:
-        return None
-    truth = marks[:, positive] == 1
-    missed = np.flatnonzero(truth & ~called[:, positive])
-    worst_first = missed[np.argsort(probabilities[missed, positive], kind="stable")]
-    names = tuple(table["image_id"].iloc[worst_first].astype(str))
-    return Missed(count=len(missed), of=int(truth.sum()), ids=names)
 
 
 def _remarks(shown: Mapping[str, OneVsRest], thresholds: Mapping[str, Threshold]) -> list[str]:

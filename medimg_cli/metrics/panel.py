@@ -1,12 +1,14 @@
 """All numbers of one predictions table: the chosen class, every class, and their means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.core.evaluation import Confusion, Estimate
+from medimg_cli.core.curves import precision_recall_curve_of, roc_curve_of
+from medimg_cli.core.evaluation import Confusion, Curve, Estimate, Missed
 from medimg_cli.metrics import METRICS, OneVsRest, diagonal, divided, of_table, proportion
 from medimg_cli.metrics.balanced_accuracy import balanced_accuracy_of
 from medimg_cli.metrics.f1 import f1s_of
@@ -128,3 +130,23 @@ def _mean_over_classes(decisions: Decisions, metric: str) -> Estimate:
     if len(known) < len(values):
         return Estimate(value=None, n=n, reason="a class does not occur")
     return Estimate(value=float(np.mean(known)), n=n)
+
+
+def missed_of(view: OneVsRest, image_ids: pd.Series) -> Missed:
+    """Return the images of a class that were not called, the most confident misses first.
+
+    Args:
+        image_ids: (N,) of the images that `view` is of.
+    """
+    missed = np.flatnonzero(view.truth & ~view.called)
+    worst_first = missed[np.argsort(view.score[missed], kind="stable")]
+    ids = tuple(image_ids.iloc[worst_first].astype(str))
+    return Missed(count=len(missed), of=int(view.truth.sum()), ids=ids)
+
+
+def curves_of(views: Iterable[tuple[str, OneVsRest]]) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
+    """Return the ROC and the precision–recall curves of named classes, without those that are undefined."""
+    named = list(views)
+    roc = (roc_curve_of(name, view.truth, view.score, view.called) for name, view in named)
+    recall = (precision_recall_curve_of(name, view.truth, view.score, view.called) for name, view in named)
+    return tuple(curve for curve in roc if curve), tuple(curve for curve in recall if curve)
