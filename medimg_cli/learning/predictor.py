@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from medimg_cli.core.answers import probabilities_from
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.recipe import Pixels
 from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.errors import RunError
-from medimg_cli.learning.augmentation.views import PLAIN, View, views_of
+from medimg_cli.learning.augmentation.views import PLAIN, views_of
 from medimg_cli.learning.checkpoint import load_network
 from medimg_cli.learning.dataset import Batch, PixelBatches
 from medimg_cli.learning.device import choose_device, prepare_processor
@@ -73,7 +73,8 @@ class Predictor:
 
     def _mean(self, batch: Batch) -> NDArray[np.float64]:
         """Return the mean (B, C) over all networks and views."""
-        answers = [network(view, batch) for view in self.views for network in self._networks]
+        seen = (view(batch.inputs) for view in self.views)
+        answers = [network(images) for images in seen for network in self._networks]
         mean: NDArray[np.float64] = np.mean(answers, axis=0)
         return mean
 
@@ -90,8 +91,8 @@ class _Calibrated:
         self._network: nn.Module = load_network(self.run, self.card, self.device)
         self._normaliser = Normaliser(self.card.normalisation, self.device)
 
-    def __call__(self, view: View, batch: Batch) -> NDArray[np.float64]:
-        logits = self._network(self._normaliser(view(batch.inputs))).double().cpu().numpy()
+    def __call__(self, images: Tensor) -> NDArray[np.float64]:
+        logits = self._network(self._normaliser(images)).double().cpu().numpy()
         return probabilities_from(logits / self.card.temperature, self.card.answers)
 
 
