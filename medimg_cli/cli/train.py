@@ -170,6 +170,11 @@ def train(
     if plan:
         _plan_ahead(session, options)
         return
+    _train(session, options, nproc=nproc, resume=resume)
+
+
+def _train(session: Session, options: dict[str, Any], *, nproc: int | None, resume: str | None) -> None:
+    """Train here, in processes started for it, or together with the processes this one was started with."""
     from medimg_cli.cli.prerequisites import pixels_for_training, unfinished_run
     from medimg_cli.learning.processes.joining import joined
     from medimg_cli.learning.processes.launch import is_to_be_launched, launch
@@ -214,7 +219,7 @@ def _show(session: Session, result: "TrainResult") -> None:
     session.show(payload, lambda console: _draw(console, result))
 
 
-def _plan_ahead(session: Session, options: "dict[str, Any]") -> None:
+def _plan_ahead(session: Session, options: dict[str, Any]) -> None:
     from medimg_cli.cli.train_view import draw_plan
     from medimg_cli.stages.train import plan as run_stage
 

@@ -15,10 +15,8 @@ from medimg_cli.core.predictions import predictions_of, probabilities_of, read_p
 from medimg_cli.core.run import Fingerprint, Member, ModelCard, Normalisation, Run, RunRecord, now
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.errors import RunError
-from medimg_cli.learning.fitting.scoring import watched_figures
+from medimg_cli.learning.fitting.scoring import SHOWN, watched_figures
 from medimg_cli.learning.training import Material
-
-_FIGURES = ("loss", "auroc", "recall", "f1")
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _figures(
     watched = watched_figures(
         probabilities, dataset.targets(rows), positive, target_recall=chosen.target_recall
     )
-    return {name: getattr(watched, name) for name in _FIGURES}
+    return {name: getattr(watched, name) for name in SHOWN}
 
 
 def _of_folds(

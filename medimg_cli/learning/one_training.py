@@ -28,7 +28,7 @@ from medimg_cli.learning.fitting.fine_tuning import fine_tune
 from medimg_cli.learning.fitting.loop import BrokenLoss, divergence, fit
 from medimg_cli.learning.fitting.lr_range import try_rates
 from medimg_cli.learning.fitting.plan import plan_training
-from medimg_cli.learning.fitting.scoring import predict_logits
+from medimg_cli.learning.fitting.scoring import SHOWN, predict_logits
 from medimg_cli.learning.fitting.time_limit import Deadline, within_limit
 from medimg_cli.learning.fitting.trainer import Fit, Snapshot
 from medimg_cli.learning.models.networks import parameter_count
@@ -272,5 +272,5 @@ class OneTraining:
 def _val_figures(outcome: Fit, card: ModelCard) -> dict[str, float | None]:
     """Return the validation figures of the best epoch, and those at the chosen threshold."""
     best: Mapping[str, float] = outcome.history[outcome.best_epoch - 1]
-    val: dict[str, float | None] = {name: best[f"val_{name}"] for name in ("loss", "auroc", "recall", "f1")}
+    val: dict[str, float | None] = {name: best[f"val_{name}"] for name in SHOWN}
     return val | OperatingPoint(card.threshold, card.thresholds).figures()

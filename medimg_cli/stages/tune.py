@@ -13,6 +13,7 @@ from medimg_cli.core.files import write_text
 from medimg_cli.core.lock import locked
 from medimg_cli.core.manifest import Dataset, read_dataset
 from medimg_cli.core.progress import Progress, SilentProgress
+from medimg_cli.core.run_table import LOWER_IS_BETTER
 from medimg_cli.core.search import Search, new_search
 from medimg_cli.core.settings import Settings
 from medimg_cli.core.task import loss_for
@@ -29,8 +30,6 @@ from medimg_cli.learning.search.tuning import Tried, Tuning, pixels_of
 
 Pixels = Callable[[Settings], PixelCache]
 """Makes the pixels of train and val at the size that the settings ask for."""
-
-_LOWER_IS_BETTER = frozenset({"loss"})
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def tune(
             space,
             seed=base.tune.seed,
             pruner=base.tune.pruner,
-            lower_is_better=base.train.monitor in _LOWER_IS_BETTER,
+            lower_is_better=base.train.monitor in LOWER_IS_BETTER,
         )
         _refuse_other_data(study, dataset)
         work = Tuning(

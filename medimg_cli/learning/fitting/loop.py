@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medimg_cli.core.progress import Progress
+from medimg_cli.core.run_table import LOWER_IS_BETTER
 from medimg_cli.errors import RunError
 from medimg_cli.learning.dataset import Batches
 from medimg_cli.learning.fitting.plan import TrainingPlan
+from medimg_cli.learning.fitting.scoring import SHOWN
 from medimg_cli.learning.fitting.time_limit import TimeIsUp
 from medimg_cli.learning.fitting.trainer import Fit, NotFinite, Snapshot, Trainer
 from medimg_cli.learning.normalise import Prepare
 
 _AGAINST_DIVERGENCE = "lower --lr, or look at the images with `medimg label-audit`"
 _FAR_ABOVE = 3.0
-_ALWAYS_SHOWN = ("loss", "auroc", "recall", "f1")
-_LOWER_IS_BETTER = frozenset({"loss"})
 
 
 class BrokenLoss(RunError):  # noqa: N818 -- named as NotFinite, which it becomes
@@ -115,7 +115,7 @@ def _one_epoch(trainer: Trainer, val: Batches, plan: TrainingPlan, progress: Pro
     row |= {f"val_{name}": value for name, value in figures.items()}
     row |= {"lr": trainer.lr, "seconds": time.perf_counter() - began}
     result.history.append(row)
-    shown = {f"val_{name}" for name in (*_ALWAYS_SHOWN, plan.monitor)}
+    shown = {f"val_{name}" for name in (*SHOWN, plan.monitor)}
     progress.epoch(
         {name: value for name, value in row.items() if not name.startswith("val_") or name in shown}
     )
@@ -129,6 +129,6 @@ def _score(figures: Mapping[str, float], monitor: str) -> float:
     value = figures[monitor]
     if math.isnan(value):
         value = -math.inf
-    if monitor in _LOWER_IS_BETTER:
+    if monitor in LOWER_IS_BETTER:
         return -value
     return value - 1e-6 * figures["loss"]

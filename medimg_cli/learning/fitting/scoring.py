@@ -50,6 +50,10 @@ def predict_logits(
     return world.filled(whole)
 
 
+SHOWN = ("loss", "auroc", "recall", "f1")
+"""The watched figures that every epoch shows and a run's record keeps."""
+
+
 @dataclass(frozen=True)
 class Watched:
     """What a monitor may follow, on validation; a figure is NaN where undefined.
