@@ -10,7 +10,8 @@ from medimg_cli.errors import GateError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medimg_cli.core.evaluation import Estimate, Evaluation
+    from medimg_cli.core.evaluation import Evaluation
+    from medimg_cli.core.results.estimate import Estimate
 
 _SHOWN_IDS = 10
 
@@ -19,6 +20,10 @@ _Run = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newe
 _Split = Annotated[str | None, typer.Option(help="train, val or test.", show_default="test")]
 _TargetRecall = Annotated[
     float | None, typer.Option(help="Choose another threshold, on val.", show_default="as trained")
+]
+_Ci = Annotated[
+    str | None,
+    typer.Option(help="wilson or exact, for proportions of independent images.", show_default="wilson"),
 ]
 _Require = Annotated[
     list[str] | None, typer.Option(metavar="METRIC>=X", help="Exit with 1 unless met; may be repeated.")
@@ -37,6 +42,7 @@ def evaluate(
     run: _Run = None,
     split: _Split = None,
     target_recall: _TargetRecall = None,
+    ci: _Ci = None,
     require: _Require = None,
     tta: _Tta = None,
     allow_leak: _AllowLeak = None,

@@ -1,35 +1,22 @@
 """An evaluation: `metrics-<split>.json`, the only source of the numbers in a report."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from medimg_cli.core.files import read_json, write_json
+from medimg_cli.core.results.abstention import Abstention, Conformal
+from medimg_cli.core.results.calibration import Calibration
+from medimg_cli.core.results.comparison import Comparison
+from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.core.results.label_set import LabelSet
+from medimg_cli.core.results.operating import OperatingPoints, PatientLevels
+from medimg_cli.core.results.subgroups import Subgroups
+from medimg_cli.core.results.surroundings import Baselines, Robustness, Shift
+from medimg_cli.core.results.usefulness import DecisionCurves
 from medimg_cli.core.run import Run, Threshold
 from medimg_cli.errors import RunError
-
-
-class Estimate(BaseModel):
-    """One number with its 95 % interval.
-
-    Args:
-        value: None when undefined; `reason` says why.
-        low, high: the interval, None where none is computed.
-        method: of the interval ("Wilson", "DeLong, logit scale", …), or "" without one.
-        n: what the number is a share or mean of: its denominator, or the number of images.
-        count: the numerator of a proportion.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    method: str = ""
-    n: int
-    count: int | None = None
-    reason: str | None = None
 
 
 class Confusion(BaseModel):
@@ -74,6 +61,7 @@ class Leakage(BaseModel):
     Args:
         patients_certain: False where patients are names read from files of a published split, which may
             start again in each of its folders.
+        near_duplicates: images here that look like an image elsewhere and are not the same file; None = not searched.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -82,6 +70,7 @@ class Leakage(BaseModel):
     patients_certain: bool = True
     shared_patients: int
     shared_files: int
+    near_duplicates: int | None = None
     allowed: bool = False
 
 
@@ -101,8 +90,11 @@ class Evaluation(BaseModel):
         several_labels: an image may carry several of the classes, or none.
         unknown_labels: of several labels, class → images of which nobody judged it; they are in none of its figures.
         confusion_at_argmax: at the most probable class, where `confusion` is at the threshold.
+        resampled: what intervals draw again: "patient" where some have several images, else "image".
         views: of each image whose answers were averaged: 1, or more with `--tta`.
         warnings: what a reader must know: few positives, no positive class stated …
+        asked: the settings that shaped these numbers.
+        not_run: analysis (a field below) → why it has no result.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -125,15 +117,29 @@ class Evaluation(BaseModel):
     confusion_absent: str | None = None
     confusion_at_argmax: Confusion | None = None
     missed: Missed | None = None
-    calibration: dict[str, Any] = {}
     leakage: Leakage
     roc: tuple[Curve, ...] = ()
     precision_recall: tuple[Curve, ...] = ()
+    resampled: Literal["image", "patient"] = "image"
     views: int = 1
     warnings: tuple[str, ...] = ()
     dataset_hash: str
     predictions_sha256: str
     weights_sha256: str
+    operating: OperatingPoints | None = None
+    patient_level: PatientLevels | None = None
+    calibration: Calibration | None = None
+    decision_curves: DecisionCurves | None = None
+    abstention: Abstention | None = None
+    conformal: Conformal | None = None
+    comparison: Comparison | None = None
+    subgroups: Subgroups | None = None
+    shift: Shift | None = None
+    robustness: Robustness | None = None
+    baselines: Baselines | None = None
+    label_set: LabelSet | None = None
+    not_run: dict[str, str] = {}
+    asked: dict[str, Any] = {}
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from medimg_cli.core.evaluation import Estimate
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.errors import UsageError
 from medimg_cli.registry import did_you_mean
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from medimg_cli.core.evaluation import Estimate, read_evaluation
+from medimg_cli.core.evaluation import read_evaluation
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.core.run import Run, RunRecord
 from medimg_cli.errors import RunError
 

@@ -246,10 +246,15 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     split: Literal["train", "val", "test"] = Field("test", description="which split")
     target_recall: Fraction | None = Field(None, description="choose another threshold on validation")
+    ci: Literal["wilson", "exact"] = Field("wilson", description="intervals of independent proportions")
     require: tuple[str, ...] = Field((), description="requirements such as recall>=0.9")
     allow_leak: bool = Field(False, description="evaluate a leaky split; the report says so")
     tta: bool = Field(False, description="the mean over several views of each image")
     batch_size: PositiveInt = Field(128, description="images a step")
+
+    def shaping(self) -> dict[str, Any]:
+        """Return the settings that shape the numbers, for the record and to know them again."""
+        return self.model_dump(mode="json", exclude={"require", "allow_leak", "batch_size"})
 
 
 class PredictSettings(Section):

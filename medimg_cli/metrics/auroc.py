@@ -1,7 +1,7 @@
 """Area under the receiver operating characteristic curve."""
 
-from medimg_cli.core.evaluation import Estimate
-from medimg_cli.core.intervals import delong, logit_interval
+from medimg_cli.core.intervals import clustered_auroc, delong, logit_interval
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.metrics import METRICS, OneVsRest
 
 
@@ -10,7 +10,15 @@ def auroc(view: OneVsRest) -> Estimate:
     """Return the chance that a random positive scores above a random negative (ties count half)."""
     if view.truth.all() or not view.truth.any():
         return Estimate(value=None, n=view.n, reason="only one class occurs")
+    sampling = view.sampling
     area, variance = delong(view.truth, view.score)
+    effect, method = None, "DeLong, logit scale"
+    if sampling.clustered:
+        independent = variance
+        area, variance = clustered_auroc(view.truth, view.score, sampling.unit_of)
+        effect = variance / independent if independent > 0 else None
+        method = "DeLong by patient (Obuchowski), logit scale"
     low, high = logit_interval(area, variance) or (None, None)
-    method = "DeLong, logit scale" if low is not None else ""
-    return Estimate(value=area, low=low, high=high, method=method, n=view.n)
+    if low is None:
+        return Estimate(value=area, n=view.n)
+    return Estimate(value=area, low=low, high=high, method=method, n=view.n, design_effect=effect)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.evaluation import Estimate
-from medimg_cli.metrics import METRICS, OneVsRest, diagonal, divided, of_table
+from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.metrics import METRICS, OneVsRest, diagonal, divided, of_view
 
 
 def balanced_accuracy_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -16,4 +16,4 @@ def balanced_accuracy_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
 @METRICS.register("balanced_accuracy")
 def balanced_accuracy(view: OneVsRest) -> Estimate:
     """Return (recall + specificity) / 2; it does not depend on prevalence."""
-    return of_table(view.table, balanced_accuracy_of, undefined="only one class occurs")
+    return of_view(view, balanced_accuracy_of, undefined="only one class occurs")

@@ -1,9 +1,7 @@
-"""Brier score, in its two-class form."""
+"""Brier score."""
 
-import numpy as np
-
-from medimg_cli.core.evaluation import Estimate
-from medimg_cli.metrics import METRICS, OneVsRest
+from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.metrics import METRICS, OneVsRest, of_mean
 
 
 @METRICS.register("brier")
@@ -12,6 +10,4 @@ def brier(view: OneVsRest) -> Estimate:
 
     Brier GW. Mon Weather Rev 1950;78:1-3, here not summed over the two classes, which would double it.
     """
-    if view.n == 0:
-        return Estimate(value=None, n=0, reason="no image")
-    return Estimate(value=float(np.mean((view.score - view.truth) ** 2)), n=view.n)
+    return of_mean(view, (view.score - view.truth) ** 2)

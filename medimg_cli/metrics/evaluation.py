@@ -1,99 +1,109 @@
 """From a predictions table to all the numbers of an evaluation."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
-
-import pandas as pd
+from dataclasses import dataclass
+from typing import Any
 
 from medimg_cli.core.evaluation import Curve, Evaluation, Leakage
-from medimg_cli.core.labels import LabelSpace
-from medimg_cli.core.predictions import probabilities_of
-from medimg_cli.core.run import Threshold
-from medimg_cli.metrics.findings import evaluation_of_findings
-from medimg_cli.metrics.panel import Decisions, curves_of, decide_classes, missed_of, overall, per_class
+from medimg_cli.core.operating_point import OperatingPoint
+from medimg_cli.metrics.analyses import ANALYSES, Subject
+from medimg_cli.metrics.answered import Answered
+from medimg_cli.metrics.findings import NO_CONFUSION, overall_of_labels, remarks_on_labels
+from medimg_cli.metrics.panel import curves_of, missed_of, overall, per_class
 from medimg_cli.metrics.remarks import remarks_on_data, remarks_on_positives
 
 
-def evaluation_of(
-    table: pd.DataFrame,
-    *,
-    labels: LabelSpace,
-    run: str,
-    split: str,
-    threshold: Threshold | None,
-    leakage: Leakage,
-    hashes: tuple[str, str, str],
-    thresholds: Mapping[str, Threshold] = MappingProxyType({}),
-) -> Evaluation:
+@dataclass(frozen=True)
+class Recorded:
+    """What an evaluation is of.
+
+    Args:
+        run, split: names to record.
+        dataset_hash, predictions_sha256, weights_sha256: of data set, predictions file and weights; "" without one.
+    """
+
+    run: str
+    split: str
+    dataset_hash: str
+    predictions_sha256: str
+    weights_sha256: str
+
+
+def evaluation_of(subject: Subject, *, recorded: Recorded, leakage: Leakage) -> Evaluation:
     """Return all numbers of one predictions table.
 
     Args:
-        table: columns y_true, patient_id, image_id, prob_<class>; of several labels an image y_true_<class> too.
-        labels: the classes and the positive one.
-        run, split: names to record.
-        threshold: operating point; None decides by the most probable class.
+        subject: its answers and what is known around them.
+        recorded: names and hashes.
         leakage: what the split shares with others.
-        hashes: of data set, predictions file and weights.
-        thresholds: of several labels an image, class → its own.
     """
-    if labels.several:
-        return evaluation_of_findings(
-            table,
-            labels=labels,
-            run=run,
-            split=split,
-            thresholds=thresholds,
-            leakage=leakage,
-            hashes=hashes,
-        )
-    positive = labels.positive_index
-    truth = labels.encode(table["y_true"].tolist())
-    probabilities = probabilities_of(table)
-    called = decide_classes(
-        probabilities, positive=positive, threshold=threshold.value if threshold else None
-    )
-    decisions = Decisions(truth, probabilities, called, labels.classes, positive)
-    metrics = overall(decisions)
-    at_argmax = None
-    if threshold is not None:
-        most_probable = decide_classes(probabilities, positive=positive, threshold=None)
-        at_argmax = Decisions(truth, probabilities, most_probable, labels.classes, positive).confusion()
-    roc, precision_recall = _curves(decisions)
-    dataset_hash, predictions_sha256, weights_sha256 = hashes
+    here = subject.here
+    positive = here.labels.positive
+    several = here.labels.several
+    roc, precision_recall = _curves(here)
     return Evaluation(
-        run=run,
-        split=split,
-        n=len(table),
-        patients=int(table["patient_id"].nunique()),
-        classes=labels.classes,
-        class_counts={name: int((truth == index).sum()) for index, name in enumerate(labels.classes)},
-        positive=labels.positive,
-        threshold=threshold,
-        metrics=metrics,
-        per_class=per_class(decisions),
-        confusion=decisions.confusion(),
-        confusion_at_argmax=at_argmax,
-        missed=None if positive is None else missed_of(decisions.against_rest(positive), table["image_id"]),
-        calibration={name: metrics[name].value for name in ("brier", "log_loss", "ece") if name in metrics},
+        run=recorded.run,
+        split=recorded.split,
+        n=here.n,
+        patients=int(here.table["patient_id"].nunique()),
+        classes=here.classes,
+        class_counts={name: int(view.truth.sum()) for name, view in here.views.items()},
+        positive=positive,
+        threshold=here.point.threshold,
+        thresholds=dict(here.point.thresholds),
+        several_labels=several,
+        unknown_labels={name: here.n - view.n for name, view in here.views.items()} if several else {},
+        resampled=here.sampling.unit,
+        metrics=overall_of_labels(here) if several else overall(here),
+        per_class=per_class(here),
+        missed=None
+        if positive is None
+        else missed_of(here.views[positive], here.table["image_id"].iloc[here.judged[positive]]),
         leakage=leakage,
         roc=roc,
         precision_recall=precision_recall,
-        warnings=_warnings(decisions, table, leakage),
-        dataset_hash=dataset_hash,
-        predictions_sha256=predictions_sha256,
-        weights_sha256=weights_sha256,
+        warnings=_warnings(here, leakage),
+        asked=subject.settings.shaping(),
+        dataset_hash=recorded.dataset_hash,
+        predictions_sha256=recorded.predictions_sha256,
+        weights_sha256=recorded.weights_sha256,
+        **_confusions(here),
+        **_analysed(subject),
     )
 
 
-def _curves(decisions: Decisions) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
-    """Return ROC and precision–recall curves: of the positive class first, else of every class."""
-    wanted = range(len(decisions.classes))
-    if decisions.positive is not None and len(decisions.classes) == 2:
-        wanted = range(decisions.positive, decisions.positive + 1)
-    return curves_of([(decisions.classes[index], decisions.against_rest(index)) for index in wanted])
+def _analysed(subject: Subject) -> dict[str, Any]:
+    """Return the result of each analysis by its name, and under `not_run` why the others have none."""
+    results: dict[str, Any] = {}
+    not_run = {}
+    for name in ANALYSES.names():
+        found = ANALYSES.get(name)(subject)
+        if isinstance(found, str):
+            not_run[name] = found
+        else:
+            results[name] = found
+    return results | {"not_run": not_run}
 
 
-def _warnings(decisions: Decisions, table: pd.DataFrame, leakage: Leakage) -> tuple[str, ...]:
-    positive = decisions.positive
-    positives = None if positive is None else int((decisions.truth == positive).sum())
-    return (*remarks_on_positives(positives), *remarks_on_data(table, leakage))
+def _confusions(here: Answered) -> Mapping[str, Any]:
+    """Return the matrix at the decision in force, and beside a threshold the one at the most probable class."""
+    if here.labels.several:
+        return {"confusion": None, "confusion_absent": NO_CONFUSION}
+    found: dict[str, Any] = {"confusion": here.confusion()}
+    if here.point.threshold is not None:
+        at_argmax = Answered(here.table, here.labels, OperatingPoint(), here.sampling)
+        found["confusion_at_argmax"] = at_argmax.confusion()
+    return found
+
+
+def _curves(here: Answered) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
+    """Return ROC and precision–recall curves: of the positive one of two classes, else of every class."""
+    two = len(here.classes) == 2 and not here.labels.several
+    return curves_of((here.questions if two else here.views).items())
+
+
+def _warnings(here: Answered, leakage: Leakage) -> tuple[str, ...]:
+    positive = here.labels.positive
+    positives = None if positive is None else int(here.views[positive].truth.sum())
+    of_labels = remarks_on_labels(here.views, here.point.thresholds) if here.labels.several else []
+    return (*remarks_on_positives(positives), *of_labels, *remarks_on_data(here, leakage))

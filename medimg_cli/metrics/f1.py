@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.evaluation import Estimate
-from medimg_cli.metrics import METRICS, OneVsRest, diagonal, divided, of_table
+from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.metrics import METRICS, OneVsRest, diagonal, divided, of_view
 
 
 def f1s_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -16,4 +16,4 @@ def f1s_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
 def f1(view: OneVsRest) -> Estimate:
     """Return 2 TP / (2 TP + FP + FN)."""
     undefined = "this class occurs neither in reference nor in decision"
-    return of_table(view.table, lambda tables: f1s_of(tables)[:, 1], undefined=undefined)
+    return of_view(view, lambda tables: f1s_of(tables)[:, 1], undefined=undefined)

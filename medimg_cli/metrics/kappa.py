@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.evaluation import Estimate
-from medimg_cli.metrics import METRICS, OneVsRest, divided, of_table
+from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.metrics import METRICS, OneVsRest, divided, of_view
 
 
 def kappa_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -18,4 +18,4 @@ def kappa_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
 @METRICS.register("kappa")
 def kappa(view: OneVsRest) -> Estimate:
     """Return kappa of this class against the rest, at most 1. Cohen J. Educ Psychol Meas 1960;20:37-46."""
-    return of_table(view.table, kappa_of, undefined="only one class occurs in reference and decision")
+    return of_view(view, kappa_of, undefined="only one class occurs in reference and decision")

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.evaluation import Estimate
-from medimg_cli.metrics import METRICS, OneVsRest, divided, of_table
+from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.metrics import METRICS, OneVsRest, divided, of_view
 
 
 def mcc_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -21,4 +21,4 @@ def mcc_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
 @METRICS.register("mcc")
 def mcc(view: OneVsRest) -> Estimate:
     """Return the coefficient of this class against the rest. Matthews BW. Biochim Biophys Acta 1975;405:442-451."""
-    return of_table(view.table, mcc_of, undefined="a row or column of the table is empty")
+    return of_view(view, mcc_of, undefined="a row or column of the table is empty")

@@ -1,15 +1,26 @@
 """All numbers of one predictions table: the chosen class, every class, and their means."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.core.curves import precision_recall_curve_of, roc_curve_of
-from medimg_cli.core.evaluation import Confusion, Curve, Estimate, Missed
-from medimg_cli.metrics import METRICS, OneVsRest, diagonal, divided, of_table, proportion
+from medimg_cli.core.evaluation import Curve, Missed
+from medimg_cli.core.intervals import auroc_influence, logit_interval
+from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.core.sampling import Sampling
+from medimg_cli.metrics import (
+    METRICS,
+    OneVsRest,
+    Statistic,
+    diagonal,
+    divided,
+    of_table,
+    rate,
+)
+from medimg_cli.metrics.answered import Answered
 from medimg_cli.metrics.balanced_accuracy import balanced_accuracy_of
 from medimg_cli.metrics.f1 import f1s_of
 from medimg_cli.metrics.kappa import kappa_of
@@ -31,105 +42,101 @@ OF_POSITIVE = (
     "log_loss",
     "ece",
 )
-OF_EACH_CLASS = ("recall", "precision", "specificity", "f1", "auroc", "average_precision")
+OF_EACH_CLASS = ("recall", "precision", "specificity", "npv", "f1", "auroc", "average_precision")
 
 
-@dataclass(frozen=True)
-class Decisions:
-    """Reference standard, probabilities, and the decision in force.
-
-    Args:
-        truth: (N,) class indices.
-        probabilities: (N, C), rows sum to 1.
-        called: (N,) class indices.
-        classes: C names.
-        positive: index of the positive class, or None.
-    """
-
-    truth: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    called: NDArray[np.int64]
-    classes: tuple[str, ...]
-    positive: int | None
-
-    def against_rest(self, index: int) -> OneVsRest:
-        """Return one class seen against all others."""
-        return OneVsRest(self.truth == index, self.probabilities[:, index], self.called == index)
-
-    def confusion_table(self) -> NDArray[np.int64]:
-        """Return counts (C, C): rows the reference standard, columns the decision."""
-        count = len(self.classes)
-        return np.bincount(self.truth * count + self.called, minlength=count * count).reshape(count, count)
-
-    def confusion(self) -> Confusion:
-        """Return `confusion_table` with its labels."""
-        return Confusion(labels=self.classes, matrix=tuple(map(tuple, self.confusion_table().tolist())))
-
-
-def decide_classes(
-    probabilities: NDArray[np.float64], *, positive: int | None, threshold: float | None
-) -> NDArray[np.int64]:
-    """Return called classes (N,): at the threshold for two classes with a positive, else the most probable."""
-    if threshold is None or positive is None or probabilities.shape[1] != 2:
-        most_probable: NDArray[np.int64] = probabilities.argmax(axis=1)
-        return most_probable
-    return np.where(probabilities[:, positive] >= threshold, positive, 1 - positive).astype(np.int64)
-
-
-def overall(decisions: Decisions) -> dict[str, Estimate]:
+def overall(answered: Answered) -> dict[str, Estimate]:
     """Return the figures of the positive class where there is one, and means over classes where there are
     more than two or none is positive."""
     figures: dict[str, Estimate] = {}
-    if decisions.positive is not None:
-        view = decisions.against_rest(decisions.positive)
-        figures |= {name: METRICS.get(name)(view) for name in OF_POSITIVE}
-    if decisions.positive is None or len(decisions.classes) > 2:
-        figures |= _over_classes(decisions)
+    positive = answered.labels.positive
+    if positive is not None:
+        figures |= {name: METRICS.get(name)(answered.views[positive]) for name in OF_POSITIVE}
+    if positive is None or len(answered.classes) > 2:
+        figures |= _over_classes(answered)
     return figures
 
 
-def per_class(decisions: Decisions) -> dict[str, dict[str, Estimate]]:
+def per_class(answered: Answered) -> dict[str, dict[str, Estimate]]:
     """Return class → metric → estimate, each class against the rest."""
     return {
-        name: {metric: METRICS.get(metric)(decisions.against_rest(index)) for metric in OF_EACH_CLASS}
-        for index, name in enumerate(decisions.classes)
+        name: {metric: METRICS.get(metric)(view) for metric in OF_EACH_CLASS}
+        for name, view in answered.views.items()
     }
 
 
-def _over_classes(decisions: Decisions) -> dict[str, Estimate]:
-    table = decisions.confusion_table()
-    n = int(table.sum())
-    accuracy = proportion(int(np.trace(table)), n, undefined="no image")
-    support = table.sum(axis=1) / n
+def _precisions(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    return divided(diagonal(tables), tables.sum(axis=1))
+
+
+def _weighted(of_class: NDArray[np.float64], tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return means (B,) of a figure (B, K) over classes, each by how many images of it there are."""
+    support = tables.sum(axis=2)
+    means: NDArray[np.float64] = (np.nan_to_num(of_class) * support).sum(axis=1) / support.sum(axis=1)
+    return means
+
+
+_MEANS: Mapping[str, Statistic] = {
+    "macro_recall": balanced_accuracy_of,
+    "macro_precision": lambda tables: _precisions(tables).mean(axis=1),
+    "macro_f1": lambda tables: f1s_of(tables).mean(axis=1),
+    "weighted_precision": lambda tables: _weighted(_precisions(tables), tables),
+    "weighted_f1": lambda tables: _weighted(f1s_of(tables), tables),
+    "balanced_accuracy": balanced_accuracy_of,
+    "mcc": mcc_of,
+    "kappa": kappa_of,
+}
+
+
+def _over_classes(answered: Answered) -> dict[str, Estimate]:
+    table, tables = answered.confusion_table, answered.confusion_tables
+    unit, n = answered.sampling.unit, answered.n
+    accuracy = rate(answered.truth == answered.called, answered.sampling, undefined="no image")
     undefined = "a class does not occur, or was never called"
-    figures = {"accuracy": accuracy, "micro_recall": accuracy}
-    statistics: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-        "macro_recall": balanced_accuracy_of,
-        "macro_precision": lambda tables: divided(diagonal(tables), tables.sum(axis=1)).mean(axis=1),
-        "macro_f1": lambda tables: f1s_of(tables).mean(axis=1),
-        "weighted_f1": lambda tables: np.nan_to_num(f1s_of(tables)) @ support,
-        "balanced_accuracy": balanced_accuracy_of,
-        "mcc": mcc_of,
-        "kappa": kappa_of,
+    # With one label an image every wrong call is one miss and one false alarm: all three micro means are accuracy.
+    figures = {
+        "accuracy": accuracy,
+        "micro_recall": accuracy,
+        "micro_precision": accuracy,
+        "micro_f1": accuracy,
     }
-    figures |= {name: of_table(table, of, undefined=undefined) for name, of in statistics.items()}
+    figures["weighted_recall"] = accuracy
     figures |= {
-        f"macro_{name}": _mean_over_classes(decisions, name) for name in ("auroc", "average_precision")
+        name: of_table(table, tables, of, unit=unit, undefined=undefined) for name, of in _MEANS.items()
     }
-    likelihood = decisions.probabilities[np.arange(n), decisions.truth]
+    figures["macro_auroc"] = macro_auroc(answered.views.values(), answered.sampling)
+    figures["macro_average_precision"] = _plain_mean(answered, "average_precision")
+    likelihood = answered.probabilities[np.arange(n), answered.truth]
     figures["log_loss"] = Estimate(value=float(-np.log(np.maximum(likelihood, 1e-7)).mean()), n=n)
     return figures
 
 
-def _mean_over_classes(decisions: Decisions, metric: str) -> Estimate:
-    values = [
-        METRICS.get(metric)(decisions.against_rest(index)).value for index in range(len(decisions.classes))
-    ]
+def macro_auroc(views: Iterable[OneVsRest], sampling: Sampling) -> Estimate:
+    """Return the mean of the classes' areas, all of the same N images, with an interval that knows they are.
+
+    What each image adds to the error of the mean is summed by image or patient (the linear part of DeLong's
+    variance), and the interval stands on the logit scale.
+    """
+    every = list(views)
+    if not every or any(view.truth.all() or not view.truth.any() for view in every):
+        return Estimate(value=None, n=sampling.n, reason="a class does not occur")
+    areas = [METRICS.get("auroc")(view).value or 0.0 for view in every]
+    value = float(np.mean(areas))
+    influence = np.mean([auroc_influence(view.truth, view.score) for view in every], axis=0)
+    by_unit = np.bincount(sampling.unit_of, weights=influence, minlength=sampling.units)
+    between = logit_interval(value, float(by_unit @ by_unit) * sampling.units / max(1, sampling.units - 1))
+    if between is None:
+        return Estimate(value=value, n=sampling.n)
+    method = f"DeLong by {sampling.unit}, logit scale"
+    return Estimate(value=value, low=between[0], high=between[1], method=method, n=sampling.n)
+
+
+def _plain_mean(answered: Answered, metric: str) -> Estimate:
+    values = [METRICS.get(metric)(view).value for view in answered.views.values()]
     known = [value for value in values if value is not None]
-    n = len(decisions.truth)
     if len(known) < len(values):
-        return Estimate(value=None, n=n, reason="a class does not occur")
-    return Estimate(value=float(np.mean(known)), n=n)
+        return Estimate(value=None, n=answered.n, reason="a class does not occur")
+    return Estimate(value=float(np.mean(known)), n=answered.n)
 
 
 def missed_of(view: OneVsRest, image_ids: pd.Series) -> Missed:

@@ -1,11 +1,11 @@
 """What a reader of an evaluation must know beside its numbers."""
 
-import pandas as pd
-
 from medimg_cli.core.evaluation import Leakage
+from medimg_cli.metrics.answered import Answered
 
 _FEW_POSITIVES = 30
 _TOO_FEW_POSITIVES = 10
+_FEW_PATIENTS = 20
 
 
 def remarks_on_positives(positives: int | None) -> list[str]:
@@ -19,19 +19,16 @@ def remarks_on_positives(positives: int | None) -> list[str]:
     return []
 
 
-def remarks_on_data(table: pd.DataFrame, leakage: Leakage) -> list[str]:
-    """Return what follows from whose images they are.
-
-    Args:
-        table: column patient_id, one row an image.
-    """
+def remarks_on_data(here: Answered, leakage: Leakage) -> list[str]:
+    """Return what follows from whose images they are."""
     found = []
     if not leakage.patients_known:
-        found.append("patients are not known: leaks between splits cannot be excluded")
-    elif table["patient_id"].nunique() < len(table):
         found.append(
-            "some patients have several images: intervals treat images as independent and are too narrow"
+            "patients are not known: leaks between splits cannot be excluded, and intervals assume that images are "
+            "independent"
         )
+    elif here.sampling.clustered and here.sampling.units < _FEW_PATIENTS:
+        found.append(f"only {here.sampling.units} patients: intervals are rough")
     if leakage.shared_patients and not leakage.patients_certain:
         found.append(
             f"{leakage.shared_patients} patient names read from files occur in other splits too: whether they are "

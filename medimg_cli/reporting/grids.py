@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from medimg_cli.core.evaluation import Confusion, Estimate, Evaluation
+from medimg_cli.core.evaluation import Confusion, Evaluation
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.reporting.numbers import grouped, measured, percent
 from medimg_cli.reporting.scales import Scale, Tick, shortened, text_width, ticks
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from medimg_cli.core.evaluation import Estimate, Evaluation, Leakage
+from medimg_cli.core.evaluation import Evaluation, Leakage
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.core.run import Threshold
 from medimg_cli.reporting.content import FEW_POSITIVES
 from medimg_cli.reporting.numbers import (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from medimg_cli.core.evaluation import Estimate
+from medimg_cli.core.results.estimate import Estimate
 
 _SHARES = frozenset(["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "npv"])
 _AVERAGES = ("macro", "micro", "weighted")

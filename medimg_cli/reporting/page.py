@@ -156,5 +156,4 @@ def _performance_context(content: ReportContent) -> dict[str, Any]:
         "curves_left_out": len(evaluation.roc) - len(curves.drawn_curves(evaluation, evaluation.roc)),
         "prevalence": headline.prevalence_line(evaluation),
         "calibration_facts": tables.calibration_facts(evaluation),
-        "calibration_tables": tables.calibration_tables(evaluation),
     }

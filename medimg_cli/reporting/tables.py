@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from medimg_cli.core.audit import SEVERITIES, AuditResult, Finding
-from medimg_cli.core.evaluation import Confusion, Estimate, Evaluation
+from medimg_cli.core.evaluation import Confusion, Evaluation
 from medimg_cli.core.manifest import SPLITS, Dataset
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.reporting.content import TABLE_ROWS
 from medimg_cli.reporting.headline import Fact
 from medimg_cli.reporting.numbers import (
@@ -239,39 +240,12 @@ def mix_up_table(confusion: Confusion, *, most: int = 10) -> Table | None:
 
 
 def calibration_facts(evaluation: Evaluation) -> tuple[Fact, ...]:
-    """Return the calibration numbers that stand alone; `metrics` first, then `calibration`."""
-    facts = [
+    """Return the calibration numbers that stand alone."""
+    return tuple(
         Fact(metric_title(name), measured(name, evaluation.metrics[name]))
         for name in _CALIBRATION
         if name in evaluation.metrics
-    ]
-    for name, value in evaluation.calibration.items():
-        if not _is_rows(value) and not (name in _CALIBRATION and name in evaluation.metrics):
-            facts.append(Fact(metric_title(name), _calibration_text(name, value)))
-    return tuple(facts)
-
-
-def _calibration_text(name: str, value: Any) -> str:
-    if isinstance(value, Mapping) and {"value", "n"} <= set(value):
-        return measured(name, Estimate.model_validate(value))
-    return plain(value)
-
-
-def calibration_tables(evaluation: Evaluation) -> tuple[Table, ...]:
-    """Return each list of records in `calibration` (such as bins) as a table."""
-    tables = []
-    for name, value in evaluation.calibration.items():
-        if _is_rows(value):
-            head = tuple(str(key) for key in value[0])
-            rows = tuple(tuple(plain(row.get(key)) for key in head) for row in value[:TABLE_ROWS])
-            titles = tuple(title.replace("_", " ").capitalize() for title in head)
-            caption = f"Calibration: {name.replace('_', ' ')}"
-            tables.append(Table(caption, titles, rows, max(0, len(value) - TABLE_ROWS)))
-    return tuple(tables)
-
-
-def _is_rows(value: Any) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(row, Mapping) for row in value)
+    )
 
 
 def setting_facts(settings: Mapping[str, Any], *, prefix: str = "") -> tuple[Fact, ...]:

@@ -21,12 +21,15 @@ from medimg_cli.core.predictions import (
 from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.core.requirements import parse_requirements
 from medimg_cli.core.run import ModelCard, Run
+from medimg_cli.core.sampling import sampling_of
 from medimg_cli.core.settings import EvaluateSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.learning.augmentation.views import views_of
 from medimg_cli.learning.predictor import Predictor
-from medimg_cli.metrics.evaluation import evaluation_of
+from medimg_cli.metrics.analyses import Subject
+from medimg_cli.metrics.answered import Answered
+from medimg_cli.metrics.evaluation import Recorded, evaluation_of
 
 
 @dataclass(frozen=True)
@@ -81,21 +84,48 @@ def evaluate(
             table = _predict(run, dataset, cache, point, settings, progress)
         path = run.predictions_path(settings.split)
         write_predictions(path, table)
-        evaluation = evaluation_of(
-            table,
-            labels=dataset.labels,
+        recorded = Recorded(
             run=run.name,
             split=settings.split,
-            threshold=point.threshold,
-            thresholds=point.thresholds,
-            leakage=leakage,
-            hashes=(dataset.content_hash(), sha256_of_file(path), card.weights_sha256),
+            dataset_hash=dataset.content_hash(),
+            predictions_sha256=sha256_of_file(path),
+            weights_sha256=card.weights_sha256,
         )
+        subject = _subject(run, card, dataset, table, point, settings)
+        evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage)
         warnings = (*evaluation.warnings, *how_answered(card, views, held_out=held_out))
         evaluation = evaluation.model_copy(update={"views": views, "warnings": warnings})
         write_evaluation(run.metrics_path(settings.split), evaluation)
     unmet = tuple(str(wanted) for wanted in requirements if not wanted.is_met(evaluation.metrics))
     return EvaluateResult(evaluation, unmet, reused)
+
+
+def _subject(
+    run: Run,
+    card: ModelCard,
+    dataset: Dataset,
+    table: pd.DataFrame,
+    point: OperatingPoint,
+    settings: EvaluateSettings,
+) -> Subject:
+    """Return the answers with what is known around them: validation, training, the manifest's columns."""
+    rows = dataset.rows.set_index("image_id", drop=False)
+    metadata = rows.loc[table["image_id"]].reset_index(drop=True)
+    known, exact = dataset.info.patients_known, settings.ci == "exact"
+    tuning = None
+    if settings.split == "test" and run.predictions_path("val").is_file():
+        on_val = read_predictions(run.predictions_path("val"))
+        tuning = Answered(on_val, dataset.labels, point, sampling_of(on_val, known=known, exact=exact))
+    return Subject(
+        here=Answered(table, dataset.labels, point, sampling_of(table, known=known, exact=exact)),
+        settings=settings,
+        tuning=tuning,
+        metadata=metadata,
+        training=dataset.of_split("train").reset_index(drop=True),
+        temperature=None if card.members else card.temperature,
+        answers=card.answers,
+        ordinal=card.answers == "ordinal",
+    )
 
 
 def _check_same_dataset(dataset: Dataset, card: ModelCard, settings: EvaluateSettings) -> None:
@@ -174,6 +204,7 @@ def _up_to_date(
         and before.thresholds == point.thresholds
         and before.leakage == leakage
         and before.views == views
+        and before.asked == settings.shaping()
         and before.predictions_sha256 == sha256_of_file(predictions)
     )
     return before if same else None

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from medimg_cli.core.intervals import bootstrap_counts, delong, logit_interval, wilson
+from medimg_cli.core.intervals import (
+    auroc_influence,
+    clopper_pearson,
+    clustered_auroc,
+    delong,
+    logit_interval,
+    wilson,
+)
 
 # R package binom, binom.confint(method = "wilson"), as statsmodels' tests quote it.
 WILSON = [
@@ -14,6 +21,16 @@ WILSON = [
     (1, 30, 0.00590859, 0.16670391),
     (0, 30, 0.0, 0.11351339),
     (30, 30, 0.8864866, 1.0),
+]
+# The same package, binom.confint(method = "exact").
+EXACT = [
+    (18, 20, 0.6830172859809176, 0.9876514728297052),
+    (4, 20, 0.05733399705003284, 0.436614002996668),
+    (4, 200, 0.005475565879556443, 0.05041360908989634),
+    (190, 200, 0.9099724622986486, 0.975765834527891),
+    (1, 30, 0.0008435709, 0.17216946),
+    (0, 30, 0.0, 0.11570331),
+    (30, 30, 0.8842967, 1.0),
 ]
 TRUTH = np.array([True] * 8 + [False] * 12)
 _OF_POSITIVES = (0.91, 0.83, 0.77, 0.64, 0.58, 0.52, 0.40, 0.33)
@@ -46,22 +63,33 @@ def test_a_perfect_area_has_no_interval_on_this_scale() -> None:
     )
 
 
-def test_the_bootstrap_of_a_proportion_is_close_to_wilson() -> None:
-    table = np.array([[80, 20], [10, 90]])
-    found = bootstrap_counts(table, lambda tables: tables[:, 1, 1] / tables[:, 1].sum(axis=1))
-    assert found == pytest.approx(wilson(90, 100), abs=0.03)
+def test_the_exact_interval_agrees_with_r() -> None:
+    for count, n, low, high in EXACT:
+        assert clopper_pearson(count, n) == pytest.approx((low, high), abs=5e-8)
 
 
-def test_the_bootstrap_gives_the_same_interval_twice() -> None:
-    table = np.array([[8, 2], [1, 9]])
-    first, second = (bootstrap_counts(table, lambda tables: tables[:, 0, 0]) for _ in range(2))
-    assert first == second
+def test_independent_images_have_the_variance_of_delong_up_to_its_correction() -> None:
+    generator = np.random.default_rng(5)
+    truth = generator.random(600) < 0.4
+    score = generator.normal(truth.astype(float), 1)
+    area, variance = clustered_auroc(truth, score, np.arange(600))
+    assert (area, variance) == pytest.approx(delong(truth, score), rel=1e-12)
 
 
-def test_a_statistic_that_is_mostly_undefined_has_no_interval() -> None:
-    assert bootstrap_counts(np.array([[1, 0], [0, 1]]), lambda tables: np.full(len(tables), np.nan)) is None
+def test_copies_of_every_image_leave_the_variance_by_patient_as_it_was() -> None:
+    generator = np.random.default_rng(6)
+    truth = generator.random(300) < 0.4
+    score = generator.normal(truth.astype(float), 1)
+    area, variance = delong(truth, score)
+    tripled = clustered_auroc(np.tile(truth, 3), np.tile(score, 3), np.tile(np.arange(300), 3))
+    assert tripled == pytest.approx((area, variance), rel=1e-9)
+    assert delong(np.tile(truth, 3), np.tile(score, 3))[1] == pytest.approx(variance / 3, rel=0.02)
 
 
-def test_a_table_without_an_error_has_no_bootstrap_interval() -> None:
-    table = np.array([[30, 0], [0, 31]])
-    assert bootstrap_counts(table, lambda tables: tables[:, 1, 1] / tables[:, 1].sum(axis=1)) is None
+def test_what_images_add_to_the_error_of_an_area_makes_its_variance() -> None:
+    generator = np.random.default_rng(7)
+    truth = generator.random(2000) < 0.3
+    score = generator.normal(truth.astype(float), 1)
+    influence = auroc_influence(truth, score)
+    assert influence.sum() == pytest.approx(0, abs=1e-12)
+    assert influence @ influence == pytest.approx(delong(truth, score)[1], rel=0.01)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from medimg_cli.core.evaluation import Estimate
 from medimg_cli.core.requirements import parse_requirements
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.errors import UsageError
 
 METRICS = {"recall": Estimate(value=0.9, n=10), "auroc": Estimate(value=None, n=10, reason="one class")}

@@ -9,8 +9,12 @@ from medimg_cli.core.evaluation import Evaluation, Leakage
 from medimg_cli.core.findings import truth_columns
 from medimg_cli.core.intervals import delong, logit_interval, wilson
 from medimg_cli.core.labels import LabelSpace
+from medimg_cli.core.operating_point import OperatingPoint
 from medimg_cli.core.run import Threshold
-from medimg_cli.metrics.evaluation import evaluation_of
+from medimg_cli.core.sampling import sampling_of
+from medimg_cli.metrics.analyses import Subject
+from medimg_cli.metrics.answered import Answered
+from medimg_cli.metrics.evaluation import Recorded, evaluation_of
 
 CLASSES = ("bar", "dot", "rare")
 CUTS = {"bar": 0.6, "dot": 0.3}
@@ -37,15 +41,13 @@ def evaluated(positive: str | None = None) -> Evaluation:
             **{f"prob_{name}": SCORES[:, index] for index, name in enumerate(CLASSES)},
         }
     )
+    labels = LabelSpace(CLASSES, positive, several=True)
+    point = OperatingPoint(thresholds={name: cut(value) for name, value in CUTS.items()})
+    subject = Subject(here=Answered(table, labels, point, sampling_of(table, known=True)), metadata=table)
     return evaluation_of(
-        table,
-        labels=LabelSpace(CLASSES, positive, several=True),
-        run="r",
-        split="test",
-        threshold=None,
-        thresholds={name: cut(value) for name, value in CUTS.items()},
+        subject,
+        recorded=Recorded("r", "test", "a", "b", "c"),
         leakage=Leakage(patients_known=True, shared_patients=0, shared_files=0),
-        hashes=("a", "b", "c"),
     )
 
 

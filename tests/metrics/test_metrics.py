@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from medimg_cli.core.evaluation import Estimate
+from medimg_cli.core.intervals import clopper_pearson, wilson
+from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.core.sampling import Sampling
 from medimg_cli.metrics import METRICS, OneVsRest
 
 EPS = float(np.finfo(np.float32).eps)
@@ -81,6 +83,32 @@ def test_proportions_carry_their_counts() -> None:
         int(TRUTH.sum()),
         "Wilson",
     )
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_patients_with_copies_of_their_image_get_the_interval_of_single_images(name: str) -> None:
+    copies = Sampling([f"p{index}" for index in range(300)] * 3, 900)
+    tripled = OneVsRest(np.tile(TRUTH, 3), np.tile(SCORE, 3), np.tile(CALLED, 3), copies)
+    once, thrice = METRICS.get(name)(VIEW), METRICS.get(name)(tripled)
+    assert thrice.value == pytest.approx(once.value)
+    assert None not in (once.low, once.high, thrice.low, thrice.high)
+    assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.12)  # type: ignore[operator]
+    if thrice.design_effect is not None:
+        assert thrice.design_effect == pytest.approx(3, rel=0.12)
+
+
+def test_a_perfect_proportion_of_few_patients_has_a_wide_interval() -> None:
+    sampling = Sampling([f"p{index % 5}" for index in range(100)], 100)
+    view = OneVsRest(np.ones(100, bool), np.ones(100), np.ones(100, bool), sampling)
+    estimate = METRICS.get("recall")(view)
+    assert (estimate.low, estimate.high) == wilson(5, 5)
+
+
+def test_the_exact_interval_is_there_on_request() -> None:
+    view = OneVsRest(TRUTH, SCORE, CALLED, Sampling(None, 300, exact=True))
+    estimate = METRICS.get("recall")(view)
+    assert (estimate.low, estimate.high) == clopper_pearson(int((TRUTH & CALLED).sum()), int(TRUTH.sum()))
+    assert estimate.method == "Clopper–Pearson"
 
 
 def test_calibration_error_of_a_known_case() -> None:

@@ -1,17 +1,30 @@
 """The whole panel: binary at a threshold, several classes, undefined means."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from medimg_cli.metrics.panel import Decisions, decide_classes, overall, per_class
+from medimg_cli.core.labels import LabelSpace
+from medimg_cli.core.operating_point import OperatingPoint
+from medimg_cli.core.sampling import Sampling
+from medimg_cli.metrics.answered import Answered, decide_classes
+from medimg_cli.metrics.panel import overall, per_class
 
 GENERATOR = np.random.default_rng(11)
 TRUTH = GENERATOR.integers(0, 3, 400)
 LOGITS = GENERATOR.normal(0, 1, (400, 3)) + 1.5 * np.eye(3)[TRUTH]
 PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
 CALLED = decide_classes(PROBABILITIES, positive=None, threshold=None)
-THREE = Decisions(TRUTH, PROBABILITIES, CALLED, ("a", "b", "c"), None)
+
+
+def answered(truth: np.ndarray, positive: str | None = None) -> Answered:
+    table = pd.DataFrame({"image_id": np.arange(400), "y_true": np.array(["a", "b", "c"])[truth]})
+    table = table.assign(**{f"prob_{name}": PROBABILITIES[:, index] for index, name in enumerate("abc")})
+    return Answered(table, LabelSpace(("a", "b", "c"), positive), OperatingPoint(), Sampling(None, 400))
+
+
+THREE = answered(TRUTH)
 
 
 def test_the_threshold_decides_between_two_classes() -> None:
@@ -44,7 +57,7 @@ def test_means_over_classes_are_scikit_learns(name: str, oracle: float) -> None:
 
 
 def test_a_positive_class_among_three_brings_its_own_recall() -> None:
-    figures = overall(Decisions(TRUTH, PROBABILITIES, CALLED, ("a", "b", "c"), 2))
+    figures = overall(answered(TRUTH, "c"))
     assert figures["recall"].value == pytest.approx(np.mean(CALLED[TRUTH == 2] == 2))
     assert "macro_recall" in figures
 
@@ -55,6 +68,6 @@ def test_each_class_stands_against_the_rest() -> None:
 
 
 def test_a_mean_over_a_class_that_does_not_occur_is_undefined() -> None:
-    two_of_three = Decisions(TRUTH.clip(max=1), PROBABILITIES, CALLED, ("a", "b", "c"), None)
+    two_of_three = answered(TRUTH.clip(max=1))
     estimate = overall(two_of_three)["macro_auroc"]
     assert (estimate.value, estimate.reason) == (None, "a class does not occur")

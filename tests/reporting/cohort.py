@@ -11,18 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medimg_cli.core.audit import AuditResult, Finding, SkippedCheck, write_audit
-from medimg_cli.core.evaluation import (
-    Confusion,
-    Curve,
-    Estimate,
-    Evaluation,
-    Leakage,
-    Missed,
-    write_evaluation,
-)
+from medimg_cli.core.evaluation import Confusion, Curve, Evaluation, Leakage, Missed, write_evaluation
 from medimg_cli.core.manifest import Dataset, DatasetInfo, read_dataset, write_dataset, write_table
 from medimg_cli.core.predictions import predictions_frame, write_predictions
 from medimg_cli.core.recipe import Recipe
+from medimg_cli.core.results.calibration import Calibration
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.core.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold
 from medimg_cli.core.workspace import Workspace
 
@@ -238,7 +232,7 @@ def _write_results(run: Run, dataset: Dataset, threshold: Threshold | None, miss
         confusion=confusion,
         confusion_at_argmax=confusion if threshold else None,
         missed=_missed(table, info.positive),
-        calibration={"brier": 0.0421, "log_loss": 0.1823, "ece": 0.0312, "bins": 15},
+        calibration=Calibration(brier=0.0421, log_loss=0.1823, ece=0.0312),
         leakage=Leakage(patients_known=info.patients_known, shared_patients=0, shared_files=0),
         roc=_curves(info, (0.0, 0.02, 0.05, 0.3, 1.0), (0.0, 0.7, 0.925, 0.99, 1.0), (0.05, 0.925)),
         precision_recall=_curves(info, (0.0, 0.5, 0.925, 1.0), (1.0, 0.99, 0.949, 0.5), (0.925, 0.949)),

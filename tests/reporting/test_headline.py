@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.evaluation import Estimate, Leakage
+from medimg_cli.core.evaluation import Leakage
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.reporting.headline import headline, leakage_line, threshold_line, weakest_class
 from tests.reporting.cohort import make_cohort
 

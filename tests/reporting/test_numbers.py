@@ -2,7 +2,7 @@
 
 import pytest
 
-from medimg_cli.core.evaluation import Estimate
+from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.reporting.numbers import (
     counted,
     duration,
