@@ -87,3 +87,14 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
 
 def test_parameters_are_counted() -> None:
     assert parameter_count(nn.Linear(3, 2)) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "gentle"),
+    [("vgg16", True), ("alexnet", True), ("squeezenet1_1", True), ("vgg16_bn", False), ("resnet18", False)],
+)
+def test_networks_without_normalisation_learn_at_a_gentler_rate(name: str, gentle: bool) -> None:
+    network = build_network(name, classes=2, channels=1, size_px=64)
+    normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+    assert normalised is not gentle
+    assert (architecture(name).lr < architecture("resnet50").lr) is gentle
