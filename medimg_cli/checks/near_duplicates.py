@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 from medimg_cli.checks import check, label_sets, named_patients, plural, split_pairs
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Remedy, Severity
 from medimg_cli.core.copies.groups import Groups
-from medimg_cli.core.copies.near_duplicates import NearDuplicates, Pair, find_near_duplicates
+from medimg_cli.core.copies.kept_pairs import keep_pairs
+from medimg_cli.core.copies.near_duplicates import (
+    LEAST_SIDE_PX,
+    NearDuplicates,
+    Pair,
+    find_near_duplicates,
+)
 from medimg_cli.privacy.forms.masking import mask_identities
 
 NAME = "near-duplicates"
-LEAST_SIDE_PX = 24
-"""Smaller pictures have too little structure; 28 x 28 chest X-rays were told apart (none of 17 million pairs)."""
 FILM = 8
 """From so many frames on, what shows one patient in one split is told; fewer views alike are ordinary."""
 SAME = 0.95
@@ -49,6 +53,7 @@ def near_duplicates(context: AuditContext) -> Checked:
     rows, small = _comparable(context)
     pictures = rows.drop_duplicates("pixel_sha256")
     found = find_near_duplicates(_looking_at(context, pictures), len(pictures), progress=context.progress)
+    keep_pairs(context.workspace, pictures["pixel_sha256"].tolist(), found.pairs)
     groups = _groups(rows, pictures, [pair for pair in found.pairs if pair.is_confirmed])
     suspected = _groups(rows, pictures, [pair for pair in found.pairs if not pair.is_confirmed])
     findings = (

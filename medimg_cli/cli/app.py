@@ -30,7 +30,7 @@ from medimg_cli.cli import (
     tune,
 )
 from medimg_cli.cli.options import with_session
-from medimg_cli.cli.prerequisites import LAST
+from medimg_cli.cli.prerequisites import IN_WORKSPACE, LAST
 from medimg_cli.errors import ExitCode, MedimgError, UsageError
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -54,6 +54,7 @@ ALIASES = {"audit": "label-audit"}
 # Names the design reserves; each moves to COMMANDS in the version that builds it.
 RESERVED = ("serve", "export")
 
+_BARE = {"--resume": LAST, "--init-facts": IN_WORKSPACE}
 _INTERRUPTED = (
     "interrupted",
     "what was finished is kept; the same command goes on from there, a training with --resume",
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become two lines on stderr."""
     try:
-        code = app(_with_last_run(arguments), prog_name="medimg", standalone_mode=False)
+        code = app(_with_values(arguments), prog_name="medimg", standalone_mode=False)
         if code == ExitCode.INTERRUPTED:  # Typer turns the interruption itself into a code
             _say(*_INTERRUPTED)
         return int(code or ExitCode.DONE)
@@ -141,14 +142,14 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.BUG
 
 
-def _with_last_run(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with the value that a bare `--resume` stands for; Typer has no optional values."""
+def _with_values(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the values that bare options stand for; Typer has no optional values."""
     whole: list[str] = []
     for place, argument in enumerate(arguments):
         whole.append(argument)
         following = arguments[place + 1 : place + 2]
-        if argument == "--resume" and (not following or following[0].startswith("-")):
-            whole.append(LAST)
+        if argument in _BARE and (not following or following[0].startswith("-")):
+            whole.append(_BARE[argument])
     return whole
 
 

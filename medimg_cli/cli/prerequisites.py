@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from medimg_cli.stages.preprocess import PreprocessResult
 
 LAST = "last"
+IN_WORKSPACE = "workspace"
 
 
 def pixels_for_training(session: "Session", settings: "Settings") -> "PreprocessResult":
@@ -83,6 +84,25 @@ def evaluation_of_run(session: "Session", run: "Run", settings: "Settings") -> "
         progress=session.progress,
     )
     return evaluate(session.workspace, run, prepared.cache, settings.evaluate, session.progress)
+
+
+def compared_run(session: "Session", settings: "Settings") -> None:
+    """Let the run that another is compared with answer the split as it would alone, where it did not yet.
+
+    What was said of this evaluation, a threshold for one, is not said of the other.
+    """
+    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.metrics.rivals import is_table
+
+    evaluate = settings.evaluate
+    if evaluate.compare is None or is_table(evaluate.compare):
+        return
+    own = session.settings(evaluate={"split": evaluate.split, "allow_leak": evaluate.allow_leak})
+    plain = own.evaluate.model_copy(
+        update={"compare": None, "require": (), "keep_threshold": False, "robustness": False}
+    )
+    other = find_run(session.workspace, evaluate.compare)
+    evaluation_of_run(session, other, own.model_copy(update={"evaluate": plain}))
 
 
 def embedder(session: "Session", settings: "LabelAuditSettings") -> "Embedder | None":

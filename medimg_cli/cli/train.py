@@ -270,9 +270,9 @@ def _draw_thresholds(console: "Console", result: "TrainResult") -> None:
         return
     table = plain_table("label", ">threshold", ">recall", ">specificity")
     for name, point in result.thresholds.items():
-        known = point.achieved_specificity
-        specificity = "not defined" if known is None else f"{known:.4f}"
-        table.add_row(escape(name), f"{point.value:.4f}", f"{point.achieved_recall:.4f}", specificity)
+        there = (point.achieved_recall, point.achieved_specificity)
+        figures = ("not defined" if known is None else f"{known:.4f}" for known in there)
+        table.add_row(escape(name), f"{point.value:.4f}", *figures)
     console.print()
     console.print(table)
 

@@ -10,8 +10,10 @@ from medimg_cli.core.results.abstention import Abstention, Conformal
 from medimg_cli.core.results.calibration import Calibration
 from medimg_cli.core.results.comparison import Comparison
 from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.core.results.histograms import Histograms
 from medimg_cli.core.results.label_set import LabelSet
 from medimg_cli.core.results.operating import OperatingPoints, PatientLevels
+from medimg_cli.core.results.protocol import Protocol
 from medimg_cli.core.results.subgroups import Subgroups
 from medimg_cli.core.results.surroundings import Baselines, Robustness, Shift
 from medimg_cli.core.results.usefulness import DecisionCurves
@@ -44,6 +46,7 @@ class Curve(BaseModel):
     Args:
         name: class the curve is for.
         x, y: ROC: false positive rate, recall; precision-recall: recall, precision.
+        low, high: 95 % interval of y at each x, empty where none is computed; each x stands for itself.
         operating_point: (x, y) at the threshold, None without one.
     """
 
@@ -52,6 +55,8 @@ class Curve(BaseModel):
     name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
     operating_point: tuple[float, float] | None = None
 
 
@@ -62,6 +67,7 @@ class Leakage(BaseModel):
         patients_certain: False where patients are names read from files of a published split, which may
             start again in each of its folders.
         near_duplicates: images here that look like an image elsewhere and are not the same file; None = not searched.
+        not_compared: what of this could not be looked at and why, one clause; the counts say nothing of it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -72,6 +78,7 @@ class Leakage(BaseModel):
     shared_files: int
     near_duplicates: int | None = None
     allowed: bool = False
+    not_compared: str = ""
 
 
 class Evaluation(BaseModel):
@@ -80,7 +87,7 @@ class Evaluation(BaseModel):
     Args:
         metrics: by the names of design: recall, specificity, precision, npv, f1, accuracy,
             balanced_accuracy, mcc, kappa, auroc, average_precision, brier, log_loss, ece; with `macro_`,
-            `micro_`, `weighted_` prefixes for several classes.
+            `micro_`, `weighted_` prefixes for several classes, and weighted_kappa for grades.
         per_class: class → metric → estimate (precision, recall, f1, specificity, auroc,
             average_precision), `support` stands in the estimate of recall as `n`.
         confusion: by the decision in force: at the threshold for two classes with a positive one, else
@@ -93,8 +100,10 @@ class Evaluation(BaseModel):
         resampled: what intervals draw again: "patient" where some have several images, else "image".
         views: of each image whose answers were averaged: 1, or more with `--tta`.
         warnings: what a reader must know: few positives, no positive class stated …
+        metadata_hash: of the manifest's further columns, which subgroups and shift are of; "" without a manifest.
         asked: the settings that shaped these numbers.
         not_run: analysis (a field below) → why it has no result.
+        protocol: figures by a benchmark's own definitions, where they were asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -126,6 +135,7 @@ class Evaluation(BaseModel):
     dataset_hash: str
     predictions_sha256: str
     weights_sha256: str
+    metadata_hash: str = ""
     operating: OperatingPoints | None = None
     patient_level: PatientLevels | None = None
     calibration: Calibration | None = None
@@ -138,6 +148,8 @@ class Evaluation(BaseModel):
     robustness: Robustness | None = None
     baselines: Baselines | None = None
     label_set: LabelSet | None = None
+    histograms: Histograms | None = None
+    protocol: Protocol | None = None
     not_run: dict[str, str] = {}
     asked: dict[str, Any] = {}
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, norm, rankdata
+from scipy.stats import t as student
 
 LEVEL = 0.95
 REPLICATES = 2000
@@ -37,12 +38,28 @@ def delong(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[float,
         score: (N,), higher means more likely positive.
     """
     area, by_positive, by_negative = _placements(truth, score)
-    variance = sum(
+    return area, _independent_variance(by_positive, by_negative)
+
+
+def paired_delong(
+    truth: NDArray[np.bool_], first: NDArray[np.float64], second: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the difference of two areas of the same independent images, first − second, and its variance.
+
+    Args:
+        truth, first, second: (N,), as `delong` has them.
+    """
+    (area, *of_first), (other, *of_second) = _placements(truth, first), _placements(truth, second)
+    by_positive, by_negative = of_first[0] - of_second[0], of_first[1] - of_second[1]
+    return area - other, _independent_variance(by_positive, by_negative)
+
+
+def _independent_variance(by_positive: NDArray[np.float64], by_negative: NDArray[np.float64]) -> float:
+    return sum(
         float(np.var(values, ddof=1)) / len(values)
         for values in (by_positive, by_negative)
         if len(values) > 1
     )
-    return area, variance
 
 
 def _placements(
@@ -58,15 +75,21 @@ def _placements(
     return float(area), by_positive, by_negative
 
 
-def logit_interval(area: float, variance: float) -> tuple[float, float] | None:
-    """Return the interval of an area on the logit scale, which stays inside 0..1; None at the ends.
+def logit_interval(value: float, variance: float, *, units: int | None = None) -> tuple[float, float] | None:
+    """Return the interval of an area or a proportion on the logit scale, which stays inside 0..1; None at the ends.
 
-    At an area of exactly 0 or 1, or with no variance, the scale gives none.
+    At exactly 0 or 1, or with no variance, the scale gives none.
+
+    Args:
+        variance: of `value`.
+        units: how many patients it was measured from, at least 2: Student's distribution then takes the place of the
+            normal one, which is too narrow for few. None = the normal one.
     """
-    if variance <= 0 or not 0 < area < 1:
+    if variance <= 0 or not 0 < value < 1:
         return None
-    middle = math.log(area / (1 - area))
-    half = _Z * math.sqrt(variance) / (area * (1 - area))
+    quantile = _Z if units is None else float(student.ppf(0.5 + LEVEL / 2, units - 1))
+    middle = math.log(value / (1 - value))
+    half = quantile * math.sqrt(variance) / (value * (1 - value))
     return _expit(middle - half), _expit(middle + half)
 
 
@@ -96,6 +119,33 @@ def clustered_auroc(
         unit_of: (N,), the patient of each image, 0..P − 1.
     """
     area, by_positive, by_negative = _placements(truth, score)
+    return area, _clustered_variance(truth, area, by_positive, by_negative, unit_of)
+
+
+def paired_clustered_auroc(
+    truth: NDArray[np.bool_],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    unit_of: NDArray[np.int64],
+) -> tuple[float, float]:
+    """Return the difference of two areas of the same images, first − second, and its variance by patient.
+
+    Args:
+        truth, first, second: (N,), as `delong` has them.
+        unit_of: (N,), as `clustered_auroc` has it.
+    """
+    (area, *of_first), (other, *of_second) = _placements(truth, first), _placements(truth, second)
+    by_positive, by_negative = of_first[0] - of_second[0], of_first[1] - of_second[1]
+    return area - other, _clustered_variance(truth, area - other, by_positive, by_negative, unit_of)
+
+
+def _clustered_variance(
+    truth: NDArray[np.bool_],
+    area: float,
+    by_positive: NDArray[np.float64],
+    by_negative: NDArray[np.float64],
+    unit_of: NDArray[np.int64],
+) -> float:
     m, n, units = len(by_positive), len(by_negative), int(unit_of.max()) + 1
     at_positive = np.bincount(unit_of[truth], weights=by_positive - area, minlength=units)
     at_negative = np.bincount(unit_of[~truth], weights=by_negative - area, minlength=units)
@@ -106,7 +156,7 @@ def clustered_auroc(
         + _unbiased(with_negative) * float(at_negative @ at_negative) / n**2
         + 2 * _unbiased(units) * float(at_positive @ at_negative) / (m * n)
     )
-    return area, max(variance, 0.0)
+    return max(variance, 0.0)
 
 
 def auroc_influence(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -160,6 +160,12 @@ class Dataset:
         """
         return self._content_hash
 
+    def metadata_hash(self) -> str:
+        """Return a hash of the further columns: age, sex, site … of each image."""
+        further = [name for name in self.rows.columns if name not in COLUMNS]
+        rows = self.rows[["image_id", *further]].sort_values("image_id")
+        return sha256_of_text(rows.to_csv(index=False, lineterminator="\n"))
+
     @cached_property
     def _content_hash(self) -> str:
         columns = ["image_id", "sha256", "label", "patient_id", "split", "status"]

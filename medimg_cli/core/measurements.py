@@ -123,6 +123,22 @@ def measure_images(
     return Measured(table[~table.index.duplicated()], Thumbnails(thumbnails_path(workspace), numbers))
 
 
+def kept_measurements(workspace: Workspace, rows: pd.DataFrame) -> Measured:
+    """Return what was measured before of the images of `rows` (image_id, sha256); no image file is opened.
+
+    Returns:
+        a table without the images that were never measured.
+    """
+    known = {measurement.sha256: measurement for measurement in _read_known(workspace).values()}
+    pairs = zip(rows["image_id"], rows["sha256"], strict=True)
+    found = {str(image): known[content] for image, content in pairs if content in known}
+    index = pd.Index(list(found), name="image_id", dtype=object)
+    cells = [measurement.cells() for measurement in found.values()]
+    table = pd.DataFrame(cells, index=index, columns=list(MEASUREMENT_COLUMNS))
+    numbers = {image: measurement.thumbnail for image, measurement in found.items()}
+    return Measured(table, Thumbnails(thumbnails_path(workspace), numbers))
+
+
 def measure(image: DecodedImage, find_text: TextFinder | None = None) -> Measurement:
     """Return what is measured of one decoded image; its `sha256` is the one of its pixels."""
     pixel_sha256 = image.pixel_sha256()

@@ -24,8 +24,9 @@ class Threshold(BaseModel):
     Args:
         rule: how it was chosen, in words.
         split: the split it was chosen on, never test; "out-of-fold" where each image of train and val was answered
-            by members of an ensemble that had not learnt from it.
-        achieved_recall: recall on that split at `value`.
+            by members of an ensemble that had not learnt from it; "" where it was given and chosen on none.
+        target_recall, target_specificity: what the rule aims at, None where it aims at something else.
+        achieved_recall: recall on that split at `value`; None where there is no such split.
         achieved_specificity: specificity there.
     """
 
@@ -34,8 +35,9 @@ class Threshold(BaseModel):
     value: float
     rule: str
     split: str
-    target_recall: float
-    achieved_recall: float
+    target_recall: float | None = None
+    target_specificity: float | None = None
+    achieved_recall: float | None
     achieved_specificity: float | None
 
 

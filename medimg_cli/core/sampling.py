@@ -6,25 +6,27 @@ bootstrap: Field CA, Welsh AH. J R Stat Soc B 2007;69:369-390); else images are 
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from medimg_cli.core.intervals import LEVEL, REPLICATES
+from medimg_cli.core.intervals import LEVEL, REPLICATES, logit_interval
 
 _MOST_DRAWS = 40_000_000  # units times replicates; beyond, fewer replicates are drawn
 _FEWEST_REPLICATES = 200
 _CHUNK = 100
 _DENSE_CELLS = 128
+_EXACT_IN_SINGLE = 2**24
 
 
 class Sampling:
     """N images, the patients they are of, and replicates of them, drawn with a fixed seed.
 
     Args:
-        patients: (N,) ids, None where patients are not known.
+        patients: (N,) ids or numbers, None where patients are not known.
         n: N.
         exact: intervals of independent proportions are Clopper and Pearson's instead of Wilson's.
         seed: of the draws.
@@ -32,15 +34,16 @@ class Sampling:
 
     def __init__(
         self,
-        patients: Sequence[str] | NDArray[np.object_] | None,
+        patients: Sequence[str] | NDArray[np.int64] | None,
         n: int,
         *,
         exact: bool = False,
         seed: int = 0,
     ) -> None:
         self.n, self.exact, self.seed = n, exact, seed
-        self._patients = None if patients is None else np.asarray(patients, dtype=object)
-        codes = np.arange(n) if self._patients is None else pd.factorize(self._patients)[0]
+        self._known = patients is not None
+        numbers = patients if isinstance(patients, np.ndarray) else np.asarray(patients, dtype=object)
+        codes = pd.factorize(numbers)[0] if self._known else np.arange(n)
         self._units = codes.astype(np.int64)
         self.units = int(codes.max()) + 1 if n else 0
 
@@ -61,7 +64,7 @@ class Sampling:
 
     def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Sampling":
         """Return the sampling of some of the images."""
-        patients = None if self._patients is None else self._patients[rows]
+        patients = self._units[rows] if self._known else None
         n = int(rows.sum()) if rows.dtype == np.bool_ else len(rows)
         return Sampling(patients, n, exact=self.exact, seed=self.seed)
 
@@ -115,11 +118,13 @@ class Sampling:
         return drawn
 
     def _drawn(self, by_unit: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
-        values = by_unit.astype(np.float64)
+        # Counts that single precision holds exactly are summed in it: the same numbers, in half the time.
+        most = self.units * int(by_unit.max(initial=0)) if by_unit.dtype.kind == "i" else _EXACT_IN_SINGLE
+        kind: type[np.floating[Any]] = np.float32 if most < _EXACT_IN_SINGLE else np.float64
+        values = by_unit.astype(kind)
         starts = range(0, len(self._draws), _CHUNK)
-        return np.concatenate(
-            [self._draws[start : start + _CHUNK].astype(np.float64) @ values for start in starts]
-        )
+        parts = [self._draws[start : start + _CHUNK].astype(kind) @ values for start in starts]
+        return np.concatenate(parts).astype(np.float64, copy=False)
 
     def _drawn_sparse(self, by_cell: csr_matrix) -> NDArray[np.float64]:
         starts = range(0, len(self._draws), _CHUNK)
@@ -150,6 +155,26 @@ def percentiles(replicates: NDArray[np.float64]) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(known, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return (float(low), float(high)) if low < high else None
+
+
+def interval_of_share(share: float, shares: NDArray[np.float64], patients: int) -> tuple[float, float] | None:
+    """Return the interval of a share of images from its replicates (B,), patients drawn with all their images.
+
+    Their spread is taken to the logit scale, with Student's distribution for as many patients: their own percentiles
+    hold the truth too seldom near 0 and 1 (recall 0.95 of 80 patients with 1 to 6 images: in 91 of 100 sets, simulated).
+
+    Args:
+        share: in 0..1.
+        shares: NaN marks replicates in which it is undefined.
+        patients: whom the images are of.
+
+    Returns:
+        None at 0 and 1, and where `percentiles` has none: nothing was there to draw.
+    """
+    if patients < 2 or percentiles(shares) is None:
+        return None
+    variance = float(np.nanvar(shares)) * patients / (patients - 1)
+    return logit_interval(share, variance, units=patients)
 
 
 def bootstrap_of(unit: str, replicates: int) -> str:

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+Chance = Annotated[float, Field(gt=0.0, lt=1.0)]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
@@ -19,3 +20,13 @@ def listed(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(",") if name.strip())
     return (value,) if isinstance(value, int) else value
+
+
+def _holds_a_hundredth(value: tuple[float, float]) -> tuple[float, float]:
+    low, high = value
+    if not (0 < low < high < 1 and high - low >= 0.01):
+        raise ValueError("two probabilities, 0.01 or more apart and between 0 and 1, such as 0.01,0.5")
+    return value
+
+
+ProbabilityRange = Annotated[tuple[float, float], BeforeValidator(listed), AfterValidator(_holds_a_hundredth)]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from medimg_cli.core.duration import Seconds
+from medimg_cli.core.evaluate_settings import EvaluateSettings
 from medimg_cli.core.labels import LabelCode
 from medimg_cli.core.section import Fraction, PositiveInt, Section, listed
 from medimg_cli.core.tune_settings import TuneSettings
@@ -243,20 +244,6 @@ class TrainSettings(Section):
         return self.freeze if isinstance(self.freeze, int) else 0
 
 
-class EvaluateSettings(Section):
-    split: Literal["train", "val", "test"] = Field("test", description="which split")
-    target_recall: Fraction | None = Field(None, description="choose another threshold on validation")
-    ci: Literal["wilson", "exact"] = Field("wilson", description="intervals of independent proportions")
-    require: tuple[str, ...] = Field((), description="requirements such as recall>=0.9")
-    allow_leak: bool = Field(False, description="evaluate a leaky split; the report says so")
-    tta: bool = Field(False, description="the mean over several views of each image")
-    batch_size: PositiveInt = Field(128, description="images a step")
-
-    def shaping(self) -> dict[str, Any]:
-        """Return the settings that shape the numbers, for the record and to know them again."""
-        return self.model_dump(mode="json", exclude={"require", "allow_leak", "batch_size"})
-
-
 class PredictSettings(Section):
     tta: bool = Field(False, description="the mean over several views of each image")
     batch_size: PositiveInt = Field(32, description="images a step")
@@ -267,6 +254,9 @@ class ReportSettings(Section):
     title: str | None = Field(None, description="title on the cover")
     author: str | None = Field(None, description="author on the cover")
     templates: Path | None = Field(None, description="folder of templates that replace medimg's")
+    facts: Path | None = Field(
+        None, description="what only people know; empty = report.yaml in the workspace, where there is one"
+    )
 
 
 class LabelsSection(Section):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 SETTINGS_NAME = "medimg.yaml"
 PLAN_NAME = "plan.yaml"
+FACTS_NAME = "report.yaml"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Workspace:
     def plan_path(self) -> Path:
         """Return what `train --plan` writes, and later trainings read below `medimg.yaml`."""
         return self.root / PLAN_NAME
+
+    @property
+    def facts_path(self) -> Path:
+        """Return where the report looks for what only people know."""
+        return self.root / FACTS_NAME
 
     @property
     def manifest_path(self) -> Path:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from medimg_cli.core.intervals import clopper_pearson, wilson
 from medimg_cli.core.results.estimate import Estimate
-from medimg_cli.core.sampling import Sampling, bootstrap_of, percentiles
+from medimg_cli.core.sampling import Sampling, bootstrap_of, interval_of_share, percentiles
+from medimg_cli.core.score_levels import ScoreLevels, score_levels
 from medimg_cli.registry import Registry
 
 TN, FP, FN, TP = range(4)
@@ -55,6 +56,11 @@ class OneVsRest:
         """Return replicates (B, 2, 2) of `table`."""
         return self.sampling.tables(self._cells, 4).reshape(-1, 2, 2)
 
+    @cached_property
+    def levels(self) -> ScoreLevels:
+        """Return counts and replicates of the scores on at most 256 levels, for what depends on their order."""
+        return score_levels(self.truth, self.score, self.sampling)
+
 
 Metric = Callable[[OneVsRest], Estimate]
 METRICS: Registry[Metric] = Registry("metric", __name__)
@@ -72,8 +78,8 @@ def share(view: OneVsRest, of: Sequence[int], among: Sequence[int], *, undefined
         return proportion(count, n, undefined=undefined, exact=view.sampling.exact)
     drawn = view.tables.reshape(-1, 4)
     shares = divided(drawn[:, list(of)].sum(axis=1), drawn[:, list(among)].sum(axis=1))
-    rows = np.isin(view._cells, list(among))
-    return clustered_proportion(count, n, shares, view.sampling.of(rows).units)
+    patients = len(np.unique(view.sampling.unit_of[np.isin(view._cells, list(among))]))
+    return clustered_proportion(count, n, shares, patients)
 
 
 def rate(right: NDArray[np.bool_], sampling: Sampling, *, undefined: str) -> Estimate:
@@ -94,6 +100,27 @@ def proportion(count: int, n: int, *, undefined: str, exact: bool = False) -> Es
     return Estimate(value=count / n, low=low, high=high, method=method, n=n, count=count)
 
 
+def drawn_proportion(
+    count: int,
+    n: int,
+    shares: NDArray[np.float64] | None,
+    sampling: Sampling,
+    among: NDArray[np.bool_],
+    *,
+    undefined: str,
+) -> Estimate:
+    """Return `count / n` of some of the images with its interval, from replicates of all of them.
+
+    Args:
+        shares: (B,), the proportion in each replicate, NaN where undefined; not looked at where images are independent.
+        sampling: of all N images.
+        among: (N,), True for those n.
+    """
+    if n == 0 or shares is None or not sampling.clustered:
+        return proportion(count, n, undefined=undefined, exact=sampling.exact)
+    return clustered_proportion(count, n, shares, len(np.unique(sampling.unit_of[among])))
+
+
 def clustered_proportion(count: int, n: int, shares: NDArray[np.float64], patients: int) -> Estimate:
     """Return `count / n` with an interval from patients drawn with all their images.
 
@@ -105,17 +132,16 @@ def clustered_proportion(count: int, n: int, shares: NDArray[np.float64], patien
         patients: whom the n images are of.
     """
     value = count / n
-    between = percentiles(shares)
-    if between is None or count in (0, n):
+    between = interval_of_share(value, shares, patients)
+    if between is None:
         low, high = wilson(patients if count == n else 0 if count == 0 else round(value * patients), patients)
         method = f"Wilson, as of {patients:,} independent patients"
         return Estimate(value=value, low=low, high=high, method=method, n=n, count=count)
-    low, high = between
     return Estimate(
         value=value,
-        low=low,
-        high=high,
-        method=bootstrap_of("patient", len(shares)),
+        low=between[0],
+        high=between[1],
+        method=f"{bootstrap_of('patient', len(shares))}, logit scale",
         n=n,
         count=count,
         design_effect=float(np.nanvar(shares) / (value * (1 - value) / n)),
@@ -160,11 +186,28 @@ def with_bootstrap(value: float, replicates: NDArray[np.float64], *, unit: str, 
 
 def of_mean(view: OneVsRest, values: NDArray[np.float64]) -> Estimate:
     """Return the mean of a number (N,) that each image has, with its bootstrap interval."""
-    if view.n == 0:
-        return Estimate(value=None, n=0, reason="no image")
-    sums = view.sampling.sums(np.stack([values, np.ones(view.n)], axis=1))
-    means = divided(sums[:, 0], sums[:, 1])
-    return with_bootstrap(float(values.mean()), means, unit=view.sampling.unit, n=view.n)
+    return mean_of(values, np.ones(view.n), view.sampling)
+
+
+def mean_of(
+    totals: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    sampling: Sampling,
+    *,
+    undefined: str = "no image",
+) -> Estimate:
+    """Return the mean of numbers of which each image has some, or none, with its bootstrap interval.
+
+    Args:
+        totals: (N,), of each image.
+        counts: (N,), how many numbers that is the total of.
+        undefined: the reason given where there is none at all.
+    """
+    if not counts.sum():
+        return Estimate(value=None, n=sampling.n, reason=undefined)
+    sums = sampling.sums(np.stack([totals, counts], axis=1))
+    value = float(totals.sum() / counts.sum())
+    return with_bootstrap(value, divided(sums[:, 0], sums[:, 1]), unit=sampling.unit, n=sampling.n)
 
 
 def diagonal(tables: NDArray[np.float64]) -> NDArray[np.float64]:

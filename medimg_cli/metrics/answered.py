@@ -96,6 +96,14 @@ class Answered:
             return self.views
         return {positive: self.views[positive]}
 
+    @property
+    def kinds(self) -> list[str]:
+        """Return what a draw that is even over classes goes by (N,): the class, or what is known of the positive label."""
+        if not self.labels.several:
+            return [self.classes[index] for index in self.truth]
+        index = self.labels.positive_index
+        return [""] * self.n if index is None else [str(mark) for mark in self.marks[:, index]]
+
     def of(self, rows: NDArray[np.bool_]) -> "Answered":
         """Return the same of some of the images (N,), decided alike."""
         return Answered(

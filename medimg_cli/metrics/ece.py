@@ -24,24 +24,53 @@ def equal_width(score: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int6
     return np.clip(np.ceil(score * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
+def equal_mass(score: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int64]:
+    """Return the bin (N,) of each score, bins holding as many images each as equal scores, which stay together, allow.
+
+    Nixon J et al. CVPR Workshops 2019, arXiv:1904.01685.
+    """
+    if not len(score):
+        return np.zeros(0, dtype=np.int64)
+    last = np.ceil(np.arange(1, bins) * len(score) / bins).astype(np.int64) - 1
+    edges = np.sort(score)[last.clip(min=0)]
+    return np.searchsorted(edges, score, side="left").astype(np.int64)
+
+
 def ece_over(view: OneVsRest, bin_of: NDArray[np.int64], bins: int) -> Estimate:
     """Return the calibration error over given bins with its interval.
-
-    A gap has no sign, so drawing images again makes it larger on average than it is in the images themselves: the
-    bootstrap interval is moved back by that much.
 
     Args:
         bin_of: (N,), 0..bins − 1.
     """
     if view.n == 0:
         return Estimate(value=None, n=0, reason="no image")
-    gap = view.score - view.truth
-    by_bin = np.zeros((view.n, bins + 1))
-    by_bin[np.arange(view.n), bin_of] = gap
-    by_bin[:, bins] = 1.0
-    value = float(np.abs(by_bin[:, :bins].sum(axis=0)).sum() / view.n)
-    sums = view.sampling.sums(by_bin)
-    replicates = np.abs(sums[:, :bins]).sum(axis=1) / sums[:, bins]
+    gaps = in_bins(view.score - view.truth, bin_of, bins)
+    sums = view.sampling.sums(np.column_stack([gaps, np.ones(view.n)]))
+    return ece_of_sums(gaps.sum(axis=0), sums[:, :bins], sums[:, bins], view)
+
+
+def in_bins(values: NDArray[np.float64], bin_of: NDArray[np.int64], bins: int) -> NDArray[np.float64]:
+    """Return (N, bins), each value (N,) in the column of its bin and 0 elsewhere."""
+    spread = np.zeros((len(values), bins))
+    spread[np.arange(len(values)), bin_of] = values
+    return spread
+
+
+def ece_of_sums(
+    gaps: NDArray[np.float64], drawn: NDArray[np.float64], images: NDArray[np.float64], view: OneVsRest
+) -> Estimate:
+    """Return the calibration error with its interval, from sums of probability less outcome.
+
+    A gap has no sign, so drawing images again makes it larger on average than it is in the images themselves: the
+    bootstrap interval is moved back by that much.
+
+    Args:
+        gaps: (bins,), summed over the images of each bin.
+        drawn: (B, bins), the same in each replicate, which has `images` (B,).
+        view: whose images they are, at least one.
+    """
+    value = float(np.abs(gaps).sum() / view.n)
+    replicates = np.abs(drawn).sum(axis=1) / images
     between = percentiles(replicates)
     if between is None:
         return Estimate(value=value, n=view.n)

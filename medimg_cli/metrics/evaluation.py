@@ -10,7 +10,8 @@ from medimg_cli.metrics.analyses import ANALYSES, Subject
 from medimg_cli.metrics.answered import Answered
 from medimg_cli.metrics.findings import NO_CONFUSION, overall_of_labels, remarks_on_labels
 from medimg_cli.metrics.panel import curves_of, missed_of, overall, per_class
-from medimg_cli.metrics.remarks import remarks_on_data, remarks_on_positives
+from medimg_cli.metrics.protocols import medmnist
+from medimg_cli.metrics.remarks import remarks_on_classes, remarks_on_data, remarks_on_positives
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Recorded:
     Args:
         run, split: names to record.
         dataset_hash, predictions_sha256, weights_sha256: of data set, predictions file and weights; "" without one.
+        metadata_hash: of the manifest's further columns, likewise.
     """
 
     run: str
@@ -27,6 +29,7 @@ class Recorded:
     dataset_hash: str
     predictions_sha256: str
     weights_sha256: str
+    metadata_hash: str = ""
 
 
 def evaluation_of(subject: Subject, *, recorded: Recorded, leakage: Leakage) -> Evaluation:
@@ -54,7 +57,7 @@ def evaluation_of(subject: Subject, *, recorded: Recorded, leakage: Leakage) -> 
         several_labels=several,
         unknown_labels={name: here.n - view.n for name, view in here.views.items()} if several else {},
         resampled=here.sampling.unit,
-        metrics=overall_of_labels(here) if several else overall(here),
+        metrics=overall_of_labels(here) if several else overall(here, ordinal=subject.ordinal),
         per_class=per_class(here),
         missed=None
         if positive is None
@@ -63,10 +66,12 @@ def evaluation_of(subject: Subject, *, recorded: Recorded, leakage: Leakage) -> 
         roc=roc,
         precision_recall=precision_recall,
         warnings=_warnings(here, leakage),
+        protocol=medmnist(here) if subject.settings.protocol == "medmnist" else None,
         asked=subject.settings.shaping(),
         dataset_hash=recorded.dataset_hash,
         predictions_sha256=recorded.predictions_sha256,
         weights_sha256=recorded.weights_sha256,
+        metadata_hash=recorded.metadata_hash,
         **_confusions(here),
         **_analysed(subject),
     )
@@ -106,4 +111,5 @@ def _warnings(here: Answered, leakage: Leakage) -> tuple[str, ...]:
     positive = here.labels.positive
     positives = None if positive is None else int(here.views[positive].truth.sum())
     of_labels = remarks_on_labels(here.views, here.point.thresholds) if here.labels.several else []
-    return (*remarks_on_positives(positives), *of_labels, *remarks_on_data(here, leakage))
+    of_classes = of_labels if here.labels.several else remarks_on_classes(here)
+    return (*remarks_on_positives(positives), *of_classes, *remarks_on_data(here, leakage))

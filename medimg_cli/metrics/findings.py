@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from medimg_cli.core.answers import log_loss_of
 from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.core.run import Threshold
-from medimg_cli.metrics import METRICS, OneVsRest
+from medimg_cli.metrics import METRICS, OneVsRest, mean_of
 from medimg_cli.metrics.answered import Answered
 from medimg_cli.metrics.panel import OF_EACH_CLASS, OF_POSITIVE
+from medimg_cli.metrics.proper_scores import label_log_losses
 
 NO_CONFUSION = "several labels an image: none of them excludes another"
 _NAMED = 6
@@ -34,7 +34,8 @@ def overall_of_labels(answered: Answered) -> dict[str, Estimate]:
         mean = float(np.mean(known)) if known else None
         reason = None if known else "no label with and without it in the split"
         figures[f"macro_{name}"] = Estimate(value=mean, n=len(known), reason=reason)
-    figures["log_loss"] = Estimate(value=log_loss_of(answered.probabilities, answered.marks), n=answered.n)
+    losses, judged = label_log_losses(answered.probabilities, answered.marks)
+    figures["log_loss"] = mean_of(losses, judged, answered.sampling, undefined="nobody judged a label")
     return figures
 
 

@@ -15,6 +15,19 @@ def kappa_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
     return divided(observed - expected, 1 - expected)
 
 
+def weighted_kappa_of(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return quadratically weighted kappa of (B, K, K) tables of grades in their order, NaN where 0/0.
+
+    A decision two grades away weighs four times as much as one next door. Cohen J. Psychol Bull 1968;70:213-220.
+    """
+    grades = np.arange(tables.shape[1])
+    apart = (grades[:, None] - grades) ** 2
+    n = tables.sum(axis=(1, 2))
+    observed = (tables * apart).sum(axis=(1, 2)) / n
+    expected = ((tables.sum(axis=2) @ apart) * tables.sum(axis=1)).sum(axis=1) / n**2
+    return 1 - divided(observed, expected)
+
+
 @METRICS.register("kappa")
 def kappa(view: OneVsRest) -> Estimate:
     """Return kappa of this class against the rest, at most 1. Cohen J. Educ Psychol Meas 1960;20:37-46."""

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medimg_cli.core.curve_bands import with_precision_band, with_roc_band
 from medimg_cli.core.curves import precision_recall_curve_of, roc_curve_of
 from medimg_cli.core.evaluation import Curve, Missed
 from medimg_cli.core.intervals import auroc_influence, logit_interval
+from medimg_cli.core.precision_recall import average_precision_influence
 from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.core.sampling import Sampling
 from medimg_cli.metrics import (
@@ -17,14 +19,16 @@ from medimg_cli.metrics import (
     Statistic,
     diagonal,
     divided,
+    mean_of,
     of_table,
     rate,
 )
 from medimg_cli.metrics.answered import Answered
 from medimg_cli.metrics.balanced_accuracy import balanced_accuracy_of
 from medimg_cli.metrics.f1 import f1s_of
-from medimg_cli.metrics.kappa import kappa_of
+from medimg_cli.metrics.kappa import kappa_of, weighted_kappa_of
 from medimg_cli.metrics.mcc import mcc_of
+from medimg_cli.metrics.proper_scores import log_losses, squared_gaps
 
 OF_POSITIVE = (
     "recall",
@@ -45,15 +49,27 @@ OF_POSITIVE = (
 OF_EACH_CLASS = ("recall", "precision", "specificity", "npv", "f1", "auroc", "average_precision")
 
 
-def overall(answered: Answered) -> dict[str, Estimate]:
+def overall(answered: Answered, *, ordinal: bool = False) -> dict[str, Estimate]:
     """Return the figures of the positive class where there is one, and means over classes where there are
-    more than two or none is positive."""
+    more than two or none is positive.
+
+    Args:
+        ordinal: the classes are grades, in their order: kappa weighs how far a decision is off.
+    """
     figures: dict[str, Estimate] = {}
     positive = answered.labels.positive
     if positive is not None:
         figures |= {name: METRICS.get(name)(answered.views[positive]) for name in OF_POSITIVE}
     if positive is None or len(answered.classes) > 2:
         figures |= _over_classes(answered)
+    if ordinal:
+        figures["weighted_kappa"] = of_table(
+            answered.confusion_table,
+            answered.confusion_tables,
+            weighted_kappa_of,
+            unit=answered.sampling.unit,
+            undefined="only one grade occurs in reference and decision",
+        )
     return figures
 
 
@@ -90,7 +106,7 @@ _MEANS: Mapping[str, Statistic] = {
 
 def _over_classes(answered: Answered) -> dict[str, Estimate]:
     table, tables = answered.confusion_table, answered.confusion_tables
-    unit, n = answered.sampling.unit, answered.n
+    unit, each = answered.sampling.unit, np.ones(answered.n)
     accuracy = rate(answered.truth == answered.called, answered.sampling, undefined="no image")
     undefined = "a class does not occur, or was never called"
     # With one label an image every wrong call is one miss and one false alarm: all three micro means are accuracy.
@@ -105,9 +121,9 @@ def _over_classes(answered: Answered) -> dict[str, Estimate]:
         name: of_table(table, tables, of, unit=unit, undefined=undefined) for name, of in _MEANS.items()
     }
     figures["macro_auroc"] = macro_auroc(answered.views.values(), answered.sampling)
-    figures["macro_average_precision"] = _plain_mean(answered, "average_precision")
-    likelihood = answered.probabilities[np.arange(n), answered.truth]
-    figures["log_loss"] = Estimate(value=float(-np.log(np.maximum(likelihood, 1e-7)).mean()), n=n)
+    figures["macro_average_precision"] = macro_average_precision(answered.views.values(), answered.sampling)
+    for name, of in (("brier", squared_gaps), ("log_loss", log_losses)):
+        figures[name] = mean_of(of(answered.probabilities, answered.truth), each, answered.sampling)
     return figures
 
 
@@ -121,22 +137,36 @@ def macro_auroc(views: Iterable[OneVsRest], sampling: Sampling) -> Estimate:
     if not every or any(view.truth.all() or not view.truth.any() for view in every):
         return Estimate(value=None, n=sampling.n, reason="a class does not occur")
     areas = [METRICS.get("auroc")(view).value or 0.0 for view in every]
-    value = float(np.mean(areas))
     influence = np.mean([auroc_influence(view.truth, view.score) for view in every], axis=0)
+    return _mean_area(float(np.mean(areas)), influence, sampling, method="DeLong")
+
+
+def macro_average_precision(views: Iterable[OneVsRest], sampling: Sampling) -> Estimate:
+    """Return the mean of the classes' average precisions, all of the same N images, as `macro_auroc` does.
+
+    The logit scale is that of Boyd K, Eng KH, Page CD. ECML PKDD 2013, LNCS 8190:451-466.
+    """
+    every = list(views)
+    if not every or any(not view.truth.any() for view in every):
+        return Estimate(value=None, n=sampling.n, reason="a class does not occur")
+    found = [average_precision_influence(view.truth, view.score) for view in every]
+    influence = np.mean([each for _, each in found], axis=0)
+    return _mean_area(float(np.mean([area for area, _ in found])), influence, sampling, method="influence")
+
+
+def _mean_area(value: float, influence: NDArray[np.float64], sampling: Sampling, *, method: str) -> Estimate:
+    """Return a mean of areas with its interval on the logit scale.
+
+    Args:
+        influence: (N,), what each image adds to its error.
+        method: what that is called.
+    """
     by_unit = np.bincount(sampling.unit_of, weights=influence, minlength=sampling.units)
     between = logit_interval(value, float(by_unit @ by_unit) * sampling.units / max(1, sampling.units - 1))
     if between is None:
         return Estimate(value=value, n=sampling.n)
-    method = f"DeLong by {sampling.unit}, logit scale"
-    return Estimate(value=value, low=between[0], high=between[1], method=method, n=sampling.n)
-
-
-def _plain_mean(answered: Answered, metric: str) -> Estimate:
-    values = [METRICS.get(metric)(view).value for view in answered.views.values()]
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return Estimate(value=None, n=answered.n, reason="a class does not occur")
-    return Estimate(value=float(np.mean(known)), n=answered.n)
+    named = f"{method} by {sampling.unit}, logit scale"
+    return Estimate(value=value, low=between[0], high=between[1], method=named, n=sampling.n)
 
 
 def missed_of(view: OneVsRest, image_ids: pd.Series) -> Missed:
@@ -152,8 +182,13 @@ def missed_of(view: OneVsRest, image_ids: pd.Series) -> Missed:
 
 
 def curves_of(views: Iterable[tuple[str, OneVsRest]]) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
-    """Return the ROC and the precision–recall curves of named classes, without those that are undefined."""
-    named = list(views)
-    roc = (roc_curve_of(name, view.truth, view.score, view.called) for name, view in named)
-    recall = (precision_recall_curve_of(name, view.truth, view.score, view.called) for name, view in named)
-    return tuple(curve for curve in roc if curve), tuple(curve for curve in recall if curve)
+    """Return the ROC and the precision–recall curves of named classes with bands, without those that are undefined."""
+    rocs, recalls = [], []
+    for name, view in views:
+        roc = roc_curve_of(name, view.truth, view.score, view.called)
+        recall = precision_recall_curve_of(name, view.truth, view.score, view.called)
+        if roc is not None:
+            rocs.append(with_roc_band(roc, view.levels))
+        if recall is not None:
+            recalls.append(with_precision_band(recall, view.levels) if roc is not None else recall)
+    return tuple(rocs), tuple(recalls)

@@ -19,6 +19,15 @@ def remarks_on_positives(positives: int | None) -> list[str]:
     return []
 
 
+def remarks_on_classes(here: Answered) -> list[str]:
+    """Return what follows from classes that no image is of, of one label an image."""
+    absent = [name for name, view in here.views.items() if not view.truth.any()]
+    if here.n and len(absent) == len(here.classes) - 1:
+        only = next(name for name in here.classes if name not in absent)
+        return [f"every image is of {only}: figures that need two classes are not defined"]
+    return [f"no image is of {', '.join(absent)}: figures that need one are not defined"] if absent else []
+
+
 def remarks_on_data(here: Answered, leakage: Leakage) -> list[str]:
     """Return what follows from whose images they are."""
     found = []
@@ -38,5 +47,14 @@ def remarks_on_data(here: Answered, leakage: Leakage) -> list[str]:
         found.append(
             f"this split shares {leakage.shared_patients} patients and {leakage.shared_files} files "
             "with other splits: the figures are too good"
+        )
+    if leakage.not_compared:
+        found.append(f"leaks cannot be excluded: {leakage.not_compared}")
+    if leakage.near_duplicates:
+        alike = (
+            "1 image looks" if leakage.near_duplicates == 1 else f"{leakage.near_duplicates:,} images look"
+        )
+        found.append(
+            f"{alike} like an image of another split, in another file (near duplicates): the figures may be too good"
         )
     return found

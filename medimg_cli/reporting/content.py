@@ -8,6 +8,7 @@ import pandas as pd
 
 from medimg_cli.core.audit import AuditResult
 from medimg_cli.core.evaluation import Evaluation
+from medimg_cli.core.facts import Facts
 from medimg_cli.core.manifest import Dataset
 from medimg_cli.core.run import ModelCard, RunRecord
 
@@ -80,6 +81,8 @@ class ReportContent:
         audit: None when no audit was run.
         cases: kinds of errors, missed cases first.
         notes: what the reader must know that the evaluation cannot say.
+        facts: what people said in `report.yaml`.
+        external: evaluations of the same model on data from elsewhere.
     """
 
     title: str
@@ -93,3 +96,5 @@ class ReportContent:
     audit: AuditResult | None
     cases: tuple[Cases, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
+    facts: Facts = field(default_factory=Facts)
+    external: tuple[Evaluation, ...] = ()

@@ -2,61 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
 from medimg_cli.core.evaluation import Curve, Evaluation
+from medimg_cli.reporting.line_charts import DASHES, LineChart, band, line_chart, plane
 from medimg_cli.reporting.numbers import metric_title, number, percent
-from medimg_cli.reporting.scales import Scale, Tick, outline, path, shortened, ticks
+from medimg_cli.reporting.scales import Scale, outline, path, shortened, ticks
 
-_WIDTH, _HEIGHT = 330.0, 290.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 320.0, 16.0, 242.0
-_DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2")  # told apart in grey print, not by colour alone
-_KEY_ROW = 15.0
 _AREAS = {"auroc": "AUROC", "average_precision": "average precision"}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a chart and its place in the key."""
-
-    name: str
-    d: str
-    dash: str
-    accent: bool
-    key_x: float
-    key_y: float
-
-
-@dataclass(frozen=True)
-class LineChart:
-    """A chart ready to draw, in units of its own `width` x `height`.
-
-    Args:
-        title: what it shows, in words; the alternative text of the drawing.
-        left, right, top, bottom: the plotting area.
-        reference: path of the line of no skill, "" without one.
-        rule: x of a vertical line with `rule_text`, None without one.
-        marks: (x, y) of the operating points.
-    """
-
-    title: str
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_label: str
-    y_label: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    lines: tuple[Line, ...]
-    reference: str = ""
-    rule: float | None = None
-    rule_text: str = ""
-    marks: tuple[tuple[float, float], ...] = ()
 
 
 def roc_chart(evaluation: Evaluation) -> LineChart | None:
@@ -82,7 +36,7 @@ def drawn_curves(evaluation: Evaluation, curves: Sequence[Curve]) -> list[Curve]
         value = 2.0 if recall is None or recall.value is None else recall.value
         return (curve.name != evaluation.positive, value, curve.name)
 
-    return sorted(curves, key=place)[: len(_DASHES)]
+    return sorted(curves, key=place)[: len(DASHES)]
 
 
 def _curve_chart(
@@ -97,26 +51,21 @@ def _curve_chart(
     drawn = drawn_curves(evaluation, curves)
     if not drawn:
         return None
-    x, y = Scale(0.0, 1.0, _LEFT, _RIGHT), Scale(0.0, 1.0, _BOTTOM, _TOP)
+    x, y = plane((0.0, 1.0), (0.0, 1.0))
     names = [_with_area(evaluation, curve.name, area) for curve in drawn]
     points = [curve.operating_point for curve in drawn if curve.operating_point is not None]
     paths = [path(curve.x, curve.y, x, y) for curve in drawn]
     spoken = [f"operating point at {percent(point[0])}, {percent(point[1])}" for point in points[:1]]
-    return LineChart(
-        title="; ".join([f"{kind}: {', '.join(names)}", *spoken]),
-        width=_WIDTH,
-        height=_height(len(drawn)),
-        left=_LEFT,
-        right=_RIGHT,
-        top=_TOP,
-        bottom=_BOTTOM,
-        x_label=labels[0],
-        y_label=labels[1],
-        x_ticks=ticks(x),
-        y_ticks=ticks(y),
-        lines=_keyed([shortened(name, 44) for name in names], paths),
+    first = drawn[0]  # one band can be seen, several cover one another
+    around = band(first.x, first.low, first.high, x, y)
+    return line_chart(
+        "; ".join([f"{kind}: {', '.join(names)}", *spoken, *(["with its 95 % band"] if around else [])]),
+        (x, y),
+        labels,
+        list(zip([shortened(name, 44) for name in names], paths, strict=True)),
         reference=path((0.0, 1.0), (0.0, 1.0), x, y) if diagonal else "",
-        marks=tuple((x(across), y(up)) for across, up in points),
+        marks=[(x(across), y(up)) for across, up in points],
+        bands=[around] if around else [],
     )
 
 
@@ -126,19 +75,6 @@ def _with_area(evaluation: Evaluation, name: str, area: str) -> str:
     if estimate is None or estimate.value is None:
         return shortened(name, 34)
     return f"{shortened(name, 20)}, {_AREAS[area]} {number(estimate.value)}"
-
-
-def _keyed(names: Sequence[str], paths: Sequence[str]) -> tuple[Line, ...]:
-    """Return the lines with their places in the key below the chart, one a row."""
-    top = _BOTTOM + 52.0
-    return tuple(
-        Line(name, d, _DASHES[index % len(_DASHES)], index == 0, _LEFT, top + index * _KEY_ROW)
-        for index, (name, d) in enumerate(zip(names, paths, strict=True))
-    )
-
-
-def _height(rows: int) -> float:
-    return _HEIGHT + 8.0 + _KEY_ROW * rows
 
 
 def learning_charts(history: pd.DataFrame, best_epoch: int | None) -> tuple[LineChart, ...]:
@@ -156,7 +92,7 @@ def learning_charts(history: pd.DataFrame, best_epoch: int | None) -> tuple[Line
     figures = [name for name in columns if name.startswith("val_") and name not in losses]
     charts = [
         _epoch_chart(history, list(epochs), losses, "Loss", best_epoch),
-        _epoch_chart(history, list(epochs), figures[: len(_DASHES)], "Validation figure", best_epoch),
+        _epoch_chart(history, list(epochs), figures[: len(DASHES)], "Validation figure", best_epoch),
     ]
     return tuple(chart for chart in charts if chart is not None)
 
@@ -168,26 +104,18 @@ def _epoch_chart(
         return None
     values = [value for name in columns for value in history[name]]
     low, high = outline(values, floor=0.0 if label == "Loss" else None)
-    x = Scale(min(epochs), max(epochs), _LEFT, _RIGHT)
-    y = Scale(low, high, _BOTTOM, _TOP)
+    x, y = plane((min(epochs), max(epochs)), (low, high))
     names = [_column_title(name) for name in columns]
-    best = best_epoch is not None and min(epochs) <= best_epoch <= max(epochs)
-    return LineChart(
-        title=f"{label} by epoch: {', '.join(names)}" + (f"; best epoch {best_epoch}" if best else ""),
-        width=_WIDTH,
-        height=_height(len(columns)),
-        left=_LEFT,
-        right=_RIGHT,
-        top=_TOP,
-        bottom=_BOTTOM,
-        x_label="Epoch",
-        y_label=label,
-        x_ticks=ticks(x, count=6, whole=True),
-        y_ticks=ticks(y),
-        lines=_keyed(names, [path(epochs, list(history[name]), x, y) for name in columns]),
-        rule=x(best_epoch) if best and best_epoch is not None else None,
-        rule_text=f"best epoch {best_epoch}" if best else "",
+    best = best_epoch if best_epoch is not None and min(epochs) <= best_epoch <= max(epochs) else None
+    paths = [path(epochs, list(history[name]), x, y) for name in columns]
+    return line_chart(
+        f"{label} by epoch: {', '.join(names)}" + ("" if best is None else f"; best epoch {best}"),
+        (x, y),
+        ("Epoch", label),
+        list(zip(names, paths, strict=True)),
+        rule=None if best is None else (x(best), f"best epoch {best}"),
         marks=_lone_points(epochs, history, columns, x, y),
+        x_ticks=ticks(x, count=6, whole=True),
     )
 
 

@@ -11,7 +11,7 @@ from medimg_cli.reporting.scales import Scale, Tick, shortened, text_width, tick
 MATRIX_CLASSES = 20  # a larger matrix cannot be read on a page; its confusions are listed instead
 CHART_CLASSES = 40
 _SMALL_MATRIX = 6  # two of these stand side by side
-_FULL_WIDTH = 640.0  # the width of an A4 text block at 96 dots an inch: drawn at its own size
+FULL_WIDTH = 640.0  # the width of an A4 text block at 96 dots an inch: drawn at its own size
 _SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
@@ -147,7 +147,7 @@ def count_chart(counts: Mapping[str, Mapping[str, int]]) -> BarChart | None:
     if not largest:
         return None
     label_x = 8.0 + max(text_width(shortened(name, 22)) for name in names)
-    room = (_FULL_WIDTH - label_x) / len(counts)
+    room = (FULL_WIDTH - label_x) / len(counts)
     scale = Scale(0.0, float(largest), 0.0, room - 62.0)
     rows = [34.0 + 20.0 * index for index in range(len(names))]
     panels = [
@@ -178,11 +178,11 @@ def _told(names: list[str], bars: tuple[Bar, ...]) -> str:
 
 @dataclass(frozen=True)
 class Whisker:
-    """A point estimate with its interval; `square` marks precision, a disc sensitivity."""
+    """A point estimate with its interval, a square or a disc; without `at` only its text."""
 
     y: float
     low: float | None
-    at: float
+    at: float | None
     high: float | None
     square: bool
     text: str
@@ -190,7 +190,13 @@ class Whisker:
 
 @dataclass(frozen=True)
 class ForestChart:
-    """Sensitivity and precision of each class with intervals."""
+    """Two figures with intervals, row by row.
+
+    Args:
+        key: names of what discs and squares are.
+        headings: names of groups of rows.
+        rule: x of a vertical line at the figure of all images, None without one.
+    """
 
     title: str
     width: float
@@ -201,6 +207,9 @@ class ForestChart:
     labels: tuple[Tick, ...]
     x_ticks: tuple[Tick, ...]
     whiskers: tuple[Whisker, ...]
+    key: tuple[str, str] = ("Sensitivity (recall), %", "Precision, %")
+    headings: tuple[Tick, ...] = ()
+    rule: float | None = None
 
 
 def forest_chart(evaluation: Evaluation) -> ForestChart | None:
@@ -220,13 +229,13 @@ def forest_chart(evaluation: Evaluation) -> ForestChart | None:
     for index, (name, recall, precision) in enumerate(rows):
         y = 28.0 + 32.0 * index
         labels.append(Tick(y + 6.0, shortened(name, 22)))
-        whiskers += _whiskers("recall", recall, y, scale, square=False)
-        whiskers += _whiskers("precision", precision, y + 13.0, scale, square=True)
+        whiskers += whiskers_of("recall", recall, y, scale, square=False)
+        whiskers += whiskers_of("precision", precision, y + 13.0, scale, square=True)
     bottom = 30.0 + 32.0 * len(rows)
     told = [f"{name} sensitivity {measured('recall', recall)}" for name, recall, _ in rows]
     return ForestChart(
         title="Sensitivity and precision of each class with 95 % intervals: " + "; ".join(told),
-        width=_FULL_WIDTH,
+        width=FULL_WIDTH,
         height=bottom + 44.0,
         left=left,
         right=490.0,
@@ -237,7 +246,10 @@ def forest_chart(evaluation: Evaluation) -> ForestChart | None:
     )
 
 
-def _whiskers(name: str, estimate: Estimate | None, y: float, scale: Scale, *, square: bool) -> list[Whisker]:
+def whiskers_of(
+    name: str, estimate: Estimate | None, y: float, scale: Scale, *, square: bool
+) -> list[Whisker]:
+    """Return the mark of a share with its interval, none where it is not defined; on a scale of per cents."""
     if estimate is None or estimate.value is None:
         return []
     low = None if estimate.low is None else scale(100 * estimate.low)

@@ -78,6 +78,19 @@ def positives(evaluation: Evaluation) -> int | None:
 
 def leakage_line(leakage: Leakage) -> str:
     """Return one sentence on what stands in this split and in another one."""
+    return f"{_leaks(leakage)}; {_near_duplicates(leakage.near_duplicates)}"
+
+
+def _near_duplicates(count: int | None) -> str:
+    if count is None:
+        return "near duplicates were not searched for"
+    if count == 0:
+        return "0 near duplicates"
+    return f"NEAR DUPLICATES: {plural(count, 'image')} here like one of another split, in another file"
+
+
+def _leaks(leakage: Leakage) -> str:
+    """Return what is known to stand in two splits: patients and files."""
     found = f"{plural(leakage.shared_patients, 'patient')}, {plural(leakage.shared_files, 'identical file')}"
     if leakage.shared_patients and not leakage.patients_certain and not leakage.shared_files:
         return (
@@ -87,6 +100,8 @@ def leakage_line(leakage: Leakage) -> str:
     if leakage.shared_patients or leakage.shared_files:
         ending = ", evaluated all the same because --allow-leak was given" if leakage.allowed else ""
         return f"LEAK between splits: {found}{ending}"
+    if leakage.not_compared:
+        return f"not excluded: {leakage.not_compared}"
     if not leakage.patients_known:
         return "patients are not known, so a patient in two splits cannot be excluded; no identical files"
     return "none: 0 patients and 0 identical files stand in two splits"
@@ -123,7 +138,7 @@ def _of_positive_class(evaluation: Evaluation, positive: str) -> Headline:
         beside = f"missed {grouped(missed)} of {grouped(of)}"
         if missed == 0:
             figure, between, beside = beside, "", f"sensitivity {figure} {between}".rstrip()
-            remark = _rule_of_three(of)
+            remark = _upper_bound(evaluation, recall, of)
     return Headline(label, figure, between, beside, remark, flag, _facts(evaluation, _BESIDE))
 
 
@@ -131,13 +146,15 @@ def _figure(recall: Estimate | None) -> tuple[str, str]:
     return (point("recall", recall), interval("recall", recall)) if recall else ("not defined", "")
 
 
-def _rule_of_three(of: int) -> str:
-    """Say what zero misses allow: with none in n, up to 3/n may be (95 % upper bound, Hanley 1983)."""
-    bound = percent(min(1.0, 3.0 / of))
-    return (
-        f"None missed among {grouped(of)} does not mean that none will be: "
-        f"up to {bound} may be missed (upper 95 % bound, rule of three, 3/{of})."
-    )
+def _upper_bound(evaluation: Evaluation, recall: Estimate | None, of: int) -> str:
+    """Say what zero misses allow: with none in n, up to 3/n may be (95 % upper bound, Hanley 1983).
+
+    That is so of independent images; where patients have several, the bound is that of the interval by patient.
+    """
+    warned = f"0 of {grouped(of)} missed does not mean that none will be"
+    if evaluation.resampled == "patient" and recall is not None and recall.low is not None:
+        return f"{warned}: at most {percent(1 - recall.low)} (95 % upper bound, {recall.method})."
+    return f"{warned}: at most 3/{of} = {percent(min(1.0, 3.0 / of))} (95 % upper bound, rule of three)."
 
 
 def _over_all_classes(evaluation: Evaluation) -> Headline:
@@ -191,6 +208,19 @@ def tested_on(evaluation: Evaluation) -> str:
     if not evaluation.leakage.patients_known:
         return f"{images} of the {split} split (patients not known)"
     return f"{images} of {plural(evaluation.patients, 'patient')}, {split} split"
+
+
+def resampling_line(evaluation: Evaluation) -> str:
+    """Return what the intervals draw again, from how many images and patients, and what that costs."""
+    images, patients = plural(evaluation.n, "image"), plural(evaluation.patients, "patient")
+    if evaluation.resampled == "patient":
+        recall = positive_recall(evaluation) or evaluation.metrics.get("accuracy")
+        effect = recall.design_effect if recall is not None else None
+        said = "" if effect is None else f"; design effect {number(effect, 1)}"
+        return f"Intervals: patients resampled with all their images, {images} of {patients}{said}"
+    if not evaluation.leakage.patients_known:
+        return f"Intervals: images taken as independent, as patients are not known, {images}"
+    return f"Intervals: images taken as independent, {images} of {patients}"
 
 
 def prevalence_line(evaluation: Evaluation) -> str:

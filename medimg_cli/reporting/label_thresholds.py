@@ -23,7 +23,16 @@ def _threshold_cells(threshold: Threshold | None) -> tuple[str, ...]:
         return ("0.5", "–", "–", "–")
     return (
         number(threshold.value, 4),
-        percent(threshold.target_recall),
+        _aim(threshold),
         percent(threshold.achieved_recall),
         percent(threshold.achieved_specificity),
     )
+
+
+def _aim(threshold: Threshold) -> str:
+    """Return what the threshold was to reach: sensitivity, unless another figure is named."""
+    if threshold.target_recall is not None:
+        return percent(threshold.target_recall)
+    if threshold.target_specificity is not None:
+        return f"specificity {percent(threshold.target_specificity)}"
+    return "–"

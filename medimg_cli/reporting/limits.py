@@ -1,4 +1,4 @@
-"""What the numbers cannot carry: limitations seen in the records, and facts only people know."""
+"""What the numbers cannot carry: limitations seen in the records."""
 
 from collections import Counter
 
@@ -9,27 +9,8 @@ from medimg_cli.reporting.content import FEW_POSITIVES, ReportContent
 from medimg_cli.reporting.headline import positives
 from medimg_cli.reporting.numbers import plural, split_title
 
-# Our own short titles for what reporting guidelines (CLAIM 2024, STARD-AI, TRIPOD+AI) ask of the authors.
-NOT_REPORTED = (
-    "Intended use, intended users and care setting",
-    "Aim of the study, and whether it looked back or forward in time",
-    "Eligibility of patients and images",
-    "Places and dates of acquisition",
-    "Devices and acquisition protocol",
-    "Reference standard: definition and reason for choosing it",
-    "Annotators: number, training, blinding",
-    "Disagreement between annotators and how it was settled",
-    "De-identification: method and standard met",
-    "Reason for the sample size",
-    "Age, sex and other characteristics of the patients",
-    "Ethics approval and consent",
-    "Registration and study protocol",
-    "External testing at another site",
-    "Availability of data, model and code",
-    "Funding and competing interests",
-)
-
 _SHORTCUTS = 4
+_LARGE_SHIFTS = 4
 _NOT_TESTED = {
     "shortcuts": "Whether format, device or border give the label away was not tested.",
     "label-errors": "Wrong labels were not looked for.",
@@ -54,11 +35,32 @@ def limitations(content: ReportContent) -> tuple[str, ...]:
         *_of_numbers(evaluation),
         *(_of_data(content.dataset.info, evaluation) if content.dataset else ()),
         *_of_audit(content),
-        "Internal testing only: the tested images come from the same sources as the training images.",
+        *_of_what_was_tested(content),
         f"{'One ensemble' if content.card.members else 'One training run with one seed'}: how much results vary "
         "between runs was not measured.",
-        "Results are not broken down by age, sex, device or site.",
     )
+
+
+def _of_what_was_tested(content: ReportContent) -> list[str]:
+    """Say to whom and what the results may not extend."""
+    evaluation = content.evaluation
+    found = []
+    if not any(each.split.startswith("external") for each in (evaluation, *content.external)):
+        found.append(
+            "Internal testing only: the tested images come from the same sources as the training images."
+        )
+    large = [row for row in evaluation.shift.rows if row.large] if evaluation.shift else []
+    if large:
+        told = ", ".join(f"{row.name} ({row.train} there, {row.here} here)" for row in large[:_LARGE_SHIFTS])
+        found.append(f"The tested images differ from those the model learnt from: {told}.")
+    if evaluation.subgroups is None or not evaluation.subgroups.groupings:
+        found.append("Results are not broken down by age, sex, device or site.")
+    elif evaluation.subgroups.absent:
+        absent = ", ".join(evaluation.subgroups.absent)
+        found.append(f"Results are not broken down by what the data do not say: {absent}.")
+    if evaluation.robustness is None:
+        found.append("How the model answers blurred, noisy or otherwise disturbed images was not measured.")
+    return found
 
 
 def _of_leakage(evaluation: Evaluation) -> list[str]:
@@ -71,6 +73,11 @@ def _of_leakage(evaluation: Evaluation) -> list[str]:
         )
     elif leakage.shared_patients or leakage.shared_files:
         found.append("Some tested images or patients were also used in training: all results are too good.")
+    if leakage.near_duplicates:
+        found.append(
+            f"{plural(leakage.near_duplicates, 'tested image')} looked like an image of another split in another file "
+            "(near duplicates): the results may be too good."
+        )
     if not leakage.patients_known:
         found.append(
             "Patients are not known: images of one patient may stand in training and test, and the "
@@ -81,7 +88,7 @@ def _of_leakage(evaluation: Evaluation) -> list[str]:
 
 def _of_the_split(content: ReportContent) -> list[str]:
     evaluation = content.evaluation
-    if evaluation.split == "test":
+    if evaluation.split == "test" or evaluation.split.startswith("external-"):
         return []
     if evaluation.split == "val" and content.card.folds:
         return [

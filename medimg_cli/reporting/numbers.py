@@ -1,10 +1,16 @@
 """Numbers as a reader sees them: with their interval, never rounded up to certainty."""
 
+import re
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from medimg_cli.core.results.estimate import Estimate
 
-_SHARES = frozenset(["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "npv"])
+FEW = 10
+"""A share of fewer images than this is told by its counts only."""
+_SHARES = frozenset(["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "npv", "share"])
+_CODE = re.compile(r"`([^`]+)`")
 _AVERAGES = ("macro", "micro", "weighted")
 _TITLES = {
     "recall": "Sensitivity (recall)",
@@ -18,6 +24,7 @@ _TITLES = {
     "average_precision": "Average precision",
     "mcc": "Matthews correlation",
     "kappa": "Cohen’s kappa",
+    "weighted_kappa": "Cohen’s kappa, quadratic weights",
     "brier": "Brier score",
     "log_loss": "Log loss",
     "ece": "Expected calibration error",
@@ -31,7 +38,7 @@ def metric_title(name: str) -> str:
     'Sensitivity (recall), macro average'
     """
     average, _, rest = name.partition("_")
-    if average in _AVERAGES and rest:
+    if average in _AVERAGES and rest and name not in _TITLES:
         return f"{metric_title(rest)}, {average} average"
     return _TITLES.get(name, name.replace("_", " ").capitalize())
 
@@ -45,11 +52,13 @@ def is_share(name: str) -> bool:
 def number(value: float | None, digits: int = 3) -> str:
     """Return a plain number whose rounding never claims 0 or 1.
 
-    >>> number(0.99999)
-    '> 0.999'
+    >>> number(0.99999), number(-0.25)
+    ('> 0.999', '−0.250')
     """
     if value is None:
         return "not defined"
+    if value < 0:
+        return _negative(number(-value, digits))
     text = f"{value:.{digits}f}"
     step = 10.0**-digits
     if float(text) == 1.0 and value < 1.0:
@@ -68,7 +77,13 @@ def percent(value: float | None) -> str:
     return "not defined" if value is None else f"{_hundredths(value)} %"
 
 
+def _negative(text: str) -> str:
+    return f"> −{text[2:]}" if text.startswith("< ") else f"−{text}"
+
+
 def _hundredths(value: float) -> str:
+    if value < 0:
+        return _negative(_hundredths(-value))
     if value in (0.0, 1.0):
         return f"{100 * value:.0f}"
     text = f"{100 * value:.1f}"
@@ -76,17 +91,29 @@ def _hundredths(value: float) -> str:
 
 
 def interval(name: str, estimate: Estimate) -> str:
-    """Return the interval alone, "(92.2–96.7)", or "" where there is none."""
-    if estimate.low is None or estimate.high is None:
+    """Return the interval alone, "(92.2–96.7)", or "" where there is none or only counts are told."""
+    if estimate.low is None or estimate.high is None or counts_only(name, estimate):
         return ""
     show = _hundredths if is_share(name) else number
-    return f"({show(estimate.low)}–{show(estimate.high)})"
+    between = " to " if estimate.low < 0 else "–"
+    return f"({show(estimate.low)}{between}{show(estimate.high)})"
+
+
+def counts_only(name: str, estimate: Estimate) -> bool:
+    """Return whether a share rests on so few images that a percentage would say more than they do."""
+    return is_share(name) and estimate.count is not None and 0 < estimate.n < FEW
 
 
 def point(name: str, estimate: Estimate) -> str:
-    """Return the value alone; a perfect share without an interval says so."""
+    """Return the value alone; a perfect share without an interval says so, one of fewer than ten images its counts.
+
+    >>> point("recall", Estimate(value=0.75, n=8, count=6))
+    '6 of 8'
+    """
     if estimate.value is None:
         return f"not defined: {estimate.reason or 'no images to measure it on'}"
+    if counts_only(name, estimate):
+        return counted(estimate)
     text = percent(estimate.value) if is_share(name) else number(estimate.value)
     if estimate.value in (0.0, 1.0) and is_share(name) and estimate.low is None:
         return f"{text} (no interval)"
@@ -100,6 +127,25 @@ def measured(name: str, estimate: Estimate) -> str:
     '94.9 % (92.2–96.7)'
     """
     return f"{point(name, estimate)} {interval(name, estimate)}".rstrip()
+
+
+def change(name: str, estimate: Estimate) -> str:
+    """Return a difference with its sign and interval; of shares in percentage points.
+
+    >>> change("recall", Estimate(value=-0.052, low=-0.081, high=0.01, n=390))
+    '−5.2 (−8.1 to +1.0)'
+    """
+    if estimate.value is None:
+        return point(name, estimate)
+    text = _signed(name, estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} ({_signed(name, estimate.low)} to {_signed(name, estimate.high)})"
+
+
+def _signed(name: str, value: float) -> str:
+    text = f"{100 * value:+.1f}" if is_share(name) else f"{value:+.3f}"
+    return "0" if not text.strip("+-0.") else text.replace("-", "−")
 
 
 def counted(estimate: Estimate) -> str:
@@ -153,6 +199,15 @@ def sentence(text: str) -> str:
     """
     whole = text[:1].upper() + text[1:]
     return whole if whole.endswith((".", "!", "?")) else f"{whole}."
+
+
+def coded(text: str) -> Markup:
+    """Return a remark as HTML, escaped; what stands between backticks is a command.
+
+    >>> coded("`medimg evaluate` < 1")
+    Markup('<code>medimg evaluate</code> &lt; 1')
+    """
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def plural(count: int, noun: str) -> str:

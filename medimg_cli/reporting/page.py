@@ -8,7 +8,19 @@ import jinja2
 
 from medimg_cli.core.files import templates_dir
 from medimg_cli.errors import UsageError
-from medimg_cli.reporting import curves, grids, headline, label_thresholds, limits, numbers, tables
+from medimg_cli.reporting import (
+    curves,
+    flow,
+    given,
+    grids,
+    headline,
+    label_thresholds,
+    limits,
+    numbers,
+    tables,
+)
+from medimg_cli.reporting.analysis_context import analysis_context
+from medimg_cli.reporting.checklists import checklists
 from medimg_cli.reporting.content import GALLERY_IMAGES, STATEMENT, ReportContent
 
 
@@ -23,16 +35,27 @@ class Section:
 def sections(content: ReportContent) -> tuple[Section, ...]:
     """Return the sections in the order of the report."""
     return (
-        Section("data", "Data"),
-        Section("audit", "Label audit"),
+        Section("intended-use", "Intended use and how to read this report"),
+        Section("data", "Data flow"),
+        Section("audit", "Reference standard and label audit"),
         Section("training", "Model and training"),
         Section("threshold", "Operating threshold"),
         Section("performance", "Performance"),
         Section("cases", content.cases[0].title if content.cases else "Missed cases"),
         Section("calibration", "Calibration"),
-        Section("limits", "Limits of use"),
-        Section("not-reported", "Not reported"),
+        Section("usefulness", "Usefulness"),
+        Section("abstention", "Abstention"),
+        Section("patients", "Results by patient"),
+        Section("subgroups", "Subgroups"),
+        Section("robustness", "Shift, robustness and external testing"),
+        Section("comparison", "Baselines and comparison"),
+        Section("limits", "Limitations, and what did not run"),
+        Section("authors", "Facts from the authors"),
+        Section("checklists", "Reporting checklists"),
+        Section("ethics", "Ethics and decision support"),
         Section("provenance", "Provenance"),
+        Section("glossary", "Glossary"),
+        Section("references", "References"),
     )
 
 
@@ -46,9 +69,19 @@ def render_page(content: ReportContent, *, templates: Path | None = None) -> str
     Raises:
         UsageError: `templates` is no folder, or one of its files cannot be rendered.
     """
-    environment = page_environment(templates)
+    return rendered(page_environment(templates), "report.html", page_context(content), templates)
+
+
+def rendered(
+    environment: jinja2.Environment, name: str, context: dict[str, Any], templates: Path | None
+) -> str:
+    """Return one template, rendered.
+
+    Raises:
+        UsageError: `templates` holds one that cannot be rendered.
+    """
     try:
-        return environment.get_template("report.html").render(page_context(content))
+        return environment.get_template(name).render(context)
     except jinja2.TemplateError as error:
         if templates is None:
             raise
@@ -81,6 +114,7 @@ def page_environment(templates: Path | None = None) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     for name in (
+        "coded",
         "duration",
         "grouped",
         "measured",
@@ -110,10 +144,24 @@ def page_context(content: ReportContent) -> dict[str, Any]:
         "threshold": headline.threshold_in_force(evaluation),
         "leakage": headline.leakage_line(evaluation.leakage),
         "limitations": limits.limitations(content),
-        "not_reported": limits.NOT_REPORTED,
+        **_said_context(content),
         **_data_context(content),
         **_training_context(content),
         **_performance_context(content),
+        **analysis_context(content),
+    }
+
+
+def _said_context(content: ReportContent) -> dict[str, Any]:
+    """Return what people said and did not say, and the checklists that both records and people fill."""
+    headings = {section.anchor: section.heading for section in sections(content)} | {"cover": "Cover"}
+    headings |= {anchor: headings[section] for anchor, section in given.places().items()}
+    return {
+        "given": given.given_groups(content),
+        "not_reported": given.not_reported(content),
+        "asked": given.asked(),
+        "checklists": checklists(content),
+        "headings": headings,
     }
 
 
@@ -124,6 +172,7 @@ def _data_context(content: ReportContent) -> dict[str, Any]:
         "split_table": tables.split_table(dataset) if dataset else None,
         "code_book": tables.code_book_table(dataset) if dataset else None,
         "exclusion_table": tables.exclusion_table(dataset) if dataset else None,
+        "flow_chart": flow.flow_chart(dataset) if dataset else None,
         "count_chart": grids.count_chart(tables.class_counts(dataset)) if dataset else None,
         "audit_table": tables.audit_table(audit) if audit else None,
     }
@@ -155,5 +204,5 @@ def _performance_context(content: ReportContent) -> dict[str, Any]:
         "curve_charts": tuple(chart for chart in (roc, precision_recall) if chart is not None),
         "curves_left_out": len(evaluation.roc) - len(curves.drawn_curves(evaluation, evaluation.roc)),
         "prevalence": headline.prevalence_line(evaluation),
-        "calibration_facts": tables.calibration_facts(evaluation),
+        "resampling": headline.resampling_line(evaluation),
     }

@@ -1,6 +1,9 @@
 """HTML into a tagged PDF, by WeasyPrint; nothing is fetched, and the same page gives the same bytes."""
 
 import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,16 @@ _NO_DATE = datetime(1980, 1, 1, tzinfo=UTC)  # an attachment must carry a date; 
 ALLOWED_SCHEMES = ("data",)
 
 
-def write_pdf(target: Path, html: str, *, attachment_name: str, attachment: bytes) -> None:
+@dataclass(frozen=True)
+class Attached:
+    """A file inside the PDF: its name, its bytes, and what it is."""
+
+    name: str
+    data: bytes
+    description: str
+
+
+def write_pdf(target: Path, html: str, attachments: Sequence[Attached] = ()) -> None:
     """Write `html` as PDF/UA-1 (ISO 14289-1: tagged, with language and title).
 
     The pages hold text, so they can be searched and read aloud; whether every rule of the standard is met
@@ -24,30 +36,40 @@ def write_pdf(target: Path, html: str, *, attachment_name: str, attachment: byte
     Args:
         target: file to write.
         html: one self-contained page with `lang`, a title and a title in every drawing.
-        attachment_name: file name of the attached data.
-        attachment: their bytes, such as the evaluation the numbers come from.
+        attachments: files to carry along, such as the evaluation the numbers come from.
 
     Raises:
         MachineError: Pango or its companions are not installed.
     """
     weasyprint, fetcher = _load_weasyprint()
     document = weasyprint.HTML(string=html, url_fetcher=fetcher)
-    data = weasyprint.Attachment(
-        string=attachment,
-        name=attachment_name,
-        description="The evaluation every number of this report comes from",
-        created=_NO_DATE,
-        modified=_NO_DATE,
-        relationship="Data",
-        url_fetcher=fetcher,
-    )
+    identity = hashlib.sha256(html.encode())
+    for attached in attachments:
+        identity.update(attached.data)
     document.write_pdf(
         target,
         pdf_variant="pdf/ua-1",
         pdf_tags=True,
-        attachments=[data],
-        pdf_identifier=hashlib.sha256(html.encode() + attachment).digest()[:16],
+        attachments=[
+            weasyprint.Attachment(
+                string=attached.data,
+                name=attached.name,
+                description=attached.description,
+                created=_date(),
+                modified=_date(),
+                relationship="Data",
+                url_fetcher=fetcher,
+            )
+            for attached in attachments
+        ],
+        pdf_identifier=identity.digest()[:16],
     )
+
+
+def _date() -> datetime:
+    """Return the date that files inside carry: of SOURCE_DATE_EPOCH (reproducible-builds.org), never today's."""
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(said), tz=UTC) if said.isascii() and said.isdecimal() else _NO_DATE
 
 
 def check_pango() -> str:

@@ -239,15 +239,6 @@ def mix_up_table(confusion: Confusion, *, most: int = 10) -> Table | None:
     return Table("Most frequent confusions", head, rows, beyond, figures=(2,), narrow=True)
 
 
-def calibration_facts(evaluation: Evaluation) -> tuple[Fact, ...]:
-    """Return the calibration numbers that stand alone."""
-    return tuple(
-        Fact(metric_title(name), measured(name, evaluation.metrics[name]))
-        for name in _CALIBRATION
-        if name in evaluation.metrics
-    )
-
-
 def setting_facts(settings: Mapping[str, Any], *, prefix: str = "") -> tuple[Fact, ...]:
     """Return nested settings as flat lines: `train: {lr: 1}` is "train.lr"."""
     facts: list[Fact] = []

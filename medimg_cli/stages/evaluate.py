@@ -1,35 +1,45 @@
 """evaluate: run → predictions and metrics with intervals on one split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
 from medimg_cli.core.cache import PixelCache
+from medimg_cli.core.copies.across_splits import CountCopies, across_splits, known_across_splits
+from medimg_cli.core.disturbances import DisturbedAnswers, drawn_evenly
+from medimg_cli.core.evaluate_settings import EvaluateSettings
 from medimg_cli.core.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
 from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.findings import marks_of
 from medimg_cli.core.held_out import held_out_predictions, how_answered, is_held_out
-from medimg_cli.core.labels import LabelSpace
-from medimg_cli.core.manifest import Dataset, read_dataset
-from medimg_cli.core.operating_point import OperatingPoint, operating_point
+from medimg_cli.core.intensities import compared_intensities
+from medimg_cli.core.levels import asked_columns
+from medimg_cli.core.manifest import COLUMNS, Dataset, read_dataset
+from medimg_cli.core.measurements import measure_images
+from medimg_cli.core.operating_point import OperatingPoint
 from medimg_cli.core.predictions import (
     predictions_of,
-    probabilities_of,
     read_predictions,
     write_predictions,
 )
 from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.requirements import parse_requirements
+from medimg_cli.core.requirements import parse_requirements, unmet_of
 from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.core.sampling import sampling_of
-from medimg_cli.core.settings import EvaluateSettings
+from medimg_cli.core.threshold_in_force import keep_point, point_in_force, remarks_on_point
+from medimg_cli.core.traits.column_traits import label_columns
 from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import DataError, GateError, RunError, UsageError
+from medimg_cli.errors import DataError, GateError, RunError
 from medimg_cli.learning.augmentation.views import views_of
+from medimg_cli.learning.disturbed import MOST_IMAGES, answers_to_disturbed
 from medimg_cli.learning.predictor import Predictor
 from medimg_cli.metrics.analyses import Subject
+from medimg_cli.metrics.analyses.robustness import HELD_OUT
 from medimg_cli.metrics.answered import Answered
 from medimg_cli.metrics.evaluation import Recorded, evaluation_of
+from medimg_cli.metrics.rivals import RivalFile, find_rival, read_rival
+from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
+from medimg_cli.readers import read_image
 
 
 @dataclass(frozen=True)
@@ -65,17 +75,22 @@ def evaluate(
 
     Raises:
         GateError: the split shares patients or files with another one, and `allow_leak` is off.
+        UsageError: a column of `subgroups` is not there, or a rule for a threshold is given and the model has none.
         RunError: the data set changed since training, or the run cannot be used.
-        DataError: the split is empty.
+        DataError: the split is empty, or validation has no threshold that the rule asks for.
     """
     requirements = parse_requirements(settings.require)
     dataset, card = read_dataset(workspace), run.read_card()
     _check_same_dataset(dataset, card, settings)
+    asked_columns(settings.subgroups, dataset.rows.columns)  # before minutes of predicting
     held_out = is_held_out(card, settings.split, tta=settings.tta)
     views = len(views_of(card.augment)) if settings.tta else 1
-    leakage = _leakage(dataset, settings, ("train", "val") if held_out else (settings.split,))
-    point = _operating_point(run, card, settings)
-    evaluation = _up_to_date(run, card, dataset, point, leakage, settings, views)
+    splits = ("train", "val") if held_out else (settings.split,)
+    leakage = _leakage(dataset, settings, splits, _near_duplicates(workspace, settings, progress))
+    known, exact = dataset.info.patients_known, settings.ci == "exact"
+    point = point_in_force(run, card, settings.rule, patients_known=known, exact=exact)
+    rival = find_rival(workspace, settings.compare, settings.split) if settings.compare else None
+    evaluation = _up_to_date(run, card, dataset, point, leakage, settings, views, rival)
     reused = evaluation is not None
     if evaluation is None:
         if held_out:
@@ -90,13 +105,22 @@ def evaluate(
             dataset_hash=dataset.content_hash(),
             predictions_sha256=sha256_of_file(path),
             weights_sha256=card.weights_sha256,
+            metadata_hash=dataset.metadata_hash(),
         )
-        subject = _subject(run, card, dataset, table, point, settings)
+        subject = _subject(run, card, dataset, table, point, settings, cache)
+        if settings.robustness:
+            disturbed = HELD_OUT if held_out else _disturbed(subject.here, run, cache, settings, progress)
+            subject = replace(subject, disturbed=disturbed)
+        if rival is not None:
+            subject = replace(subject, rival=read_rival(rival, subject.here))
         evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage)
-        warnings = (*evaluation.warnings, *how_answered(card, views, held_out=held_out))
+        answered = how_answered(card, views, held_out=held_out)
+        warnings = (*evaluation.warnings, *remarks_on_point(point), *answered)
         evaluation = evaluation.model_copy(update={"views": views, "warnings": warnings})
         write_evaluation(run.metrics_path(settings.split), evaluation)
-    unmet = tuple(str(wanted) for wanted in requirements if not wanted.is_met(evaluation.metrics))
+    if settings.keep_threshold:
+        keep_point(run, card, point)
+    unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)
     return EvaluateResult(evaluation, unmet, reused)
 
 
@@ -107,10 +131,15 @@ def _subject(
     table: pd.DataFrame,
     point: OperatingPoint,
     settings: EvaluateSettings,
+    cache: PixelCache,
 ) -> Subject:
     """Return the answers with what is known around them: validation, training, the manifest's columns."""
     rows = dataset.rows.set_index("image_id", drop=False)
     metadata = rows.loc[table["image_id"]].reset_index(drop=True)
+    training = dataset.of_split("train").reset_index(drop=True)
+    training = training.drop(
+        columns=[name for name in training if name in label_columns(dataset.info) - {*COLUMNS}]
+    )
     known, exact = dataset.info.patients_known, settings.ci == "exact"
     tuning = None
     if settings.split == "test" and run.predictions_path("val").is_file():
@@ -121,7 +150,8 @@ def _subject(
         settings=settings,
         tuning=tuning,
         metadata=metadata,
-        training=dataset.of_split("train").reset_index(drop=True),
+        training=training,
+        intensities=compared_intensities(cache, [*training["image_id"]], [*table["image_id"]]),
         temperature=None if card.members else card.temperature,
         answers=card.answers,
         ordinal=card.answers == "ordinal",
@@ -137,8 +167,20 @@ def _check_same_dataset(dataset: Dataset, card: ModelCard, settings: EvaluateSet
     )
 
 
-def _leakage(dataset: Dataset, settings: EvaluateSettings, splits: tuple[str, ...]) -> Leakage:
-    """Return what the splits share with the others; refuse when it is something, unless allowed."""
+def _near_duplicates(workspace: Workspace, settings: EvaluateSettings, progress: Progress) -> CountCopies:
+    """Return who counts near duplicates: from an audit's search, and if there was none by one of its own if asked."""
+    if not settings.near_duplicates:
+        return partial(known_across_splits, workspace)
+    measure = partial(
+        measure_images, workspace, read=read_image, progress=progress, find_text=find_text_regions
+    )
+    return partial(across_splits, workspace, measure=measure, progress=progress)
+
+
+def _leakage(
+    dataset: Dataset, settings: EvaluateSettings, splits: tuple[str, ...], count_copies: CountCopies
+) -> Leakage:
+    """Return what the splits share with the others; refuse when it is patients or files, unless allowed."""
     here = dataset.of_split(*splits)
     if here.empty:
         raise DataError(f"no image in the {settings.split} split", "ingest again with another --split")
@@ -158,28 +200,8 @@ def _leakage(dataset: Dataset, settings: EvaluateSettings, splits: tuple[str, ..
         patients_certain=certain,
         shared_patients=len(patients),
         shared_files=len(files),
+        near_duplicates=count_copies(usable, splits),
         allowed=settings.allow_leak,
-    )
-
-
-def _operating_point(run: Run, card: ModelCard, settings: EvaluateSettings) -> OperatingPoint:
-    """Return the model's thresholds, or others for the wanted recall from its predictions of validation."""
-    wanted, chosen = settings.target_recall, OperatingPoint(card.threshold, card.thresholds)
-    known = chosen.every
-    if wanted is None or (known and all(each.target_recall == wanted for each in known)):
-        return chosen
-    if not known:
-        raise UsageError(
-            "--target-recall needs two classes and a positive one", "ingest with --positive CLASS"
-        )
-    table = read_predictions(run.predictions_path("val"))
-    labels = LabelSpace(card.classes, card.positive, card.answers == "sigmoid")
-    return operating_point(
-        labels,
-        marks_of(table, labels.classes) if labels.several else labels.encode(table["y_true"].tolist()),
-        probabilities_of(table),
-        target_recall=wanted,
-        split=known[0].split,
     )
 
 
@@ -191,8 +213,9 @@ def _up_to_date(
     leakage: Leakage,
     settings: EvaluateSettings,
     views: int,
+    rival: RivalFile | None,
 ) -> Evaluation | None:
-    """Return the evaluation on disk when data, weights, threshold and its own predictions are the same."""
+    """Return the evaluation on disk when data, weights, threshold and all predictions are the same."""
     before = read_evaluation(run, settings.split)
     predictions = run.predictions_path(settings.split)
     if before is None or not predictions.is_file():
@@ -200,12 +223,15 @@ def _up_to_date(
     same = (
         before.dataset_hash == dataset.content_hash()
         and before.weights_sha256 == card.weights_sha256
+        and before.metadata_hash == dataset.metadata_hash()
         and before.threshold == point.threshold
         and before.thresholds == point.thresholds
         and before.leakage == leakage
         and before.views == views
         and before.asked == settings.shaping()
         and before.predictions_sha256 == sha256_of_file(predictions)
+        and (before.comparison.predictions_sha256 if before.comparison else None)
+        == (rival.sha256() if rival else None)
     )
     return before if same else None
 
@@ -228,3 +254,18 @@ def _predict(
     finally:
         progress.finish()
     return predictions_of(dataset, rows, probabilities, point)
+
+
+def _disturbed(
+    here: Answered, run: Run, cache: PixelCache, settings: EvaluateSettings, progress: Progress
+) -> DisturbedAnswers:
+    """Return the answers to at most 1,000 of the images, disturbed in each way."""
+    image_ids = here.table["image_id"].tolist()
+    return answers_to_disturbed(
+        Predictor(run, tta=settings.tta),
+        cache,
+        image_ids,
+        drawn_evenly(image_ids, here.kinds, MOST_IMAGES),
+        batch_size=settings.batch_size,
+        progress=progress,
+    )

@@ -13,6 +13,7 @@ from PIL import Image
 
 from medimg_cli.core.audit import read_audit
 from medimg_cli.core.evaluation import Evaluation, read_evaluation
+from medimg_cli.core.facts import Facts, read_facts, write_questions
 from medimg_cli.core.files import atomic_path, write_text
 from medimg_cli.core.image import UnreadableImage
 from medimg_cli.core.manifest import Dataset, read_dataset, read_table
@@ -24,11 +25,13 @@ from medimg_cli.core.settings import ReportSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.readers import read_image
+from medimg_cli.reporting.attached import predictions_csv
 from medimg_cli.reporting.cases import wrong_cases
 from medimg_cli.reporting.content import Case, Cases, ReportContent
-from medimg_cli.reporting.limits import NOT_REPORTED
+from medimg_cli.reporting.given import not_reported
+from medimg_cli.reporting.markdown import render_card, render_datasheet
 from medimg_cli.reporting.page import render_page
-from medimg_cli.reporting.pdf import check_pango, write_pdf
+from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 
 _THUMBNAIL_PX = 168
 _JPEG_QUALITY = 82
@@ -51,36 +54,68 @@ def report(
     progress: Progress = SilentProgress(),
     *,
     split: str = "test",
+    card: Path | None = None,
+    datasheet: Path | None = None,
 ) -> ReportResult:
     """Write the report of `run` on `split`; the same records give the same bytes.
 
     Args:
         outputs: files to write; the suffix .html or .pdf decides.
         split: whose evaluation is reported.
+        card, datasheet: Markdown files to write of the model and of its data, each None where not wanted.
 
     Raises:
         UsageError: a suffix is neither, or the templates cannot be rendered.
         RunError: the run was not evaluated on `split`, or its records cannot be read.
         MachineError: Pango is missing (PDF only), or a file cannot be written.
     """
-    check_outputs(outputs)
+    check_outputs(outputs, card, datasheet)
     content = gather(workspace, run, settings, progress, split=split)
-    html = render_page(content, templates=settings.templates)
+    html = render_page(content, templates=settings.templates) if outputs else ""
     for output in outputs:
         if output.suffix.lower() == ".html":
             write_text(output, html)
             continue
-        metrics = run.metrics_path(split)
         with atomic_path(output) as temporary:
-            write_pdf(temporary, html, attachment_name=metrics.name, attachment=metrics.read_bytes())
-    return ReportResult(tuple(outputs), NOT_REPORTED)
+            write_pdf(temporary, html, _attachments(run, split))
+    beside = ((card, render_card), (datasheet, render_datasheet))
+    for path, render in beside:
+        if path is not None:
+            write_text(path, render(content, templates=settings.templates))
+    written = (*outputs, *(path for path, _ in beside if path is not None))
+    return ReportResult(written, not_reported(content))
 
 
-def check_outputs(outputs: Sequence[Path]) -> None:
-    """Refuse what could not be written at the end, before anything is computed for it.
+def ask(path: Path) -> Path:
+    """Write the questions that only people can answer to `path`, and return it.
 
     Raises:
-        UsageError: a suffix is neither .html nor .pdf.
+        UsageError: the file is there already.
+    """
+    write_questions(path)
+    return path
+
+
+def _attachments(run: Run, split: str) -> list[Attached]:
+    """Return the files every PDF carries: all its numbers, and the answers they were computed from."""
+    metrics, predictions = run.metrics_path(split), run.predictions_path(split)
+    found = [
+        Attached(metrics.name, metrics.read_bytes(), "The evaluation every number of this report comes from")
+    ]
+    if predictions.is_file():
+        said = "The answer to every image; paths are left out, and patients are numbered"
+        found.append(Attached(predictions.name, predictions_csv(read_table(predictions)), said))
+    return found
+
+
+def check_outputs(outputs: Sequence[Path], *notes: Path | None) -> None:
+    """Refuse what could not be written at the end, before anything is computed for it.
+
+    Args:
+        notes: files of model card and datasheet, None where not wanted.
+
+    Raises:
+        UsageError: a suffix is neither .html nor .pdf, or that of a card is not .md.
         MachineError: a PDF is wanted and Pango is missing.
     """
     for output in outputs:
@@ -88,6 +123,9 @@ def check_outputs(outputs: Sequence[Path]) -> None:
             raise UsageError(
                 f"--out {output}: '{output.suffix}' is not a kind of report", "name a file .html or .pdf"
             )
+    for note in notes:
+        if note is not None and note.suffix.lower() != ".md":
+            raise UsageError(f"{note}: cards and datasheets are Markdown", "name a file .md")
     if any(output.suffix.lower() == ".pdf" for output in outputs):
         check_pango()
 
@@ -113,7 +151,27 @@ def gather(
         audit=read_audit(workspace),
         cases=_all_cases(workspace, run, evaluation, card, progress),
         notes=_notes(evaluation, card, dataset),
+        facts=facts_of(workspace, settings),
+        external=_external(run),
     )
+
+
+def facts_of(workspace: Workspace, settings: ReportSettings) -> Facts:
+    """Return what people said: in the file they named, else in the workspace's own, else nothing.
+
+    Raises:
+        UsageError: the file cannot be read, or holds an answer that nobody asked for.
+    """
+    if settings.facts is not None:
+        return read_facts(settings.facts)
+    return read_facts(workspace.facts_path) if workspace.facts_path.is_file() else Facts()
+
+
+def _external(run: Run) -> tuple[Evaluation, ...]:
+    """Return the evaluations of the run on data from elsewhere, in the order of their names."""
+    names = sorted(path.stem.removeprefix("metrics-") for path in run.folder.glob("metrics-external-*.json"))
+    found = [read_evaluation(run, name) for name in names]
+    return tuple(each for each in found if each is not None)
 
 
 def _default_title(evaluation: Evaluation) -> str:

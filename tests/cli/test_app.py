@@ -248,6 +248,7 @@ def test_verbose_says_workspace_and_settings_on_stderr(
     run(["evaluate", "-v", "-C", str(trained.root), "--set", "evaluate.batch_size=7"])
     captured = capsys.readouterr()
     assert f"workspace: {trained.root}" in captured.err
-    assert "settings of evaluate: split test" in captured.err
+    assert "settings of evaluate: " in captured.err
+    assert "split test" in captured.err
     assert "batch_size 7" in captured.err
     assert "workspace:" not in captured.out

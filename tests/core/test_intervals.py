@@ -93,3 +93,10 @@ def test_what_images_add_to_the_error_of_an_area_makes_its_variance() -> None:
     influence = auroc_influence(truth, score)
     assert influence.sum() == pytest.approx(0, abs=1e-12)
     assert influence @ influence == pytest.approx(delong(truth, score)[1], rel=0.01)
+
+
+def test_an_interval_from_few_patients_is_wider_by_student_s_quantile() -> None:
+    # logit 0.9 = 2.197225; half a width is 0.03 / 0.09 times t(0.975, 4) = 2.776445, or 1.959964 of the normal one.
+    assert logit_interval(0.9, 0.03**2, units=5) == pytest.approx((0.781041, 0.957820), abs=1e-6)
+    plain = logit_interval(0.9, 0.03**2)
+    assert plain == pytest.approx((0.824032, 0.945347), abs=1e-6)

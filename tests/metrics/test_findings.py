@@ -82,6 +82,14 @@ def test_means_are_over_labels_that_the_split_shows_both_ways_and_the_others_are
     assert any("called at 0.5" in warning and "rare" in warning for warning in evaluation.warnings)
 
 
+def test_log_loss_is_the_mean_over_what_was_judged_with_an_interval() -> None:
+    found = evaluated().metrics["log_loss"]
+    truth, score = (np.concatenate(parts) for parts in zip(*map(known, range(3)), strict=True))
+    assert found.value == pytest.approx(reference.log_loss(truth, score, labels=[False, True]))
+    assert found.low is not None and found.high is not None and found.value is not None
+    assert found.low < found.value < found.high
+
+
 def test_there_is_no_matrix_of_labels_that_do_not_exclude_each_other() -> None:
     evaluation = evaluated()
     assert evaluation.confusion is None

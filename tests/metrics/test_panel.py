@@ -46,7 +46,9 @@ def test_the_threshold_decides_between_two_classes() -> None:
         ("mcc", reference.matthews_corrcoef(TRUTH, CALLED)),
         ("kappa", reference.cohen_kappa_score(TRUTH, CALLED)),
         ("macro_auroc", reference.roc_auc_score(TRUTH, PROBABILITIES, multi_class="ovr")),
+        ("macro_average_precision", reference.average_precision_score(np.eye(3)[TRUTH], PROBABILITIES)),
         ("log_loss", reference.log_loss(TRUTH, PROBABILITIES)),
+        ("brier", reference.brier_score_loss(TRUTH, PROBABILITIES)),
     ],
 )
 def test_means_over_classes_are_scikit_learns(name: str, oracle: float) -> None:
@@ -54,6 +56,14 @@ def test_means_over_classes_are_scikit_learns(name: str, oracle: float) -> None:
     assert estimate.value == pytest.approx(oracle, abs=1e-12)
     if estimate.low is not None and estimate.high is not None:
         assert estimate.low < oracle < estimate.high
+
+
+def test_kappa_of_grades_weighs_how_far_a_decision_is_off() -> None:
+    found = overall(THREE, ordinal=True)["weighted_kappa"]
+    expected = reference.cohen_kappa_score(TRUTH, CALLED, weights="quadratic")
+    assert found.value == pytest.approx(expected, abs=1e-12)
+    assert found.low is not None and found.high is not None and found.low < expected < found.high
+    assert "weighted_kappa" not in overall(THREE)
 
 
 def test_a_positive_class_among_three_brings_its_own_recall() -> None:

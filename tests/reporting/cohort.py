@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medimg_cli.core.audit import AuditResult, Finding, SkippedCheck, write_audit
-from medimg_cli.core.evaluation import Confusion, Curve, Evaluation, Leakage, Missed, write_evaluation
+from medimg_cli.core.evaluation import Confusion, Evaluation, Leakage, write_evaluation
 from medimg_cli.core.manifest import Dataset, DatasetInfo, read_dataset, write_dataset, write_table
 from medimg_cli.core.predictions import predictions_frame, write_predictions
 from medimg_cli.core.recipe import Recipe
 from medimg_cli.core.results.calibration import Calibration
-from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.core.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold
 from medimg_cli.core.workspace import Workspace
+from tests.reporting.figures import curves, missed_of, overall, per_class
 
 HASH = hashlib.sha256(b"cohort").hexdigest()
 
@@ -190,19 +190,6 @@ def _probabilities(dataset: Dataset, missed: int) -> NDArray[np.float64]:
     return normalised
 
 
-def share(count: int, n: int) -> Estimate:
-    """Return a proportion with an interval that is wide enough to look real."""
-    if n == 0:
-        return Estimate(value=None, n=0, count=0, reason="no image of this class")
-    value = count / n
-    low, high = max(0.0, value - 0.07), min(1.0, value + 0.05)
-    return Estimate(value=value, low=low, high=high, method="Wilson", n=n, count=count)
-
-
-def _area(value: float, n: int) -> Estimate:
-    return Estimate(value=value, low=value - 0.03, high=value + 0.01, method="DeLong, logit scale", n=n)
-
-
 def _write_results(run: Run, dataset: Dataset, threshold: Threshold | None, missed: int) -> Evaluation:
     test, info = dataset.of_split("test"), dataset.info
     table = predictions_frame(
@@ -227,15 +214,15 @@ def _write_results(run: Run, dataset: Dataset, threshold: Threshold | None, miss
         class_counts=test["label"].value_counts().to_dict(),
         positive=info.positive,
         threshold=threshold,
-        metrics=_metrics(confusion, info.positive, len(test)),
-        per_class=_per_class(confusion, len(test)),
+        metrics=overall(confusion, info.positive, len(test)),
+        per_class=per_class(confusion, len(test)),
         confusion=confusion,
         confusion_at_argmax=confusion if threshold else None,
-        missed=_missed(table, info.positive),
+        missed=missed_of(table, info.positive),
         calibration=Calibration(brier=0.0421, log_loss=0.1823, ece=0.0312),
         leakage=Leakage(patients_known=info.patients_known, shared_patients=0, shared_files=0),
-        roc=_curves(info, (0.0, 0.02, 0.05, 0.3, 1.0), (0.0, 0.7, 0.925, 0.99, 1.0), (0.05, 0.925)),
-        precision_recall=_curves(info, (0.0, 0.5, 0.925, 1.0), (1.0, 0.99, 0.949, 0.5), (0.925, 0.949)),
+        roc=curves(info, (0.0, 0.02, 0.05, 0.3, 1.0), (0.0, 0.7, 0.925, 0.99, 1.0), (0.05, 0.925)),
+        precision_recall=curves(info, (0.0, 0.5, 0.925, 1.0), (1.0, 0.99, 0.949, 0.5), (0.925, 0.949)),
         warnings=() if info.positive else ("no positive class was stated: recall is the mean over classes",),
         dataset_hash=info.content_hash,
         predictions_sha256=HASH,
@@ -243,64 +230,6 @@ def _write_results(run: Run, dataset: Dataset, threshold: Threshold | None, miss
     )
     write_evaluation(run.metrics_path("test"), evaluation)
     return evaluation
-
-
-def _counts(confusion: Confusion, index: int) -> tuple[int, int, int, int]:
-    """Return true positives, missed, false alarms, true negatives of one class against the rest."""
-    table = np.array(confusion.matrix)
-    hit = int(table[index, index])
-    missed, alarms = int(table[index].sum()) - hit, int(table[:, index].sum()) - hit
-    return hit, missed, alarms, int(table.sum()) - hit - missed - alarms
-
-
-def _metrics(confusion: Confusion, positive: str | None, n: int) -> dict[str, Estimate]:
-    right = sum(row[index] for index, row in enumerate(confusion.matrix))
-    figures = {"accuracy": share(right, n)}
-    if positive is None:
-        figures["macro_recall"] = Estimate(value=0.9312, low=0.9, high=0.96, method="bootstrap", n=n)
-        figures["macro_auroc"] = Estimate(value=0.981, n=n)
-        return figures
-    hit, missed, alarms, rest = _counts(confusion, confusion.labels.index(positive))
-    return figures | {
-        "recall": share(hit, hit + missed),
-        "specificity": share(rest, rest + alarms),
-        "precision": share(hit, hit + alarms),
-        "npv": share(rest, rest + missed),
-        "f1": Estimate(value=0.9367, low=0.91, high=0.96, method="bootstrap", n=n),
-        "auroc": _area(0.9731, n),
-        "brier": Estimate(value=0.0421, low=0.03, high=0.06, method="bootstrap", n=n),
-        "mcc": Estimate(value=None, n=n, reason="only one class was predicted"),
-    }
-
-
-def _per_class(confusion: Confusion, n: int) -> dict[str, dict[str, Estimate]]:
-    figures = {}
-    for index, name in enumerate(confusion.labels):
-        hit, missed, alarms, rest = _counts(confusion, index)
-        figures[name] = {
-            "recall": share(hit, hit + missed),
-            "precision": share(hit, hit + alarms),
-            "specificity": share(rest, rest + alarms),
-            "f1": Estimate(value=0.9123, low=0.88, high=0.94, method="bootstrap", n=n),
-            "auroc": _area(0.9731 - 0.01 * index, n),
-            "average_precision": _area(0.9622, n),
-        }
-    return figures
-
-
-def _missed(table: pd.DataFrame, positive: str | None) -> Missed | None:
-    if positive is None:
-        return None
-    sick = table[table["y_true"] == positive]
-    wrong = sick[sick["y_pred"] != positive]
-    return Missed(count=len(wrong), of=len(sick), ids=tuple(wrong["image_id"]))
-
-
-def _curves(
-    info: DatasetInfo, x: tuple[float, ...], y: tuple[float, ...], point: tuple[float, float]
-) -> tuple[Curve, ...]:
-    names = (info.positive,) if info.positive and len(info.classes) == 2 else info.classes
-    return tuple(Curve(name=name, x=x, y=y, operating_point=point) for name in names)
 
 
 def _write_audit(workspace: Workspace, dataset: Dataset) -> None:

@@ -103,6 +103,7 @@ def test_the_interval_plot_starts_with_the_weakest_class(tmp_path: Path) -> None
     assert [label.text for label in chart.labels] == ["PNEUMONIA", "NORMAL"]
     weakest = chart.whiskers[0]
     assert weakest.low is not None and weakest.high is not None
+    assert weakest.at is not None
     assert weakest.low < weakest.at < weakest.high
     assert weakest.text == "92.5 % (85.5–97.5)"
 

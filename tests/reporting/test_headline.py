@@ -6,7 +6,13 @@ import pytest
 
 from medimg_cli.core.evaluation import Leakage
 from medimg_cli.core.results.estimate import Estimate
-from medimg_cli.reporting.headline import headline, leakage_line, threshold_line, weakest_class
+from medimg_cli.reporting.headline import (
+    headline,
+    leakage_line,
+    resampling_line,
+    threshold_line,
+    weakest_class,
+)
 from tests.reporting.cohort import make_cohort
 
 
@@ -23,7 +29,30 @@ def test_no_missed_case_is_told_as_an_upper_bound_and_not_as_certainty(tmp_path:
     verdict = headline(make_cohort(tmp_path, missed=0).evaluation)
     assert verdict.figure == "missed 0 of 40"
     assert verdict.beside == "sensitivity 100 % (93.0–100)"
-    assert "up to 7.5 % may be missed (upper 95 % bound, rule of three, 3/40)" in verdict.remark
+    assert "0 of 40 missed does not mean that none will be" in verdict.remark
+    assert "at most 3/40 = 7.5 % (95 % upper bound, rule of three)" in verdict.remark
+
+
+def test_where_patients_have_several_images_the_bound_is_that_of_patients(tmp_path: Path) -> None:
+    evaluation = make_cohort(tmp_path, missed=0).evaluation
+    method = "Wilson, as of 11 independent patients"
+    recall = Estimate(value=1.0, low=0.7412, high=1.0, method=method, n=40, count=40)
+    clustered = {"metrics": evaluation.metrics | {"recall": recall}, "resampled": "patient"}
+    assert "at most 25.9 % (95 % upper bound, Wilson, as of 11 independent patients)" in (
+        headline(evaluation.model_copy(update=clustered)).remark
+    )
+
+
+def test_what_intervals_rest_on_is_said_in_one_line(tmp_path: Path) -> None:
+    evaluation = make_cohort(tmp_path).evaluation
+    assert resampling_line(evaluation) == "Intervals: images taken as independent, 80 images of 80 patients"
+    recall = evaluation.metrics["recall"].model_copy(update={"design_effect": 1.3712})
+    clustered = {"metrics": evaluation.metrics | {"recall": recall}, "resampled": "patient", "patients": 31}
+    assert resampling_line(evaluation.model_copy(update=clustered)) == (
+        "Intervals: patients resampled with all their images, 80 images of 31 patients; design effect 1.4"
+    )
+    unknown = evaluation.leakage.model_copy(update={"patients_known": False})
+    assert "patients are not known" in resampling_line(evaluation.model_copy(update={"leakage": unknown}))
 
 
 def test_few_positives_are_flagged(tmp_path: Path) -> None:
@@ -81,3 +110,16 @@ def test_no_class_is_the_weakest_where_none_was_measured(tmp_path: Path) -> None
 )
 def test_leakage_is_told_in_one_line(leakage: Leakage, words: str) -> None:
     assert leakage_line(leakage).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (None, "; near duplicates were not searched for"),
+        (0, "; 0 near duplicates"),
+        (3, "; NEAR DUPLICATES: 3 images here like one of another split, in another file"),
+    ],
+)
+def test_near_duplicates_are_counted_or_said_not_to_be(count: int | None, words: str) -> None:
+    leakage = Leakage(patients_known=True, shared_patients=0, shared_files=0, near_duplicates=count)
+    assert leakage_line(leakage).endswith(words)

@@ -11,6 +11,7 @@ from medimg_cli.reporting.content import ReportContent
 from medimg_cli.reporting.limits import limitations
 from medimg_cli.stages.report import gather
 from tests.reporting.cohort import Cohort, make_cohort
+from tests.reporting.results import with_every_result
 
 
 def _content(cohort: Cohort) -> ReportContent:
@@ -50,6 +51,14 @@ def test_a_missing_and_an_outdated_audit_are_limitations(tmp_path: Path) -> None
     dataset = type(content.dataset)(content.dataset.rows, moved)
     later = ReportContent(**{**vars(content), "dataset": dataset, "audit": audit})
     assert "earlier state of the data set" in _said(later)
+
+
+def test_near_duplicates_in_another_split_are_a_limitation(tmp_path: Path) -> None:
+    content = _content(make_cohort(tmp_path))
+    leak = Leakage(patients_known=True, shared_patients=0, shared_files=0, near_duplicates=12)
+    evaluation = content.evaluation.model_copy(update={"leakage": leak})
+    first, *_ = limitations(ReportContent(**{**vars(content), "evaluation": evaluation}))
+    assert first.startswith("12 tested images looked like an image of another split")
 
 
 def test_a_leak_and_a_split_seen_in_training_are_said_first(tmp_path: Path) -> None:
@@ -110,3 +119,18 @@ def test_findings_whose_images_were_excluded_are_no_limitation_any_more(tmp_path
     assert "Nearly identical" not in _said(_with_findings(content, settled))
     doubtful = Finding("label-errors", "warning", "m", "a", ("train-0-000", "test-0-001"), 2)
     assert "Labels in doubt were left as they are (1 image)" in _said(_with_findings(content, doubtful))
+
+
+def test_what_was_not_tested_on_and_what_differs_are_limitations(tmp_path: Path) -> None:
+    content = _content(make_cohort(tmp_path))
+    bare = _said(content)
+    assert "not broken down by age, sex, device or site" in bare
+    assert "disturbed images was not measured" in bare
+    assert "Internal testing only" in bare
+    external = content.evaluation.model_copy(update={"split": "external-b"})
+    full = _said(replace(content, evaluation=with_every_result(content.evaluation), external=(external,)))
+    assert "what the data do not say: age, device" in full
+    assert "differ from those the model learnt from: share of PNEUMONIA (74.1 % there, 50.3 % here)." in full
+    assert "width" not in full
+    assert "disturbed" not in full
+    assert "Internal testing only" not in full

@@ -4,6 +4,8 @@ import pytest
 
 from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.reporting.numbers import (
+    change,
+    coded,
     counted,
     duration,
     measured,
@@ -55,6 +57,7 @@ def test_an_undefined_number_gives_its_reason() -> None:
 def test_averages_are_named_after_their_metric() -> None:
     assert metric_title("macro_recall") == "Sensitivity (recall), macro average"
     assert metric_title("balanced_accuracy") == "Balanced accuracy"
+    assert metric_title("weighted_kappa") == "Cohen’s kappa, quadratic weights"
     assert metric_title("some_new_figure") == "Some new figure"
 
 
@@ -75,3 +78,28 @@ def test_remarks_and_counts_read_as_sentences() -> None:
     assert sentence("only 4 positive images") == "Only 4 positive images."
     assert plural(1, "file") == "1 file"
     assert plural(1200, "file") == "1,200 files"
+
+
+def test_a_share_of_fewer_than_ten_images_is_told_by_its_counts() -> None:
+    few = Estimate(value=8 / 9, low=0.565, high=0.98, n=9, count=8)
+    assert measured("recall", few) == "8 of 9"
+    assert measured("recall", few.model_copy(update={"n": 10})) == "88.9 % (56.5–98.0)"
+    assert measured("auroc", few) == "0.889 (0.565–0.980)"
+
+
+def test_negative_numbers_have_a_true_minus_and_intervals_that_cannot_be_misread() -> None:
+    assert (
+        measured("slope", Estimate(value=-0.25, low=-0.5, high=0.0001, n=9)) == "−0.250 (−0.500 to < 0.001)"
+    )
+    assert number(-0.00001) == "> −0.001"
+
+
+def test_differences_carry_their_sign() -> None:
+    gap = Estimate(value=-0.1012, low=-0.1713, high=0.0214, n=40)
+    assert change("recall", gap) == "−10.1 (−17.1 to +2.1)"
+    assert change("auroc", gap) == "−0.101 (−0.171 to +0.021)"
+    assert change("recall", Estimate(value=0.00001, n=40)) == "0"
+
+
+def test_commands_in_remarks_are_set_apart_and_all_else_is_escaped() -> None:
+    assert coded("<b> `medimg evaluate <x>`") == "&lt;b&gt; <code>medimg evaluate &lt;x&gt;</code>"

@@ -13,7 +13,7 @@ from medimg_cli.core.settings import ReportSettings
 from medimg_cli.errors import UsageError
 from medimg_cli.reporting.content import STATEMENT, ReportContent
 from medimg_cli.reporting.numbers import measured, point
-from medimg_cli.reporting.page import render_page
+from medimg_cli.reporting.page import render_page, sections
 from medimg_cli.stages.report import gather
 from tests.reporting.cohort import Cohort, make_cohort
 
@@ -61,11 +61,12 @@ def test_the_headline_stands_before_any_other_number(binary: Cohort) -> None:
     text = _Text(_page(binary)).text
     first = text.index("92.5 % (85.5–97.5)")
     assert text.index("missed 3 of 40") > first
-    assert all(text.index(word) > first for word in ("Specificity", "AUROC", "1 Data"))
+    assert all(text.index(word) > first for word in ("Specificity", "AUROC", "1 Intended use"))
 
 
 def test_every_number_of_the_evaluation_stands_on_the_page(binary: Cohort) -> None:
-    text = _Text(_page(binary)).text
+    page = _page(binary)
+    text = _Text(page).text
     for name, estimate in binary.evaluation.metrics.items():
         expected = "not defined" if estimate.value is None else point(name, estimate)
         assert expected in text, name
@@ -74,28 +75,39 @@ def test_every_number_of_the_evaluation_stands_on_the_page(binary: Cohort) -> No
             assert measured(name, estimate) in text
     assert binary.evaluation.confusion is not None
     for row in binary.evaluation.confusion.matrix:
-        assert all(f">{count}</text>" in _page(binary) for count in row)
+        assert all(f">{count}</text>" in page for count in row)
 
 
 def test_sections_stand_in_the_fixed_order(binary: Cohort) -> None:
     headings = re.findall(r"<h2><span class=\"count\">\d+</span> (.+)</h2>", _page(binary))
     assert headings == [
-        "Data",
-        "Label audit",
+        "Intended use and how to read this report",
+        "Data flow",
+        "Reference standard and label audit",
         "Model and training",
         "Operating threshold",
         "Performance",
         "Missed cases",
         "Calibration",
-        "Limits of use",
-        "Not reported",
+        "Usefulness",
+        "Abstention",
+        "Results by patient",
+        "Subgroups",
+        "Shift, robustness and external testing",
+        "Baselines and comparison",
+        "Limitations, and what did not run",
+        "Facts from the authors",
+        "Reporting checklists",
+        "Ethics and decision support",
         "Provenance",
+        "Glossary",
+        "References",
     ]
 
 
 def test_every_drawing_is_well_formed_and_has_a_title(binary: Cohort) -> None:
     drawings = re.findall(r"<svg.*?</svg>", _page(binary), flags=re.DOTALL)
-    assert len(drawings) == 8
+    assert len(drawings) == 9
     for drawing in drawings:
         title = ElementTree.fromstring(drawing).find(f"{SVG}title")
         assert title is not None and title.text
@@ -104,9 +116,10 @@ def test_every_drawing_is_well_formed_and_has_a_title(binary: Cohort) -> None:
 def test_the_page_loads_nothing_and_runs_nothing(binary: Cohort) -> None:
     page = _Text(_page(binary))
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
-    addresses = [value or "" for name, value in page.attributes if name in ("src", "href", "action")]
-    assert addresses
-    assert all(address.startswith(("data:image/jpeg;base64,", "#")) for address in addresses)
+    loaded = [value or "" for name, value in page.attributes if name in ("src", "action")]
+    assert loaded and all(address.startswith("data:image/jpeg;base64,") for address in loaded)
+    linked = [value or "" for name, value in page.attributes if name == "href"]
+    assert linked and all(address.startswith(("#", "https://doi.org/10.")) for address in linked)
     assert "url(" not in _page(binary) and "@import" not in _page(binary)
 
 
@@ -125,7 +138,7 @@ def test_hostile_class_names_and_ids_are_shown_as_text(tmp_path: Path) -> None:
 
 def test_the_statement_closes_the_page_and_runs_below_printed_pages(binary: Cohort) -> None:
     page = _page(binary)
-    assert page.count(STATEMENT) == 2
+    assert page.count(STATEMENT) == 3  # the third stands in the section on ethics
     assert page.rstrip().endswith(f"<p>{STATEMENT}</p></footer>\n</body>\n</html>")
 
 
@@ -184,7 +197,7 @@ def test_a_folder_of_templates_replaces_single_files(binary: Cohort, tmp_path: P
     (folder / "limits.html").write_text("<p>Our own words on {{ evaluation.run }}.</p>", encoding="utf-8")
     text = _Text(render_page(_content(binary), templates=folder.parent)).text
     assert "Our own words on small-cnn-1." in text
-    assert "1 Data" in text
+    assert "1 Intended use" in text
 
 
 @pytest.mark.parametrize("body", ["{{ nowhere }}", "{% if %}", "{% include 'absent.html' %}"])
@@ -201,6 +214,6 @@ def test_a_missing_folder_of_templates_is_told(binary: Cohort, tmp_path: Path) -
         render_page(_content(binary), templates=tmp_path / "absent")
 
 
-def test_each_section_has_a_template() -> None:
+def test_each_section_has_a_template_and_each_template_a_section(binary: Cohort) -> None:
     found = {path.stem for path in (templates_dir() / "report" / "sections").glob("*.html")}
-    assert len(found) == 10
+    assert found == {section.anchor for section in sections(_content(binary))}

@@ -10,7 +10,7 @@ from pypdf import PdfReader
 from pypdf.generic import ArrayObject, DictionaryObject
 
 from medimg_cli.errors import ExitCode, MachineError
-from medimg_cli.reporting.pdf import check_pango, write_pdf
+from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 
 PAGE = """<!doctype html><html lang="en"><head><title>A page</title></head><body><h1>A page</h1>
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" width="9" height="9"><title>A square</title>
@@ -18,7 +18,7 @@ PAGE = """<!doctype html><html lang="en"><head><title>A page</title></head><body
 
 
 def _write(target: Path, html: str = PAGE.format(more="")) -> Path:
-    write_pdf(target, html, attachment_name="metrics-test.json", attachment=b'{"n": 3}')
+    write_pdf(target, html, [Attached("metrics-test.json", b'{"n": 3}', "all numbers")])
     return target
 
 
@@ -55,6 +55,51 @@ def test_a_pdf_is_tagged_with_language_title_and_described_drawings(tmp_path: Pa
 def test_the_evaluation_is_attached(tmp_path: Path) -> None:
     reader = PdfReader(_write(tmp_path / "page.pdf"))
     assert json.loads(reader.attachments["metrics-test.json"][0]) == {"n": 3}
+
+
+def test_several_files_are_attached_with_what_they_are(tmp_path: Path) -> None:
+    attached = [Attached("a.json", b"{}", "numbers"), Attached("b.csv", b"x", "answers")]
+    write_pdf(tmp_path / "page.pdf", PAGE.format(more=""), attached)
+    reader = PdfReader(tmp_path / "page.pdf")
+    assert {name: list(data) for name, data in reader.attachments.items()} == {
+        "a.json": [b"{}"],
+        "b.csv": [b"x"],
+    }
+    described = {str(each.name): str(each.description) for each in reader.attachment_list}
+    assert described == {"a.json": "numbers", "b.csv": "answers"}
+
+
+def test_files_inside_carry_the_date_that_the_build_states_and_never_todays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    none_stated = _write(tmp_path / "none.pdf").read_bytes()
+    assert b"D:19800101000000" in none_stated
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    stated = _write(tmp_path / "stated.pdf").read_bytes()
+    assert b"D:19700102000000" in stated and b"D:1980" not in stated
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    assert _write(tmp_path / "odd.pdf").read_bytes() == none_stated
+
+
+def test_every_font_is_embedded(tmp_path: Path) -> None:
+    reader = PdfReader(
+        _write(tmp_path / "page.pdf", PAGE.format(more="<p>≥ α <b>bold</b> <code>c</code></p>"))
+    )
+    fonts = [font for page in reader.pages for font in _fonts(page)]
+    assert len(fonts) >= 2
+    for font in fonts:
+        (child,) = font["/DescendantFonts"].get_object()  # type: ignore[misc]
+        descriptor = child.get_object()["/FontDescriptor"].get_object()
+        assert {"/FontFile", "/FontFile2", "/FontFile3"} & set(descriptor), font
+
+
+def _fonts(page: DictionaryObject) -> list[DictionaryObject]:
+    resources = page["/Resources"].get_object()
+    assert isinstance(resources, DictionaryObject)
+    found = resources["/Font"].get_object()
+    assert isinstance(found, DictionaryObject)
+    return [font.get_object() for font in found.values()]
 
 
 def test_two_renders_give_the_same_bytes(tmp_path: Path) -> None:

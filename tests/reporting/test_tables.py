@@ -12,7 +12,6 @@ from medimg_cli.core.manifest import Dataset, read_dataset
 from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.reporting.tables import (
     audit_table,
-    calibration_facts,
     class_counts,
     class_table,
     code_book_table,
@@ -128,11 +127,6 @@ def test_the_most_frequent_confusions_come_first() -> None:
     assert table is not None
     assert table.rows == (("b", "a", "7"), ("a", "b", "1"))
     assert mix_up_table(Confusion(labels=("a", "b"), matrix=((5, 0), (0, 5)))) is None
-
-
-def test_calibration_is_shown_as_measured(tmp_path: Path) -> None:
-    facts = calibration_facts(make_cohort(tmp_path).evaluation)
-    assert ("Brier score", "0.042 (0.030–0.060)") in [(fact.label, fact.text) for fact in facts]
 
 
 def test_nested_settings_become_flat_lines() -> None:

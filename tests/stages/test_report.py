@@ -3,18 +3,23 @@
 import json
 import re
 import sys
+from io import BytesIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from pypdf import PdfReader
+from pypdf.generic import DictionaryObject, StreamObject
 
-from medimg_cli.core.evaluation import read_evaluation, write_evaluation
+from medimg_cli.core.evaluation import Evaluation, read_evaluation, write_evaluation
+from medimg_cli.core.progress import SilentProgress
 from medimg_cli.core.run import Run
 from medimg_cli.core.settings import ReportSettings
 from medimg_cli.errors import ExitCode, RunError, UsageError
 from medimg_cli.reporting.content import STATEMENT
-from medimg_cli.reporting.limits import NOT_REPORTED
-from medimg_cli.stages.report import report
+from medimg_cli.reporting.numbers import measured
+from medimg_cli.reporting.numbers import number as shown
+from medimg_cli.stages.report import gather, report
 from tests.reporting.cohort import Cohort, make_cohort
 
 SETTINGS = ReportSettings(title="Pneumonia on chest films", author="A. Author")
@@ -38,7 +43,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs = [folder / "out" / name for name in ("eval.html", "eval.PDF", "again.pdf")]
     result = report(cohort.workspace, cohort.run, outputs, SETTINGS)
     assert result.outputs == tuple(outputs)
-    assert result.not_reported == NOT_REPORTED
+    assert "Intended use" in result.not_reported
     return folder / "out"
 
 
@@ -47,6 +52,49 @@ def test_one_call_writes_html_and_pdf_with_the_same_headline(written: Path) -> N
     assert "92.5 % (85.5–97.5)" in cover
     assert "missed 3 of 40" in cover
     assert '<span class="value">92.5 %</span>' in (written / "eval.html").read_text(encoding="utf-8")
+
+
+def test_the_headline_in_the_pdf_is_that_of_the_json_it_carries(written: Path) -> None:
+    reader = PdfReader(written / "eval.PDF")
+    evaluation = Evaluation.model_validate_json(reader.attachments["metrics-test.json"][0])
+    cover = re.sub(r"\s+", " ", reader.pages[0].extract_text())
+    recall, missed = evaluation.metrics["recall"], evaluation.missed
+    assert missed is not None
+    assert measured("recall", recall) in cover
+    assert f"missed {missed.count} of {missed.of}" in cover
+    assert evaluation.threshold is not None
+    assert shown(evaluation.threshold.value) in cover
+    assert all(measured(name, evaluation.metrics[name]) in cover for name in ("specificity", "auroc"))
+
+
+def test_the_pdf_carries_every_answer_but_no_path(written: Path) -> None:
+    reader = PdfReader(written / "eval.PDF")
+    attached = reader.attachments["predictions-test.csv"][0]
+    table = pd.read_csv(BytesIO(attached))
+    assert len(table) == 80 and "path" not in table
+    assert table["patient_id"].iloc[0] == "patient-1"
+    assert b"images/" not in attached
+
+
+def test_the_checklists_name_the_pages_that_answer_an_item(written: Path) -> None:
+    pages = [re.sub(r"\s+", " ", page.extract_text()) for page in PdfReader(written / "eval.PDF").pages]
+    (begins,) = (
+        number for number, text in enumerate(pages, start=1) if re.search(r"\b\d+ Provenance Command", text)
+    )
+    lists = " ".join(pages)
+    assert f"filled Provenance, p. {begins}: " in lists
+    assert "p. 0" not in lists
+
+
+def test_tags_language_and_bookmarks_are_those_of_an_accessible_document(written: Path) -> None:
+    reader = PdfReader(written / "eval.PDF")
+    catalog = reader.trailer["/Root"].get_object()
+    assert isinstance(catalog, DictionaryObject)
+    assert {"/StructTreeRoot", "/MarkInfo", "/Outlines", "/Metadata"} <= set(catalog)
+    assert str(catalog["/Lang"]) == "en"
+    metadata = catalog["/Metadata"].get_object()
+    assert isinstance(metadata, StreamObject)
+    assert b'pdfuaid:part="1"' in metadata.get_data()
 
 
 def test_nothing_but_the_report_is_left_in_its_folder(written: Path) -> None:
@@ -62,7 +110,10 @@ def test_a_pdf_has_statement_page_numbers_bookmarks_and_the_evaluation(written: 
         assert ("films · run small-cnn-1" in text) == (number > 1)
     titles = [entry.title for entry in _flat(reader.outline)]
     assert titles[0] == "Pneumonia on chest films"
-    assert {"1 Data", "5 Performance", "10 Provenance"} <= {title.replace("  ", " ") for title in titles}
+    headings = [re.sub(r"^\d+\s+", "", title) for title in titles]
+    assert {"Intended use and how to read this report", "Performance", "Provenance", "References"} <= set(
+        headings
+    )
     attached = json.loads(reader.attachments["metrics-test.json"][0])
     assert attached["missed"]["count"] == 3
     assert reader.metadata is not None
@@ -137,6 +188,44 @@ def test_a_broken_training_configuration_names_its_file(cohort: Cohort, tmp_path
     cohort.run.config_path.write_text("train: [", encoding="utf-8")
     with pytest.raises(RunError, match=re.escape("config.yaml cannot be read")):
         _html(cohort, tmp_path / "eval.html")
+
+
+def test_facts_are_found_in_the_workspace_or_in_the_file_that_is_named(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    cohort.workspace.facts_path.write_text("openness: {funding: A fund}", encoding="utf-8")
+    assert "<td>A fund</td>" in _html(cohort, tmp_path / "eval.html")
+    other = tmp_path / "other.yaml"
+    other.write_text("openness: {funding: Another fund}", encoding="utf-8")
+    named = _html(cohort, tmp_path / "eval.html", ReportSettings(facts=other))
+    assert "<td>Another fund</td>" in named and "<td>A fund</td>" not in named
+    with pytest.raises(UsageError, match="cannot read"):
+        _html(cohort, tmp_path / "eval.html", ReportSettings(facts=tmp_path / "absent.yaml"))
+
+
+def test_what_is_not_reported_is_returned_until_somebody_says_it(cohort: Cohort, tmp_path: Path) -> None:
+    target = tmp_path / "card.md"
+    before = report(cohort.workspace, cohort.run, [], SETTINGS, card=target).not_reported
+    cohort.workspace.facts_path.write_text("openness: {funding: A fund}", encoding="utf-8")
+    after = report(cohort.workspace, cohort.run, [], SETTINGS, card=target).not_reported
+    assert set(before) - set(after) == {"Funding"}
+
+
+def test_card_and_datasheet_are_written_beside_or_without_a_report(cohort: Cohort, tmp_path: Path) -> None:
+    card, sheet = tmp_path / "model-card.md", tmp_path / "datasheet.md"
+    result = report(cohort.workspace, cohort.run, [], SETTINGS, card=card, datasheet=sheet)
+    assert result.outputs == (card, sheet)
+    assert card.read_text(encoding="utf-8").startswith("---\nlibrary_name: medimg\n")
+    assert sheet.read_text(encoding="utf-8").startswith("# Datasheet")
+    with pytest.raises(UsageError, match="are Markdown"):
+        report(cohort.workspace, cohort.run, [], SETTINGS, card=tmp_path / "card.pdf")
+
+
+def test_external_evaluations_of_the_run_are_gathered(cohort: Cohort) -> None:
+    outside = cohort.evaluation.model_copy(update={"split": "external-b"})
+    write_evaluation(cohort.run.metrics_path("external-b"), outside)
+    content = gather(cohort.workspace, cohort.run, SETTINGS, SilentProgress(), split="test")
+    assert [each.split for each in content.external] == ["external-b"]
 
 
 def test_html_needs_no_weasyprint(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,8 @@ SUSPECTED = 0.85
 SMALL_SET = 20_000
 """Up to this many pictures, turned ones are searched for too, and less likely pairs are compared."""
 LEAST_COMPARED = 5_000
+LEAST_SIDE_PX = 24
+"""Smaller pictures have too little structure; 28 x 28 chest X-rays were told apart (none of 17 million pairs)."""
 _FLOORS, _FLOORS_LARGE = (0.45, 0.65), (0.60, 0.75)
 """Cosine of fingerprints from which pairs are likely: of pictures as they are, and of altered ones with them."""
 _CHUNK = 512

@@ -49,10 +49,11 @@ class Calibration(BaseModel):
 
     Args:
         by_class: class → its own calibration; of two classes with a positive one only that one.
-        brier: as `definition` says; None of several labels an image.
+        brier: as `definition` says; of several labels an image that of the positive one, None without one.
         log_loss: mean negative log likelihood.
-        ece: of the positive class, else of the most probable class and how often it is right (top label).
-        class_wise_ece: mean over the classes.
+        ece: of the positive class, else of the most probable class and how often it is right (top label); None of
+            several labels an image without a positive one.
+        class_wise_ece: mean over `by_class`.
         bins: how many bins each ece has.
         definition: of the Brier score, which books define in two ways that differ by a factor of 2.
         temperature: by which the logits were divided, fitted on validation; None where not known.

@@ -38,6 +38,7 @@ class Comparison(BaseModel):
         against: name of the other.
         n, patients: images and patients that both answered.
         same_images: SHA-256 over image ids and reference standard, equal for both.
+        predictions_sha256: of the other's predictions file.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,4 +47,5 @@ class Comparison(BaseModel):
     n: int
     patients: int
     same_images: str
+    predictions_sha256: str
     differences: tuple[Difference, ...]

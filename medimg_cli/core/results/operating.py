@@ -14,6 +14,7 @@ class TradeOff(BaseModel):
         fixed: which of the two was asked for.
         wanted: at least this much of it.
         threshold: that gives it; None where none does.
+        recall, specificity: at that threshold; the fixed one, which the threshold was chosen for, has no interval.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -14,6 +14,7 @@ class Subgroup(BaseModel):
         positives: images of the positive class; None where there is none.
         metrics: recall, specificity, auroc (means over classes where none is positive); empty when suppressed.
         suppressed: why no figures are shown, "" where they are.
+        over: labels that the means are over, where they are not all of them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,6 +25,7 @@ class Subgroup(BaseModel):
     positives: int | None
     metrics: dict[str, Estimate]
     suppressed: str = ""
+    over: tuple[str, ...] = ()
 
 
 class Grouping(BaseModel):
@@ -31,9 +33,11 @@ class Grouping(BaseModel):
 
     Args:
         column: its name; "sex × site" for an intersection.
-        groups: the largest first.
-        largest_gap: metric → largest difference between two groups that are shown.
+        groups: ranges in their order, others the largest first; rare levels together and "not known" come last.
+        largest_gap: metric → largest difference between two levels that are shown, rare ones together and "not known"
+            left out. Its interval is that of these two, as if nobody had searched for them.
         between: metric → the two levels, lower first.
+        pairs: metric → of how many pairs the gap is the largest; of many it is above 0 by chance alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +46,7 @@ class Grouping(BaseModel):
     groups: tuple[Subgroup, ...]
     largest_gap: dict[str, Estimate] = {}
     between: dict[str, tuple[str, str]] = {}
+    pairs: dict[str, int] = {}
 
 
 class Subgroups(BaseModel):

@@ -14,7 +14,8 @@ class ShiftRow(BaseModel):
         train, here: in words, with units.
         measure: of the difference: "standardised mean difference", "Kolmogorov–Smirnov distance", "total variation".
         distance: its value.
-        large: beyond what is usually called a large difference for this measure.
+        large: beyond what is usually called a large difference for this measure (0.2, 0.2 and 0.1 in this order), and
+            beyond what chance gives with so many patients.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,7 +42,7 @@ class Disturbed(BaseModel):
 
     Args:
         disturbance: blur, noise, brightness, contrast, jpeg.
-        strength: in words, with its unit ("sigma 1 px", "quality 30").
+        strength: in words, with its unit ("sigma 1 px", "quality 50").
         severity: 1 or 2.
         metrics: recall and specificity at the threshold in force, auroc; macro_recall where no class is positive.
         change: of recall (or macro_recall) against the same images undisturbed, with its paired interval.
@@ -60,13 +61,15 @@ class Robustness(BaseModel):
     """Recall under blur, noise, brightness, contrast and JPEG at two strengths.
 
     Args:
-        n: images that were disturbed, drawn from the split with both (all) classes.
+        n: images that were disturbed: all of the split, or 1,000 of it, as many of each class where there are so many.
+        pixels: what was disturbed: the pixels a network sees, after preprocessing.
         undisturbed: their figures as they are.
     """
 
     model_config = ConfigDict(frozen=True)
 
     n: int
+    pixels: str = ""
     undisturbed: dict[str, Estimate]
     rows: tuple[Disturbed, ...]
 
@@ -90,8 +93,13 @@ class Baseline(BaseModel):
 
 
 class Baselines(BaseModel):
-    """The least that a model must beat."""
+    """The least that a model must beat.
+
+    Args:
+        absent: why a baseline is missing, "" where none is.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     rows: tuple[Baseline, ...]
+    absent: str = ""

@@ -1,7 +1,7 @@
 """Which further columns of a manifest are traits: of the acquisition, of the patient, or of nobody knows what."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -48,21 +48,28 @@ def column_traits(rows: pd.DataFrame, info: DatasetInfo) -> Iterator[Trait]:
     Left out: identifiers, free text, columns whose values are the classes (readers' own labels), and the columns
     the labels were read from.
     """
-    labels = _label_columns(info)
+    aside = label_columns(info)
+    yield from carried_traits(rows.drop(columns=[name for name in rows if name in aside]), info.classes)
+
+
+def carried_traits(rows: pd.DataFrame, classes: Sequence[str]) -> Iterator[Trait]:
+    """Yield the same of a table without the columns its labels were read from."""
     for column in rows.columns:
         name = str(column)
-        is_label = name in labels or name.startswith("label_")  # as ingest calls the labels of single readers
+        is_label = name in classes or name.startswith(
+            "label_"
+        )  # as ingest calls the labels of single readers
         if name in COLUMNS or name in _OWN or is_label or _IDENTIFIER.search(name):
             continue
-        trait = _trait(name, rows[column].astype(str).str.strip(), info)
+        trait = _trait(name, rows[column].astype(str).str.strip(), classes)
         if trait is not None:
             yield trait
 
 
-def _trait(name: str, cells: pd.Series, info: DatasetInfo) -> Trait | None:
+def _trait(name: str, cells: pd.Series, classes: Sequence[str]) -> Trait | None:
     filled = cells[cells.ne("") & cells.str.lower().ne("nan")]
     title, kind = f"column '{name}'", _kind(name)
-    is_label = kind == "column" and set(filled.str.lower()) <= {value.lower() for value in info.classes}
+    is_label = kind == "column" and set(filled.str.lower()) <= {value.lower() for value in classes}
     if filled.empty or is_label:
         return None
     years = cells.str.extract(_DATE, expand=False)
@@ -84,10 +91,8 @@ def _kind(name: str) -> TraitKind:
     return "origin" if _ORIGIN.search(name) else "column"
 
 
-def _label_columns(info: DatasetInfo) -> set[str]:
+def label_columns(info: DatasetInfo) -> set[str]:
     """Return the columns labels were read from, as the sources' settings name them."""
     readings = [info.settings, *(origin.reading for origin in info.origins)]
     named = [str(reading.get("label_col") or "") for reading in readings]
-    return {column.strip() for text in named for column in text.split(",") if column.strip()} | set(
-        info.classes
-    )
+    return {column.strip() for text in named for column in text.split(",") if column.strip()}

@@ -11,9 +11,28 @@ import pandas as pd
 from pydantic import BaseModel
 
 from medimg_cli.core.answers import AnswerKind
-from medimg_cli.core.settings import EvaluateSettings
+from medimg_cli.core.disturbances import DisturbedAnswers
+from medimg_cli.core.evaluate_settings import EvaluateSettings
+from medimg_cli.core.intensities import Intensities
 from medimg_cli.metrics.answered import Answered
 from medimg_cli.registry import Registry
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What another model answered to the same images.
+
+    Args:
+        name: of its run or file.
+        answered: its answers in the order of the images that are evaluated, decided at its own threshold.
+        same_images: SHA-256 over image ids and reference standard, which both share.
+        predictions_sha256: of its predictions file.
+    """
+
+    name: str
+    answered: Answered
+    same_images: str
+    predictions_sha256: str
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,9 @@ class Subject:
         temperature: by which the logits were divided; None where it is not known, or several networks have their own.
         answers: how logits became probabilities; None where that is not known.
         ordinal: the classes are grades, in their order.
+        intensities: how bright images of training and of `here` are, samples of both; None where that is not known.
+        rival: another model's answers to compare with; None where none was named.
+        disturbed: what the model answered to disturbed images of `here`, or one line why that is not known.
     """
 
     here: Answered
@@ -40,6 +62,9 @@ class Subject:
     temperature: float | None = None
     answers: AnswerKind | None = None
     ordinal: bool = False
+    intensities: tuple[Intensities, Intensities] | None = None
+    rival: Rival | None = None
+    disturbed: DisturbedAnswers | str = "there are no pixels to disturb, only answers"
 
 
 Analysis = Callable[[Subject], BaseModel | str]

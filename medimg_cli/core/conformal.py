@@ -1,0 +1,55 @@
+"""Sets of classes instead of one: how probable a class must be to belong to an image's set.
+
+Class-conditional split conformal prediction: Vovk V. ACML 2012, PMLR 25:475-490; Sadinle M, Lei J, Wasserman L. J Am
+Stat Assoc 2019;114:223-234. Among n images of a class that a model had not learnt from, the quantile of rank
+ceil((n + 1)(1 − alpha)) of the score 1 − p of that class is one that a further image of the class passes with a chance of
+at most alpha. This holds whatever the model is, provided that the image and those n are exchangeable: that, had they come
+in any other order, nobody could have told. It does not hold for images of another site, device or case mix, and only
+nearly where the n images are of fewer patients or had a part in training (as validation has, which chose the epoch and
+fitted the temperature).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def least_probabilities(
+    probabilities: NDArray[np.float64], truth: NDArray[np.int64], alpha: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the least probability that puts each class into a set, and how many images that rests on.
+
+    Args:
+        probabilities: (N, C), 0..1, of images the model had not learnt from.
+        truth: (N,) class indices.
+        alpha: chance of missing the right class that is accepted, above 0 and below 1.
+
+    Returns:
+        (C,) probabilities, 0 of a class with too few images for `alpha`, which so stands in every set; (C,) counts.
+
+    >>> nine = np.linspace(0.1, 0.9, 9)
+    >>> least_probabilities(np.stack([nine, 1 - nine], axis=1), np.zeros(9, dtype=np.int64), 0.1)[0].tolist()
+    [0.1, 0.0]
+    """
+    classes = probabilities.shape[1]
+    counts = np.bincount(truth, minlength=classes)
+    least = np.zeros(classes)
+    for index, count in enumerate(counts):
+        rank = _rank(int(count), alpha)
+        if rank <= count:
+            least[index] = np.sort(probabilities[truth == index, index])[count - rank]
+    return least, counts
+
+
+def sets_of(probabilities: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (N, C), True where a class belongs to the set of an image; a set may be empty.
+
+    Args:
+        probabilities: (N, C).
+        least: (C,), as `least_probabilities` returns them.
+    """
+    return probabilities >= least
+
+
+def _rank(count: int, alpha: float) -> int:
+    """Return ceil((count + 1)(1 − alpha)), from 1; rounding errors do not lift it to the next."""
+    return max(1, int(np.ceil((count + 1) * (1 - alpha) - 1e-9)))

@@ -1,0 +1,200 @@
+"""evaluate --data: a run's model on images from elsewhere (external testing)."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg_cli.core.cache import PixelCache, open_cache
+from medimg_cli.core.evaluate_settings import EvaluateSettings
+from medimg_cli.core.evaluation import Evaluation, write_evaluation
+from medimg_cli.core.external import PREFIX, as_the_model_has_it, leakage_from
+from medimg_cli.core.files import sha256_of_file
+from medimg_cli.core.held_out import how_answered
+from medimg_cli.core.intensities import Intensities, intensities_of
+from medimg_cli.core.levels import asked_columns
+from medimg_cli.core.manifest import COLUMNS, Dataset, read_dataset
+from medimg_cli.core.operating_point import OperatingPoint
+from medimg_cli.core.predictions import predictions_of, read_predictions, write_predictions
+from medimg_cli.core.progress import Progress, SilentProgress
+from medimg_cli.core.requirements import parse_requirements, unmet_of
+from medimg_cli.core.run import ModelCard, Run
+from medimg_cli.core.sampling import sampling_of
+from medimg_cli.core.threshold_in_force import point_in_force, remarks_on_point
+from medimg_cli.core.traits.column_traits import label_columns
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import UsageError
+from medimg_cli.learning.augmentation.views import views_of
+from medimg_cli.learning.predictor import Predictor
+from medimg_cli.metrics.analyses import Subject
+from medimg_cli.metrics.answered import Answered
+from medimg_cli.metrics.evaluation import Recorded, evaluation_of
+from medimg_cli.metrics.rivals import find_rival, read_rival
+
+_NOT_DISTURBED = "asked of a run's own split, not of images from elsewhere"
+
+
+@dataclass(frozen=True)
+class ExternalResult:
+    """What testing on images from elsewhere did.
+
+    Args:
+        evaluation: as the file holds it.
+        unmet: requirements that are not met, as text.
+        path: of the file, in the run's folder.
+    """
+
+    evaluation: Evaluation
+    unmet: tuple[str, ...]
+    path: Path
+
+
+def evaluate_external(
+    workspace: Workspace,
+    run: Run,
+    place: Workspace,
+    cache: PixelCache,
+    settings: EvaluateSettings,
+    progress: Progress = SilentProgress(),
+    *,
+    name: str,
+) -> ExternalResult:
+    """Have a run's model answer all usable images of another data set, with the model's own threshold.
+
+    Args:
+        workspace: where the model was trained; its data set tells what it learnt from.
+        run: its model answers, and takes the predictions and metrics.
+        place: holds the other data set.
+        cache: its pixels, made by the model's own recipe.
+        settings: threshold, requirements.
+        progress: told of every image.
+        name: of the other data set.
+
+    Raises:
+        UsageError: it is the data set of the training; a column of `subgroups` is not there.
+        DataError: a class that the model does not know, no usable image, or answers to compare with of other images.
+        GateError: files were trained on, and `allow_leak` is off.
+        RunError: the run cannot be used.
+    """
+    if place.root.resolve() == workspace.root.resolve():
+        raise UsageError(f"{place.root} is the workspace of the run itself", "name images from elsewhere")
+    requirements = parse_requirements(settings.require)
+    card, split = run.read_card(), f"{PREFIX}{name}"
+    external = as_the_model_has_it(read_dataset(place), card, split)
+    asked_columns(settings.subgroups, external.rows.columns)
+    rival = find_rival(workspace, settings.compare, split) if settings.compare else None
+    trained_on = _trained_on(workspace, card)
+    leakage = leakage_from(trained_on, external, allowed=settings.allow_leak)
+    point = point_in_force(
+        run,
+        card,
+        settings.rule,
+        patients_known=trained_on is not None and trained_on.info.patients_known,
+        exact=settings.ci == "exact",
+    )
+    table = predictions_of(
+        external, external.rows, _answers(run, external, cache, settings, progress, name), point
+    )
+    path = run.predictions_path(split)
+    write_predictions(path, table)
+    recorded = Recorded(
+        run=run.name,
+        split=split,
+        dataset_hash=external.content_hash(),
+        predictions_sha256=sha256_of_file(path),
+        weights_sha256=card.weights_sha256,
+        metadata_hash=external.metadata_hash(),
+    )
+    here = _answered(external, table, point, settings, known=external.info.patients_known)
+    subject = _subject(workspace, run, card, external, trained_on, here, cache, settings)
+    if rival is not None:
+        subject = replace(subject, rival=read_rival(rival, here))
+    evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage)
+    views = len(views_of(card.augment)) if settings.tta else 1
+    warnings = (*evaluation.warnings, *remarks_on_point(point), *how_answered(card, views, held_out=False))
+    evaluation = evaluation.model_copy(update={"views": views, "warnings": warnings})
+    write_evaluation(run.metrics_path(split), evaluation)
+    unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)
+    return ExternalResult(evaluation, unmet, run.metrics_path(split))
+
+
+def _subject(
+    workspace: Workspace,
+    run: Run,
+    card: ModelCard,
+    external: Dataset,
+    trained_on: Dataset | None,
+    here: Answered,
+    cache: PixelCache,
+    settings: EvaluateSettings,
+) -> Subject:
+    """Return the answers with what is known around them: validation, training, the manifest's columns."""
+    tuning = None
+    if run.predictions_path("val").is_file():
+        on_val = read_predictions(run.predictions_path("val"))
+        known = trained_on is not None and trained_on.info.patients_known
+        tuning = _answered(external, on_val, here.point, settings, known=known)
+    return Subject(
+        here=here,
+        settings=settings,
+        tuning=tuning,
+        metadata=external.rows,
+        training=None if trained_on is None else _training(trained_on),
+        intensities=_intensities(workspace, card, trained_on, cache, external),
+        temperature=None if card.members else card.temperature,
+        answers=card.answers,
+        ordinal=card.answers == "ordinal",
+        disturbed=_NOT_DISTURBED,
+    )
+
+
+def _answered(
+    external: Dataset, table: pd.DataFrame, point: OperatingPoint, settings: EvaluateSettings, *, known: bool
+) -> Answered:
+    sampling = sampling_of(table, known=known, exact=settings.ci == "exact")
+    return Answered(table, external.labels, point, sampling)
+
+
+def _trained_on(workspace: Workspace, card: ModelCard) -> Dataset | None:
+    """Return the data set that the model learnt from, None where the workspace has none or another one."""
+    if not workspace.manifest_path.is_file():
+        return None
+    dataset = read_dataset(workspace)
+    return dataset if dataset.content_hash() == card.fingerprint.dataset_hash else None
+
+
+def _answers(
+    run: Run, external: Dataset, cache: PixelCache, settings: EvaluateSettings, progress: Progress, name: str
+) -> NDArray[np.float64]:
+    """Return the probabilities (N, C) of all images."""
+    predictor = Predictor(run, tta=settings.tta)
+    image_ids = external.rows["image_id"].tolist()
+    progress.start(f"evaluate on {name}", len(image_ids))
+    try:
+        return predictor.of_cache(cache, image_ids, batch_size=settings.batch_size, advance=progress.advance)
+    finally:
+        progress.finish()
+
+
+def _training(trained_on: Dataset) -> pd.DataFrame:
+    """Return the manifest rows of the training images, without columns that hold their labels in other words."""
+    rows = trained_on.of_split("train").reset_index(drop=True)
+    return rows.drop(columns=[name for name in rows if name in label_columns(trained_on.info) - {*COLUMNS}])
+
+
+def _intensities(
+    workspace: Workspace,
+    card: ModelCard,
+    trained_on: Dataset | None,
+    cache: PixelCache,
+    external: Dataset,
+) -> tuple[Intensities, Intensities] | None:
+    """Return how bright both sets are, None where the pixels of the training are not cached."""
+    kept = open_cache(workspace, card.recipe) if trained_on is not None else None
+    if kept is None or trained_on is None:
+        return None
+    before = intensities_of(kept, trained_on.of_split("train")["image_id"].tolist())
+    now = intensities_of(cache, external.rows["image_id"].tolist())
+    return None if before is None or now is None else (before, now)

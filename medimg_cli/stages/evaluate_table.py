@@ -1,0 +1,208 @@
+"""evaluate --predictions: a table of predictions, of any software, and its metrics with intervals.
+
+Beside `stages.evaluate`, which has a model answer: here nothing that answers is loaded.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg_cli.core.evaluate_settings import EvaluateSettings
+from medimg_cli.core.evaluation import Evaluation, Leakage, write_evaluation
+from medimg_cli.core.files import sha256_of_file
+from medimg_cli.core.findings import TRUTH_PREFIX, joined
+from medimg_cli.core.foreign_predictions import ForeignPredictions, read_foreign_predictions
+from medimg_cli.core.labels import LabelSpace, guess_positive
+from medimg_cli.core.levels import asked_columns
+from medimg_cli.core.operating_point import OperatingPoint, given_point, point_by
+from medimg_cli.core.predictions import PROBABILITY_PREFIX
+from medimg_cli.core.requirements import parse_requirements, unmet_of
+from medimg_cli.core.sampling import sampling_of
+from medimg_cli.core.threshold_in_force import remarks_on_point
+from medimg_cli.errors import DataError, GateError, UsageError
+from medimg_cli.metrics.analyses import Subject
+from medimg_cli.metrics.answered import Answered
+from medimg_cli.metrics.evaluation import Recorded, evaluation_of
+from medimg_cli.metrics.rivals import find_table, read_rival
+
+ALL = "all"
+_ANSWERS = ("y_pred", "confidence", "decision", "status", "flags", "message", "path")
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """What evaluating a table did.
+
+    Args:
+        evaluation: as the file holds it.
+        unmet: requirements that are not met, as text.
+        path: of the file.
+    """
+
+    evaluation: Evaluation
+    unmet: tuple[str, ...]
+    path: Path
+
+
+def evaluate_table(path: Path, settings: EvaluateSettings, *, out: Path | None = None) -> TableResult:
+    """Write the metrics of a table of predictions beside it.
+
+    Where it has a column `split`, the rows of the split in the settings are evaluated (test, unless said), and those of
+    val are there to choose a threshold on and to calibrate conformal sets; else all rows are.
+
+    Args:
+        path: a CSV with y_true and prob_<class>, as `core.foreign_predictions` reads it.
+        settings: threshold or rule, positive class, subgroups, requirements.
+        out: where the metrics go instead of `<name>.metrics.json` beside the table.
+
+    Raises:
+        DataError: the table cannot be used, or it has no row of the split, or the one to compare is of other images.
+        UsageError: a threshold is wanted that it cannot give, or a class or column is not there.
+        GateError: splits share patients, and `allow_leak` is off.
+    """
+    requirements = parse_requirements(settings.require)
+    read = read_foreign_predictions(path)
+    labels = _labels(read, settings)
+    asked_columns(settings.subgroups, read.table.columns)
+    split = settings.split if read.splits_known else ALL
+    if not read.splits_known and "split" in settings.model_fields_set:
+        raise UsageError(
+            f"--split {settings.split}: {path} has no column split", "leave it out, or add the column"
+        )
+    leakage = _leakage(read, split, settings)
+    point = _point(read, labels, settings)
+    here = _answered(read, labels, point, settings, split)
+    if not here.n:
+        there = ", ".join(f"{name} {count:,}" for name, count in read.table["split"].value_counts().items())
+        raise DataError(f"{path} has no row whose split is {split}", f"there are {there}; say --split NAME")
+    tuning = _answered(read, labels, point, settings, "val") if split == "test" else None
+    subject = Subject(
+        here=here,
+        settings=settings,
+        tuning=tuning if tuning is not None and tuning.n else None,
+        metadata=_metadata(here),
+        rival=read_rival(find_table(settings.compare), here) if settings.compare else None,
+    )
+    recorded = Recorded(
+        run=path.stem,
+        split=split,
+        dataset_hash="",
+        predictions_sha256=sha256_of_file(path),
+        weights_sha256="",
+    )
+    evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage)
+    warnings = (*evaluation.warnings, *remarks_on_point(point), *_remarks(read, labels, point, settings))
+    evaluation = evaluation.model_copy(update={"warnings": warnings})
+    target = out or path.with_name(f"{path.stem}.metrics.json")
+    write_evaluation(target, evaluation)
+    unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)
+    return TableResult(evaluation, unmet, target)
+
+
+def _labels(read: ForeignPredictions, settings: EvaluateSettings) -> LabelSpace:
+    guess = None if read.several else guess_positive(read.classes)
+    return LabelSpace(read.classes, settings.positive or guess, read.several)
+
+
+def _leakage(read: ForeignPredictions, split: str, settings: EvaluateSettings) -> Leakage:
+    """Return which patients stand in another split too; refuse when there are any, unless allowed."""
+    if not read.splits_known:
+        why = "the table names no other split"
+        return Leakage(
+            patients_known=read.patients_known, shared_patients=0, shared_files=0, not_compared=why
+        )
+    ours = read.table["split"] == split
+    shared = set(read.table.loc[ours, "patient_id"]) & set(read.table.loc[~ours, "patient_id"])
+    if shared and not settings.allow_leak:
+        raise GateError(
+            f"{len(shared)} patients of the {split} split stand in other splits too: {min(shared)}, for one",
+            "correct column split or patient_id; --allow-leak evaluates all the same and says so",
+        )
+    return Leakage(
+        patients_known=read.patients_known,
+        shared_patients=len(shared),
+        shared_files=0,
+        allowed=settings.allow_leak,
+        not_compared="the table holds no files to compare",
+    )
+
+
+def _point(read: ForeignPredictions, labels: LabelSpace, settings: EvaluateSettings) -> OperatingPoint:
+    """Return the threshold that was given, or one that a rule takes on the rows of val; none without either."""
+    if settings.keep_threshold:
+        raise UsageError("--keep-threshold: a table has no model to write a threshold into", "leave it out")
+    on_val = _answered(read, labels, OperatingPoint(), settings, "val") if read.splits_known else None
+    if settings.threshold is not None:
+        return _tried(given_point(labels, settings.threshold), on_val)
+    rule = settings.rule
+    if rule is None:
+        return OperatingPoint()
+    if not labels.several and (labels.positive is None or len(labels.classes) != 2):
+        raise UsageError("a threshold needs two classes and a positive one", "name it with --positive CLASS")
+    if on_val is None or not on_val.n:
+        raise UsageError(
+            "a threshold is chosen on rows whose split is val, and the table has none",
+            "add column split with rows of val, or fix the threshold in advance: --threshold X",
+        )
+    targets: NDArray[np.int64] | NDArray[np.float32] = on_val.marks if labels.several else on_val.truth
+    return point_by(rule, labels, targets, on_val.probabilities, split="val", sampling=on_val.sampling)
+
+
+def _tried(point: OperatingPoint, on_val: Answered | None) -> OperatingPoint:
+    """Return a given threshold with its figures on validation, where there are rows of it."""
+    threshold = point.threshold
+    if on_val is None or not on_val.n or threshold is None:
+        return point
+    view = next(iter(on_val.questions.values()))
+    called = view.score >= threshold.value
+    figures = {
+        "achieved_recall": float(called[view.truth].mean()) if view.truth.any() else None,
+        "achieved_specificity": float((~called[~view.truth]).mean()) if not view.truth.all() else None,
+    }
+    return OperatingPoint(threshold.model_copy(update={"split": "val", **figures}))
+
+
+def _answered(
+    read: ForeignPredictions,
+    labels: LabelSpace,
+    point: OperatingPoint,
+    settings: EvaluateSettings,
+    split: str,
+) -> Answered:
+    """Return the answers to the images of one split."""
+    table = read.table
+    if split != ALL:
+        table = table[table["split"] == split].reset_index(drop=True)
+    sampling = sampling_of(table, known=read.patients_known, exact=settings.ci == "exact")
+    return Answered(table, labels, point, sampling)
+
+
+def _metadata(here: Answered) -> pd.DataFrame:
+    """Return what the table says beside the answers, and the label as a manifest has it."""
+    kept = [
+        name
+        for name in here.table.columns
+        if not name.startswith((PROBABILITY_PREFIX, TRUTH_PREFIX)) and name not in (*_ANSWERS, "y_true")
+    ]
+    if here.labels.several:
+        label = [joined(carried, here.classes) for carried in here.marks == 1]
+    else:
+        label = here.table["y_true"].tolist()
+    return here.table[kept].assign(label=label)
+
+
+def _remarks(
+    read: ForeignPredictions, labels: LabelSpace, point: OperatingPoint, settings: EvaluateSettings
+) -> list[str]:
+    """Return what was taken for granted."""
+    found = []
+    if labels.positive is not None and settings.positive is None:
+        found.append(f"'{labels.positive}' is taken for the disease class (--positive names another)")
+    if labels.positive is not None and not point.every and not labels.several and len(labels.classes) == 2:
+        found.append("no threshold was given: the more probable class is called")
+    if read.unanswered:
+        found.append(f"{read.unanswered:,} rows are left out: their images could not be read")
+    return found

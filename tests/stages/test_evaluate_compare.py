@@ -1,0 +1,124 @@
+"""One run against another, or against a table of other software."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from medimg_cli.core.evaluation import Evaluation, read_evaluation
+from medimg_cli.core.run_folders import find_run
+from medimg_cli.core.workspace import Workspace
+from tests.conftest import draw_cohort, medimg
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a workspace with two runs that were not evaluated."""
+    place = tmp_path_factory.mktemp("compared")
+    draw_cohort(place / "raw")
+    medimg(place, "ingest", str(place / "raw"), "--positive", "SPOT", "--patient-regex", r"(patient\d+)")
+    for name in ("one", "two"):
+        seed = str(len(name) + ord(name[0]))
+        assert (
+            medimg(place, "train", "--epochs", "1", "--batch-size", "8", "--name", name, "--seed", seed) == 0
+        )
+    return place
+
+
+def evaluation(place: Path, run: str) -> Evaluation:
+    found = read_evaluation(find_run(Workspace(place), run), "test")
+    assert found is not None
+    return found
+
+
+def test_the_other_run_is_evaluated_first_where_it_was_not(two_runs: Path) -> None:
+    assert medimg(two_runs, "evaluate", "one", "--compare", "two") == 0
+    compared = evaluation(two_runs, "one").comparison
+    assert compared is not None and compared.against == "two"
+    (auroc,) = [row for row in compared.differences if row.name == "auroc"]
+    assert auroc.first == evaluation(two_runs, "one").metrics["auroc"].value
+    assert auroc.second == evaluation(two_runs, "two").metrics["auroc"].value
+    assert evaluation(two_runs, "two").comparison is None
+
+
+def test_nothing_is_done_twice_until_the_other_answers_change(
+    two_runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = two_runs / "theirs.csv"
+    own = pd.read_csv(find_run(Workspace(two_runs), "two").predictions_path("test"))
+    own.to_csv(table, index=False)
+    reused = []
+    for change in (0.0, 0.0, 0.01):
+        own["prob_SPOT"] = (own["prob_SPOT"] + change).clip(0, 1)
+        own["prob_CLEAR"] = 1 - own["prob_SPOT"]
+        if change:
+            own.to_csv(table, index=False)
+        capsys.readouterr()
+        assert medimg(two_runs, "evaluate", "one", "--compare", str(table), "--json", "-q") == 0
+        reused.append(json.loads(capsys.readouterr().out)["reused"])
+    assert reused == [False, True, False]
+
+
+def test_answers_to_other_images_are_refused(two_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = two_runs / "fewer.csv"
+    own = pd.read_csv(find_run(Workspace(two_runs), "two").predictions_path("test"))
+    own.loc[own.index[-1], "y_true"] = "CLEAR" if own["y_true"].iloc[-1] == "SPOT" else "SPOT"
+    own.iloc[2:].to_csv(table, index=False)
+    assert medimg(two_runs, "evaluate", "one", "--compare", str(table)) == 3
+    said = capsys.readouterr().err
+    assert "2 images only here, 0 only there, 1 with another reference standard" in said
+
+
+def test_a_run_that_is_not_there_is_named(two_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert medimg(two_runs, "evaluate", "one", "--compare", "three") != 0
+    assert "three" in capsys.readouterr().err
+
+
+def test_the_difference_is_shown_before_the_test(two_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert medimg(two_runs, "evaluate", "one", "--compare", "two") == 0
+    (head,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("difference ")]
+    assert head.index("95 % interval") < head.index("p (Holm)")
+
+
+def test_a_table_decides_as_its_column_says_or_by_the_most_probable_class(two_runs: Path) -> None:
+    assert medimg(two_runs, "evaluate", "two") == 0
+    theirs = evaluation(two_runs, "two").metrics["recall"].value
+    own = pd.read_csv(find_run(Workspace(two_runs), "two").predictions_path("test"))
+    with_other_splits = pd.concat([own, own.assign(split="val", image_id="v" + own["image_id"])])
+    with_other_splits.to_csv(two_runs / "decided.csv", index=False)
+    own.drop(columns="decision").to_csv(two_runs / "undecided.csv", index=False)
+    likely = (own["prob_SPOT"] > own["prob_CLEAR"])[own["y_true"] == "SPOT"].mean()
+    for name, how, recall in (
+        ("decided.csv", "as it decided", theirs),
+        ("undecided.csv", "most probable class", likely),
+    ):
+        assert medimg(two_runs, "evaluate", "one", "--compare", str(two_runs / name)) == 0
+        compared = evaluation(two_runs, "one").comparison
+        assert compared is not None and compared.against == f"{name} ({how})"
+        (row,) = [row for row in compared.differences if row.name == "recall"]
+        assert row.second == pytest.approx(recall)
+
+
+def test_a_threshold_asked_for_here_is_not_the_other_ones(two_runs: Path) -> None:
+    assert medimg(two_runs, "evaluate", "two") == 0
+    before = evaluation(two_runs, "two")
+    assert medimg(two_runs, "evaluate", "one", "--target-recall", "0.5", "--compare", "two") == 0
+    assert evaluation(two_runs, "two") == before
+
+
+def test_a_table_is_compared_with_a_table(two_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert medimg(two_runs, "evaluate", "one", "--compare", "two") == 0
+    compared = evaluation(two_runs, "one").comparison
+    own, other = (str(find_run(Workspace(two_runs), run).predictions_path("test")) for run in ("one", "two"))
+    out = two_runs / "one.metrics.json"
+    asked = ("evaluate", "--predictions", own, "--positive", "SPOT", "--out", str(out))
+    assert medimg(two_runs, *asked, "--compare", other) == 0
+    found = json.loads(out.read_text())["comparison"]
+    assert compared is not None
+    by_name = {row["name"]: row["difference"] for row in found["differences"]}
+    (auroc,) = [row for row in compared.differences if row.name == "auroc"]
+    assert by_name["auroc"]["value"] == auroc.difference.value
+    assert found["same_images"] == compared.same_images
+    assert medimg(two_runs, *asked, "--compare", "two") == 2
+    assert "a table is compared with a table" in capsys.readouterr().err
