@@ -62,6 +62,11 @@ class Sampling:
         """Return the unit (N,) of each image, 0..units − 1."""
         return self._units
 
+    def variance(self, influence: NDArray[np.float64]) -> float:
+        """Return the variance of a figure from what each image (N,) adds to its error, summed by unit."""
+        by_unit = np.bincount(self.unit_of, weights=influence, minlength=self.units)
+        return float(by_unit @ by_unit) * self.units / max(1, self.units - 1)
+
     def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Sampling":
         """Return the sampling of some of the images."""
         patients = self._units[rows] if self._known else None

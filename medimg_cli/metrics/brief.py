@@ -113,9 +113,7 @@ class Brief:
         areas = [METRICS.get("auroc")(view).value or 0.0 for view in self._views]
         value, sampling = float(np.mean(areas)), self.answered.sampling
         spread = self._spread(lambda view: auroc_influence(view.truth, view.score))
-        by_unit = np.bincount(sampling.unit_of, weights=spread, minlength=sampling.units)
-        variance = float(by_unit @ by_unit) * sampling.units / max(1, sampling.units - 1)
-        low, high = logit_interval(value, variance) or (None, None)
+        low, high = logit_interval(value, sampling.variance(spread)) or (None, None)
         method = f"DeLong by {sampling.unit}, logit scale" if low is not None else ""
         return Estimate(value=value, low=low, high=high, method=method, n=self.answered.n)
 

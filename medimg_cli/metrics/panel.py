@@ -161,8 +161,7 @@ def _mean_area(value: float, influence: NDArray[np.float64], sampling: Sampling,
         influence: (N,), what each image adds to its error.
         method: what that is called.
     """
-    by_unit = np.bincount(sampling.unit_of, weights=influence, minlength=sampling.units)
-    between = logit_interval(value, float(by_unit @ by_unit) * sampling.units / max(1, sampling.units - 1))
+    between = logit_interval(value, sampling.variance(influence))
     if between is None:
         return Estimate(value=value, n=sampling.n)
     named = f"{method} by {sampling.unit}, logit scale"

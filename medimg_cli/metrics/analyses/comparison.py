@@ -144,8 +144,7 @@ def _of_mean_area(here: Answered, other: Answered) -> Difference:
         axis=0,
     )
     sampling = here.sampling
-    by_unit = np.bincount(sampling.unit_of, weights=added, minlength=sampling.units)
-    variance = float(by_unit @ by_unit) * sampling.units / max(1, sampling.units - 1)
+    variance = sampling.variance(added)
     first, second = (float(area) for area in areas)
     test = f"DeLong by {sampling.unit}, paired"
     return _with_variance("macro_auroc", first, second, first - second, variance, test=test, n=here.n)
