@@ -14,7 +14,7 @@ from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.held_out import held_out_predictions, how_answered, is_held_out
 from medimg_cli.core.intensities import compared_intensities
 from medimg_cli.core.levels import asked_columns
-from medimg_cli.core.manifest import COLUMNS, Dataset, read_dataset
+from medimg_cli.core.manifest import Dataset, read_dataset
 from medimg_cli.core.measurements import measure_images
 from medimg_cli.core.operating_point import OperatingPoint
 from medimg_cli.core.predictions import (
@@ -27,7 +27,7 @@ from medimg_cli.core.requirements import parse_requirements, unmet_of
 from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.core.sampling import sampling_of
 from medimg_cli.core.threshold_in_force import keep_point, point_in_force, remarks_on_point
-from medimg_cli.core.traits.column_traits import label_columns
+from medimg_cli.core.traits.column_traits import training_rows
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, GateError, RunError
 from medimg_cli.learning.augmentation.views import views_of
@@ -136,10 +136,7 @@ def _subject(
     """Return the answers with what is known around them: validation, training, the manifest's columns."""
     rows = dataset.rows.set_index("image_id", drop=False)
     metadata = rows.loc[table["image_id"]].reset_index(drop=True)
-    training = dataset.of_split("train").reset_index(drop=True)
-    training = training.drop(
-        columns=[name for name in training if name in label_columns(dataset.info) - {*COLUMNS}]
-    )
+    training = training_rows(dataset)
     known, exact = dataset.info.patients_known, settings.ci == "exact"
     tuning = None
     if settings.split == "test" and run.predictions_path("val").is_file():

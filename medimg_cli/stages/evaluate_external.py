@@ -15,7 +15,7 @@ from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.held_out import how_answered
 from medimg_cli.core.intensities import Intensities, intensities_of
 from medimg_cli.core.levels import asked_columns
-from medimg_cli.core.manifest import COLUMNS, Dataset, read_dataset
+from medimg_cli.core.manifest import Dataset, read_dataset
 from medimg_cli.core.operating_point import OperatingPoint
 from medimg_cli.core.predictions import predictions_of, read_predictions, write_predictions
 from medimg_cli.core.progress import Progress, SilentProgress
@@ -23,7 +23,7 @@ from medimg_cli.core.requirements import parse_requirements, unmet_of
 from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.core.sampling import sampling_of
 from medimg_cli.core.threshold_in_force import point_in_force, remarks_on_point
-from medimg_cli.core.traits.column_traits import label_columns
+from medimg_cli.core.traits.column_traits import training_rows
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 from medimg_cli.learning.augmentation.views import views_of
@@ -141,7 +141,7 @@ def _subject(
         settings=settings,
         tuning=tuning,
         metadata=external.rows,
-        training=None if trained_on is None else _training(trained_on),
+        training=None if trained_on is None else training_rows(trained_on),
         intensities=_intensities(workspace, card, trained_on, cache, external),
         temperature=None if card.members else card.temperature,
         answers=card.answers,
@@ -176,12 +176,6 @@ def _answers(
         return predictor.of_cache(cache, image_ids, batch_size=settings.batch_size, advance=progress.advance)
     finally:
         progress.finish()
-
-
-def _training(trained_on: Dataset) -> pd.DataFrame:
-    """Return the manifest rows of the training images, without columns that hold their labels in other words."""
-    rows = trained_on.of_split("train").reset_index(drop=True)
-    return rows.drop(columns=[name for name in rows if name in label_columns(trained_on.info) - {*COLUMNS}])
 
 
 def _intensities(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from medimg_cli.core.manifest import COLUMNS, DatasetInfo
+from medimg_cli.core.manifest import COLUMNS, Dataset, DatasetInfo
 from medimg_cli.core.traits.trait import Trait, TraitKind
 
 # What other commands write for their own use, or what is a trait under another name already.
@@ -89,6 +89,12 @@ def _kind(name: str) -> TraitKind:
     if _PATIENT.search(name):
         return "patient"
     return "origin" if _ORIGIN.search(name) else "column"
+
+
+def training_rows(dataset: Dataset) -> pd.DataFrame:
+    """Return the manifest rows of the training images, without columns that hold their labels in other words."""
+    rows = dataset.of_split("train").reset_index(drop=True)
+    return rows.drop(columns=[name for name in rows if name in label_columns(dataset.info) - {*COLUMNS}])
 
 
 def label_columns(info: DatasetInfo) -> set[str]:
