@@ -16,6 +16,10 @@ def demo(
     flaws: Annotated[
         bool, typer.Option("--flaws", help="Plant duplicates, identities, broken files …")
     ] = False,
+    findings: Annotated[
+        bool,
+        typer.Option("--findings", help="Several findings an image, in labels.csv, instead of two classes."),
+    ] = False,
 ) -> None:
     """Write a synthetic cohort of X-ray-like phantoms, with and without opacities, as PNG and DICOM.
 
@@ -25,7 +29,9 @@ def demo(
     """
     from medimg_cli.stages.demo import demo as run_stage
 
-    result = run_stage(folder, patients=patients, seed=seed, flaws=flaws, progress=session.progress)
+    result = run_stage(
+        folder, patients=patients, seed=seed, flaws=flaws, findings=findings, progress=session.progress
+    )
     payload = {
         "folder": result.folder,
         "images": result.images,

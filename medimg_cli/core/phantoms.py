@@ -5,7 +5,7 @@ an exposure (brightness, contrast, noise) make as many images of it as wanted. A
 purpose: it has to look and behave like a frontal chest X-ray to a network, not to a radiologist.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -15,6 +15,8 @@ from medimg_cli.core import phantom_anatomy as anatomy
 from medimg_cli.core.phantom_anatomy import DRAWN_PX, REACH, Frame, Map
 
 SIDE_PX = 256
+_ENLARGED = 1.5
+_NODULE_RADIUS, _NODULE_STRENGTH = 0.06, 0.5
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,28 @@ class Pose:
         return float(turned_x + self.shift_x), float(turned_y + self.shift_y)
 
 
-def draw_chest(generator: Generator, *, diseased: bool) -> Chest:
+def draw_chest(
+    generator: Generator, *, diseased: bool, enlarged_heart: bool = False, nodule: bool = False
+) -> Chest:
     """Return a random chest, with one to three opacities when `diseased`.
 
     The anatomy is drawn first, so that it does not depend on the disease.
+
+    Args:
+        enlarged_heart: the heart is half as wide again.
+        nodule: one small, dense opacity is there as well.
     """
     frame = anatomy.draw_frame(generator)
+    if enlarged_heart:
+        frame = replace(frame, heart_width=frame.heart_width * _ENLARGED)
     x, y = anatomy.grid()
     lungs = anatomy.lungs(frame, x, y)
     density = _healthy(frame, x, y, lungs, generator)
     opacities = _draw_opacities(frame, generator) if diseased else ()
+    if nodule:
+        opacities += (
+            replace(_draw_opacity(frame, generator), radius=_NODULE_RADIUS, strength=_NODULE_STRENGTH),
+        )
     for opacity in opacities:
         density += _shadow(opacity, x, y, generator) * (0.15 + 0.85 * lungs)
     return Chest(density.astype(np.float32), opacities)

@@ -138,7 +138,7 @@ def macro_auroc(views: Iterable[OneVsRest], sampling: Sampling) -> Estimate:
         return Estimate(value=None, n=sampling.n, reason="a class does not occur")
     areas = [METRICS.get("auroc")(view).value or 0.0 for view in every]
     influence = np.mean([auroc_influence(view.truth, view.score) for view in every], axis=0)
-    return _mean_area(float(np.mean(areas)), influence, sampling, method="DeLong")
+    return mean_area(float(np.mean(areas)), influence, sampling, method="DeLong")
 
 
 def macro_average_precision(views: Iterable[OneVsRest], sampling: Sampling) -> Estimate:
@@ -151,10 +151,10 @@ def macro_average_precision(views: Iterable[OneVsRest], sampling: Sampling) -> E
         return Estimate(value=None, n=sampling.n, reason="a class does not occur")
     found = [average_precision_influence(view.truth, view.score) for view in every]
     influence = np.mean([each for _, each in found], axis=0)
-    return _mean_area(float(np.mean([area for area, _ in found])), influence, sampling, method="influence")
+    return mean_area(float(np.mean([area for area, _ in found])), influence, sampling, method="influence")
 
 
-def _mean_area(value: float, influence: NDArray[np.float64], sampling: Sampling, *, method: str) -> Estimate:
+def mean_area(value: float, influence: NDArray[np.float64], sampling: Sampling, *, method: str) -> Estimate:
     """Return a mean of areas with its interval on the logit scale.
 
     Args:

@@ -91,12 +91,18 @@ def _hundredths(value: float) -> str:
 
 
 def interval(name: str, estimate: Estimate) -> str:
-    """Return the interval alone, "(92.2–96.7)", or "" where there is none or only counts are told."""
+    """Return the interval alone, or "" where there is none or only counts are told.
+
+    >>> interval("recall", Estimate(value=0.9, low=0.75, high=0.99999, n=390))
+    '(75.0 to > 99.9)'
+    """
     if estimate.low is None or estimate.high is None or counts_only(name, estimate):
         return ""
     show = _hundredths if is_share(name) else number
-    between = " to " if estimate.low < 0 else "–"
-    return f"({show(estimate.low)}{between}{show(estimate.high)})"
+    low, high = show(estimate.low), show(estimate.high)
+    # A dash beside a sign reads as another sign.
+    between = "–" if low[0].isdigit() and high[0].isdigit() else " to "
+    return f"({low}{between}{high})"
 
 
 def counts_only(name: str, estimate: Estimate) -> bool:

@@ -15,6 +15,8 @@ from medimg_cli.core.sampling import sampling_of
 from medimg_cli.metrics.analyses import Subject
 from medimg_cli.metrics.answered import Answered
 from medimg_cli.metrics.evaluation import Recorded, evaluation_of
+from medimg_cli.metrics.findings import overall_of_labels
+from medimg_cli.metrics.panel import macro_auroc, macro_average_precision
 
 CLASSES = ("bar", "dot", "rare")
 CUTS = {"bar": 0.6, "dot": 0.3}
@@ -51,6 +53,20 @@ def evaluated(positive: str | None = None) -> Evaluation:
     )
 
 
+def answered_to(marks: np.ndarray, scores: np.ndarray, patients: list[str]) -> Answered:
+    table = pd.DataFrame(
+        {
+            "image_id": [f"{number}.png" for number in range(len(marks))],
+            "patient_id": patients,
+            "y_true": "",
+            **truth_columns(marks, CLASSES),
+            **{f"prob_{name}": scores[:, index] for index, name in enumerate(CLASSES)},
+        }
+    )
+    point = OperatingPoint(thresholds={name: cut(value) for name, value in CUTS.items()})
+    return Answered(table, LabelSpace(CLASSES, None, several=True), point, sampling_of(table, known=True))
+
+
 def known(index: int) -> tuple[np.ndarray, np.ndarray]:
     rows = ~np.isnan(MARKS[:, index])
     return MARKS[rows, index] == 1, SCORES[rows, index]
@@ -76,7 +92,7 @@ def test_means_are_over_labels_that_the_split_shows_both_ways_and_the_others_are
     evaluation = evaluated()
     aurocs = [reference.roc_auc_score(*known(index)) for index in range(2)]
     assert evaluation.metrics["macro_auroc"].value == pytest.approx(np.mean(aurocs))
-    assert evaluation.metrics["macro_auroc"].n == evaluation.metrics["macro_specificity"].n == 2
+    assert evaluation.metrics["macro_auroc"].n == evaluation.metrics["macro_specificity"].n == 90
     assert evaluation.per_class["rare"]["auroc"].value is None
     assert any("in no mean: rare" in warning for warning in evaluation.warnings)
     assert any("called at 0.5" in warning and "rare" in warning for warning in evaluation.warnings)
@@ -104,3 +120,42 @@ def test_a_stated_positive_label_has_its_figures_and_its_misses() -> None:
     assert evaluation.metrics["recall"] == evaluation.per_class["dot"]["recall"]
     assert evaluation.missed is not None
     assert (evaluation.missed.count, evaluation.missed.of) == (missed.sum(), truth.sum())
+
+
+def drawn_macro_recall(marks: np.ndarray, scores: np.ndarray, generator: np.random.Generator) -> float:
+    """Return the mean recall of the first two labels of a bootstrap sample of images, worked out label by label."""
+    rows = generator.integers(0, len(marks), len(marks))
+    cuts = np.array([CUTS["bar"], CUTS["dot"]])
+    shown, called = marks[rows, :2], scores[rows, :2] >= cuts
+    return float(np.mean([called[shown[:, k] == 1, k].mean() for k in range(2)]))
+
+
+def test_the_interval_of_a_mean_over_labels_is_that_of_drawing_images_with_all_their_labels() -> None:
+    found = overall_of_labels(answered_to(MARKS, SCORES, [f"p{number}" for number in range(90)]))[
+        "macro_recall"
+    ]
+    generator = np.random.default_rng(1)
+    drawn = [drawn_macro_recall(MARKS, SCORES, generator) for _ in range(4_000)]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.012)
+
+
+@pytest.mark.parametrize("name", ["macro_recall", "macro_f1", "macro_auroc", "macro_average_precision"])
+def test_a_second_copy_of_every_image_of_a_patient_makes_no_mean_surer(name: str) -> None:
+    patients = [f"p{number}" for number in range(90)]
+    once = overall_of_labels(answered_to(MARKS, SCORES, patients))[name]
+    marks, scores = np.concatenate([MARKS, MARKS]), np.concatenate([SCORES, SCORES])
+    twice = overall_of_labels(answered_to(marks, scores, patients + patients))[name]
+    apart = overall_of_labels(answered_to(marks, scores, [f"p{number}" for number in range(180)]))[name]
+    width, doubled, naive = (figure.high - figure.low for figure in (once, twice, apart))  # type: ignore[operator]
+    assert twice.value == pytest.approx(once.value)
+    assert doubled == pytest.approx(width, rel=0.06)
+    assert naive < 0.8 * doubled
+
+
+def test_a_mean_area_of_labels_that_everybody_judged_is_that_of_classes() -> None:
+    marks = np.nan_to_num(MARKS)
+    answered = answered_to(marks, SCORES, [f"p{number // 2}" for number in range(90)])
+    of_labels = overall_of_labels(answered)
+    views = [answered.views[name] for name in ("bar", "dot")]
+    assert of_labels["macro_auroc"] == macro_auroc(views, answered.sampling)
+    assert of_labels["macro_average_precision"] == macro_average_precision(views, answered.sampling)

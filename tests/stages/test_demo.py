@@ -268,3 +268,42 @@ def test_the_inverted_image_has_a_bright_background(flawed: DemoResult, cohort: 
         np.asarray(Image.open(file))[:12, :12].mean() for file in (cohort.folder / "images").rglob("*.png")
     ]
     assert corner > 200 > max(upright)
+
+
+def test_findings_are_drawn_apart_and_labelled_in_columns(tmp_path: Path) -> None:
+    result = demo(tmp_path / "cohort", patients=40, findings=True)
+    truth = truth_of(result)
+    rows = [
+        line.split(",") for line in (result.folder / "labels.csv").read_text(encoding="utf-8").splitlines()
+    ]
+    assert rows[0] == ["image", "patient_id", "OPACITY", "CARDIOMEGALY", "NODULE"]
+    assert len(rows) - 1 == result.images == len(truth["images"])
+    for row, known in zip(rows[1:], truth["images"], strict=True):
+        shown = known["label"].split("|")
+        assert (result.folder / "images" / row[0]).is_file()
+        assert all(
+            mark in ("", str(int(name in shown))) for name, mark in zip(rows[0][2:], row[2:], strict=True)
+        )
+    several = {known["label"] for known in truth["images"]}
+    assert {"", "OPACITY", "CARDIOMEGALY", "NODULE"} < several
+    assert any("|" in label for label in several)
+    marks = [mark for row in rows[1:] for mark in row[2:]]
+    assert 0 < marks.count("") < len(marks) / 8
+
+
+def test_findings_show_in_the_picture(tmp_path: Path) -> None:
+    result = demo(tmp_path / "cohort", patients=40, findings=True)
+    widths: dict[bool, list[float]] = {True: [], False: []}
+    for known in truth_of(result)["images"]:
+        if known["form"] == "png" and "OPACITY" not in known["label"]:
+            picture = np.asarray(Image.open(result.folder / known["path"]), dtype=np.float32)
+            # The lower left lung field beside the heart, on the right of the image.
+            widths["CARDIOMEGALY" in known["label"]].append(
+                float(picture[140:180, 165:190].mean() / picture.mean())
+            )
+    assert np.mean(widths[True]) > np.mean(widths[False]) + 0.1
+
+
+def test_flaws_and_findings_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--flaws and --findings"):
+        demo(tmp_path / "cohort", flaws=True, findings=True)
