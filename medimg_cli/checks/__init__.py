@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from medimg_cli.core.audit import Check
-from medimg_cli.core.manifest import SPLITS, DatasetInfo
+from medimg_cli.core.labels import LABEL_SEP
+from medimg_cli.core.manifest import SPLITS, UNKNOWN_COLUMN, DatasetInfo
 from medimg_cli.registry import Registry
 
 
@@ -44,6 +45,21 @@ def label_sets(rows: pd.DataFrame, info: DatasetInfo) -> list[frozenset[str]]:
     if not info.multi_label:
         return [frozenset([label]) for label in rows["label"]]
     return [frozenset(part for part in label.split(info.label_sep) if part) for label in rows["label"]]
+
+
+def labels_conflict(rows: pd.DataFrame) -> bool:
+    """Return whether images that show the same are labelled differently; a label nobody judged contradicts none.
+
+    Args:
+        rows: with `labels`, joined by `|`, and, where the manifest has it, `unknown`.
+    """
+    unjudged = rows[UNKNOWN_COLUMN] if UNKNOWN_COLUMN in rows else [""] * len(rows)
+    kinds = {
+        (frozenset(labels.split(LABEL_SEP)), frozenset(str(unknown).split(LABEL_SEP)))
+        for labels, unknown in zip(rows["labels"], unjudged, strict=True)
+    }
+    shown = {name for labels, _ in kinds for name in labels if name}
+    return any(name not in labels and name not in unknown for name in shown for labels, unknown in kinds)
 
 
 def named_patients(rows: pd.DataFrame) -> int:

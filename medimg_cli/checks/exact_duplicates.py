@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from medimg_cli.checks import check, label_sets, named_patients, plural, split_pairs
+from medimg_cli.checks import check, label_sets, labels_conflict, named_patients, plural, split_pairs
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Remedy, Severity
 from medimg_cli.privacy.forms.masking import mask_identities
 
@@ -18,14 +18,14 @@ def exact_duplicates(context: AuditContext) -> Checked:
     """
     rows = _duplicated(context)
     groups = [group for _, group in rows.groupby("pixel_sha256", sort=False)]
-    conflicts = [group for group in groups if group["labels"].nunique() > 1]
+    conflicts = [group for group in groups if labels_conflict(group)]
     across = [group for group in groups if group["split"].nunique() > 1]
     within = [group for group in groups if group["split"].nunique() == 1]
     patients, copies = [], []
     for group in within:
         if context.dataset.info.patients_known and named_patients(group) > 1:
             patients.append(group)
-        elif group["labels"].nunique() == 1:
+        elif not labels_conflict(group):
             copies.append(group)
     found = (
         *_finding(

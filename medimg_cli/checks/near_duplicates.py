@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.checks import check, label_sets, named_patients, plural, split_pairs
+from medimg_cli.checks import check, label_sets, labels_conflict, named_patients, plural, split_pairs
 from medimg_cli.core.audit import AuditContext, Checked, Finding, Remedy, Severity
 from medimg_cli.core.copies.groups import Groups
 from medimg_cli.core.copies.kept_pairs import keep_pairs
@@ -106,7 +106,7 @@ def _conflicts(context: AuditContext, groups: list[Group], pictures: pd.DataFram
     Neighbouring frames of one patient may rightly differ in what they show.
     """
     labels = dict(zip(pictures["image_id"], pictures["labels"], strict=True))
-    several = [group for group in groups if group.rows["labels"].nunique() > 1]
+    several = [group for group in groups if labels_conflict(group.rows)]
     images = pictures["image_id"].to_numpy()
 
     def is_certain(group: Group) -> bool:
@@ -143,7 +143,7 @@ def _within_split(context: AuditContext, groups: list[Group], pictures: pd.DataF
     for group in within:
         if context.dataset.info.patients_known and named_patients(group.rows) > 1:
             patients.append(group)
-        elif group.rows["labels"].nunique() > 1:
+        elif labels_conflict(group.rows):
             continue
         elif _one_patient(context, group.rows):
             films += [group] if len(group.rows) >= FILM else []

@@ -79,6 +79,18 @@ def test_the_order_of_several_labels_is_no_conflict(tmp_path: Path) -> None:
     assert _told(context) == [("warning", "within one class and split", 1)]
 
 
+def test_a_label_nobody_judged_contradicts_none(tmp_path: Path) -> None:
+    pair = ["train-sick-000", "train-sick-001"]
+    context = with_info(_same_picture(clean_cohort(tmp_path), *pair), multi_label=True)
+    context = with_rows(context, pair, patient_id="one", unknown="")
+    context = with_rows(context, [pair[0]], label="sick|well")
+    assert _told(context) == [("error", "across classes", 1)]
+    assert _told(with_rows(context, [pair[0]], unknown="sick")) == [("error", "across classes", 1)]
+    assert _told(with_rows(context, [pair[1]], unknown="well")) == [
+        ("warning", "within one class and split", 1)
+    ]
+
+
 def test_excluded_and_unreadable_images_are_no_duplicates(tmp_path: Path) -> None:
     context = _same_picture(clean_cohort(tmp_path), "train-sick-000", "train-sick-001")
     assert exact_duplicates(with_rows(context, ["train-sick-000"], status="excluded")).findings == ()
