@@ -1,11 +1,17 @@
 """From a predictions table to all the numbers of an evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from medimg_cli.core.evaluation import Curve, Evaluation, Leakage
+from medimg_cli.core.files import sha256_of_file
+from medimg_cli.core.manifest import Dataset
 from medimg_cli.core.operating_point import OperatingPoint
+from medimg_cli.core.predictions import write_predictions
+from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.metrics.analyses import ANALYSES, Subject
 from medimg_cli.metrics.answered import Answered
 from medimg_cli.metrics.findings import NO_CONFUSION, overall_of_labels, remarks_on_labels
@@ -32,13 +38,38 @@ class Recorded:
     metadata_hash: str = ""
 
 
-def evaluation_of(subject: Subject, *, recorded: Recorded, leakage: Leakage) -> Evaluation:
+def keep_predictions(
+    run: Run, card: ModelCard, dataset: Dataset, split: str, table: pd.DataFrame
+) -> Recorded:
+    """Write a run's predictions of a split, or of another data set, into its folder and return what they are of."""
+    path = run.predictions_path(split)
+    write_predictions(path, table)
+    return Recorded(
+        run=run.name,
+        split=split,
+        dataset_hash=dataset.content_hash(),
+        predictions_sha256=sha256_of_file(path),
+        weights_sha256=card.weights_sha256,
+        metadata_hash=dataset.metadata_hash(),
+    )
+
+
+def evaluation_of(
+    subject: Subject,
+    *,
+    recorded: Recorded,
+    leakage: Leakage,
+    views: int = 1,
+    remarks: Sequence[str] = (),
+) -> Evaluation:
     """Return all numbers of one predictions table.
 
     Args:
         subject: its answers and what is known around them.
         recorded: names and hashes.
         leakage: what the split shares with others.
+        views: of each image that the model was asked about.
+        remarks: what a reader must know beside what the table itself shows.
     """
     here = subject.here
     positive = here.labels.positive
@@ -65,7 +96,8 @@ def evaluation_of(subject: Subject, *, recorded: Recorded, leakage: Leakage) -> 
         leakage=leakage,
         roc=roc,
         precision_recall=precision_recall,
-        warnings=_warnings(here, leakage),
+        views=views,
+        warnings=(*_warnings(here, leakage), *remarks),
         protocol=medmnist(here) if subject.settings.protocol == "medmnist" else None,
         asked=subject.settings.shaping(),
         dataset_hash=recorded.dataset_hash,

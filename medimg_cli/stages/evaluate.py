@@ -20,7 +20,6 @@ from medimg_cli.core.operating_point import OperatingPoint
 from medimg_cli.core.predictions import (
     predictions_of,
     read_predictions,
-    write_predictions,
 )
 from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.core.requirements import parse_requirements, unmet_of
@@ -36,7 +35,7 @@ from medimg_cli.learning.predictor import Predictor
 from medimg_cli.metrics.analyses import Subject
 from medimg_cli.metrics.analyses.robustness import HELD_OUT
 from medimg_cli.metrics.answered import Answered
-from medimg_cli.metrics.evaluation import Recorded, evaluation_of
+from medimg_cli.metrics.evaluation import evaluation_of, keep_predictions
 from medimg_cli.metrics.rivals import RivalFile, find_rival, read_rival
 from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
 from medimg_cli.readers import read_image
@@ -97,26 +96,15 @@ def evaluate(
             table = held_out_predictions(run, card, dataset, point)
         else:
             table = _predict(run, dataset, cache, point, settings, progress)
-        path = run.predictions_path(settings.split)
-        write_predictions(path, table)
-        recorded = Recorded(
-            run=run.name,
-            split=settings.split,
-            dataset_hash=dataset.content_hash(),
-            predictions_sha256=sha256_of_file(path),
-            weights_sha256=card.weights_sha256,
-            metadata_hash=dataset.metadata_hash(),
-        )
+        recorded = keep_predictions(run, card, dataset, settings.split, table)
         subject = _subject(run, card, dataset, table, point, settings, cache)
         if settings.robustness:
             disturbed = HELD_OUT if held_out else _disturbed(subject.here, run, cache, settings, progress)
             subject = replace(subject, disturbed=disturbed)
         if rival is not None:
             subject = replace(subject, rival=read_rival(rival, subject.here))
-        evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage)
-        answered = how_answered(card, views, held_out=held_out)
-        warnings = (*evaluation.warnings, *remarks_on_point(point), *answered)
-        evaluation = evaluation.model_copy(update={"views": views, "warnings": warnings})
+        remarks = (*remarks_on_point(point), *how_answered(card, views, held_out=held_out))
+        evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage, views=views, remarks=remarks)
         write_evaluation(run.metrics_path(settings.split), evaluation)
     if settings.keep_threshold:
         keep_point(run, card, point)

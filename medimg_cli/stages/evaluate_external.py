@@ -11,13 +11,12 @@ from medimg_cli.core.cache import PixelCache, open_cache
 from medimg_cli.core.evaluate_settings import EvaluateSettings
 from medimg_cli.core.evaluation import Evaluation, write_evaluation
 from medimg_cli.core.external import PREFIX, as_the_model_has_it, leakage_from
-from medimg_cli.core.files import sha256_of_file
 from medimg_cli.core.held_out import how_answered
 from medimg_cli.core.intensities import Intensities, intensities_of
 from medimg_cli.core.levels import asked_columns
 from medimg_cli.core.manifest import Dataset, read_dataset
 from medimg_cli.core.operating_point import OperatingPoint
-from medimg_cli.core.predictions import predictions_of, read_predictions, write_predictions
+from medimg_cli.core.predictions import predictions_of, read_predictions
 from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.core.requirements import parse_requirements, unmet_of
 from medimg_cli.core.run import ModelCard, Run
@@ -30,7 +29,7 @@ from medimg_cli.learning.augmentation.views import views_of
 from medimg_cli.learning.predictor import Predictor
 from medimg_cli.metrics.analyses import Subject
 from medimg_cli.metrics.answered import Answered
-from medimg_cli.metrics.evaluation import Recorded, evaluation_of
+from medimg_cli.metrics.evaluation import evaluation_of, keep_predictions
 from medimg_cli.metrics.rivals import find_rival, read_rival
 
 _NOT_DISTURBED = "asked of a run's own split, not of images from elsewhere"
@@ -94,27 +93,16 @@ def evaluate_external(
         patients_known=trained_on is not None and trained_on.info.patients_known,
         exact=settings.ci == "exact",
     )
-    table = predictions_of(
-        external, external.rows, _answers(run, external, cache, settings, progress, name), point
-    )
-    path = run.predictions_path(split)
-    write_predictions(path, table)
-    recorded = Recorded(
-        run=run.name,
-        split=split,
-        dataset_hash=external.content_hash(),
-        predictions_sha256=sha256_of_file(path),
-        weights_sha256=card.weights_sha256,
-        metadata_hash=external.metadata_hash(),
-    )
+    probabilities = _answers(run, external, cache, settings, progress, name)
+    table = predictions_of(external, external.rows, probabilities, point)
+    recorded = keep_predictions(run, card, external, split, table)
     here = _answered(external, table, point, settings, known=external.info.patients_known)
     subject = _subject(workspace, run, card, external, trained_on, here, cache, settings)
     if rival is not None:
         subject = replace(subject, rival=read_rival(rival, here))
-    evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage)
     views = len(views_of(card.augment)) if settings.tta else 1
-    warnings = (*evaluation.warnings, *remarks_on_point(point), *how_answered(card, views, held_out=False))
-    evaluation = evaluation.model_copy(update={"views": views, "warnings": warnings})
+    remarks = (*remarks_on_point(point), *how_answered(card, views, held_out=False))
+    evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage, views=views, remarks=remarks)
     write_evaluation(run.metrics_path(split), evaluation)
     unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)
     return ExternalResult(evaluation, unmet, run.metrics_path(split))

@@ -93,9 +93,8 @@ def evaluate_table(path: Path, settings: EvaluateSettings, *, out: Path | None =
         predictions_sha256=sha256_of_file(path),
         weights_sha256="",
     )
-    evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage)
-    warnings = (*evaluation.warnings, *remarks_on_point(point), *_remarks(read, labels, point, settings))
-    evaluation = evaluation.model_copy(update={"warnings": warnings})
+    remarks = (*remarks_on_point(point), *_remarks(read, labels, point, settings))
+    evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage, remarks=remarks)
     target = out or path.with_name(f"{path.stem}.metrics.json")
     write_evaluation(target, evaluation)
     unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)

@@ -78,13 +78,8 @@ def tune(
         MachineError: Optuna is not installed, or another process works on this search.
         RunError: no trial came to an end, or the data set is another one than when the search began.
     """
-    check_searchable()
-    if here().size > 1:
-        raise UsageError("a search runs in one process", "give each process a --seed and a --name of its own")
     dataset = read_dataset(workspace)
-    loss_for(settings.train, dataset.labels)
-    check_splits(dataset)
-    check_freeze(settings.train)
+    _check(settings, dataset)
     device = choose_device(settings.train.device)
     settings = _decided(settings, dataset, device)
     base = _of_trials(settings)
@@ -117,6 +112,16 @@ def tune(
             interrupted=work.interrupted,
             out_of_time=work.out_of_time,
         )
+
+
+def _check(settings: Settings, dataset: Dataset) -> None:
+    """Refuse what no trial could be trained with, before the first one begins."""
+    check_searchable()
+    if here().size > 1:
+        raise UsageError("a search runs in one process", "give each process a --seed and a --name of its own")
+    loss_for(settings.train, dataset.labels)
+    check_splits(dataset)
+    check_freeze(settings.train)
 
 
 def _decided(settings: Settings, dataset: Dataset, device: torch.device) -> Settings:
