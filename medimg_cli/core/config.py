@@ -142,7 +142,8 @@ def _as_usage_error(error: ValidationError) -> UsageError:
         return UsageError(f"unknown setting '{'.'.join(place)}'", did_you_mean(place[-1], names))
     section_name, option = place[0].replace("_", "-"), place[1] if len(place) > 1 else place[0]
     said = first["msg"].removeprefix("Value error, ")
+    what = f"{section_name}: --{option.replace('_', '-')}"
     return UsageError(
-        f"{section_name}: --{option.replace('_', '-')} cannot be {first['input']!r}",
+        f"{what} cannot be given here" if first["input"] is True else f"{what} cannot be {first['input']!r}",
         said[0].lower() + said[1:],
     )

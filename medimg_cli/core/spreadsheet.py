@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from medimg_cli.core.table_text import table_text
 from medimg_cli.errors import DataError
 
 _SEPARATORS = ",;\t|"
-_BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_ZIP = b"PK\x03\x04"
 
 
 def read_spreadsheet(path: Path) -> tuple[pd.DataFrame, str]:
@@ -23,7 +22,7 @@ def read_spreadsheet(path: Path) -> tuple[pd.DataFrame, str]:
     Raises:
         DataError: it is missing, no text, without rows, has two columns of one name, or a row with too many cells.
     """
-    text = _decoded(path)
+    text = table_text(path)
     header = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(_SEPARATORS, key=header.count)
     _refuse_double(path, [name.strip() for name in next(csv.reader([header], delimiter=separator), [])])
@@ -49,25 +48,6 @@ def read_spreadsheet(path: Path) -> tuple[pd.DataFrame, str]:
             f"{path} holds no rows", "the first line names the columns, each further one an image"
         )
     return rows, separator
-
-
-def _decoded(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise DataError(f"{path}: {reason}", "check the file's name") from error
-    if content.startswith(_ZIP):
-        raise DataError(f"{path} is a workbook or an archive, not a CSV", "save the sheet as CSV (UTF-8)")
-    for mark, encoding in (*_BYTE_ORDER_MARKS, (b"", "utf-8")):
-        if content.startswith(mark):
-            try:
-                return content.decode(encoding)
-            except UnicodeDecodeError:
-                break
-    if b"\0" in content:
-        raise DataError(f"{path} is no text", "save the table as CSV (UTF-8)")
-    return content.decode("cp1252", "replace")
 
 
 def _refuse_double(path: Path, names: list[str]) -> None:

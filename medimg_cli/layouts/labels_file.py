@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medimg_cli.core.table_text import table_text
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean
 
 _DELIMITERS = ",;\t|"
-_BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _GUESSES = {
     "image": "image images imageid imagename imagepath imagefile imagefilename imageindex img imgname imgpath "
     "filename file filepath path",
@@ -41,7 +41,7 @@ def read_labels_file(path: Path) -> Table:
     Raises:
         DataError: missing, unreadable, without rows, two columns of one name, or a row with too many cells.
     """
-    text = _decoded(path)
+    text = table_text(path, called="--labels")
     header = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(_DELIMITERS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -85,23 +85,6 @@ def require_column(table: Table, name: str, option: str) -> str:
 def plain(name: str) -> str:
     """Return a column's name in lower case without what people put between words."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _decoded(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise DataError(f"--labels {path}: {reason}", "check the file's name") from error
-    for mark, encoding in (*_BYTE_ORDER_MARKS, (b"", "utf-8")):
-        if content.startswith(mark):
-            try:
-                return content.decode(encoding)
-            except UnicodeDecodeError:
-                break
-    if b"\0" in content:
-        raise DataError(f"--labels {path} is no text", "save the table as CSV in UTF-8")
-    return content.decode("cp1252", "replace")
 
 
 def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
