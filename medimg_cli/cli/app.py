@@ -13,11 +13,13 @@ from typer.exceptions import TyperException
 
 from medimg_cli import __version__
 from medimg_cli.cli import (
+    bundle,
     deidentify,
     demo,
     doctor,
     download,
     evaluate,
+    export,
     info,
     ingest,
     init,
@@ -26,12 +28,13 @@ from medimg_cli.cli import (
     preprocess,
     report,
     runs,
+    serve,
     train,
     tune,
 )
 from medimg_cli.cli.options import with_session
 from medimg_cli.cli.prerequisites import IN_WORKSPACE, LAST
-from medimg_cli.errors import ExitCode, MedimgError, UsageError
+from medimg_cli.errors import ExitCode, MedimgError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init.init,
@@ -45,19 +48,21 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "predict": predict.predict,
     "report": report.report,
+    "export": export.export,
+    "bundle": bundle.bundle,
+    "serve": serve.serve,
     "runs": runs.runs,
     "demo": demo.demo,
     "info": info.info,
     "doctor": doctor.doctor,
 }
 ALIASES = {"audit": "label-audit"}
-# Names the design reserves; each moves to COMMANDS in the version that builds it.
-RESERVED = ("serve", "export")
 
 _BARE = {"--resume": LAST, "--init-facts": IN_WORKSPACE}
+_WITHOUT_VALUES = {("predict", "--resume")}
 _INTERRUPTED = (
     "interrupted",
-    "what was finished is kept; the same command goes on from there, a training with --resume",
+    "what was finished is kept; the same command goes on from there, training and predicting with --resume",
 )
 
 app = typer.Typer(
@@ -91,23 +96,10 @@ def _medimg(
     """
 
 
-def _refusal(name: str) -> Callable[[], None]:
-    def refuse() -> None:
-        raise UsageError(
-            f"'{name}' is not part of medimg {__version__}", "`medimg --help` lists what this version does"
-        )
-
-    return refuse
-
-
 for _name, _body in COMMANDS.items():
     app.command(_name)(with_session(_name, _body))
 for _alias, _name in ALIASES.items():
     app.command(_alias, hidden=True)(with_session(_name, COMMANDS[_name]))
-for _name in RESERVED:
-    app.command(
-        _name, hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
-    )(_refusal(_name))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -148,6 +140,8 @@ def _with_values(arguments: Sequence[str]) -> list[str]:
     for place, argument in enumerate(arguments):
         whole.append(argument)
         following = arguments[place + 1 : place + 2]
+        if (arguments[0], argument) in _WITHOUT_VALUES:
+            continue
         if argument in _BARE and (not following or following[0].startswith("-")):
             whole.append(_BARE[argument])
     return whole

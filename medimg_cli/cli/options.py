@@ -4,7 +4,8 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,9 +44,13 @@ class Session:
 
     @functools.cached_property
     def progress(self) -> "Progress":
+        if self.quiet:
+            from medimg_cli.core.progress import SilentProgress
+
+            return SilentProgress()
         from medimg_cli.cli.render import progress_for
 
-        return progress_for(quiet=self.quiet)
+        return progress_for()
 
     def settings(self, *, planned: bool = True, **options: Mapping[str, Any]) -> "Settings":
         """Return the settings in force.
@@ -80,18 +85,27 @@ class Session:
 
     def show(self, payload: Mapping[str, Any], draw: Callable[["Console"], None]) -> None:
         """Write the result to stdout: one JSON object with `--json`, else what `draw` puts there."""
-        from medimg_cli.cli.render import drop_stdout, show_json, stdout_console
+        from medimg_cli.cli.render import show_json, stdout_console
 
-        try:
+        with unbroken_stdout():
             if self.json:
                 show_json(self.command, payload)
             else:
                 draw(stdout_console())
             sys.stdout.flush()
-        except BrokenPipeError as error:
-            # Caught here: Typer itself would end with 1, which means a gate to our users.
-            drop_stdout()
-            raise typer.Exit(ExitCode.BROKEN_PIPE) from error
+
+
+@contextmanager
+def unbroken_stdout() -> Iterator[None]:
+    """Write to stdout; the command ends with the code for it when nobody reads it any more."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        from medimg_cli.cli.render import drop_stdout
+
+        # Caught here: Typer itself would end with 1, which means a gate to our users.
+        drop_stdout()
+        raise typer.Exit(ExitCode.BROKEN_PIPE) from error
 
 
 def said(values: Mapping[str, Any], *others: str) -> dict[str, Any]:

@@ -1,90 +1,183 @@
-"""medimg predict: class, probabilities and decision for files and folders."""
+"""medimg predict: class, probabilities, decision and flags for files, folders and archives."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session
-from medimg_cli.errors import ExitCode
+from medimg_cli import __version__
+from medimg_cli.cli.options import Session, unbroken_stdout
+from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from medimg_cli.cli.prediction_json import PredictionJson
+    from medimg_cli.cli.prediction_view import PredictionTable
+    from medimg_cli.core.prediction import Prediction
+    from medimg_cli.inference.explaining import HeatMaps
+    from medimg_cli.inference.judge import Judge
+    from medimg_cli.stages.predict import Tell
 
-    from medimg_cli.stages.predict import PredictResult
+_LIST = "-"
+_Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="INPUT...", help="Images, folders, .zip and .tar archives; - = a list of them, one a line."
+    ),
+]
+_Run = Annotated[
+    str | None, typer.Option(help="Run that answers, or the zip of a bundle.", show_default="the newest")
+]
+_Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Also write the rows to FILE.csv or FILE.jsonl, each as it is known."),
+]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the rows that FILE has; else it is begun anew.")
+]
+_Tta = Annotated[
+    bool | None,
+    typer.Option("--tta", help="Answer with the mean over mirrored, turned or enlarged views of each image."),
+]
+_Explain = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Also write a heat map of every image that is answered into DIR."),
+]
 
 
 def predict(
     session: Session,
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Image files and folders.")],
-    run: Annotated[str | None, typer.Option(help="Run that answers.", show_default="the newest")] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the rows to FILE.csv or FILE.jsonl.")
-    ] = None,
-    tta: Annotated[
-        bool | None,
-        typer.Option(
-            "--tta", help="Answer with the mean over mirrored, turned or enlarged views of each image."
-        ),
-    ] = None,
+    inputs: _Inputs,
+    run: _Run = None,
+    out: _Out = None,
+    resume: _Resume = False,
+    tta: _Tta = None,
+    explain: _Explain = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.", show_default="32")] = None,
     workers: Annotated[int | None, typer.Option(help="Decoding threads.", show_default="all cores")] = None,
 ) -> None:
-    """Predict images a run has never seen: one row per file, also for what cannot be read (exit code 4).
+    """Predict images a run has never seen: one row per image, also for what cannot be read (exit code 4).
 
-    Decision support for research; not for diagnosis.
+    Every frame of a DICOM file, page of a TIFF file and image of an array is a row. An image unlike all that the model
+    learnt from is refused. Decision support for research; not for diagnosis.
 
     Example: `medimg predict image.png a-folder/ --out predictions.csv`
     """
-    from medimg_cli.core.run_folders import find_run
-    from medimg_cli.stages.predict import predict as run_stage
+    from medimg_cli.core.row_file import check_suffix
 
+    if out is not None:
+        check_suffix(out)
+    elif resume:
+        raise UsageError(
+            "--resume goes on with a file, and none is named", "name it: --out FILE.csv --resume"
+        )
     options: dict[str, Any] = {"tta": tta, "batch_size": batch_size, "workers": workers}
     settings = session.settings(predict=options).predict
-    result = run_stage(find_run(session.workspace, run), inputs, settings, out=out, progress=session.progress)
-    session.show({"predictions": _rows(result)}, lambda console: _draw(console, result, out))
+    place = _place(session, run)
+    judge = _opened(place, tta=settings.tta)
+    if judge.remark:
+        session.progress.note(judge.remark)
+    maps = _heat_maps(session, place, explain) if explain is not None else None
+    from medimg_cli.stages.predict import predict as run_stage
+
+    with unbroken_stdout(), _view(session, judge, place) as view:
+        result = run_stage(
+            judge,
+            inputs if Path(_LIST) not in inputs else _listed(inputs),
+            settings,
+            out=out,
+            resume=resume,
+            tell=view.tell if maps is None else _both(view.tell, maps.tell),
+            progress=session.progress,
+        )
+        view.end(result, out)
+    if maps is not None:
+        session.progress.note(f"heat maps: {maps.written} in {explain}")
     if result.unreadable:
         raise typer.Exit(ExitCode.PARTIAL)
 
 
-def _rows(result: "PredictResult") -> list[dict[str, Any]]:
-    return [
-        {
-            "path": row["path"],
-            "status": row["status"],
-            "label": row["y_pred"] or None,
-            "confidence": row["confidence"],
-            "probabilities": {name: row[f"prob_{name}"] for name in result.classes},
-            "decision": row["decision"] or None,
-            "prediction_set": None,
-            "flags": [],
-            "message": row["message"] or None,
-        }
-        for row in result.table.to_dict("records")
-    ]
+def _place(session: Session, run: str | None) -> Path:
+    """Return the folder of the run, or the file of the bundle, that answers."""
+    from medimg_cli.core.bundle import is_bundle
+    from medimg_cli.core.run_folders import find_run
+
+    if run is not None and is_bundle(Path(run)):
+        return Path(run)
+    return find_run(session.workspace, run).folder
 
 
-def _draw(console: "Console", result: "PredictResult", out: Path | None) -> None:
-    from rich.markup import escape
+def _opened(place: Path, *, tta: bool) -> "Judge":
+    """Return the model; torch is imported only where a network has no ONNX copy, or for several views of an image."""
+    from medimg_cli.inference.opening import open_judge
 
-    from medimg_cli.cli.render import plain_table
+    judge = open_judge(place)
+    if judge is None:
+        from medimg_cli.learning.opening import open_in_torch
 
-    table = plain_table("file", "class", ">confidence", "decision", "note")
-    table.columns[0].overflow = "fold"
-    for row in result.table.to_dict("records"):
-        readable = row["status"] == "ok"
-        table.add_row(
-            escape(str(row["path"])),
-            escape(str(row["y_pred"])),
-            f"{row['confidence']:.4f}" if readable else "",
-            str(row["decision"]),
-            "" if readable else f"[yellow]{row['status']}[/yellow]: {escape(str(row['message']))}",
-        )
-    console.print(table)
-    threshold = result.card.threshold
-    if threshold is not None:
-        console.print(
-            f"\ndecision: {escape(str(result.card.positive))} at a probability of {threshold.value:.4f} or more"
-        )
-    if out is not None:
-        console.print(f"rows: {out}", markup=False)
+        judge = open_in_torch(place).judge
+    if not tta:
+        return judge
+    from medimg_cli.inference.judge import Judge
+    from medimg_cli.learning.predictor import in_views
+
+    return Judge(in_views(judge.predictor), judge.references)
+
+
+def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None":
+    """Return what writes heat maps, None where the model's are withheld; torch only where it cannot be done without."""
+    from medimg_cli.inference.explaining import HeatMaps, ready_maps
+
+    found = ready_maps(place)
+    if found is None:
+        from medimg_cli.learning.explain import maps_in_torch
+
+        found = maps_in_torch(place)
+    predictor, explanation = found
+    if not explanation.passed:
+        session.progress.warn(explanation.in_words())
+        return None
+    session.progress.note(f"heat maps: {explanation.in_words()}")
+    return HeatMaps(folder, predictor, explanation)
+
+
+def _both(first: "Tell", second: "Tell") -> "Tell":
+    def tell(path: str, prediction: "Prediction") -> None:
+        first(path, prediction)
+        second(path, prediction)
+
+    return tell
+
+
+def _listed(inputs: list[Path]) -> Iterator[str | Path]:
+    """Yield the inputs, with the paths that stdin names in the place of `-`."""
+    from medimg_cli.core.inputs import named_in
+
+    for given in inputs:
+        if given == Path(_LIST):
+            yield from named_in(sys.stdin.buffer)
+        else:
+            yield given
+
+
+@contextmanager
+def _view(session: Session, judge: "Judge", place: Path) -> "Iterator[PredictionJson | PredictionTable]":
+    """Yield what shows the rows on stdout."""
+    if not session.json:
+        from medimg_cli.cli.prediction_view import PredictionTable
+
+        yield PredictionTable(judge.card)
+        return
+    from medimg_cli.cli.prediction_json import PredictionJson
+    from medimg_cli.core.files import SCHEMA
+
+    card, name = judge.card, place.stem if place.is_file() else place.name
+    model = {"run": name, "arch": card.arch, "weights_sha256": card.weights_sha256, "medimg": __version__}
+    view = PredictionJson({"schema": SCHEMA, "command": session.command, "model": model})
+    try:
+        yield view
+    finally:
+        view.cut_short()
+        sys.stdout.flush()

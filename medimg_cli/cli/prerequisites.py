@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from medimg_cli.cli.options import Session
+    from medimg_cli.core.at_hand import Shown
     from medimg_cli.core.audit import Embedder
     from medimg_cli.core.run import Run
     from medimg_cli.core.settings import LabelAuditSettings, Settings
@@ -103,6 +104,48 @@ def compared_run(session: "Session", settings: "Settings") -> None:
     )
     other = find_run(session.workspace, evaluate.compare)
     evaluation_of_run(session, other, own.model_copy(update={"evaluate": plain}))
+
+
+def copies_of_run(session: "Session", run: "Run", shown: "Shown") -> None:
+    """Write the ONNX copies that a run of an earlier version, or one whose copies were deleted, lacks."""
+    from medimg_cli.inference.members import without_copy
+
+    if not without_copy(run, run.read_card()):
+        return
+    from medimg_cli.learning.copies import write_missing_copies
+
+    write_missing_copies(run, shown.pixels, session.progress)
+
+
+def said_of_model(session: "Session", settings: "Settings") -> dict[str, str]:
+    """Return fact → answer of `report.yaml`, those that somebody gave."""
+    from medimg_cli.core.facts import read_facts
+
+    path = settings.report.facts or session.workspace.facts_path
+    if settings.report.facts is None and not path.is_file():
+        return {}
+    return {name: answer for name, answer in read_facts(path).answers.items() if answer is not None}
+
+
+def model_card_of(session: "Session", run: "Run", settings: "Settings") -> str | None:
+    """Return the model card of an evaluated run as Markdown; None of one that was not evaluated on test."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from medimg_cli.errors import MedimgError
+
+    if not run.metrics_path("test").is_file():
+        return None
+    from medimg_cli.stages.report import report
+
+    with TemporaryDirectory(prefix="medimg-") as folder:
+        path = Path(folder) / "card.md"
+        try:
+            report(session.workspace, run, [], settings.report, session.progress, card=path)
+        except MedimgError as error:
+            session.progress.note(f"no model card: {error.what}")
+            return None
+        return path.read_text(encoding="utf-8")
 
 
 def embedder(session: "Session", settings: "LabelAuditSettings") -> "Embedder | None":

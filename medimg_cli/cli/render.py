@@ -22,14 +22,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from medimg_cli.core.files import to_jsonable
+from medimg_cli.core.files import SCHEMA, to_jsonable
 from medimg_cli.core.progress import Progress as ProgressListener
-from medimg_cli.core.progress import SilentProgress
 
-SCHEMA = 1
 _PIPE_WIDTH = 10_000
 _LINES_PER_TASK = 10
 _LEAST_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_COUNTS = 60.0
 
 
 def stdout_console() -> Console:
@@ -48,10 +47,8 @@ def drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def progress_for(*, quiet: bool) -> ProgressListener:
-    """Return who listens: nobody when quiet, a live bar on a terminal, plain lines in a batch job."""
-    if quiet:
-        return SilentProgress()
+def progress_for() -> ProgressListener:
+    """Return who listens: a live bar on a terminal, plain lines in a batch job."""
     return TerminalProgress() if sys.stderr.isatty() else LineProgress()
 
 
@@ -149,7 +146,7 @@ class TerminalProgress:
 
 
 class LineProgress:
-    """A line per epoch, and one per tenth of a task that takes its time, at least ten seconds apart."""
+    """A line per epoch and per tenth of a task that takes its time, ten seconds apart; a minute if it has no known end."""
 
     def __init__(self) -> None:
         self._epochs = _EpochLines()
@@ -163,7 +160,10 @@ class LineProgress:
     def advance(self, steps: int = 1) -> None:
         self._done += steps
         now = time.monotonic()
-        if not self._total or now - self._spoke < _LEAST_SECONDS_BETWEEN_LINES:
+        if not self._total:
+            self._say_count(now)
+            return
+        if now - self._spoke < _LEAST_SECONDS_BETWEEN_LINES:
             return
         tenths = self._done * _LINES_PER_TASK // self._total
         if tenths > self._tenths:
@@ -175,6 +175,12 @@ class LineProgress:
 
     def finish(self) -> None:
         self._total = 0
+
+    def _say_count(self, now: float) -> None:
+        """Say how far a task is whose end nobody knows, such as a list on stdin."""
+        if now - self._spoke >= _SECONDS_BETWEEN_COUNTS:
+            self._spoke = now
+            _write(f"{self._task}: {self._done}, {self._done / (now - self._began):.0f}/s")
 
     def epoch(self, row: Mapping[str, float]) -> None:
         for line in self._epochs.lines(row):

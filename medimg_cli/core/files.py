@@ -11,6 +11,9 @@ from typing import Any
 
 from medimg_cli.errors import DataError, MachineError
 
+SCHEMA = 1
+"""Of the JSON objects that commands write to stdout."""
+
 _CHUNK_BYTES = 1 << 20
 
 

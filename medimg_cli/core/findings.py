@@ -1,32 +1,14 @@
-"""Several labels an image: which of them are called, and what a table of predictions says of each."""
+"""Several labels an image: what a table of predictions says of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.core.labels import LABEL_SEP
-from medimg_cli.core.run import Threshold
 from medimg_cli.errors import DataError
 
 TRUTH_PREFIX = "y_true_"
-_UNDECIDED = 0.5
-"""Where a label is called that has no threshold of its own."""
-
-
-def called_labels(
-    probabilities: NDArray[np.float64], classes: Sequence[str], thresholds: Mapping[str, Threshold]
-) -> NDArray[np.bool_]:
-    """Return (N, C), True where the probability reaches the label's own threshold, or 0.5 where it has none."""
-    edges = [thresholds[name].value if name in thresholds else _UNDECIDED for name in classes]
-    called: NDArray[np.bool_] = probabilities >= np.array(edges)
-    return called
-
-
-def joined(called: NDArray[np.bool_], classes: Sequence[str]) -> str:
-    """Return the names of the called labels (C,) as a manifest holds them, "" for none."""
-    return LABEL_SEP.join(name for name, yes in zip(classes, called, strict=True) if yes)
 
 
 def truth_columns(marks: NDArray[np.float32], classes: Sequence[str]) -> dict[str, list[str]]:

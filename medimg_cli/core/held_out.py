@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from medimg_cli.core.findings import called_labels, joined
+from medimg_cli.core.called import called_labels, joined
 from medimg_cli.core.manifest import Dataset
 from medimg_cli.core.operating_point import OperatingPoint
 from medimg_cli.core.predictions import PROBABILITY_PREFIX, decide, probabilities_of, read_predictions

@@ -30,6 +30,10 @@ class UnreadableImage(Exception):  # noqa: N818 -- not a failure of the command:
     """Raised by a reader for a file it cannot turn into pixels; its text is the reason, one line."""
 
 
+class TooManyPixels(UnreadableImage):
+    """Raised by a reader for an image that its header says is larger than the caller takes."""
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """What a caller wants of a reader; the recipe of a model carries it, so that every stage wants the same.
@@ -41,12 +45,14 @@ class ReadOptions:
         enough_px: the caller resizes to a square of this side: a format that can may decode smaller than the
             file is, while one side stays at least this long; None = decode whole.
         enough_side: which of its sides that is; a letterbox needs the longer one only.
+        most_pixels: an image of more is refused by its header; None = as many as any reader takes.
     """
 
     window: tuple[float, float] | None = None
     bits: Literal[8, 16] = 8
     enough_px: int | None = None
     enough_side: Literal["shorter", "longer"] = "shorter"
+    most_pixels: int | None = None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,18 @@ def locked(path: Path, *, doing: str) -> Iterator[None]:
         yield
 
 
+def claim(descriptor: int, *, doing: str) -> None:
+    """Keep other processes from claiming an open file until it is closed; arguments and errors as of `locked`."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise MachineError(
+            f"another medimg is {doing}", "wait until it is done, or name another file"
+        ) from error
+
+
 def is_held(path: Path) -> bool:
     """Return whether another process holds the lock file `path`; where that cannot be told, True if it exists.
 

@@ -1,13 +1,13 @@
 """plan.yaml: what was chosen for a data set and why, readable, editable, and read back as settings."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from medimg_cli.core.files import write_text
-from medimg_cli.core.planning import Choice
 from medimg_cli.core.settings import Settings
 
 DATA = "data"
@@ -19,6 +19,20 @@ _REASONS_FROM = 32
 # What a plan rests on, and what of it then holds for nothing else.
 _RESTS_ON = ("arch", "weights", "freeze", "stem")
 _FOLLOWS = {"preprocess": ("size",), "train": ("epochs", "lr", "patience", "batch_size", "layer_decay")}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One line of a plan.
+
+    Args:
+        setting: its name, such as train.epochs.
+        reason: why it has this value.
+    """
+
+    setting: str
+    value: Any
+    reason: str
 
 
 def plan_text(choices: Iterable[Choice], *, about: str, dataset_hash: str) -> str:

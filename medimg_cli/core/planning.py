@@ -6,7 +6,7 @@ set. So does this, for classification: plain rules, one place for each, all of w
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -46,20 +46,6 @@ class Ruled(Generic[Value]):
     """What a rule chose, and why."""
 
     value: Value
-    reason: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One line of a plan.
-
-    Args:
-        setting: its name, such as train.epochs.
-        reason: why it has this value.
-    """
-
-    setting: str
-    value: Any
     reason: str
 
 

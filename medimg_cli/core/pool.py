@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -22,7 +22,7 @@ def usable_cores() -> int:
 
 def map_ordered(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int | None = None
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `function(item)` for every item, in order, from a bounded pool of threads.
 
     Threads, not processes: decoding and hashing release the interpreter's lock, and nothing is pickled.
@@ -39,6 +39,25 @@ def map_ordered(
                 for item in islice(remaining, 1):
                     waiting.append(pool.submit(function, item))
                 yield result
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
+    """Yield `function(item)` for every item, in order, while the next one is worked on in a thread of its own.
+
+    What is between two items, such as waiting for the last part of one, then costs no time.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()

@@ -7,25 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.core.findings import TRUTH_PREFIX, called_labels, joined, truth_columns
+from medimg_cli.core.called import called_labels, joined
+from medimg_cli.core.findings import TRUTH_PREFIX, truth_columns
 from medimg_cli.core.manifest import Dataset, read_table, write_table
 from medimg_cli.core.operating_point import OperatingPoint
+from medimg_cli.core.prediction_rows import PROBABILITY_PREFIX as PROBABILITY_PREFIX
 from medimg_cli.errors import DataError
-
-PROBABILITY_PREFIX = "prob_"
-COLUMNS = (
-    "image_id",
-    "path",
-    "patient_id",
-    "split",
-    "y_true",
-    "y_pred",
-    "confidence",
-    "decision",
-    "status",
-    "flags",
-    "message",
-)
 
 
 def decide(probability: float, threshold: float | None) -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from medimg_cli.core.answers import AnswerKind
 from medimg_cli.core.files import read_json, write_json
+from medimg_cli.core.limits import Limits, Sets
 from medimg_cli.core.recipe import Recipe
 from medimg_cli.errors import DataError, RunError
 
@@ -98,6 +99,9 @@ class ModelCard(BaseModel):
         folds: parts that train and val were dealt into, each held out by some members; None = split as it was.
         answers: how logits become probabilities, see `core.answers`.
         thresholds: of several labels an image, class → its operating point; a class without one has 0.5.
+        onnx_sha256: of the ONNX copy of the network; None where there is none, as for an ensemble, which asks its members.
+        reference_sha256: of what tells images unlike the training; None as for `onnx_sha256`, and `limits` too.
+        sets: which classes cannot be ruled out; None of several labels an image.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -119,6 +123,10 @@ class ModelCard(BaseModel):
     folds: int | None = None
     answers: AnswerKind = "softmax"
     thresholds: dict[str, Threshold] = {}
+    onnx_sha256: str | None = None
+    reference_sha256: str | None = None
+    limits: Limits | None = None
+    sets: Sets | None = None
 
 
 class RunRecord(BaseModel):
@@ -178,6 +186,21 @@ class Run:
     @property
     def weights_path(self) -> Path:
         return self.folder / "model.safetensors"
+
+    @property
+    def onnx_path(self) -> Path:
+        """Return the network's copy for ONNX Runtime: it answers like the weights, without torch."""
+        return self.folder / "model.onnx"
+
+    @property
+    def reference_path(self) -> Path:
+        """Return what the training images were like: images are told by it that the model does not know."""
+        return self.folder / "reference.safetensors"
+
+    @property
+    def explanation_path(self) -> Path:
+        """Return what is known of the network's heat maps, see `core.explanation`."""
+        return self.folder / "explain.json"
 
     @property
     def card_path(self) -> Path:

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from medimg_cli.core.duration import Seconds
 from medimg_cli.core.evaluate_settings import EvaluateSettings
 from medimg_cli.core.labels import LabelCode
-from medimg_cli.core.section import Fraction, PositiveInt, Section, listed
+from medimg_cli.core.section import Chance, Fraction, PositiveInt, Section, listed
+from medimg_cli.core.serve_settings import ServeSettings
 from medimg_cli.core.tune_settings import TuneSettings
 
 
@@ -200,6 +201,9 @@ class TrainSettings(Section):
     )
     patience: PositiveInt | None = Field(None, description="epochs without a better one; empty = a third")
     target_recall: Fraction = Field(0.95, description="recall the threshold aims at on validation")
+    false_alarms: Chance = Field(
+        0.05, description="share of ordinary images that may be called unlike the training and be refused"
+    )
     seed: int = Field(0, ge=0, description="seed of everything random")
     seeds: int = Field(
         1, ge=1, le=100, description="networks with seeds from seed on; their mean is the model"
@@ -254,9 +258,12 @@ class ReportSettings(Section):
     title: str | None = Field(None, description="title on the cover")
     author: str | None = Field(None, description="author on the cover")
     templates: Path | None = Field(None, description="folder of templates that replace medimg's")
-    facts: Path | None = Field(
-        None, description="what only people know; empty = report.yaml in the workspace, where there is one"
-    )
+    facts: Path | None = Field(None, description="what only people know; empty = the workspace's report.yaml")
+
+
+class ExportSettings(Section):
+    verify: bool = Field(False, description="also compare from the files on")
+    images: PositiveInt = Field(64, description="how many files to compare")
 
 
 class LabelsSection(Section):
@@ -283,6 +290,8 @@ class Settings(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     predict: PredictSettings = PredictSettings()
     report: ReportSettings = ReportSettings()
+    export: ExportSettings = ExportSettings()
+    serve: ServeSettings = ServeSettings()
 
     @field_validator("labels", mode="before")
     @classmethod

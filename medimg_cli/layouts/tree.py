@@ -1,12 +1,12 @@
-"""What a source holds: every file once, in one order on every machine, and no link leads round in circles."""
+"""What a source holds: every file once, in one order on every machine."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from medimg_cli.core.archives import is_litter, list_members
+from medimg_cli.core import walking
+from medimg_cli.core.archives import list_members
 from medimg_cli.core.image import HEAD_BYTES, UnreadableImage, sniff_format
 from medimg_cli.core.listing import Rejected, Source
 from medimg_cli.errors import DataError
@@ -83,65 +83,19 @@ def _stack_length(path: Path) -> int:
 
 
 def walk(source: Source) -> Tree:
-    """Return everything in a source's folder but what systems leave behind (hidden files, Thumbs.db, …).
-
-    Links are followed. A folder that was seen already, which a link may lead back to, is not read twice.
-    """
+    """Return everything in a source's folder but what systems leave behind, see `core.walking`."""
     files: list[str] = []
     folders: list[str] = []
     rejected: list[Rejected] = []
-    seen = {_identity(source.path)}
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            items = sorted(os.scandir(source.path / folder), key=lambda item: item.name)
-        except OSError as error:
-            reason = (error.strerror or "cannot be read").lower()
-            rejected.append(Rejected((source.path / folder).as_posix(), f"folder: {reason}"))
-            continue
-        for item in items:
-            if is_litter(item.name) or Path(item.path) in source.ignored:
-                continue
-            relative = f"{folder}{item.name}"
-            if (misfit := _misfit(item, seen)) is not None:
-                rejected.append(Rejected(_readable(item.path), misfit))
-            elif item.is_dir():
-                folders.append(relative)
-                waiting.append(f"{relative}/")
-            else:
-                files.append(relative)
+    for found in walking.walk(source.path, source.ignored):
+        if found.kind == "rejected":
+            path = source.path / found.relative
+            rejected.append(Rejected(walking.readable(path.as_posix()), found.reason))
+        else:
+            (folders if found.kind == "folder" else files).append(found.relative)
     return Tree(
         f"{source.path.as_posix().rstrip('/')}/",
         tuple(sorted(files)),
         tuple(sorted(folders)),
         tuple(sorted(rejected, key=lambda row: row.path)),
     )
-
-
-def _misfit(item: "os.DirEntry[str]", seen: set[tuple[int, int]]) -> str | None:
-    """Return why an item can be neither read nor entered, or None; remembers the folders it lets through."""
-    if not item.name.isprintable() and _readable(item.name) != item.name:
-        return "the file name is not valid UTF-8"
-    try:
-        if item.is_dir():
-            identity = _identity(Path(item.path))
-            if identity in seen:
-                return "a link to a folder that was read already"
-            seen.add(identity)
-            return None
-        if item.is_file():
-            return None
-    except OSError as error:  # a link to itself, or into a folder nobody may enter
-        return f"cannot be followed: {(error.strerror or 'unknown reason').lower()}"
-    return "a broken link" if item.is_symlink() else "not a regular file"
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
-
-
-def _readable(path: str) -> str:
-    """Return a path with the bytes that are not UTF-8 replaced, fit to be written into a table."""
-    return os.fsencode(path).decode("utf-8", "replace")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -86,6 +86,11 @@ class PixelBatches:
         """Return how many batches `in_order` yields."""
         return -(-len(self) // self.batch_size)
 
+    def first(self, count: int) -> Pixels:
+        """Return the pixels (count, H, W, C) of the first images of the split, or of all where it has fewer."""
+        shown: Pixels = self.pixels[self.positions[:count]]
+        return shown
+
     def in_order(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
         """Yield all images in the split's order, or of their batches the `first`, counted from 0, and each `every`th."""
         yield from self._take(np.arange(len(self)), first, every)
@@ -100,7 +105,7 @@ class PixelBatches:
     def _take(self, order: NDArray[np.int64], first: int = 0, every: int = 1) -> Iterator[Batch]:
         for start in range(first * self.batch_size, len(order), every * self.batch_size):
             chosen = order[start : start + self.batch_size]
-            images = torch.from_numpy(_to_255(self.pixels[self.positions[chosen]]))
+            images = torch.from_numpy(to_255(self.pixels[self.positions[chosen]]))
             yield Batch(images.permute(0, 3, 1, 2), torch.from_numpy(self.targets[chosen]), chosen)
 
 
@@ -128,11 +133,12 @@ def measure_normalisation(batches: PixelBatches) -> Normalisation:
     return Normalisation(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
-def _to_255(pixels: Pixels) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Return pixels in 0..255: 8-bit ones as they are, 16-bit ones with their fractions (65535 / 257 = 255)."""
-    if pixels.dtype == np.uint8:
-        return np.ascontiguousarray(pixels, dtype=np.uint8)
-    return np.divide(pixels, np.float32(257), dtype=np.float32)
+def to_255(pixels: Pixels) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Return pixels in 0..255: others as they are, 16-bit ones with their fractions (65535 / 257 = 255)."""
+    if pixels.dtype == np.uint16:
+        return np.divide(pixels, np.float32(257), dtype=np.float32)
+    as_they_are: NDArray[Any] = np.ascontiguousarray(pixels)
+    return as_they_are
 
 
 def balanced_weights(targets: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

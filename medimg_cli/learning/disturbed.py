@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.disturbances import DISTURBANCES, DisturbedAnswers
 from medimg_cli.core.progress import Progress
-from medimg_cli.learning.predictor import Predictor
+from medimg_cli.inference.predictor import Predictor
 
 MOST_IMAGES = 1_000
 

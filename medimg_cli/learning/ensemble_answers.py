@@ -16,6 +16,7 @@ from medimg_cli.core.run import Fingerprint, Member, ModelCard, Normalisation, R
 from medimg_cli.core.settings import TrainSettings
 from medimg_cli.errors import RunError
 from medimg_cli.learning.fitting.scoring import SHOWN, watched_figures
+from medimg_cli.learning.references import with_sets
 from medimg_cli.learning.training import Material
 
 
@@ -55,7 +56,12 @@ def write_ensemble(
         table[FOLD] = rows[FOLD].to_numpy()
     write_predictions(run.predictions_path("val"), table)
     write_table(run.history_path, _mean_history(members))
-    card = _card(run, members, chosen, point, held_out=len(rows))
+    card = with_sets(
+        _card(run, members, chosen, point, held_out=len(rows)),
+        probabilities,
+        dataset.targets(rows),
+        "val" if chosen.folds is None else OUT_OF_FOLD,
+    )
     run.write_card(card)
     update = _sums(members) | {
         "status": "interrupted" if interrupted else "complete",
@@ -151,6 +157,9 @@ def _card(
             "temperature": 1.0,
             "members": made_of,
             "folds": chosen.folds,
+            "onnx_sha256": None,
+            "reference_sha256": None,
+            "limits": None,
         }
     )
 

@@ -23,6 +23,7 @@ from medimg_cli.errors import RunError
 from medimg_cli.learning.checkpoint import save_state, save_weights
 from medimg_cli.learning.dataset import PixelBatches
 from medimg_cli.learning.device import on_device, prepare_processor
+from medimg_cli.learning.explain import explain_run
 from medimg_cli.learning.fitting.features import fit_head, head_plan, views_of
 from medimg_cli.learning.fitting.fine_tuning import fine_tune
 from medimg_cli.learning.fitting.loop import BrokenLoss, divergence, fit
@@ -34,7 +35,9 @@ from medimg_cli.learning.fitting.trainer import Fit, Snapshot
 from medimg_cli.learning.models.networks import parameter_count
 from medimg_cli.learning.models.start import Start, starting_network
 from medimg_cli.learning.normalise import Normaliser
+from medimg_cli.learning.onnx_copy import PARITY_IMAGES, with_copy
 from medimg_cli.learning.processes.distributed import here
+from medimg_cli.learning.references import Images, with_reference, with_sets
 from medimg_cli.learning.tracking import Tracker
 
 _NAMED = 3
@@ -241,8 +244,27 @@ class OneTraining:
         )
         table = predictions_of(dataset, self.material.val, probabilities, point)
         write_predictions(self.run.predictions_path("val"), table)
+        if here().leads:
+            card = with_copy(
+                self.run, card, start.network, self.train_batches.first(PARITY_IMAGES), self.progress
+            )
+            card = self._with_limits(card, probabilities)
+            explain_run(self.run, card, start.network, self.val_batches, self.material.val, self.progress)
         self.run.write_card(card)
         return card
+
+    def _with_limits(self, card: ModelCard, probabilities: NDArray[np.float64]) -> ModelCard:
+        """Return the card with what tells images unlike the training, and how sure of one it is."""
+        train, val = (
+            Images(batches.pixels, batches.positions, rows)
+            for batches, rows in (
+                (self.train_batches, self.material.train),
+                (self.val_batches, self.material.val),
+            )
+        )
+        card = with_sets(card, probabilities, self.val_batches.targets, "val")
+        rate = self.chosen.false_alarms
+        return with_reference(self.run, card, train, val, self.device, false_alarms=rate)
 
     def _finish(self, outcome: Fit, card: ModelCard, parameters: int, seconds: float) -> RunRecord:
         """Write the run's record; the state goes when nothing is left to go on with."""

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medimg_cli.core.called import called_labels
 from medimg_cli.core.evaluation import Confusion
-from medimg_cli.core.findings import called_labels, marks_of
+from medimg_cli.core.findings import marks_of
 from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.operating_point import OperatingPoint
 from medimg_cli.core.predictions import probabilities_of

@@ -3,9 +3,10 @@
 A reader is one file that registers one `Reader`. Files are told apart by their content, never by their name.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -52,6 +53,10 @@ def _one_image(content: Content, member: str | None) -> int:  # noqa: ARG001 -- 
     return 1
 
 
+def _no_members(content: Content) -> Iterable[str]:  # noqa: ARG001 -- every lister's signature
+    return ()
+
+
 @dataclass(frozen=True)
 class Reader:
     """One way to open a family of formats.
@@ -62,12 +67,15 @@ class Reader:
         read: returns the image of a file (and of a member inside it: a frame, or a file of an archive).
             Raises `UnreadableImage`; never warns, never returns half an image; safe in threads.
         count: returns how many frames or pages there are, by the header alone. Raises as `read`.
+        members: returns what a file holds beside frames and pages, by the header alone, none by default. Raises as
+            `read`.
     """
 
     formats: tuple[str, ...]
     needs: tuple[str, ...]
     read: Callable[[Content, str | None, ReadOptions], DecodedImage]
     count: Callable[[Content, str | None], int] = _one_image
+    members: Callable[[Content], Iterable[str]] = _no_members
 
 
 READERS: Registry[Reader] = Registry("reader", __name__)
@@ -96,6 +104,27 @@ def frame_count(path: str) -> int:
             return count_content(stream, member, path=location)
     except UnreadableImage:
         return 1
+
+
+def image_paths(path: str) -> Iterable[str]:
+    """Return the path of every image in the file at `path`, without decoding one, each as `read_image` takes it.
+
+    That is the path itself, or `PATH#frame/0` … of several frames or pages, and the images of arrays that have several.
+    What cannot be read counts as one: reading it says why.
+    """
+    try:
+        with _opened(path) as (stream, location, member):
+            content = _content_of(stream, location)
+            reader = _reader_of(content.image_format)
+            members = reader.members(content) if member is None else ()
+            frames = reader.count(content, member)
+    except UnreadableImage:
+        return (path,)
+    if frames > 1:
+        return (f"{path}#frame/{number}" for number in range(frames))
+    named = (f"{path}#{name}" for name in members)
+    first = next(named, None)
+    return (path,) if first is None else chain((first,), named)
 
 
 def read_content(

@@ -3,8 +3,9 @@
 import threading
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from medimg_cli.readers.intensities import show_samples
 LIMIT_BYTES = 16 << 30
 """A larger array is refused before it is unpacked: an archive can hold a thousand times its own size."""
 
+_IMAGES = "_images.npy"
 _KEPT_ARRAYS = 4  # three splits of one archive and the beginning of the next
 
 
@@ -72,6 +74,43 @@ def read_array_image(
         return _show(np.asarray(stack[int(number)]))
 
 
+def members_of(content: Content) -> Iterator[str]:
+    """Yield what `read_array_image` takes of a file of arrays, by its headers alone; none where it is one image.
+
+    Raises:
+        UnreadableImage: the file is damaged.
+    """
+    path, zipped = content.path, content.image_format == "npz"
+    # By any other suffix, `core.image.split_member` would not take the member's name off again.
+    if path is None or path.suffix.lower() != (".npz" if zipped else ".npy"):
+        return iter(())
+    with foreign_decoder():
+        if not zipped:
+            shape = _map(path).shape
+            return (str(number) for number in range(shape[0] if len(shape) > 2 else 0))
+        counts = _counts(path)
+    return (f"{split}/{number}" for split, count in counts for number in range(count))
+
+
+def _counts(path: Path) -> list[tuple[str, int]]:
+    """Return (split, images) of each array `split_images` of an .npz, in the order of the archive."""
+    found = []
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(_IMAGES):
+                with archive.open(name) as stream:
+                    shape = _shape_of(stream)
+                found.append((name.removesuffix(_IMAGES), shape[0] if len(shape) > 2 else 0))
+    return found
+
+
+def _shape_of(stream: IO[bytes]) -> tuple[int, ...]:
+    first = np.lib.format.read_magic(stream) == (1, 0)
+    read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape: tuple[int, ...] = read_header(stream)[0]
+    return shape
+
+
 def _whole(path: Path, *, zipped: bool) -> NDArray[Any]:
     if zipped:
         raise UnreadableImage("an archive; its images are named as FILE.npz#train/0")
@@ -111,4 +150,6 @@ def _show(samples: NDArray[Any]) -> DecodedImage:
     return DecodedImage(pixels, bits, facts)
 
 
-READERS.register("arrays")(Reader(formats=("npz", "npy"), needs=("numpy",), read=read_array_image))
+READERS.register("arrays")(
+    Reader(formats=("npz", "npy"), needs=("numpy",), read=read_array_image, members=members_of)
+)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from medimg_cli.core.image import UnreadableImage
+from medimg_cli.core.image import TooManyPixels, UnreadableImage
 from medimg_cli.core.own_terms import own_terms
+from medimg_cli.errors import MachineError
 
 LIMIT_PIXELS = 500_000_000
 """Larger images are refused by their header: a few bytes can claim to hold terabytes."""
@@ -26,23 +27,25 @@ def foreign_decoder() -> Iterator[None]:
     with own_terms():
         try:
             yield
-        except UnreadableImage:
+        except (UnreadableImage, MachineError):  # a library that is missing is no fault of the image
             raise
         except Exception as error:
             raise UnreadableImage(_reason(error)) from error
 
 
-def refuse_huge(width_px: int, height_px: int) -> None:
+def refuse_huge(width_px: int, height_px: int, most_pixels: int | None = None) -> None:
     """Refuse an image before its pixels are decoded.
 
     Raises:
-        UnreadableImage: a side is not positive, or the image has more than `LIMIT_PIXELS` pixels.
+        UnreadableImage: a side is not positive.
+        TooManyPixels: the image has more than `most_pixels`, or than `LIMIT_PIXELS`.
     """
     if width_px < 1 or height_px < 1:
         raise UnreadableImage(f"the header says {width_px}x{height_px} pixels")
-    if width_px * height_px > LIMIT_PIXELS:
-        raise UnreadableImage(
-            f"the header says {width_px}x{height_px} pixels, more than the limit of {LIMIT_PIXELS:,}"
+    limit = LIMIT_PIXELS if most_pixels is None else min(most_pixels, LIMIT_PIXELS)
+    if width_px * height_px > limit:
+        raise TooManyPixels(
+            f"the header says {width_px}x{height_px} pixels, more than the limit of {limit:,}"
         )
 
 

@@ -52,7 +52,7 @@ def read_raster(content: Content, member: str | None, options: ReadOptions) -> D
     with foreign_decoder():
         if content.image_format == "png":
             _refuse_damaged_png(content.stream)
-        picture, facts = _open_page(content, member)
+        picture, facts = _open_page(content, member, options.most_pixels)
         width_px, height_px = picture.size
         wide = _is_reduced_from_16_bits(picture)  # asked first: reading a PNG's EXIF loads its pixels
         orientation = _orientation(picture)
@@ -79,7 +79,9 @@ def count_pages(content: Content, member: str | None) -> int:
         return int(TiffImagePlugin.TiffImageFile(content.stream).n_frames)
 
 
-def _open_page(content: Content, member: str | None) -> tuple[Image.Image, dict[str, str]]:
+def _open_page(
+    content: Content, member: str | None, most_pixels: int | None
+) -> tuple[Image.Image, dict[str, str]]:
     """Return the page a member names, opened and not yet decoded, and the fact `frame` where there are several."""
     content.stream.seek(0)
     picture: Image.Image = _OPENERS[content.image_format](content.stream)
@@ -89,7 +91,7 @@ def _open_page(content: Content, member: str | None) -> tuple[Image.Image, dict[
         raise UnreadableImage(f"the picture has no {member}; its pages are page/0 to page/{pages - 1}")
     if page:
         picture.seek(page)
-    refuse_huge(*picture.size)
+    refuse_huge(*picture.size, most_pixels)
     return picture, {"frame": f"{page + 1} of {pages}"} if pages > 1 else {}
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from medimg_cli.reporting import group_charts, group_tables, omitted, trust_charts, trust_tables
+from medimg_cli.reporting import explained, group_charts, group_tables, omitted, trust_charts, trust_tables
 from medimg_cli.reporting.content import ReportContent
 
 _MOST = trust_charts.MOST_CLASSES
@@ -19,6 +19,7 @@ def analysis_context(content: ReportContent) -> dict[str, Any]:
             each for each in (evaluation, *content.external) if each.split.startswith("external")
         ),
         "flag": group_tables.FLAG,
+        "explanation_facts": explained.explanation_facts(content),
         **_calibration(content),
         **_usefulness(content),
         **_abstention(content),

@@ -1,10 +1,13 @@
 """Which images the model got wrong, and in which order a reviewer should look at them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
+from medimg_cli.core.called import called_labels, joined
 from medimg_cli.core.evaluation import Evaluation
-from medimg_cli.core.findings import called_labels, joined, marks_of
+from medimg_cli.core.findings import marks_of
 from medimg_cli.core.predictions import PROBABILITY_PREFIX, classes_of, probabilities_of
 from medimg_cli.reporting.content import GALLERY_IMAGES, TABLE_ROWS, Case, Cases
 from medimg_cli.reporting.headline import threshold_in_force
@@ -97,3 +100,21 @@ def _cases(title: str, meaning: str, rows: pd.DataFrame) -> Cases:
         for image, truth, predicted, probability in zip(*columns, strict=True)
     )
     return Cases(title, meaning, cases[:GALLERY_IMAGES], cases[GALLERY_IMAGES:], len(rows))
+
+
+def explained_cases(evaluation: Evaluation, predictions: pd.DataFrame, most: int) -> tuple[Cases, ...]:
+    """Return errors and right answers to show the evidence of, at most so many each, without pictures.
+
+    Of several labels an image there are none: which of them a picture would be of has no one answer.
+    """
+    if evaluation.several_labels:
+        return ()
+    wrong = wrong_cases(evaluation, predictions)[0]
+    table = _with_answers(predictions, evaluation)
+    right = table[table["predicted"] == table["truth"]]
+    if evaluation.positive is not None:
+        right = right[right["truth"] == evaluation.positive]
+    rows = right.sort_values(["probability", "image_id"], ascending=[False, True])
+    title = "Right answers" if evaluation.positive is None else "Found cases"
+    found = _cases(title, f"{_SURE_FIRST}.", rows)
+    return tuple(replace(kind, shown=kind.shown[:most], listed=()) for kind in (wrong, found) if kind.total)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from medimg_cli.core.audit import AuditResult
 from medimg_cli.core.evaluation import Evaluation
+from medimg_cli.core.explanation import Explanation
 from medimg_cli.core.facts import Facts
 from medimg_cli.core.manifest import Dataset
 from medimg_cli.core.run import ModelCard, RunRecord
@@ -67,6 +68,21 @@ class Cases:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """What the report says of the model's heat maps.
+
+    Args:
+        known: how they are made, and whether they are of what the model learnt.
+        groups: images with their heat maps as pictures; () where none are drawn.
+        absence: why none are, "" where they are.
+    """
+
+    known: Explanation
+    groups: tuple[Cases, ...] = ()
+    absence: str = ""
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything one report says.
 
@@ -83,6 +99,7 @@ class ReportContent:
         notes: what the reader must know that the evaluation cannot say.
         facts: what people said in `report.yaml`.
         external: evaluations of the same model on data from elsewhere.
+        explained: None where nobody looked at the model's heat maps.
     """
 
     title: str
@@ -98,3 +115,4 @@ class ReportContent:
     notes: tuple[str, ...] = field(default_factory=tuple)
     facts: Facts = field(default_factory=Facts)
     external: tuple[Evaluation, ...] = ()
+    explained: Explained | None = None

@@ -38,6 +38,8 @@ def omitted(content: ReportContent) -> tuple[Fact, ...]:
     ]
     if evaluation.leakage.near_duplicates is None:
         facts.append(Fact("Near duplicates between splits", "Not searched for."))
+    if content.explained is None:
+        facts.append(Fact("Explanations", "Nobody looked at heat maps: `medimg predict --explain` does."))
     if audit is None:
         return (*facts, Fact("Label audit", "Not run: `medimg label-audit` does."))
     return (*facts, *(Fact(f"Audit check {each.check}", sentence(each.why)) for each in audit.checks_skipped))

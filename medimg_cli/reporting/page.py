@@ -48,6 +48,7 @@ def sections(content: ReportContent) -> tuple[Section, ...]:
         Section("patients", "Results by patient"),
         Section("subgroups", "Subgroups"),
         Section("robustness", "Shift, robustness and external testing"),
+        Section("explanations", "Explanations and their sanity check"),
         Section("comparison", "Baselines and comparison"),
         Section("limits", "Limitations, and what did not run"),
         Section("authors", "Facts from the authors"),

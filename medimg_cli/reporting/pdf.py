@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from medimg_cli.errors import MachineError
 
@@ -27,14 +27,14 @@ class Attached:
     description: str
 
 
-def write_pdf(target: Path, html: str, attachments: Sequence[Attached] = ()) -> None:
+def write_pdf(target: Path | BinaryIO, html: str, attachments: Sequence[Attached] = ()) -> None:
     """Write `html` as PDF/UA-1 (ISO 14289-1: tagged, with language and title).
 
     The pages hold text, so they can be searched and read aloud; whether every rule of the standard is met
     is not checked here. Any address that is not a `data:` URI is refused.
 
     Args:
-        target: file to write.
+        target: file to write, or a stream.
         html: one self-contained page with `lang`, a title and a title in every drawing.
         attachments: files to carry along, such as the evaluation the numbers come from.
 

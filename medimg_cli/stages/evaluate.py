@@ -31,7 +31,7 @@ from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, GateError, RunError
 from medimg_cli.learning.augmentation.views import views_of
 from medimg_cli.learning.disturbed import MOST_IMAGES, answers_to_disturbed
-from medimg_cli.learning.predictor import Predictor
+from medimg_cli.learning.predictor import predictor_of
 from medimg_cli.metrics.analyses import Subject
 from medimg_cli.metrics.analyses.robustness import HELD_OUT
 from medimg_cli.metrics.answered import Answered
@@ -229,12 +229,15 @@ def _predict(
     settings: EvaluateSettings,
     progress: Progress,
 ) -> pd.DataFrame:
-    predictor = Predictor(run, tta=settings.tta)
+    predictor = predictor_of(run, tta=settings.tta)
     rows = dataset.of_split(settings.split)
     progress.start(f"evaluate on {settings.split}", len(rows))
     try:
-        probabilities = predictor.of_cache(
-            cache, rows["image_id"].tolist(), batch_size=settings.batch_size, advance=progress.advance
+        probabilities = predictor.of_rows(
+            cache.pixels,
+            cache.positions(rows["image_id"].tolist()),
+            batch_size=settings.batch_size,
+            advance=progress.advance,
         )
     finally:
         progress.finish()
@@ -247,7 +250,7 @@ def _disturbed(
     """Return the answers to at most 1,000 of the images, disturbed in each way."""
     image_ids = here.table["image_id"].tolist()
     return answers_to_disturbed(
-        Predictor(run, tta=settings.tta),
+        predictor_of(run, tta=settings.tta),
         cache,
         image_ids,
         drawn_evenly(image_ids, here.kinds, MOST_IMAGES),

@@ -26,7 +26,7 @@ from medimg_cli.core.traits.column_traits import training_rows
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 from medimg_cli.learning.augmentation.views import views_of
-from medimg_cli.learning.predictor import Predictor
+from medimg_cli.learning.predictor import predictor_of
 from medimg_cli.metrics.analyses import Subject
 from medimg_cli.metrics.answered import Answered
 from medimg_cli.metrics.evaluation import evaluation_of, keep_predictions
@@ -157,11 +157,13 @@ def _answers(
     run: Run, external: Dataset, cache: PixelCache, settings: EvaluateSettings, progress: Progress, name: str
 ) -> NDArray[np.float64]:
     """Return the probabilities (N, C) of all images."""
-    predictor = Predictor(run, tta=settings.tta)
+    predictor = predictor_of(run, tta=settings.tta)
     image_ids = external.rows["image_id"].tolist()
     progress.start(f"evaluate on {name}", len(image_ids))
     try:
-        return predictor.of_cache(cache, image_ids, batch_size=settings.batch_size, advance=progress.advance)
+        return predictor.of_rows(
+            cache.pixels, cache.positions(image_ids), batch_size=settings.batch_size, advance=progress.advance
+        )
     finally:
         progress.finish()
 

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medimg_cli.core.called import joined
 from medimg_cli.core.evaluate_settings import EvaluateSettings
 from medimg_cli.core.evaluation import Evaluation, Leakage, write_evaluation
 from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.findings import TRUTH_PREFIX, joined
+from medimg_cli.core.findings import TRUTH_PREFIX
 from medimg_cli.core.foreign_predictions import ForeignPredictions, read_foreign_predictions
 from medimg_cli.core.labels import LabelSpace, guess_positive
 from medimg_cli.core.levels import asked_columns

@@ -1,164 +1,202 @@
-"""predict: files and folders → one row each, with class, probabilities and decision."""
+"""predict: files, folders and archives → one row each, as soon as it is known."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from medimg_cli.core.files import to_jsonable, write_text
-from medimg_cli.core.findings import called_labels, joined
+from medimg_cli.core.done_rows import DoneRows
+from medimg_cli.core.files import sha256_of_text
 from medimg_cli.core.image import UnreadableImage
-from medimg_cli.core.pool import map_ordered
-from medimg_cli.core.predictions import COLUMNS, PROBABILITY_PREFIX, decide, write_predictions
-from medimg_cli.core.progress import Progress, SilentProgress, tracked
-from medimg_cli.core.recipe import Pixels, Recipe
-from medimg_cli.core.run import ModelCard, Run
+from medimg_cli.core.inputs import Input, list_inputs
+from medimg_cli.core.labels import LABEL_SEP
+from medimg_cli.core.pool import map_ordered, one_ahead
+from medimg_cli.core.prediction import Prediction, unreadable
+from medimg_cli.core.progress import Progress, SilentProgress
+from medimg_cli.core.row_file import RowFile
+from medimg_cli.core.run import ModelCard
 from medimg_cli.core.settings import PredictSettings
-from medimg_cli.errors import DataError, UsageError
-from medimg_cli.learning.predictor import Predictor
-from medimg_cli.readers import read_image
+from medimg_cli.errors import DataError
+from medimg_cli.inference.judge import Judge, Prepared
+from medimg_cli.readers import image_paths, read_image
 
-OK, UNREADABLE = "ok", "unreadable"
+Tell = Callable[[str, Prediction], None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class PredictResult:
-    """What predicting gave.
+    """What predicting gave, in numbers; of a file that was gone on with, also what it held before.
 
     Args:
-        table: one row per input in the given order, columns of `core.predictions` and prob_<class>.
-        classes: names of the probabilities.
-        unreadable: how many rows have no prediction; their message says why.
-        card: the model that answered.
+        rows: one an input.
+        resumed: how many of them stood in the file already.
+        strange: rows of that file whose input is not among those given now; they are kept, and counted nowhere else.
+        statuses, labels, decisions, flags: how many rows have which.
     """
 
-    table: pd.DataFrame
-    classes: tuple[str, ...]
-    unreadable: int
-    card: ModelCard
+    rows: int = 0
+    resumed: int = 0
+    strange: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    decisions: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def unreadable(self) -> int:
+        """Return how many inputs are no image."""
+        return self.statuses["unreadable"]
+
+    def count(self, prediction: Prediction, *, resumed: bool) -> None:
+        """Add a row."""
+        self.rows += 1
+        self.resumed += resumed
+        self.statuses[prediction.status] += 1
+        self.flags.update(prediction.flags)
+        if prediction.label is not None:
+            self.labels.update(prediction.label.split(LABEL_SEP))
+        if prediction.decision is not None:
+            self.decisions[prediction.decision] += 1
 
 
 def predict(
-    run: Run,
-    inputs: Sequence[Path],
+    judge: Judge,
+    named: Iterable[str | Path],
     settings: PredictSettings,
     *,
     out: Path | None = None,
+    resume: bool = False,
+    tell: Tell = lambda _path, _prediction: None,
     progress: Progress = SilentProgress(),
 ) -> PredictResult:
-    """Predict every file given, and every file below every folder given (hidden ones left out).
+    """Predict every file named, below every folder named, and in every archive named; a row each, in their order.
+
+    Of a file of several frames, pages or arrays every image is a row. Memory does not grow with their number.
 
     Args:
-        run: its model answers.
-        inputs: files and folders; one that does not exist still gets its row.
-        settings: batch size and decoding threads.
-        out: also write the rows there; `.csv` or `.jsonl` by its suffix.
+        judge: answers.
+        named: files, folders, archives; one that does not exist still gets its row. What is no sequence, such as a list
+            that somebody is still writing, is gone through once, and progress then has no end in sight.
+        settings: views, batch size and decoding threads.
+        out: also write the rows there, each as it is known; `.csv` or `.jsonl` by its suffix.
+        resume: go on with the rows that `out` has.
+        tell: told of every row, in order, also of those that `out` has.
         progress: told of every file.
 
     Raises:
-        UsageError: `out` has another suffix.
+        UsageError: `out` has another suffix, or holds what cannot be gone on with.
         DataError: there is nothing to predict.
-        RunError: the run cannot be used.
+        MachineError: `out` cannot be written.
     """
-    if out is not None and out.suffix.lower() not in (".csv", ".jsonl"):
-        raise UsageError(f"--out {out} is neither .csv nor .jsonl", "the suffix decides the format")
-    paths = list(_files(inputs))
-    if not paths:
-        raise DataError(
-            f"no file in {', '.join(map(str, inputs))}", "give image files, or folders that hold some"
-        )
-    predictor = Predictor(run, tta=settings.tta)
-    rows: list[dict[str, object]] = []
-    decoded = map_ordered(_Decoder(predictor.card.recipe), paths, workers=settings.workers)
-    waiting: list[tuple[Path, Pixels | str]] = []
-    for item in tracked(zip(paths, decoded, strict=True), progress, "predict", total=len(paths)):
-        waiting.append(item)
-        if len(waiting) == settings.batch_size:
-            rows += _answer(predictor, waiting)
-            waiting = []
-    rows += _answer(predictor, waiting)
-    table = pd.DataFrame(rows)
+    rows = None
     if out is not None:
-        _write(out, table)
-    unreadable = int((table["status"] != OK).sum())
-    return PredictResult(table, predictor.card.classes, unreadable, predictor.card)
+        model = model_key(judge.card, settings)
+        rows = RowFile(out, judge.card.classes, model, resume=resume)
+    result = PredictResult()
+    # Images are measured in threads: threads of BLAS beside them took a third of all time, and gave none of it back.
+    with rows or nullcontext(), threadpool_limits(1, "blas"):
+        done = DoneRows(rows.done() if rows else iter(()))
+        for batch in _batches(judge, named, settings, done, progress):
+            for image, prediction in batch:
+                if rows is not None and image.earlier is None:
+                    rows.write(image.path, prediction)
+                result.count(prediction, resumed=image.earlier is not None)
+                tell(image.path, prediction)
+            if rows is not None:
+                rows.flush()
+        result.strange = done.left
+    if not result.rows:
+        shown = ", ".join(map(str, named)) if isinstance(named, Sequence) else "the list"
+        raise DataError(f"no file in {shown}", "name image files, or folders or archives that hold some")
+    return result
 
 
-def _files(inputs: Sequence[Path]) -> Iterator[Path]:
-    for given in inputs:
-        if not given.is_dir():
-            yield given
-            continue
-        for path in sorted(given.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(given).parts)
-            if path.is_file() and not hidden:
-                yield path
+def model_key(card: ModelCard, settings: PredictSettings) -> str:
+    """Return 16 hex digits that differ wherever answers may: of the whole model card, and of what `--tta` does."""
+    whole = json.dumps({"card": card.model_dump(mode="json"), "tta": settings.tta}, sort_keys=True)
+    return sha256_of_text(whole)[:16]
 
 
-class _Decoder:
-    """Turns a path into the network's pixels, or the reason why not."""
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """One row to be.
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    Args:
+        path: what `read_image` opens.
+        fault: why it is no image, where that is known.
+        earlier: its prediction, where that is known.
+        files: 1 for the first image of a file, 0 for its others: progress counts files.
+    """
 
-    def __call__(self, path: Path) -> Pixels | str:
+    path: str
+    fault: str
+    earlier: Prediction | None
+    files: int
+
+
+_Prepared = tuple[_Image, Prepared | Prediction]
+
+
+def _batches(
+    judge: Judge,
+    named: Iterable[str | Path],
+    settings: PredictSettings,
+    done: DoneRows,
+    progress: Progress,
+) -> Iterator[list[tuple[_Image, Prediction]]]:
+    """Yield every image with its prediction, in order, some at a time."""
+    total = sum(1 for _ in list_inputs(named)) if isinstance(named, Sequence) else None
+    images = _images(named, done, settings.workers)
+    prepared = map_ordered(_Preparer(judge), images, workers=settings.workers)
+    progress.start("predict", total)
+    try:
+        batches = iter(lambda: list(islice(prepared, settings.batch_size)), [])
+        for batch in one_ahead(partial(_answered, judge), batches):
+            yield batch
+            progress.advance(sum(image.files for image, _ in batch))
+    finally:
+        prepared.close()
+        progress.finish()
+
+
+def _images(named: Iterable[str | Path], done: DoneRows, workers: int | None) -> Iterator[_Image]:
+    for file, paths in map_ordered(_with_images, list_inputs(named), workers=workers):
+        for number, path in enumerate(paths):
+            yield _Image(path, file.fault, done.of(path), files=int(number == 0))
+
+
+def _with_images(file: Input) -> tuple[Input, Iterable[str]]:
+    return file, (file.path,) if file.fault else image_paths(file.path)
+
+
+class _Preparer:
+    """Turns an image into what the judge takes, or into its row where there is nothing to judge."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._options = judge.card.recipe.read_options
+
+    def __call__(self, image: _Image) -> _Prepared:
+        if image.earlier is not None:
+            return image, image.earlier
+        if image.fault:
+            return image, self._unreadable(image.fault)
         try:
-            return self._recipe.apply(read_image(str(path), self._recipe.read_options))
+            return image, self._judge.prepare(read_image(image.path, self._options))
         except UnreadableImage as error:
-            return str(error)
+            return image, self._unreadable(str(error))
+
+    def _unreadable(self, reason: str) -> Prediction:
+        return unreadable(self._judge.card.classes, reason)
 
 
-def _answer(predictor: Predictor, decoded: Sequence[tuple[Path, Pixels | str]]) -> list[dict[str, object]]:
-    readable = [pixels for _, pixels in decoded if not isinstance(pixels, str)]
-    stacked: NDArray[Any] = np.asarray(readable)
-    answers: Iterator[NDArray[np.float64]] = iter(predictor.of_pixels(stacked) if readable else ())
-    return [
-        _unreadable_row(path, pixels, predictor.card)
-        if isinstance(pixels, str)
-        else _row(path, next(answers), predictor.card)
-        for path, pixels in decoded
-    ]
-
-
-def _row(path: Path, probabilities: NDArray[np.float64], card: ModelCard) -> dict[str, object]:
-    best = int(probabilities.argmax())
-    decision = ""
-    if card.positive is not None and card.threshold is not None:
-        decision = decide(float(probabilities[card.classes.index(card.positive)]), card.threshold.value)
-    answer = card.classes[best]
-    if card.answers == "sigmoid":
-        answer = joined(called_labels(probabilities[None], card.classes, card.thresholds)[0], card.classes)
-    known: dict[str, object] = {
-        "y_pred": answer,
-        "confidence": float(probabilities[best]),
-        "decision": decision,
-        "status": OK,
-    }
-    scores = {
-        PROBABILITY_PREFIX + name: float(value)
-        for name, value in zip(card.classes, probabilities, strict=True)
-    }
-    return _blank(path) | known | scores
-
-
-def _unreadable_row(path: Path, reason: str, card: ModelCard) -> dict[str, object]:
-    empty = {PROBABILITY_PREFIX + name: float("nan") for name in card.classes}
-    return _blank(path) | {"confidence": float("nan"), "status": UNREADABLE, "message": reason} | empty
-
-
-def _blank(path: Path) -> dict[str, object]:
-    empty: dict[str, object] = dict.fromkeys(COLUMNS, "")
-    return empty | {"image_id": path.as_posix(), "path": path.as_posix()}
-
-
-def _write(out: Path, table: pd.DataFrame) -> None:
-    if out.suffix.lower() == ".csv":
-        write_predictions(out, table)
-        return
-    lines = [json.dumps(to_jsonable(row), ensure_ascii=False) for row in table.to_dict("records")]
-    write_text(out, "".join(line + "\n" for line in lines))
+def _answered(judge: Judge, batch: Sequence[_Prepared]) -> list[tuple[_Image, Prediction]]:
+    """Return the batch with a prediction for each image that had none yet."""
+    given = iter(judge([what for _, what in batch if not isinstance(what, Prediction)]))
+    return [(image, what if isinstance(what, Prediction) else next(given)) for image, what in batch]

@@ -24,10 +24,11 @@ from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.core.settings import ReportSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError, UsageError
+from medimg_cli.inference.case_pictures import case_pictures, known_of
 from medimg_cli.readers import read_image
 from medimg_cli.reporting.attached import predictions_csv
-from medimg_cli.reporting.cases import wrong_cases
-from medimg_cli.reporting.content import Case, Cases, ReportContent
+from medimg_cli.reporting.cases import explained_cases, wrong_cases
+from medimg_cli.reporting.content import Case, Cases, Explained, ReportContent
 from medimg_cli.reporting.given import not_reported
 from medimg_cli.reporting.markdown import render_card, render_datasheet
 from medimg_cli.reporting.page import render_page
@@ -35,6 +36,7 @@ from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 
 _THUMBNAIL_PX = 168
 _JPEG_QUALITY = 82
+_EXPLAINED_CASES = 5  # of each kind
 _SUFFIXES = (".html", ".pdf")
 
 
@@ -153,6 +155,7 @@ def gather(
         notes=_notes(evaluation, card, dataset),
         facts=facts_of(workspace, settings),
         external=_external(run),
+        explained=_explained(workspace, run, evaluation, progress),
     )
 
 
@@ -225,6 +228,43 @@ def _all_cases(
         )
         with_pictures.append(replace(kind, shown=shown))
     return tuple(with_pictures)
+
+
+def _explained(
+    workspace: Workspace, run: Run, evaluation: Evaluation, progress: Progress
+) -> Explained | None:
+    """Return what is known of the model's heat maps, with those of a few images; None where nobody looked."""
+    known = known_of(run.folder)
+    path = run.predictions_path(evaluation.split)
+    if known is None or not path.is_file():
+        return None if known is None else Explained(known)
+    drawing = case_pictures(run.folder, known)
+    if drawing is None:
+        absence = (
+            "" if not known.passed else "`medimg predict --explain` draws them; a report does without torch"
+        )
+        return Explained(known, absence=absence)
+    table = read_predictions(path)
+    if "image_id" not in table or "path" not in table:
+        return Explained(known)
+    path_of = dict(zip(table["image_id"], table["path"], strict=True))
+
+    def drawn(case: Case) -> Case:
+        label = evaluation.positive or case.predicted
+        try:
+            picture = drawing.of(workspace.absolute(path_of[case.image_id]), label)
+        except UnreadableImage as reason:
+            return replace(case, absence=f"No picture: {reason}")
+        return replace(case, picture=picture)
+
+    groups = explained_cases(evaluation, table, _EXPLAINED_CASES)
+    shown = [tracked(kind.shown, progress, f"heat maps of {kind.title.lower()}") for kind in groups]
+    return Explained(
+        known,
+        tuple(
+            replace(kind, shown=tuple(map(drawn, cases))) for kind, cases in zip(groups, shown, strict=True)
+        ),
+    )
 
 
 def _with_picture(case: Case, path: str, recipe: Recipe) -> Case:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from medimg_cli.core.cache import PixelCache
 from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.plan_file import plan_text, write_plan
-from medimg_cli.core.planning import Choice, data_facts
+from medimg_cli.core.plan_file import Choice, plan_text, write_plan
+from medimg_cli.core.planning import data_facts
 from medimg_cli.core.progress import Progress, SilentProgress
 from medimg_cli.core.run import Run, Threshold
 from medimg_cli.core.run_folders import new_run

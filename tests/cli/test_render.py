@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from medimg_cli.cli import render
-from medimg_cli.cli.render import LineProgress, TerminalProgress, plain_table, progress_for, stdout_console
+from medimg_cli.cli.options import Session
+from medimg_cli.cli.render import LineProgress, TerminalProgress, plain_table, stdout_console
 from medimg_cli.core.progress import SilentProgress
 from tests.conftest import draw_cohort, medimg
 
@@ -33,6 +34,18 @@ def test_a_long_task_says_share_rate_and_time_left(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
     assert lines[4] == "decode: 50/100 (50 %), 1/s, 50 s left"
+
+
+def test_a_task_whose_end_nobody_knows_says_how_far_it_is_every_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(render, "time", Clock())
+    progress = LineProgress()
+    progress.start("predict", None)
+    for _ in range(125):
+        progress.advance(2)
+    progress.finish()
+    assert capsys.readouterr().err.splitlines() == ["predict: 120, 2/s", "predict: 240, 2/s"]
 
 
 def test_a_quick_task_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,8 +85,10 @@ def test_a_pipe_never_folds_a_path(capsys: pytest.CaptureFixture[str]) -> None:
     assert "folder/" * 60 + "image.png" in capsys.readouterr().out
 
 
-def test_quiet_has_nobody_listening() -> None:
-    assert isinstance(progress_for(quiet=True), SilentProgress)
+@pytest.mark.parametrize("quiet", [True, False])
+def test_quiet_has_nobody_listening(quiet: bool) -> None:
+    session = Session("runs", None, None, [], json=False, quiet=quiet, verbose=False)
+    assert isinstance(session.progress, SilentProgress) == quiet
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_unlike_test_data_are_warned_of_on_stderr_and_in_json(study: Study) -> N
 
 def test_a_difference_is_drawn_and_told(study: Study) -> None:
     config = study.folder("second").config_path
-    config.write_text(config.read_text().replace("batch_size: 8\n", "batch_size: 16\n"))
+    config.write_text(config.read_text().replace("batch_size: 8\n", "batch_size: 16\n", 1))
     lines = study.says("--diff", "first", "second")[0].splitlines()
     assert lines[0].split() == ["differs", "first", "second"]
     assert lines[1].split() == ["train.batch_size", "8", "16"]

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medimg_cli.core.findings import called_labels, joined, marks_of, truth_columns
+from medimg_cli.core.called import called_labels, joined
+from medimg_cli.core.findings import marks_of, truth_columns
 from medimg_cli.core.labels import LabelSpace
 from medimg_cli.core.operating_point import OperatingPoint, operating_point
 from medimg_cli.errors import DataError

@@ -7,9 +7,8 @@ import pytest
 import yaml
 
 from medimg_cli.core.config import load_settings, planned_for
-from medimg_cli.core.plan_file import plan_text, write_plan
+from medimg_cli.core.plan_file import Choice, plan_text, write_plan
 from medimg_cli.core.planning import (
-    Choice,
     DataFacts,
     augment_for,
     batch_for,

@@ -14,7 +14,7 @@ from pydicom.uid import (
     JPEGLSLossless,
 )
 
-from medimg_cli.readers import dicom_decoders
+from medimg_cli.readers.dicom_files.decoders import _decoders
 
 
 @pytest.mark.parametrize(
@@ -29,18 +29,18 @@ from medimg_cli.readers import dicom_decoders
 def test_decoders_are_asked_in_order_and_gdcm_is_not_among_several(
     syntax: UID, decoders: tuple[str, ...]
 ) -> None:
-    asked = dicom_decoders._decoders(syntax)
+    asked = _decoders(syntax)
     assert asked[: len(decoders)] == decoders
     assert "gdcm" not in asked
 
 
 def test_lossless_jpeg_which_only_gdcm_reads_is_left_to_pydicom_where_no_other_is_installed() -> None:
-    assert dicom_decoders._decoders(JPEGLosslessSV1) in (("",), ("pylibjpeg",))
+    assert _decoders(JPEGLosslessSV1) in (("",), ("pylibjpeg",))
 
 
 def test_an_unknown_syntax_is_left_to_pydicom_to_refuse() -> None:
     unknown = UID("1.2.840.10008.1.2.4.204")
-    assert dicom_decoders._decoders(unknown) == ("",)
+    assert _decoders(unknown) == ("",)
 
 
 def test_damaged_jpeg_inside_dicom_is_refused_silently_and_the_process_lives(

@@ -94,6 +94,7 @@ def test_sections_stand_in_the_fixed_order(binary: Cohort) -> None:
         "Results by patient",
         "Subgroups",
         "Shift, robustness and external testing",
+        "Explanations and their sanity check",
         "Baselines and comparison",
         "Limitations, and what did not run",
         "Facts from the authors",

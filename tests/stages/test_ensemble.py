@@ -16,7 +16,9 @@ from medimg_cli.core.run_folders import find_run, find_unfinished, list_runs
 from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, RunError
-from medimg_cli.learning.predictor import Predictor
+from medimg_cli.inference.members import members_of
+from medimg_cli.inference.reference import references_of
+from medimg_cli.learning.predictor import predictor_of
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.runs import runs
 from medimg_cli.stages.train import TrainResult, train
@@ -72,6 +74,20 @@ def test_every_image_is_answered_by_the_network_that_had_not_learnt_from_it(stud
         assert learnt.train_images == len(rows) - len(held)
 
 
+def test_sets_are_the_ensembles_and_references_its_members(study: Workspace) -> None:
+    for name, split in (("folds", "out-of-fold"), ("seeds", "val")):
+        run = find_run(study, name)
+        card = run.read_card()
+        assert card.sets is not None
+        assert card.sets.split == split
+        assert sum(card.sets.counts.values()) == len(val_of(run))
+        assert (card.limits, card.reference_sha256, card.onnx_sha256) == (None, None, None)
+        assert not run.reference_path.exists()
+        references = references_of(members_of(run, card))
+        assert references is not None
+        assert len(references.members) == 2
+
+
 def test_threshold_and_figures_are_those_of_the_out_of_fold_predictions(study: Workspace) -> None:
     run = find_run(study, "folds")
     card, record, table = run.read_card(), run.read_record(), val_of(run)
@@ -114,7 +130,9 @@ def test_the_predictor_gives_the_mean_of_calibrated_probabilities(study: Workspa
     run = find_run(study, "seeds")
     rows = read_dataset(study).of_split("val")
     cache = preprocess(study, Settings().preprocess).cache
-    answers = Predictor(run).of_cache(cache, rows["image_id"].tolist(), batch_size=4)
+    answers = predictor_of(run).of_rows(
+        cache.pixels, cache.positions(rows["image_id"].tolist()), batch_size=4
+    )
     np.testing.assert_allclose(answers[:, 1], val_of(run)["prob_SPOT"], atol=1e-6)
 
 
@@ -140,7 +158,7 @@ def test_an_ensemble_may_be_moved_but_not_taken_apart(own: Workspace) -> None:
         own.runs_dir / "folds" / "members" / "fold-0", moved / "members" / "seed-5", dirs_exist_ok=True
     )
     with pytest.raises(RunError, match="is not the member this ensemble was made of"):
-        Predictor(Run(moved))
+        predictor_of(Run(moved))
     shutil.move(moved, own.runs_dir / "seeds")
     shutil.rmtree(own.runs_dir / "seeds" / "members" / "seed-6")
     assert "seed-6" in next(row["problem"] for row in runs(own) if row["run"] == "seeds")
@@ -153,7 +171,7 @@ def test_a_card_that_points_out_of_its_folder_is_refused(own: Workspace, folder:
     card["members"][0]["folder"] = folder
     run.card_path.write_text(json.dumps(card))
     with pytest.raises(RunError, match="lies inside its run's"):
-        Predictor(run)
+        predictor_of(run)
 
 
 def test_the_out_of_fold_evaluation_covers_train_and_val(own: Workspace) -> None:

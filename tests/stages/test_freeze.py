@@ -15,7 +15,7 @@ from medimg_cli.core.settings import Settings, TrainSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.learning.models.networks import build_network
-from medimg_cli.learning.predictor import Predictor
+from medimg_cli.learning.predictor import predictor_of
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import train
 from tests.conftest import medimg
@@ -60,7 +60,9 @@ def test_only_the_head_differs_from_the_given_weights(
 def test_the_model_answers_as_any_other_does(workspace: Workspace, cache: PixelCache, tmp_path: Path) -> None:
     run = train(workspace, frozen(weights(tmp_path)), cache).run
     table = pd.read_csv(run.predictions_path("val"))
-    answers = Predictor(run).of_cache(cache, table["image_id"].tolist(), batch_size=5)
+    answers = predictor_of(run).of_rows(
+        cache.pixels, cache.positions(table["image_id"].tolist()), batch_size=5
+    )
     assert np.allclose(answers[:, 1], table["prob_SPOT"], atol=1e-5)
     assert medimg(workspace.root, "evaluate") == 0
     assert medimg(workspace.root, "predict", str(workspace.root / "raw" / "SPOT" / "patient001_0.png")) == 0

@@ -17,6 +17,7 @@ from medimg_cli.core.run_folders import find_run
 from medimg_cli.core.settings import PredictSettings, PreprocessSettings
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, ExitCode, UsageError
+from medimg_cli.inference.opening import open_judge
 from medimg_cli.readers import read_image
 from medimg_cli.stages.predict import predict
 from medimg_cli.stages.preprocess import draw_preview, preprocess
@@ -164,8 +165,11 @@ def test_window_and_sixteen_bits_go_the_whole_way_from_training_to_prediction(tm
     assert (run.read_card().recipe.bits, run.read_card().recipe.window) == (16, (30, 120))
     known = pd.read_csv(run.predictions_path("test"))
     paths = [tmp_path / path for path in known["path"]]
-    found = predict(run, paths, PredictSettings()).table
-    assert found["prob_light"].to_numpy() == pytest.approx(known["prob_light"].to_numpy(), abs=1e-5)
+    found: list[float | None] = []
+    judge = open_judge(run.folder)
+    assert judge is not None
+    predict(judge, paths, PredictSettings(), tell=lambda _, said: found.append(said.probabilities["light"]))
+    assert found == pytest.approx(known["prob_light"].tolist(), abs=1e-5)
     assert medimg(tmp_path, "report", "--out", str(tmp_path / "report.html")) == 0
     assert "DICOM window centre 30 width 120" in (tmp_path / "report.html").read_text(encoding="utf-8")
 

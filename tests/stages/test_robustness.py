@@ -16,7 +16,7 @@ from medimg_cli.core.run_folders import find_run
 from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 from medimg_cli.learning.disturbed import answers_to_disturbed
-from medimg_cli.learning.predictor import Predictor
+from medimg_cli.learning.predictor import predictor_of
 from medimg_cli.stages.evaluate import EvaluateResult, evaluate
 from medimg_cli.stages.preprocess import preprocess_with
 from tests.conftest import medimg
@@ -47,7 +47,7 @@ def test_disturbed_images_of_the_split_are_answered_by_the_model_itself(own: Wor
 
 def test_each_disturbance_is_answered_in_its_own_place(trained: Workspace) -> None:
     run = find_run(trained, "first")
-    cache, predictor = preprocess_with(trained, run.read_card().recipe).cache, Predictor(run)
+    cache, predictor = preprocess_with(trained, run.read_card().recipe).cache, predictor_of(run)
     ids = read_dataset(trained).of_split("test")["image_id"].tolist()
     places = np.arange(1, len(ids))
     found = answers_to_disturbed(predictor, cache, ids, places, batch_size=4, progress=SilentProgress())

@@ -201,7 +201,7 @@ def test_a_difference_names_what_differs_and_nothing_else(study: Workspace) -> N
     first, second = Run(study.runs_dir / "first"), copy_run(study, "second", recipe_key="other")
     config = first.config_path.read_text()
     assert "seed: 0\n" in config
-    changed = config.replace("batch_size: 8\n", "batch_size: 16\n").replace("name: first", "name: second")
+    changed = config.replace("batch_size: 8\n", "batch_size: 16\n", 1).replace("name: first", "name: second")
     second.config_path.write_text(changed + "future:\n  option: 3\n")
     edit(first.record_path, val={"auroc": 0.75})
     edit(second.record_path, val={"auroc": 0.5})

@@ -10,9 +10,8 @@ import torch
 from medimg_cli.core.config import planned_for
 from medimg_cli.core.files import write_text
 from medimg_cli.core.manifest import Dataset
-from medimg_cli.core.plan_file import plan_text
+from medimg_cli.core.plan_file import Choice, plan_text
 from medimg_cli.core.planning import (
-    Choice,
     DataFacts,
     Ruled,
     augment_for,

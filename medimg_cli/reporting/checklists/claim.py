@@ -2,7 +2,7 @@
 
 from medimg_cli.reporting.checklists import GUIDELINES, Guideline, Item, results
 from medimg_cli.reporting.checklists import evidence as records
-from medimg_cli.reporting.checklists.asking import Both, Either, Graded, IfDone, Never, Recorded, Told
+from medimg_cli.reporting.checklists.asking import Both, Either, Graded, IfDone, Recorded, Told
 
 _ITEMS = (
     Item(
@@ -61,7 +61,11 @@ _ITEMS = (
         "Robustness",
         Recorded("robustness", results.robustness, otherwise="not measured (medimg evaluate --robustness)"),
     ),
-    Item("31", "Explanations", Never("no explanation method was applied")),
+    Item(
+        "31",
+        "Explanations",
+        IfDone("explanations", results.explanations, "no explanation method was applied"),
+    ),
     Item(
         "32",
         "Internal testing",

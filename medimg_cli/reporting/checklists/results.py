@@ -136,6 +136,11 @@ def failures(content: ReportContent) -> str:
     return f"{wrong}; listed and pictured"
 
 
+def explanations(content: ReportContent) -> str:
+    """Return how heat maps are made and whether they passed their check; "" where nobody looked."""
+    return "" if content.explained is None else content.explained.known.in_words()
+
+
 def cross_tabulation(content: ReportContent) -> str:
     confusion = content.evaluation.confusion
     return (
@@ -146,8 +151,8 @@ def cross_tabulation(content: ReportContent) -> str:
 def abstention(content: ReportContent) -> str:
     """Return what becomes of uncertain answers."""
     if content.evaluation.abstention is not None:
-        return "every readable image is answered; what referring the least certain would change is shown"
-    return "every readable image is answered; there is no indeterminate answer"
+        return "every readable image tested is answered, also what predicting would refuse; what referring the least certain would change is shown"
+    return "every readable image tested is answered, also what predicting would refuse; there is no indeterminate answer"
 
 
 def prevalence(content: ReportContent) -> str:

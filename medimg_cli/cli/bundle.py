@@ -1,0 +1,64 @@
+"""medimg bundle: a run as one zip for another machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medimg_cli.cli.options import Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.stages.bundle import BundleResult
+
+
+def bundle(
+    session: Session,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.zip", help="The file.", show_default="RUN.zip, here")
+    ] = None,
+) -> None:
+    """Write a run as one zip that `predict --run` and `serve` take where nothing else of the study is.
+
+    It holds the ONNX copies, thresholds and limits, a checksum of every file, what `report.yaml` says of use and
+    licence and, of an evaluated run, a model card; no image and no patient.
+
+    Example: `medimg bundle --out model.zip`
+    """
+    from medimg_cli.cli.prerequisites import copies_of_run, model_card_of, said_of_model
+    from medimg_cli.core.at_hand import pixels_at_hand
+    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.stages.bundle import bundle as run_stage
+    from medimg_cli.stages.bundle import check_out
+
+    settings = session.settings()
+    found = find_run(session.workspace, run)
+    target = out or Path(f"{found.name}.zip")
+    check_out(target)
+    said = said_of_model(session, settings)
+    copies_of_run(session, found, pixels_at_hand(session.workspace, found.read_card().recipe))
+    result = run_stage(found, target, said=said, model_card=model_card_of(session, found, settings))
+    payload = {
+        "out": result.out.as_posix(),
+        "sha256": result.sha256,
+        "bytes": result.size_bytes,
+        "files": result.files,
+        "model_card": result.model_card,
+        "no_heat_maps": result.no_heat_maps or None,
+        "not_reported": result.not_reported,
+    }
+    session.show(payload, lambda console: _draw(console, result))
+
+
+def _draw(console: "Console", result: "BundleResult") -> None:
+    lines = [f"wrote {result.out}: {len(result.files)} files, {result.size_bytes / 1e6:.1f} MB"]
+    lines.append(f"SHA-256 {result.sha256}")
+    if not result.model_card:
+        lines.append("no model card: the run was not evaluated on test")
+    if result.no_heat_maps:
+        lines.append(f"no heat maps: {result.no_heat_maps}")
+    if result.not_reported:
+        lines.append(f"not answered in report.yaml: {', '.join(result.not_reported)}")
+    console.print("\n".join(lines), markup=False, highlight=False)

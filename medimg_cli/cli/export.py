@@ -1,0 +1,93 @@
+"""medimg export: a run as one ONNX file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medimg_cli.cli.options import Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.stages.export import ExportResult
+
+_Out = Annotated[
+    Path | None, typer.Option(metavar="FILE.onnx", help="The file.", show_default="RUN.onnx, here")
+]
+_Verify = Annotated[
+    bool | None,
+    typer.Option(
+        "--verify", help="Also compare from the files on: medimg, and the exported file with Pillow alone."
+    ),
+]
+_Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Images to verify on.", show_default="the workspace's, spread over all splits"
+    ),
+]
+
+
+def export(
+    session: Session,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
+    out: _Out = None,
+    verify: _Verify = None,
+    data: _Data = None,
+    images: Annotated[int | None, typer.Option(help="How many to verify on.", show_default="64")] = None,
+) -> None:
+    """Write a run as one ONNX file, also an ensemble: from pixels to calibrated probabilities.
+
+    The recipe, the threshold and what the model is for stand in its metadata. It is written only if it answers like
+    medimg, within 1e-4 in probability (else exit code 1). `--data` asks for `--verify`.
+
+    Example: `medimg export --out model.onnx --verify`
+    """
+    from medimg_cli.cli.prerequisites import copies_of_run, said_of_model
+    from medimg_cli.core.at_hand import files_at_hand, pixels_at_hand
+    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.stages.export import check_out
+    from medimg_cli.stages.export import export as run_stage
+
+    options = {"verify": True if data else verify, "images": images}
+    settings = session.settings(export=options)
+    found = find_run(session.workspace, run)
+    target = out or Path(f"{found.name}.onnx")
+    check_out(target, found)
+    said = said_of_model(session, settings)
+    shown = pixels_at_hand(session.workspace, found.read_card().recipe)
+    copies_of_run(session, found, shown)
+    files = files_at_hand(session.workspace, data, settings.export.images) if settings.export.verify else None
+    result = run_stage(found, target, shown, said=said, files=files, progress=session.progress)
+    session.show(_payload(result), lambda console: _draw(console, result))
+
+
+def _payload(result: "ExportResult") -> dict[str, object]:
+    from dataclasses import asdict
+
+    on_files = result.on_files
+    return {
+        "out": result.out.as_posix(),
+        "sha256": result.sha256,
+        "bytes": result.size_bytes,
+        "networks": result.networks,
+        "outputs": result.outputs,
+        "on_pixels": asdict(result.on_pixels),
+        "on_files": None if on_files is None else asdict(on_files),
+    }
+
+
+def _draw(console: "Console", result: "ExportResult") -> None:
+    lines = [f"wrote {result.out}: {result.size_bytes / 1e6:.1f} MB, outputs {', '.join(result.outputs)}"]
+    pixels, files = result.on_pixels, result.on_files
+    lines.append(
+        f"{pixels.images} {pixels.kind}: answers differ by at most {pixels.difference:.1e} in probability"
+    )
+    if files is not None:
+        lines.append(
+            f"{files.images} files, {files.alone} of them read and resized without medimg: at most {files.difference:.1e}"
+        )
+        if files.unreadable:
+            lines.append(f"{files.unreadable} more files cannot be read")
+    console.print("\n".join(lines), markup=False, highlight=False)

@@ -1,0 +1,105 @@
+"""medimg serve: the upload page and the API."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medimg_cli.cli.options import Session, said
+from medimg_cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from medimg_cli.inference.opening import Opened
+    from medimg_cli.stages.serve import Announced
+
+_LIMITS = "Limits"
+
+
+def serve(
+    session: Session,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="Run that answers, or the zip of a bundle; else the newest."),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 = any.", show_default="8000")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MEDIMG_TOKEN",
+            help="Asked of everybody; needed on any other host. Better in the environment: options are seen.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes.", show_default="1")] = None,
+    open: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = None,
+    audit_log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Record hashes and answers, one line each.", show_default="none"),
+    ] = None,
+    max_upload_mb: Annotated[
+        int | None, typer.Option(help="Size of a file.", show_default="50", rich_help_panel=_LIMITS)
+    ] = None,
+    requests_per_minute: Annotated[
+        int | None,
+        typer.Option(help="Of one client; 0 = any number.", show_default="600", rich_help_panel=_LIMITS),
+    ] = None,
+) -> None:
+    """Serve a model on this machine: a page that takes images, and an API for programs.
+
+    Images are read in memory and not kept. Any --host but this machine's own needs a token. Decision support for
+    research; not for diagnosis.
+
+    Example: `medimg serve --port 8000`
+    """
+    settings = session.settings(serve=said(locals(), "run")).serve
+    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.stages.serve import serve as serve_stage
+
+    is_bundle = run is not None and Path(run).is_file()
+    place = Path(str(run)) if is_bundle else find_run(session.workspace, run).folder
+    finished = serve_stage(
+        session.workspace,
+        place.absolute(),
+        settings,
+        open_model=open_anyhow,
+        work=work,
+        announce=lambda told: _announce(session, told, browse=settings.open),
+        note=session.progress.warn,
+    )
+    if not finished:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def work(*arguments: Any) -> None:
+    """Be a worker; the process that watches over the workers loads none of what they need."""
+    from medimg_cli.inference.worker import work as be_a_worker
+
+    be_a_worker(*arguments)
+
+
+def open_anyhow(place: Path) -> "Opened":
+    """Return the model at `place`, through torch where a network has no ONNX copy; each worker calls it."""
+    from medimg_cli.inference.opening import open_model
+
+    opened = open_model(place)
+    if opened is None:
+        from medimg_cli.learning.opening import open_in_torch
+
+        opened = open_in_torch(place)
+    return opened
+
+
+def _announce(session: Session, told: "Announced", *, browse: bool) -> None:
+    # Also with --quiet: without the address the page cannot be opened.
+    asked = "; it asks for the token" if told.token else ""
+    typer.echo(f"upload page: {told.address}{asked}\nCtrl-C ends it", err=True)
+    if session.json:
+        content = {"address": told.address, "run": told.run, "workers": told.workers, "token": told.token}
+        session.show(content, lambda _console: None)
+    if browse:
+        import webbrowser
+
+        webbrowser.open(told.address)

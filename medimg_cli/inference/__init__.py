@@ -1,0 +1,1 @@
+"""A trained model in use, without torch: it answers from the ONNX copies that training leaves beside the weights."""

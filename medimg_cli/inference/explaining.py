@@ -1,0 +1,139 @@
+"""Heat maps of predictions, one file an image, as `predict --explain` writes them."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from numpy.typing import NDArray
+from PIL import Image
+
+from medimg_cli.core.explanation import Explanation
+from medimg_cli.core.files import atomic_path
+from medimg_cli.core.image import DecodedImage, ReadOptions, UnreadableImage
+from medimg_cli.core.labels import LABEL_SEP
+from medimg_cli.core.prediction import Prediction
+from medimg_cli.core.run import ModelCard
+from medimg_cli.errors import MachineError
+from medimg_cli.inference.heatmap import Heat, evidence, gives_maps
+from medimg_cli.inference.opening import open_model
+from medimg_cli.inference.panel import panel
+from medimg_cli.inference.predictor import Predictor
+from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
+from medimg_cli.privacy.pixels.text_regions import mask_regions
+from medimg_cli.readers import read_image
+
+_MOST_STEM = 40
+Read = Callable[[str, ReadOptions], DecodedImage]
+
+
+class HeatMaps:
+    """Writes a picture for every image that was answered: `00001-NAME.png` of the first row.
+
+    Pictures hold pixels only, rows of signs in them are covered, and a name that looks like a person's or a number of
+    one is masked.
+
+    Args:
+        folder: is made where it is missing.
+        predictor: gives maps, see `heatmap.gives_maps`.
+        explanation: of the same model; it has passed.
+
+    Attributes:
+        written: how many pictures.
+    """
+
+    def __init__(
+        self, folder: Path, predictor: Predictor, explanation: Explanation, *, read: Read = read_image
+    ) -> None:
+        self._folder, self._predictor, self._explanation, self._read = folder, predictor, explanation, read
+        self._rows = 0
+        self.written = 0
+
+    def tell(self, path: str, prediction: Prediction) -> None:
+        """Take the next row; one that was refused or could not be read has its number, and no picture.
+
+        Raises:
+            MachineError: the picture cannot be written.
+        """
+        self._rows += 1
+        if prediction.status != "ok":
+            return
+        try:
+            picture = self.of(path, prediction)
+        except UnreadableImage:
+            return  # it was read a moment ago, and is gone
+        self._write(self._folder / f"{self._rows:05d}-{safe_stem(path)}.png", picture)
+        self.written += 1
+
+    def of(self, path: str, prediction: Prediction) -> Image.Image:
+        """Return the picture of one image; raises `UnreadableImage`."""
+        card = self._predictor.card
+        recipe = card.recipe
+        pixels = recipe.apply(self._read(path, recipe.read_options))
+        maps = self._predictor.answer(pixels[None].copy(), maps=True).maps
+        assert maps is not None, "the predictor was asked before whether it gives maps"
+        label = label_of(card, prediction)
+        heat: Heat = evidence(card, maps[0], label)
+        whole = covered(self._read(path, ReadOptions(window=recipe.window)))
+        return panel(whole, card, prediction, heat, label, full=self._explanation.full)
+
+    def _write(self, path: Path, picture: Image.Image) -> None:
+        buffer = BytesIO()
+        picture.save(buffer, "PNG")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(buffer.getvalue())
+        except OSError as error:
+            raise MachineError(
+                f"cannot write {path}: {error.strerror}", "free some space, or name another folder"
+            ) from error
+
+
+def ready_maps(place: Path) -> tuple[Predictor, Explanation] | None:
+    """Return a model that gives class maps without torch, and what is known of them; None where torch is needed.
+
+    Args:
+        place: a run's folder, or the file of a bundle.
+
+    Raises:
+        RunError: it cannot be used.
+    """
+    opened = open_model(place)
+    if opened is None or opened.explained is None:
+        return None
+    predictor, explanation = opened.judge.predictor, opened.explained
+    return (predictor, explanation) if not explanation.passed or gives_maps(predictor) else None
+
+
+def label_of(card: ModelCard, prediction: Prediction) -> str:
+    """Return the class whose evidence is shown: the positive one, else the one answered, of several the likeliest."""
+    if card.positive is not None:
+        return card.positive
+    answered = prediction.label.split(LABEL_SEP) if prediction.label else list(card.classes)
+    return max(answered, key=lambda name: prediction.probabilities[name] or 0.0)
+
+
+def covered(image: DecodedImage) -> DecodedImage:
+    """Return the image with every row of signs in it covered, as `deidentify --mask-text` does without a reader."""
+    boxes = boxes_to_blank(image.as_uint8(), None)
+    if not boxes:
+        return image
+    masked: NDArray[Any] = mask_regions(image.pixels, boxes)
+    return replace(image, pixels=masked)
+
+
+def safe_stem(path: str) -> str:
+    """Return what a file is called after an image: no folder, no suffix, nothing that looks like an identity.
+
+    >>> safe_stem("ward/DOE_JANE_1980-02-03.dcm#frame/3"), safe_stem("a folder/scan 7.jpeg")
+    ('xxx_xxxx_xxxx-xx-xx-frame-3', 'scan-7')
+    """
+    file, _, member = path.partition("#")
+    name = mask_identities(PurePosixPath(file).name)
+    stem = PurePosixPath(name).stem if "." in name.strip(".") else name
+    whole = f"{stem}-{mask_identities(member)}" if member else stem
+    return re.sub(r"[^\w.#-]+", "-", whole).replace("#", "x").strip("-.")[:_MOST_STEM] or "image"

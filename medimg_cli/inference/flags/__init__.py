@@ -1,0 +1,62 @@
+"""The shelf of flags: what a reader should know of one image before the answer to it is used."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from medimg_cli.inference.measured import Measured
+from medimg_cli.inference.reference import References
+from medimg_cli.registry import Registry
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an image stands to the training images.
+
+    Args:
+        measured: of the image.
+        unlikeness: detector → how unlike the training it is, above 1 more than the limit.
+        references: what it was held against.
+    """
+
+    measured: Measured
+    unlikeness: Mapping[str, float]
+    references: References
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What flags are raised on.
+
+    Args:
+        prediction_set: the classes that cannot be ruled out, None where the model has no such sets.
+        standing: None where the model has no reference.
+    """
+
+    prediction_set: tuple[str, ...] | None
+    standing: Standing | None
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One thing a reader should know.
+
+    Args:
+        meaning: one sentence.
+        is_raised: whether it holds of an image.
+    """
+
+    meaning: str
+    is_raised: Callable[[Evidence], bool]
+
+
+FLAGS: Registry[Flag] = Registry("flag", __name__)
+
+
+def raised(evidence: Evidence) -> tuple[str, ...]:
+    """Return the names of the flags that hold, sorted."""
+    return tuple(name for name in FLAGS.names() if FLAGS.get(name).is_raised(evidence))
+
+
+def meanings() -> dict[str, str]:
+    """Return flag → what it means."""
+    return {name: FLAGS.get(name).meaning for name in FLAGS.names()}

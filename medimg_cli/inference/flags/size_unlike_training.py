@@ -1,0 +1,40 @@
+"""Images much larger, much smaller, or of another side ratio than those the model learnt from."""
+
+from medimg_cli.core.limits import Limits, Range
+from medimg_cli.inference.flags import FLAGS, Evidence, Flag
+from medimg_cli.inference.measured import Measured
+
+SIZE_FACTOR = 2.0
+RATIO_FACTOR = 1.1
+"""How far beyond the training's range a side, or the side ratio, may lie."""
+
+
+def is_raised(evidence: Evidence) -> bool:
+    """Return whether a side or the side ratio lies far outside the training's range."""
+    standing = evidence.standing
+    return standing is not None and standing.references.most(
+        lambda reference: is_unlike(reference.limits, standing.measured)
+    )
+
+
+def is_unlike(limits: Limits, measured: Measured) -> bool:
+    """Return whether an image's size is unlike that of the images one network learnt from."""
+    width, height = measured.width_px, measured.height_px
+    return not (
+        _within(width, limits.width_px, SIZE_FACTOR)
+        and _within(height, limits.height_px, SIZE_FACTOR)
+        and _within(width / height, limits.ratio, RATIO_FACTOR)
+    )
+
+
+def _within(value: float, ordinary: Range, factor: float) -> bool:
+    low, high = ordinary
+    return low / factor <= value <= high * factor
+
+
+FLAGS.register("size-unlike-training")(
+    Flag(
+        "The image is less than half or more than twice as large as the training images, or of another side ratio.",
+        is_raised,
+    )
+)

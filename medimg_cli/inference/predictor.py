@@ -1,0 +1,98 @@
+"""A trained model ready to answer: its networks, temperature and threshold as one.
+
+`predict`, `evaluate`, `serve` and `export --verify` share it, so that they cannot differ. Each image is answered on its
+own: what else is in its batch does not change a bit of its answer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg_cli.core.answers import probabilities_from
+from medimg_cli.core.recipe import Pixels
+from medimg_cli.core.run import ModelCard, Run
+from medimg_cli.inference.members import members_of, without_copy
+from medimg_cli.inference.network import Network
+from medimg_cli.inference.onnx_network import OnnxNetwork
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answers to N images.
+
+    Args:
+        probabilities: (N, C), calibrated; of an ensemble the mean over its members.
+        features: of each network (N, D), in the order of its members.
+        maps: (N, C, h, w), the mean of the networks' class activation maps; None where not asked for, or where a
+            network has none.
+    """
+
+    probabilities: NDArray[np.float64]
+    features: tuple[NDArray[np.float32], ...]
+    maps: NDArray[np.float32] | None = None
+
+
+class Predictor:
+    """Answers with probabilities.
+
+    Args:
+        card: of the run, which may be an ensemble.
+        networks: its members, or the one network it is.
+    """
+
+    def __init__(self, card: ModelCard, networks: Sequence[Network]) -> None:
+        self.card = card
+        self.networks = tuple(networks)
+
+    def answer(self, pixels: Pixels, *, maps: bool = False) -> Answer:
+        """Return everything there is to say of (N, H, W, C) pixels made by the model's recipe."""
+        seen = [network(pixels, maps=maps) for network in self.networks]
+        probabilities = [
+            probabilities_from(one.logits / network.card.temperature, network.card.answers)
+            for one, network in zip(seen, self.networks, strict=True)
+        ]
+        mean: NDArray[np.float64] = np.mean(probabilities, axis=0)
+        return Answer(mean, tuple(one.features for one in seen), _mean_map([one.maps for one in seen]))
+
+    def of_pixels(self, pixels: Pixels) -> NDArray[np.float64]:
+        """Return the probabilities (N, C) of (N, H, W, C) pixels made by the model's recipe."""
+        return self.answer(pixels).probabilities
+
+    def of_rows(
+        self,
+        pixels: Pixels,
+        positions: NDArray[np.int64],
+        *,
+        batch_size: int,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> NDArray[np.float64]:
+        """Return the probabilities (N, C) of the images at `positions` (N,) of cached pixels (M, H, W, C)."""
+        parts = [np.empty((0, len(self.card.classes)))]
+        for start in range(0, len(positions), batch_size):
+            chosen = positions[start : start + batch_size]
+            parts.append(self.of_pixels(pixels[chosen]))
+            advance(len(chosen))
+        return np.concatenate(parts)
+
+
+def quick_predictor(run: Run) -> Predictor | None:
+    """Return the model as its ONNX copies answer, None where a network has no copy.
+
+    Raises:
+        RunError: the run cannot be used, or a copy is not the one that training wrote.
+    """
+    card = run.read_card()
+    members = members_of(run, card)
+    if without_copy(run, card):
+        return None
+    return Predictor(card, [OnnxNetwork(where.onnx_path, own) for where, own in members])
+
+
+def _mean_map(maps: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    there = [one for one in maps if one is not None]
+    if len(there) < len(maps) or len({one.shape for one in there}) > 1:
+        return None
+    mean: NDArray[np.float32] = np.mean(there, axis=0)
+    return mean

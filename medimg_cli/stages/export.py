@@ -1,0 +1,186 @@
+"""export: a run → one ONNX file that needs nothing of medimg, held against medimg before it is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from medimg_cli import __version__
+from medimg_cli.core.at_hand import Shown
+from medimg_cli.core.files import atomic_path, sha256_of_file
+from medimg_cli.core.image import UnreadableImage
+from medimg_cli.core.progress import Progress, SilentProgress, tracked
+from medimg_cli.core.run import ModelCard, Run
+from medimg_cli.errors import DataError, GateError, RunError, UsageError
+from medimg_cli.inference.alone import Alone
+from medimg_cli.inference.judge import Judge
+from medimg_cli.inference.members import members_of
+from medimg_cli.inference.one_graph import one_graph
+from medimg_cli.inference.onnx_network import as_input
+from medimg_cli.inference.opening import open_judge
+from medimg_cli.readers import read_image
+
+LIMIT = 1e-4
+"""Most that a probability may differ."""
+NOTICE = "Decision support for research. Not a medical device, and not for diagnosis."
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The exported file beside medimg.
+
+    Args:
+        images: how many were answered by both.
+        difference: the largest of any probability.
+        kind: what they were, in words.
+        alone: how many the file's side read and resized without medimg; the others came as pixels.
+        unreadable: how many files were no images that medimg reads.
+    """
+
+    images: int
+    difference: float
+    kind: str
+    alone: int = 0
+    unreadable: int = 0
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written.
+
+    Args:
+        outputs: the names of the graph's outputs.
+        on_pixels: compared on pixels that the recipe had made.
+        on_files: compared from the files on; None where that was not asked for.
+    """
+
+    out: Path
+    sha256: str
+    size_bytes: int
+    networks: int
+    outputs: tuple[str, ...]
+    on_pixels: Compared
+    on_files: Compared | None
+
+
+def check_out(out: Path, run: Run) -> None:
+    """Refuse a place that an exported file must not take.
+
+    Raises:
+        UsageError: it is no .onnx, or one that the run answers from.
+    """
+    if out.suffix.lower() != ".onnx":
+        raise UsageError(f"--out {out} is not a .onnx file", "name a file .onnx")
+    if out.absolute().is_relative_to(run.folder.absolute()) and out.name == run.onnx_path.name:
+        raise UsageError(f"--out {out} is the copy that the run answers from", "choose another name")
+
+
+def export(
+    run: Run,
+    out: Path,
+    shown: Shown,
+    *,
+    said: Mapping[str, str] | None = None,
+    files: Sequence[str] | None = None,
+    progress: Progress = SilentProgress(),
+) -> ExportResult:
+    """Write the whole model as one ONNX file: from pixels to calibrated probabilities.
+
+    Args:
+        run: its networks have ONNX copies.
+        shown: pixels that the file has to answer like medimg.
+        said: facts about the model that only people know.
+        files: images that both have to answer alike from the file on; None for none.
+        progress: told of every file that is compared.
+
+    Raises:
+        UsageError: `out` is no name for it.
+        RunError: the run cannot be used, has no copies, or is too large for one file.
+        DataError: none of `files` can be read.
+        GateError: a probability differs by more than 1e-4; nothing is written then.
+    """
+    check_out(out, run)
+    judge = open_judge(run.folder)
+    if judge is None:
+        raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg export` writes it")
+    members = members_of(run, judge.card)
+    told = facts_told(run, judge.card, [card.temperature for _, card in members], said or {})
+    content = one_graph([(own.onnx_path, card) for own, card in members], told)
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(content)
+        alone = Alone(temporary)
+        on_pixels = _on_pixels(judge, alone, shown)
+        on_files = None if files is None else _on_files(judge, alone, files, progress)
+        digest = sha256_of_file(temporary)
+    return ExportResult(out, digest, len(content), len(members), alone.outputs, on_pixels, on_files)
+
+
+def facts_told(
+    run: Run, card: ModelCard, temperatures: Sequence[float], said: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the file's metadata say, name → value, each to be written as JSON."""
+    told = card.model_dump(
+        mode="json",
+        include={"arch", "classes", "positive", "answers", "recipe", "threshold", "thresholds", "sets"},
+    )
+    return told | {
+        "medimg": __version__,
+        "run": run.name,
+        "notice": NOTICE,
+        "input": f"pixels: N x {card.recipe.in_words()}, as floats of 0 to 255, last axis the channels",
+        "temperatures": list(temperatures),
+        "weights_sha256": card.weights_sha256,
+        "dataset_hash": card.fingerprint.dataset_hash,
+        "train_images": card.fingerprint.train_images,
+        "said": dict(said),
+        "versions": run.read_record().versions if run.record_path.is_file() else {},
+    }
+
+
+def _on_pixels(judge: Judge, alone: Alone, shown: Shown) -> Compared:
+    expected = judge.predictor.of_pixels(shown.pixels)
+    found = alone.of_pixels(as_input(shown.pixels))
+    difference = float(np.abs(found - expected).max())
+    _gate(difference, f"one of {len(expected)} {shown.kind}")
+    return Compared(len(expected), difference, shown.kind)
+
+
+def _on_files(judge: Judge, alone: Alone, files: Sequence[str], progress: Progress) -> Compared:
+    largest, images, by_itself = 0.0, 0, 0
+    for path in tracked(files, progress, "verify"):
+        try:
+            prepared = judge.prepare(image := read_image(path, judge.card.recipe.read_options))
+        except UnreadableImage:
+            continue
+        expected = _probabilities(judge([prepared])[0].probabilities)
+        found = alone.of_file(path) if alone.makes_pixels else None
+        by_itself += found is not None
+        if found is None and alone.makes_pixels:  # of a format that takes medimg to read
+            eight_bits = image.as_uint8()
+            found = alone.of_picture(
+                Image.fromarray(eight_bits[..., 0] if image.channels == 1 else eight_bits)
+            )
+        elif found is None:
+            found = alone.of_pixels(as_input(prepared.pixels[None]))[0]
+        difference = float(np.abs(found - expected).max())
+        _gate(difference, path)
+        largest, images = max(largest, difference), images + 1
+    if not images:
+        raise DataError("no image to verify the exported file on", "name a folder of images by --data")
+    return Compared(images, largest, "images", by_itself, len(files) - images)
+
+
+def _probabilities(named: Mapping[str, float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in named.values()])
+
+
+def _gate(difference: float, image: str) -> None:
+    if not difference <= LIMIT:  # also where it is no number
+        raise GateError(
+            f"the exported file answers {difference:.2g} otherwise than medimg about {image}; {LIMIT:g} is allowed",
+            "nothing was written; please send us the run's model.json",
+        )

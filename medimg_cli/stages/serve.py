@@ -1,0 +1,144 @@
+"""serve: a trained model behind an upload page and an API, in one or several worker processes."""
+
+import multiprocessing
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from medimg_cli.core.facts import read_facts
+from medimg_cli.core.serve_settings import LEAST_TOKEN, ServeSettings
+from medimg_cli.core.workspace import Workspace
+from medimg_cli.errors import MachineError, UsageError
+from medimg_cli.web.serving.board import SLOTS
+from medimg_cli.web.serving.door import Door, is_loopback
+from medimg_cli.web.serving.limits import MB, Limits
+from medimg_cli.web.serving.plan import Plan
+from medimg_cli.web.serving.supervisor import Supervisor
+
+BACKLOG = 1024
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What a server tells once it answers.
+
+    Args:
+        address: to open in a browser.
+        run: name of the model's run or bundle.
+        token: whether one is asked for.
+    """
+
+    address: str
+    run: str
+    workers: int
+    token: bool
+
+
+def serve(
+    workspace: Workspace,
+    place: Path,
+    settings: ServeSettings,
+    *,
+    open_model: Callable[[Path], Any],
+    work: Callable[..., None],
+    announce: Callable[[Announced], None],
+    note: Callable[[str], None],
+) -> bool:
+    """Serve a model until the process is told to stop; return whether every request under way was finished.
+
+    Args:
+        workspace: its facts say what the model is intended for, where a bundle does not.
+        place: a run's folder, or a bundle.
+        settings: where to listen, limits, workers.
+        open_model: returns an `inference.opening.Opened`; a function of a module, for every worker calls it in its own
+            process.
+        work: `inference.worker.work`, or a function of a module that calls it: this process loads none of it.
+        announce: told the address once all workers answer.
+        note: told of every worker that died.
+
+    Raises:
+        UsageError: the address is in reach of others and there is no token, or a token that can be guessed.
+        MachineError: the port is taken, or the audit log cannot be written.
+        RunError: the model cannot be used.
+    """
+    token = _token_of(settings)
+    context = multiprocessing.get_context("spawn")  # onnxruntime's threads do not survive a fork
+    numbers = context.RawArray("d", SLOTS * settings.workers)
+    with _listening(settings.host, settings.port) as listener:
+        door = Door(settings.host, listener.getsockname()[1], token, settings.names)
+        plan = Plan(place, open_model, door, _limits_of(settings), settings, _intended_use(workspace))
+
+        def start(seat: int) -> tuple[BaseProcess, Connection]:
+            ours, theirs = context.Pipe(duplex=False)
+            arguments = (plan, listener, numbers, seat, theirs)
+            process = context.Process(target=work, args=arguments, name=f"medimg-{seat}", daemon=True)
+            process.start()
+            theirs.close()
+            return process, ours
+
+        supervisor = Supervisor(
+            start, workers=settings.workers, grace_seconds=settings.grace_seconds, note=note
+        )
+        told = Announced(door.address, plan.name, settings.workers, token is not None)
+        return supervisor.run(lambda: announce(told))
+
+
+def _token_of(settings: ServeSettings) -> str | None:
+    token = settings.token.get_secret_value() if settings.token is not None else None
+    if token is None and not is_loopback(settings.host):
+        raise UsageError(
+            f"--host {settings.host} is in reach of other machines, and there is no token",
+            "give one with --token or MEDIMG_TOKEN, or listen on 127.0.0.1",
+        )
+    if token is not None and len(token) < LEAST_TOKEN:
+        raise UsageError(
+            f"a token of {len(token)} characters can be guessed",
+            f"take {LEAST_TOKEN} or more, such as what `openssl rand -hex 16` writes",
+        )
+    return token
+
+
+def _limits_of(settings: ServeSettings) -> Limits:
+    return Limits(
+        file_bytes=settings.max_upload_mb * MB,
+        request_bytes=max(settings.max_request_mb, settings.max_upload_mb) * MB,
+        files=settings.max_files,
+        images=max(settings.max_images, settings.max_files),
+        pixels=settings.max_megapixels * 1_000_000,
+        bytes_under_way=max(settings.max_memory_mb, settings.max_request_mb, settings.max_upload_mb) * MB,
+        requests_under_way=settings.queue,
+        upload_seconds=settings.upload_seconds,
+        answer_seconds=settings.answer_seconds,
+        requests_per_minute=settings.requests_per_minute,
+    )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UsageError(f"--host {host} is no address of this machine", "such as 127.0.0.1") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise MachineError(
+            f"port {port} of {host} cannot be opened: {error.strerror or error}",
+            "choose another with --port, or --port 0 for any that is free",
+        ) from error
+    return listener
+
+
+def _intended_use(workspace: Workspace) -> str | None:
+    if not workspace.facts_path.is_file():
+        return None
+    return read_facts(workspace.facts_path).answers.get("intended_use") or None

@@ -1,0 +1,291 @@
+"""What the API does with uploads: predict, show, explain, and the same as a document.
+
+Nothing is kept: the client sends a file again for each of them.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
+
+from medimg_cli.core.files import to_jsonable
+from medimg_cli.core.image import TooManyPixels, UnreadableImage
+from medimg_cli.core.pictures import as_png
+from medimg_cli.core.prediction import Prediction
+from medimg_cli.errors import MachineError
+from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.web.serving import pictures
+from medimg_cli.web.serving.audit_log import AuditLog
+from medimg_cli.web.serving.board import Board
+from medimg_cli.web.serving.crew import Crew
+from medimg_cli.web.serving.engine import Engine, NoHeatmapError
+from medimg_cli.web.serving.limits import Limits
+from medimg_cli.web.serving.load import Load, Ticket
+from medimg_cli.web.serving.names import shown_name
+from medimg_cli.web.serving.page import Result, result_page
+from medimg_cli.web.serving.refusals import Code, Refusal
+from medimg_cli.web.serving.uploads import Form, Upload, receive_form
+
+SCHEMA = 1
+REQUEST_ID = "medimg.request_id"
+_PDF_PX = 1200
+_FAILED = "the image made the program fail"
+Given = TypeVar("Given")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One image of a request with what was said of it.
+
+    Args:
+        member: the frame or page, None of a file that is one image.
+        error: a code for what is wrong with it, None where nothing is.
+    """
+
+    upload: Upload
+    member: str | None
+    prediction: Prediction
+    error: Code | None = None
+
+    def entry(self) -> dict[str, Any]:
+        """Return it as `predict --json` has it, and the code beside it."""
+        said = self.prediction.entry(shown_name(self.upload.name, self.member))
+        return said | {"message": mask_identities(said["message"] or "") or None, "error": self.error}
+
+
+class Api:
+    """The routes' work in one process.
+
+    Args:
+        engine: the model.
+        crew: its threads.
+        load: what is under way.
+        board: what is counted.
+        audit: where answers are recorded first, None where nobody asked for it.
+    """
+
+    def __init__(
+        self, engine: Engine, crew: Crew, load: Load, board: Board, audit: AuditLog | None = None
+    ) -> None:
+        self.engine, self.crew, self.load, self.board, self.audit = engine, crew, load, board, audit
+        self._one_pdf = asyncio.Semaphore(1)  # drawing one takes a core for a second and more
+
+    @property
+    def limits(self) -> Limits:
+        """Return what a request may bring."""
+        return self.load.limits
+
+    async def predict(self, request: Request) -> Response:
+        """Answer `POST /api/predict`."""
+
+        async def work(form: Form) -> Response:
+            answers = await self._answer(request, form.files)
+            whole = {
+                "schema": SCHEMA,
+                "command": "predict",
+                "model": self.identity(),
+                "predictions": [answer.entry() for answer in answers],
+            }
+            return json_response(whole)
+
+        return await self._serve(request, work)
+
+    async def view(self, request: Request) -> Response:
+        """Answer `POST /api/view`."""
+
+        async def work(form: Form) -> Response:
+            asked = pictures.asked_of(form)
+            png, headers = await self._read(pictures.draw, self.engine, _only_file(form), asked)
+            return Response(png, media_type="image/png", headers=headers)
+
+        return await self._serve(request, work)
+
+    async def heatmap(self, request: Request) -> Response:
+        """Answer `POST /api/heatmap`."""
+
+        async def work(form: Form) -> Response:
+            png = await self._read(self._heatmap, _only_file(form), form)
+            return Response(png, media_type="image/png")
+
+        return await self._serve(request, work)
+
+    async def result_pdf(self, request: Request) -> Response:
+        """Answer `POST /api/result.pdf`."""
+
+        async def work(form: Form) -> Response:
+            answers = await self._answer(request, form.files)
+            shown = await asyncio.gather(*(self.crew.do(self._with_picture, answer) for answer in answers))
+            async with self._one_pdf:
+                pdf = await self.crew.do(self._pdf, shown, form.fields.get("lang"))
+            headers = {"Content-Disposition": 'attachment; filename="medimg-result.pdf"'}
+            return Response(pdf, media_type="application/pdf", headers=headers)
+
+        return await self._serve(request, work)
+
+    def identity(self) -> dict[str, Any]:
+        """Return which model answered, as every answer says."""
+        names = ("run", "arch", "weights_sha256", "medimg")
+        return {name: self.engine.facts.get(name) for name in names}
+
+    async def _serve(self, request: Request, work: Callable[[Form], Awaitable[Response]]) -> Response:
+        """Take a place among the requests, read the form, and answer it unless the client goes away."""
+        try:
+            with Ticket(self.load) as ticket:
+                form = await receive_form(request, self.limits, ticket)
+                if not form.files:
+                    raise Refusal(400, "empty", "The form holds no file.")
+                began = time.monotonic()
+                response = await self._unless_gone(request, work(form))
+                ticket.took(time.monotonic() - began)
+                return response
+        except asyncio.CancelledError:
+            self.load.cut_short += 1
+            raise
+
+    async def _unless_gone(self, request: Request, work: Awaitable[Response]) -> Response:
+        """Return what is worked out.
+
+        Raises:
+            ClientDisconnect: nobody waits for it any more.
+            Refusal: it takes too long.
+        """
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(_disconnected(request))
+        try:
+            done, _ = await asyncio.wait(
+                {task, gone}, timeout=self.limits.answer_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if task in done:
+                return task.result()
+            if gone in done:
+                raise ClientDisconnect
+            raise self.load.busy()
+        finally:
+            for one in (task, gone):
+                one.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(task, gone, return_exceptions=True)
+
+    async def _answer(self, request: Request, files: Sequence[Upload]) -> list[Answered]:
+        """Return a prediction for every image of the uploads, in order, once they stand in the audit log."""
+        counts = await asyncio.gather(*(self.crew.do(self._frames, upload) for upload in files))
+        if sum(counts) > self.limits.images:
+            raise Refusal(413, "too_many", f"A request takes {self.limits.images} images and frames at most.")
+        pairs = [
+            (upload, pictures.member_of(upload, count, frame))
+            for upload, count in zip(files, counts, strict=True)
+            for frame in range(count)
+        ]
+        answers = list(await asyncio.gather(*(self._answer_one(*pair) for pair in pairs)))
+        if self.audit is not None:
+            lines = [(one.upload.sha256, one.member, one.prediction) for one in answers]
+            path = request.url.path
+            await asyncio.to_thread(self.audit.write, request.scope.get(REQUEST_ID, ""), path, lines)
+        answered = sum(one.prediction.status == "ok" for one in answers)
+        self.board.answered_images(answered, len(answers) - answered)
+        return answers
+
+    def _frames(self, upload: Upload) -> int:
+        try:
+            return self.engine.frames(upload)
+        except UnreadableImage:  # reading it says why
+            return 1
+
+    async def _answer_one(self, upload: Upload, member: str | None) -> Answered:
+        try:
+            prepared = await self.crew.do(self.engine.prepare, upload, member)
+            return Answered(upload, member, await self.crew.ask(prepared))
+        except UnreadableImage as reason:
+            return Answered(upload, member, self.engine.unreadable(str(reason)), _code_of(reason, upload))
+        except Exception as error:  # whatever it is, it is this image's fault and nobody else's
+            say_failed(error)
+            return Answered(upload, member, self.engine.unreadable(_FAILED), "internal")
+
+    async def _read(self, work: Callable[..., Given], *arguments: object) -> Given:
+        """Return what a thread makes of one image; raises `Refusal` where that cannot be."""
+        try:
+            return await self.crew.do(work, *arguments)
+        except TooManyPixels as reason:
+            raise Refusal(413, "too_many_pixels", _sentence(reason)) from reason
+        except UnreadableImage as reason:
+            raise Refusal(422, "unreadable", _sentence(reason)) from reason
+        except NoHeatmapError as reason:
+            raise Refusal(409, "no_heatmap", _sentence(reason)) from reason
+        except Refusal:
+            raise
+        except Exception as error:  # as in `_answer_one`
+            say_failed(error)
+            raise Refusal(422, "unreadable", f"{_FAILED.capitalize()}.") from error
+
+    def _heatmap(self, upload: Upload, form: Form) -> bytes:
+        frames = self.engine.frames(upload)
+        frame = pictures.chosen_frame(frames, pictures.frame_of(form), upload)
+        member = pictures.member_of(upload, frames, frame)
+        label = form.fields.get("label") or None
+        if label is not None and label not in self.engine.facts["classes"]:
+            raise Refusal(400, "bad_request", "The model has no such class.")
+        image = self.engine.read(upload, member)
+        shown = pictures.without(image, pictures.rows_of_text(image))
+        return pictures.png_of(self.engine.heatmap(upload, member, label, shown))
+
+    def _with_picture(self, answer: Answered) -> Result:
+        picture = None
+        with suppress(UnreadableImage):
+            if answer.prediction.status != "unreadable":
+                image = self.engine.read(answer.upload, answer.member)
+                picture = as_png(pictures.without(image, pictures.rows_of_text(image)), _PDF_PX)
+        return Result(answer.entry(), picture)
+
+    def _pdf(self, shown: Sequence[Result], language: str | None) -> bytes:
+        html = result_page(self.engine.facts, shown, language, datetime.now(UTC).date())
+        try:
+            return self.engine.to_pdf(html)
+        except MachineError as error:
+            raise Refusal(503, "internal", "This server cannot write PDF: Pango is missing.") from error
+
+
+async def _disconnected(request: Request) -> None:
+    """Return once the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def json_response(content: Mapping[str, Any], status: int = 200) -> Response:
+    """Return JSON as the command line writes it: floats in full, NaN as null."""
+    text = json.dumps(to_jsonable(content), ensure_ascii=False, allow_nan=False)
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")
+
+
+def say_failed(error: BaseException) -> None:
+    """Tell whoever runs the server that something is wrong in it; the text of an error may quote a header."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" at {place.tb_frame.f_code.co_name}:{place.tb_lineno}" if place is not None else ""
+    sys.stderr.write(f"error: {type(error).__name__}{where} while answering\n")
+    sys.stderr.flush()
+
+
+def _only_file(form: Form) -> Upload:
+    if len(form.files) != 1:
+        raise Refusal(400, "bad_request", "One file at a time.")
+    return form.files[0]
+
+
+def _code_of(reason: UnreadableImage, upload: Upload) -> Code:
+    if isinstance(reason, TooManyPixels):
+        return "too_many_pixels"
+    return "unreadable" if len(upload.data) else "empty"
+
+
+def _sentence(reason: Exception) -> str:
+    text = mask_identities(str(reason)).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,158 @@
+"""The process that starts the workers, starts again those that die, and ends them all in good order.
+
+Images come from strangers and are decoded by libraries in C: one that brings a worker down costs its requests, not the
+service.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+from medimg_cli.errors import MachineError, MedimgError
+
+_LOOK_SECONDS = 0.2
+_QUICK_DEATH_SECONDS = 5.0
+_MOST_PAUSE_SECONDS = 30.0
+_REACHED_SECONDS = 5.0  # beyond the grace, for a worker to leave
+READY = "ready"
+Report = tuple[str, type[MedimgError] | None, str, str]
+"""What a worker says when it has started: `READY`, or which error kept it from starting."""
+
+
+@dataclass
+class _Seat:
+    process: BaseProcess
+    reports: Connection
+    began: float = field(default_factory=time.monotonic)
+    due: float | None = None
+    """When the next process takes the seat, where this one has died."""
+    pause: float = 0.5
+
+
+class Supervisor:
+    """Keeps workers alive.
+
+    Args:
+        start: starts the worker of a seat, from 0; returns its process and where it reports.
+        workers: how many seats there are.
+        grace_seconds: for running requests at the end.
+        note: told of every worker that died.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[int], tuple[BaseProcess, Connection]],
+        *,
+        workers: int,
+        grace_seconds: float,
+        note: Callable[[str], None],
+    ) -> None:
+        self._start, self._workers = start, workers
+        self._grace, self._note = grace_seconds, note
+        self._asked_to_stop = 0
+        self._seats: list[_Seat] = []
+
+    def run(self, ready: Callable[[], None]) -> bool:
+        """Serve until SIGINT or SIGTERM; return whether every request under way could be finished.
+
+        Args:
+            ready: called once all workers have started.
+
+        Raises:
+            MedimgError: a worker could not start, with its reason.
+        """
+        with self._signals():
+            try:
+                for seat in range(self._workers):
+                    self._seats.append(_Seat(*self._start(seat)))
+                if self._all_ready():
+                    ready()
+                while not self._asked_to_stop:
+                    self._look()
+                return self._finish()
+            finally:
+                for one in self._seats:
+                    if one.process.is_alive():
+                        one.process.kill()
+                    one.process.join(_REACHED_SECONDS)
+
+    def _all_ready(self) -> bool:
+        """Wait for the first report of each; False where somebody asks to stop meanwhile."""
+        for seat in self._seats:
+            while not seat.reports.poll(_LOOK_SECONDS):
+                if self._asked_to_stop:
+                    return False
+            self._check(seat)
+        return True
+
+    def _check(self, seat: _Seat) -> None:
+        try:
+            _, kind, what, hint = seat.reports.recv()
+        except EOFError as error:
+            seat.process.join()
+            raise MachineError(
+                f"a worker ended while it started ({_ending(seat.process)})",
+                "is there memory enough for the model? `medimg doctor` says what there is",
+            ) from error
+        if kind is not None:
+            raise kind(what, hint)
+
+    def _look(self) -> None:
+        """Wait a moment, and fill the seats of workers that died."""
+        living = [seat.process.sentinel for seat in self._seats if seat.due is None]
+        if living:
+            wait(living, _LOOK_SECONDS)
+        else:
+            time.sleep(_LOOK_SECONDS)
+        for number, seat in enumerate(self._seats):
+            if self._asked_to_stop:
+                return
+            if seat.due is None and not seat.process.is_alive():
+                self._mourn(number, seat)
+            elif seat.due is not None and time.monotonic() >= seat.due:
+                seat.process, seat.reports = self._start(number)
+                seat.began, seat.due = time.monotonic(), None
+
+    def _mourn(self, number: int, seat: _Seat) -> None:
+        """Say that a worker died, and when the next begins: later each time where they die at once."""
+        quickly = time.monotonic() - seat.began < _QUICK_DEATH_SECONDS
+        seat.pause = min(_MOST_PAUSE_SECONDS, seat.pause * 2) if quickly else 0.5
+        seat.due = time.monotonic() + (seat.pause if quickly else 0.0)
+        self._note(f"worker {number + 1} ended ({_ending(seat.process)}); another takes its place")
+        seat.reports.close()
+
+    def _finish(self) -> bool:
+        """Let the workers finish; a second request to stop ends them at once."""
+        until = time.monotonic() + self._grace + _REACHED_SECONDS
+        asked = self._asked_to_stop
+        while living := [seat.process for seat in self._seats if seat.process.is_alive()]:
+            if self._asked_to_stop > asked or time.monotonic() > until:
+                return False
+            for process in living:
+                process.terminate()  # again and again: one that is just starting may miss it
+            wait([process.sentinel for process in living], _LOOK_SECONDS)
+        return all(seat.process.exitcode == 0 for seat in self._seats if seat.due is None)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._asked_to_stop += 1
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _ending(process: BaseProcess) -> str:
+    code = process.exitcode
+    if code is None:
+        return "no answer"
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
