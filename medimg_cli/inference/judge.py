@@ -132,7 +132,7 @@ def _refused(answered: Prediction, unlikeness: Mapping[str, float]) -> Predictio
         decision="refer",
         prediction_set=None,
         flags=tuple(name for name in answered.flags if name != "uncertain"),
-        message=f"unlike the images this model learnt from, by {' and '.join(why)}: no answer is given",
+        message=f"unlike the images this model learnt from, by {'; by '.join(why)}. No answer is given",
     )
 
 
