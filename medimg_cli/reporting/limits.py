@@ -22,7 +22,7 @@ _STILL_OPEN = {
     "leaks": "Patients or pictures may stand on both sides of a split ({images}): the results may be too good.",
     "label-errors": "Labels in doubt were left as they are ({images}): a wrong one counts as an error of the model.",
     "image-quality": "Pictures of doubtful quality are in use ({images}).",
-    "burned-in-text": "Text stands in the pixels ({images}): a model can learn from it where a picture comes from.",
+    "burned-in-text": "Text stands, or may stand, in the pixels ({images}): a model can learn from it where a picture comes from.",
 }
 
 
