@@ -99,7 +99,7 @@ def predict(
         model = model_key(judge.card, settings)
         rows = RowFile(out, judge.card.classes, model, resume=resume)
     result = PredictResult()
-    # Images are measured in threads: threads of BLAS beside them took a third of all time, and gave none of it back.
+    # Images are measured in threads: threads of BLAS beside them only took processor time, 37 instead of 27 s of 1,000 images.
     with rows or nullcontext(), threadpool_limits(1, "blas"):
         done = DoneRows(rows.done() if rows else iter(()))
         for batch in _batches(judge, named, settings, done, progress):
