@@ -1,7 +1,7 @@
 // The results as a file: JSON from what is here, PDF from the server, which is sent the images again.
 
 import { pdf } from "./api.js";
-import { make, tell } from "./dom.js";
+import { find, make, tell } from "./dom.js";
 import { say } from "./words.js";
 
 /** Save what `predict --json` would say of these images. */
@@ -16,11 +16,11 @@ export function saveJson(items) {
   save(new Blob([`${JSON.stringify(content, null, 2)}\n`], { type: "application/json" }), "medimg-results.json");
 }
 
-/** Save a PDF with a page for each image, in the language of the page. */
+/** Save a PDF with a page for each image, in the language that is chosen: its strings may still be on their way. */
 export async function savePdf(items) {
   const files = items.filter((item) => item.entries.length).map((item) => item.file);
   tell(say("list.pdf_working"));
-  save(await pdf(files, document.documentElement.lang), "medimg-results.pdf");
+  save(await pdf(files, find("language").value), "medimg-results.pdf");
 }
 
 function save(blob, name) {

@@ -12,7 +12,7 @@ from tests.web.looking import expect, see, upload, wait_for_picture
 from tests.web.reading import ENTRY, FACTS, REFUSED, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 
 def test_a_png_is_answered_with_bars_decision_and_what_the_threshold_means(
@@ -130,9 +130,12 @@ def test_results_are_saved_as_json_and_as_pdf(
         ("chest-1.png", "ok"),
         ("cat.png", "refused"),
     ]
+    held: list[Route] = []
+    reading.route("**/static/words-vi.json", lambda route: held.append(route))
     reading.get_by_label("Language").select_option("vi")
     with reading.expect_download() as saved:
         reading.locator("#save-pdf").click()
+    held[0].continue_()
     saved.value.save_as(tmp_path / "result.pdf")
     reader = PdfReader(tmp_path / "result.pdf")
     assert len(reader.pages) == 2
