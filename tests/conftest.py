@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from medimg_cli.cli.app import run
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.workspace.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SIDE_PX = 32

@@ -8,57 +8,78 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "medimg_cli"
-SHELVES = {"layouts", "readers", "checks", "metrics", "architectures", "reporting", "web", "catalogue"}
-FLOORS = {
-    "errors": 1,
-    "registry": 2,
-    "core": 2,
-    "privacy": 2,
-    **dict.fromkeys(SHELVES, 3),
-    "learning": 4,
-    "inference": 4,
-    "stages": 5,
-    "cli": 6,
+FLOORS = (
+    ("errors", "statistics"),
+    ("registry",),
+    ("workspace",),
+    ("images",),
+    ("privacy",),
+    ("dataset",),
+    ("preprocessing", "audit", "sample_data"),
+    ("runs",),
+    ("predictions",),
+    ("inference", "evaluation"),
+    ("training", "reporting"),
+    ("web",),
+    ("stages",),
+    ("cli",),
+)
+"""The rooms from the ground up; those of one floor do not import each other."""
+LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+FORBIDDEN = {
+    **dict.fromkeys(LEVELS, ("rich", "typer")),
+    "inference": ("rich", "typer", "torch", "torchvision", "pandas", "scipy", "sklearn"),
+    "training": ("rich", "typer"),
+    "stages": ("rich", "typer"),
+    "cli": (),
 }
+WITH_TORCH = {"training", "stages", "cli"}
 HEAVY = ("torch", "torchvision", "pandas", "sklearn", "numpy", "pydicom", "weasyprint", "scipy", "PIL")
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in FLOORS)
 
 
-def room_of(module: str) -> str:
-    """Return the second part of a dotted name: medimg_cli.core.files -> core."""
-    return module.split(".")[1]
-
-
-def imported_by(path: Path) -> list[str]:
+def imported_by(path: Path) -> list[tuple[int, str]]:
+    """Return (line, dotted name) of everything a file imports, anywhere in it."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names.append(node.module)
+            if node.module == "medimg_cli":
+                names += [(node.lineno, f"medimg_cli.{alias.name}") for alias in node.names]
+            else:
+                names.append((node.lineno, node.module))
         elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    return [name for name in names if name.startswith("medimg_cli.")]
+            names += [(node.lineno, alias.name) for alias in node.names]
+    return names
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_fall(path: Path) -> None:
-    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
-    for name in imported_by(path):
-        room = room_of(name)
-        assert FLOORS[room] <= FLOORS[own], f"{own} imports {name}, which stands higher"
-        if own in SHELVES and room in SHELVES:
-            assert room == own, f"shelf {own} imports shelf {room}"
-        if own == "stages":
-            assert room != "stages", f"a stage imports {name}"
+def room_files() -> list[tuple[str, Path]]:
+    """Return (room, file) of every file that stands in a room."""
+    found = [(path.relative_to(PACKAGE).with_suffix("").parts[0], path) for path in PACKAGE.rglob("*.py")]
+    return [(room, path) for room, path in sorted(found) if not room.startswith("__")]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_core_knows_neither_torch_nor_the_terminal(path: Path) -> None:
-    if path.relative_to(PACKAGE).parts[0] not in ("core", "privacy"):
-        return
-    text = path.read_text(encoding="utf-8")
-    for library in ("torch", "rich", "typer"):
-        assert f"import {library}" not in text
-        assert f"from {library}" not in text
+def test_imports_only_fall() -> None:
+    wrong = []
+    for own, path in room_files():
+        for line, name in imported_by(path):
+            if not name.startswith("medimg_cli.") or name.startswith("medimg_cli.__"):
+                continue
+            room = name.split(".")[1]
+            upwards = LEVELS[room] > LEVELS[own]
+            sideways = LEVELS[room] == LEVELS[own] and room != own
+            between_stages = own == room == "stages"
+            if upwards or sideways or between_stages:
+                wrong.append(f"{path.relative_to(PACKAGE)}:{line} imports {name}")
+    assert wrong == []
+
+
+def test_a_room_imports_no_library_that_it_must_not() -> None:
+    wrong = []
+    for own, path in room_files():
+        forbidden = FORBIDDEN[own] + (() if own in WITH_TORCH else ("torch", "torchvision"))
+        for line, name in imported_by(path):
+            if name.split(".")[0] in forbidden:
+                wrong.append(f"{path.relative_to(PACKAGE)}:{line} imports {name}")
+    assert wrong == []
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])

@@ -50,7 +50,7 @@ def test_it_holds_every_module_and_template(wheel: Path) -> None:
 
 def test_unpacked_it_finds_its_own_templates(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    code = "from medimg_cli.core.files import templates_dir; print(templates_dir())"
+    code = "from medimg_cli.workspace.files import templates_dir; print(templates_dir())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )

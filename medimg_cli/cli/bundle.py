@@ -28,8 +28,8 @@ def bundle(
     Example: `medimg bundle --out model.zip`
     """
     from medimg_cli.cli.prerequisites import copies_of_run, model_card_of, said_of_model
-    from medimg_cli.core.at_hand import pixels_at_hand
-    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.preprocessing.probe_images import pixels_at_hand
+    from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.bundle import bundle as run_stage
     from medimg_cli.stages.bundle import check_out
 

@@ -32,7 +32,7 @@ def doctor(session: Session) -> None:
 
 
 def _draw(console: "Console", diagnoses: "tuple[Diagnosis, ...]") -> None:
-    from medimg_cli.cli.render import plain_table
+    from medimg_cli.cli.views.render import plain_table
 
     table = plain_table("", "what", "found")
     for item in diagnoses:

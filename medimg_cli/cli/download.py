@@ -12,7 +12,7 @@ from medimg_cli.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medimg_cli.catalogue import PublicSet
+    from medimg_cli.sample_data.catalogue import PublicSet
     from medimg_cli.stages.download import DownloadResult
 
 
@@ -75,7 +75,7 @@ def _rows(sets: "Mapping[str, PublicSet]") -> list[dict[str, object]]:
 
 
 def _draw_list(console: "Console", sets: "Mapping[str, PublicSet]") -> None:
-    from medimg_cli.cli.render import plain_table
+    from medimg_cli.cli.views.render import plain_table
 
     table = plain_table("name", "what", ">classes", ">images", "sizes", "licence")
     for name, entry in sets.items():

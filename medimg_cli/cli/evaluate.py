@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.figures import interval_text, value_text
 from medimg_cli.cli.options import Session, said
+from medimg_cli.cli.views.figures import interval_text, value_text
 from medimg_cli.errors import GateError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medimg_cli.core.evaluation import Evaluation
-    from medimg_cli.core.results.protocol import Protocol
+    from medimg_cli.evaluation.evaluation import Evaluation
+    from medimg_cli.evaluation.results.decisions import Protocol
     from medimg_cli.stages.evaluate import EvaluateResult
     from medimg_cli.stages.evaluate_external import ExternalResult
     from medimg_cli.stages.evaluate_table import TableResult
@@ -176,13 +176,13 @@ def _evaluated(
         arguments: all that was said, by name.
         options: what of it are settings of `evaluate`.
     """
-    from medimg_cli.cli import evaluate_elsewhere as elsewhere
+    from medimg_cli.cli import evaluate_external as elsewhere
 
     elsewhere.refuse_what_does_not_fit(arguments)
     if arguments["predictions"] is not None:
         return elsewhere.evaluated_table(session, arguments["predictions"], options, arguments["out"])
     from medimg_cli.cli.prerequisites import compared_run, evaluation_of_run
-    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.runs.run_folders import find_run
 
     found = find_run(session.workspace, arguments["run"])
     if arguments["data"] is not None:
@@ -196,12 +196,12 @@ def _evaluated(
 def _draw(console: "Console", evaluation: "Evaluation", path: Path | None = None) -> None:
     from rich.markup import escape
 
-    from medimg_cli.cli.certainty_view import draw_certainty
-    from medimg_cli.cli.comparison_view import draw_comparison
-    from medimg_cli.cli.operating_view import draw_operating
-    from medimg_cli.cli.render import plain_table
-    from medimg_cli.cli.surroundings_view import draw_surroundings
-    from medimg_cli.cli.usefulness_view import draw_usefulness
+    from medimg_cli.cli.views.certainty import draw_certainty
+    from medimg_cli.cli.views.comparison import draw_comparison
+    from medimg_cli.cli.views.operating import draw_operating
+    from medimg_cli.cli.views.render import plain_table
+    from medimg_cli.cli.views.surroundings import draw_surroundings
+    from medimg_cli.cli.views.usefulness import draw_usefulness
 
     _draw_headline(console, evaluation)
     table = plain_table("metric", ">value", "95 % interval", ">n")
@@ -237,7 +237,7 @@ def _draw_labels(console: "Console", evaluation: "Evaluation") -> None:
     """Show each label on its own, where an image may carry several."""
     from rich.markup import escape
 
-    from medimg_cli.cli.render import plain_table
+    from medimg_cli.cli.views.render import plain_table
 
     table = plain_table("label", ">images", ">unknown", ">auroc", "95 % interval", ">recall", ">specificity")
     for name, figures in evaluation.per_class.items():

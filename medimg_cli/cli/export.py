@@ -45,8 +45,8 @@ def export(
     Example: `medimg export --out model.onnx --verify`
     """
     from medimg_cli.cli.prerequisites import copies_of_run, said_of_model
-    from medimg_cli.core.at_hand import files_at_hand, pixels_at_hand
-    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.preprocessing.probe_images import files_at_hand, pixels_at_hand
+    from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.export import check_out
     from medimg_cli.stages.export import export as run_stage
 

@@ -33,7 +33,7 @@ def info(
 
     Example: `medimg info image.dcm`
     """
-    from medimg_cli.core.image import ReadOptions
+    from medimg_cli.images.image import ReadOptions
     from medimg_cli.stages.info import info as run_stage
 
     chosen = session.settings(preprocess={"window": window, "bits": bits}).preprocess

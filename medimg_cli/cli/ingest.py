@@ -134,7 +134,7 @@ def _counted(names: tuple[str, ...]) -> dict[str, Any]:
 def _draw(console: "Console", result: "IngestResult") -> None:
     from rich.markup import escape
 
-    from medimg_cli.cli.render import plain_table
+    from medimg_cli.cli.views.render import plain_table
 
     table = plain_table("class", ">images")
     for name, count in result.classes.items():

@@ -18,8 +18,8 @@ def init(
 
     Example: `medimg init study`
     """
-    from medimg_cli.core.workspace import Workspace
     from medimg_cli.stages.init import init as write_settings
+    from medimg_cli.workspace.workspace import Workspace
 
     workspace = session.workspace if folder is None else Workspace(folder.absolute())
     path = write_settings(workspace)

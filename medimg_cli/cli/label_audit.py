@@ -1,8 +1,7 @@
 """medimg label-audit: what a reviewer would find first."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +10,11 @@ from medimg_cli.cli.prerequisites import embedder
 from medimg_cli.errors import GateError, UsageError
 
 if TYPE_CHECKING:
-    from medimg_cli.core.audit import AuditResult
-    from medimg_cli.core.exclusions import Change
-    from medimg_cli.core.settings import LabelAuditSettings
+    from medimg_cli.audit.exclusions import Change
+    from medimg_cli.audit.findings import AuditResult
+    from medimg_cli.cli.views.audit import Outcome
     from medimg_cli.stages.review import ReviewResult
+    from medimg_cli.workspace.settings import LabelAuditSettings
 
 _REVIEW = "Review page"
 
@@ -71,7 +71,7 @@ def label_audit(
     Example: `medimg label-audit --fail-on warning`
     """
     settings = session.settings(label_audit=said(locals())).label_audit
-    from medimg_cli.cli.audit_view import draw_audit, draw_undone
+    from medimg_cli.cli.views.audit import draw_audit, draw_undone
 
     if settings.undo:
         _refuse_both(settings)
@@ -82,40 +82,6 @@ def label_audit(
     outcome = _audit(session, settings)
     session.show(outcome.as_dict(), lambda console: draw_audit(console, outcome))
     _judge(outcome.result, settings)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """An audit of the data set as it stands at the end, and what was done to it on the way.
-
-    Args:
-        applied: what `--apply` marked, None where it was not asked for.
-        for_somebody: groups of copies that only a reader can resolve.
-        review: the sitting, None where there was none.
-    """
-
-    result: "AuditResult"
-    page: Path
-    applied: "Change | None" = None
-    for_somebody: int = 0
-    review: "ReviewResult | None" = None
-
-    def as_dict(self) -> dict[str, Any]:
-        content = self.result.as_dict() | {"html": self.page}
-        del content["dataset_hash"]
-        if self.applied is not None:
-            content |= {"applied": _marks(self.applied), "left_for_somebody": self.for_somebody}
-        if self.review is not None:
-            content["review"] = {
-                "decisions": self.review.decisions,
-                "applied": _marks(self.review.change),
-                "restored": list(self.review.change.restored),
-            }
-        return content
-
-
-def _marks(change: "Change") -> list[dict[str, str]]:
-    return [{"image_id": m.image_id, "check": m.check, "reason": m.reason} for m in change.marked]
 
 
 def _refuse_both(settings: "LabelAuditSettings") -> None:
@@ -130,8 +96,9 @@ def _undo(session: Session) -> "Change":
     return undo_stage(session.workspace)
 
 
-def _audit(session: Session, settings: "LabelAuditSettings") -> Outcome:
+def _audit(session: Session, settings: "LabelAuditSettings") -> "Outcome":
     """Audit, and audit again where the audit's own remedies or a reviewer changed the data set."""
+    from medimg_cli.cli.views.audit import Outcome
     from medimg_cli.stages.label_audit import apply_findings, page_path, wants
     from medimg_cli.stages.label_audit import label_audit as audit_stage
 

@@ -17,9 +17,9 @@ from medimg_cli.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medimg_cli.core.progress import Progress
-    from medimg_cli.core.settings import Settings
-    from medimg_cli.core.workspace import Workspace
+    from medimg_cli.workspace.progress import Progress
+    from medimg_cli.workspace.settings import Settings
+    from medimg_cli.workspace.workspace import Workspace
 
 _PANEL = "Shared options"
 
@@ -38,17 +38,17 @@ class Session:
 
     @functools.cached_property
     def workspace(self) -> "Workspace":
-        from medimg_cli.core.workspace import find_workspace
+        from medimg_cli.workspace.workspace import find_workspace
 
         return find_workspace(self.workspace_dir)
 
     @functools.cached_property
     def progress(self) -> "Progress":
         if self.quiet:
-            from medimg_cli.core.progress import SilentProgress
+            from medimg_cli.workspace.progress import SilentProgress
 
             return SilentProgress()
-        from medimg_cli.cli.render import progress_for
+        from medimg_cli.cli.views.render import progress_for
 
         return progress_for()
 
@@ -59,7 +59,7 @@ class Session:
             planned: read the workspace's `plan.yaml` too.
             options: section → option → value, None meaning not said.
         """
-        from medimg_cli.core.config import load_settings
+        from medimg_cli.workspace.config import load_settings
 
         settings = load_settings(
             self.workspace,
@@ -79,13 +79,13 @@ class Session:
 
     def of_one_voice(self) -> "Session":
         """Return the session, quiet in all but the first of the processes that torchrun or Slurm started together."""
-        from medimg_cli.learning.processes.seats import seat_of
+        from medimg_cli.training.distributed.ranks import seat_of
 
         return replace(self, quiet=True, verbose=False) if seat_of(os.environ).rank else self
 
     def show(self, payload: Mapping[str, Any], draw: Callable[["Console"], None]) -> None:
         """Write the result to stdout: one JSON object with `--json`, else what `draw` puts there."""
-        from medimg_cli.cli.render import show_json, stdout_console
+        from medimg_cli.cli.views.render import show_json, stdout_console
 
         with unbroken_stdout():
             if self.json:
@@ -101,7 +101,7 @@ def unbroken_stdout() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
-        from medimg_cli.cli.render import drop_stdout
+        from medimg_cli.cli.views.render import drop_stdout
 
         # Caught here: Typer itself would end with 1, which means a gate to our users.
         drop_stdout()

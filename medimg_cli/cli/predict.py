@@ -13,11 +13,11 @@ from medimg_cli.cli.options import Session, unbroken_stdout
 from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from medimg_cli.cli.prediction_json import PredictionJson
-    from medimg_cli.cli.prediction_view import PredictionTable
-    from medimg_cli.core.prediction import Prediction
+    from medimg_cli.cli.views.prediction import PredictionTable
+    from medimg_cli.cli.views.prediction_json import PredictionJson
+    from medimg_cli.inference.classifier import Judge
     from medimg_cli.inference.explaining import HeatMaps
-    from medimg_cli.inference.judge import Judge
+    from medimg_cli.predictions.prediction import Prediction
     from medimg_cli.stages.predict import Tell
 
 _LIST = "-"
@@ -65,7 +65,7 @@ def predict(
 
     Example: `medimg predict image.png a-folder/ --out predictions.csv`
     """
-    from medimg_cli.core.row_file import check_suffix
+    from medimg_cli.predictions.resumable_table import check_suffix
 
     if out is not None:
         check_suffix(out)
@@ -101,8 +101,8 @@ def predict(
 
 def _place(session: Session, run: str | None) -> Path:
     """Return the folder of the run, or the file of the bundle, that answers."""
-    from medimg_cli.core.bundle import is_bundle
-    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.runs.bundle import is_bundle
+    from medimg_cli.runs.run_folders import find_run
 
     if run is not None and is_bundle(Path(run)):
         return Path(run)
@@ -111,17 +111,17 @@ def _place(session: Session, run: str | None) -> Path:
 
 def _opened(place: Path, *, tta: bool) -> "Judge":
     """Return the model; torch is imported only where a network has no ONNX copy, or for several views of an image."""
-    from medimg_cli.inference.opening import open_judge
+    from medimg_cli.inference.load import open_judge
 
     judge = open_judge(place)
     if judge is None:
-        from medimg_cli.learning.opening import open_in_torch
+        from medimg_cli.training.networks.load import open_in_torch
 
         judge = open_in_torch(place).judge
     if not tta:
         return judge
-    from medimg_cli.inference.judge import Judge
-    from medimg_cli.learning.predictor import in_views
+    from medimg_cli.inference.classifier import Judge
+    from medimg_cli.training.predictor import in_views
 
     return Judge(in_views(judge.predictor), judge.references)
 
@@ -132,7 +132,7 @@ def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None"
 
     found = ready_maps(place)
     if found is None:
-        from medimg_cli.learning.explain import maps_in_torch
+        from medimg_cli.training.explanation.sanity_check import maps_in_torch
 
         found = maps_in_torch(place)
     predictor, explanation = found
@@ -153,7 +153,7 @@ def _both(first: "Tell", second: "Tell") -> "Tell":
 
 def _listed(inputs: list[Path]) -> Iterator[str | Path]:
     """Yield the inputs, with the paths that stdin names in the place of `-`."""
-    from medimg_cli.core.inputs import named_in
+    from medimg_cli.predictions.inputs import named_in
 
     for given in inputs:
         if given == Path(_LIST):
@@ -166,12 +166,12 @@ def _listed(inputs: list[Path]) -> Iterator[str | Path]:
 def _view(session: Session, judge: "Judge", place: Path) -> "Iterator[PredictionJson | PredictionTable]":
     """Yield what shows the rows on stdout."""
     if not session.json:
-        from medimg_cli.cli.prediction_view import PredictionTable
+        from medimg_cli.cli.views.prediction import PredictionTable
 
         yield PredictionTable(judge.card)
         return
-    from medimg_cli.cli.prediction_json import PredictionJson
-    from medimg_cli.core.files import SCHEMA
+    from medimg_cli.cli.views.prediction_json import PredictionJson
+    from medimg_cli.workspace.files import SCHEMA
 
     card, name = judge.card, place.stem if place.is_file() else place.name
     model = {"run": name, "arch": card.arch, "weights_sha256": card.weights_sha256, "medimg": __version__}

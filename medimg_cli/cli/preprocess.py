@@ -84,7 +84,7 @@ def preprocess(
     """
     options = said(locals(), "arch", "augment", "preview")
     from medimg_cli.cli.prerequisites import network_of
-    from medimg_cli.core.sheet import check_sheet_path
+    from medimg_cli.images.contact_sheet import check_sheet_path
     from medimg_cli.stages.preprocess import draw_preview
     from medimg_cli.stages.preprocess import preprocess as run_stage
 

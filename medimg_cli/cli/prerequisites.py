@@ -6,13 +6,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from medimg_cli.audit.findings import Embedder
     from medimg_cli.cli.options import Session
-    from medimg_cli.core.at_hand import Shown
-    from medimg_cli.core.audit import Embedder
-    from medimg_cli.core.run import Run
-    from medimg_cli.core.settings import LabelAuditSettings, Settings
+    from medimg_cli.preprocessing.probe_images import Shown
+    from medimg_cli.runs.run import Run
     from medimg_cli.stages.evaluate import EvaluateResult
     from medimg_cli.stages.preprocess import PreprocessResult
+    from medimg_cli.workspace.settings import LabelAuditSettings, Settings
 
 LAST = "last"
 IN_WORKSPACE = "workspace"
@@ -20,8 +20,8 @@ IN_WORKSPACE = "workspace"
 
 def pixels_for_training(session: "Session", settings: "Settings") -> "PreprocessResult":
     """Return the pixels of train and val at the size the network prefers; test stays undecoded."""
-    from medimg_cli.core.manifest import read_info
-    from medimg_cli.core.task import loss_for
+    from medimg_cli.dataset.manifest import read_info
+    from medimg_cli.runs.losses_for_labels import loss_for
     from medimg_cli.stages.preprocess import preprocess
 
     loss_for(settings.train, read_info(session.workspace).labels)  # before hours of decoding
@@ -38,9 +38,9 @@ def network_of(session: "Session", settings: "Settings") -> str:
     """Return the network that training would take, which is only looked for where none is named."""
     if settings.train.arch != "auto":
         return settings.train.arch
-    from medimg_cli.core.manifest import read_dataset
-    from medimg_cli.learning.device import choose_device
-    from medimg_cli.learning.fitting.planned import named
+    from medimg_cli.dataset.manifest import read_dataset
+    from medimg_cli.training.device import choose_device
+    from medimg_cli.training.fitting.automatic_plan import named
 
     device = choose_device(settings.train.device)
     return named(settings, read_dataset(session.workspace), device).train.arch
@@ -57,9 +57,9 @@ def unfinished_run(session: "Session", named: str, options: "Mapping[str, Any]")
         UsageError: an option would change the training.
         RunError: there is no such run, or its training is over.
     """
-    from medimg_cli.core.config import read_settings
-    from medimg_cli.core.run_folders import find_unfinished
     from medimg_cli.errors import UsageError
+    from medimg_cli.runs.run_folders import find_unfinished
+    from medimg_cli.workspace.config import read_settings
 
     said = [name for name, value in options.items() if value is not None]
     if said:
@@ -92,8 +92,8 @@ def compared_run(session: "Session", settings: "Settings") -> None:
 
     What was said of this evaluation, a threshold for one, is not said of the other.
     """
-    from medimg_cli.core.run_folders import find_run
-    from medimg_cli.metrics.rivals import is_table
+    from medimg_cli.evaluation.compared_model import is_table
+    from medimg_cli.runs.run_folders import find_run
 
     evaluate = settings.evaluate
     if evaluate.compare is None or is_table(evaluate.compare):
@@ -108,18 +108,18 @@ def compared_run(session: "Session", settings: "Settings") -> None:
 
 def copies_of_run(session: "Session", run: "Run", shown: "Shown") -> None:
     """Write the ONNX copies that a run of an earlier version, or one whose copies were deleted, lacks."""
-    from medimg_cli.inference.members import without_copy
+    from medimg_cli.inference.ensemble_members import without_copy
 
     if not without_copy(run, run.read_card()):
         return
-    from medimg_cli.learning.copies import write_missing_copies
+    from medimg_cli.training.onnx.missing import write_missing_copies
 
     write_missing_copies(run, shown.pixels, session.progress)
 
 
 def said_of_model(session: "Session", settings: "Settings") -> dict[str, str]:
     """Return fact → answer of `report.yaml`, those that somebody gave."""
-    from medimg_cli.core.facts import read_facts
+    from medimg_cli.reporting.study_facts import read_facts
 
     path = settings.report.facts or session.workspace.facts_path
     if settings.report.facts is None and not path.is_file():
@@ -156,7 +156,7 @@ def embedder(session: "Session", settings: "LabelAuditSettings") -> "Embedder | 
     """
     from pathlib import Path
 
-    from medimg_cli.core.doubts.weights import checkpoints_folder, weights_at_hand
+    from medimg_cli.runs.pretrained_weights import checkpoints_folder, weights_at_hand
 
     if settings.weights == "none":
         return None
@@ -164,9 +164,9 @@ def embedder(session: "Session", settings: "LabelAuditSettings") -> "Embedder | 
     weights = weights_at_hand(checkpoints_folder()) if auto else Path(settings.weights)
     if weights is None:
         return None
-    from medimg_cli.core.image import ReadOptions
-    from medimg_cli.learning.embedding import SIDE_PX, Embedding
-    from medimg_cli.readers import read_image
+    from medimg_cli.images.image import ReadOptions
+    from medimg_cli.images.readers import read_image
+    from medimg_cli.training.networks.embedding import SIDE_PX, Embedding
 
     options = ReadOptions(enough_px=SIDE_PX)
     return Embedding(weights, lambda path: read_image(path, options), progress=session.progress)

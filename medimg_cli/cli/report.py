@@ -9,8 +9,8 @@ from medimg_cli.cli.options import Session
 from medimg_cli.cli.prerequisites import IN_WORKSPACE
 
 if TYPE_CHECKING:
-    from medimg_cli.core.run import Run
-    from medimg_cli.core.settings import Settings
+    from medimg_cli.runs.run import Run
+    from medimg_cli.workspace.settings import Settings
 
 _Facts = Annotated[
     Path | None,
@@ -65,7 +65,7 @@ def report(
         _ask(session, init_facts)
         return
     from medimg_cli.cli.prerequisites import evaluation_of_run
-    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.report import check_outputs, facts_of
     from medimg_cli.stages.report import report as run_stage
 
@@ -100,8 +100,8 @@ def as_evaluated(settings: "Settings", run: "Run") -> "Settings":
     """
     from pydantic import ValidationError
 
-    from medimg_cli.core.evaluate_settings import EvaluateSettings
-    from medimg_cli.core.evaluation import read_evaluation
+    from medimg_cli.evaluation.evaluation import read_evaluation
+    from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 
     before = read_evaluation(run, settings.evaluate.split)
     if before is None:

@@ -73,7 +73,7 @@ def _refuse_contradictions(wishes: dict[str, object], *, split: str | None, yes:
 
 
 def _show_table(session: Session, metric: str | None, split: str) -> None:
-    from medimg_cli.cli.runs_view import draw_runs
+    from medimg_cli.cli.views.runs import draw_runs
     from medimg_cli.stages.runs import ranked, warnings_of
     from medimg_cli.stages.runs import runs as run_stage
 
@@ -108,7 +108,7 @@ def _show_difference(session: Session, first: str, second: str) -> None:
 
 
 def _draw_difference(console: "Console", diff: dict[str, Any]) -> None:
-    from medimg_cli.cli.runs_view import draw_difference
+    from medimg_cli.cli.views.runs import draw_difference
 
     draw_difference(console, diff)
 
@@ -130,7 +130,7 @@ def _remove(session: Session, names: Sequence[str], *, yes: bool) -> None:
 
 def _agreed(session: Session, sizes: dict[str, int]) -> bool:
     """Ask, on a terminal; anywhere else nobody could answer."""
-    from medimg_cli.cli.runs_view import size
+    from medimg_cli.cli.views.runs import size
 
     if session.json or not sys.stdin.isatty():
         raise UsageError("--remove deletes for good, and there is nobody to ask", "add --yes")
@@ -139,7 +139,7 @@ def _agreed(session: Session, sizes: dict[str, int]) -> bool:
 
 
 def _draw_removed(console: "Console", removed: "Sequence[Removed]") -> None:
-    from medimg_cli.cli.runs_view import size
+    from medimg_cli.cli.views.runs import size
 
     for one in removed:
         console.print(f"removed {one.run}: {size(one.bytes)} freed", markup=False)

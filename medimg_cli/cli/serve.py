@@ -9,7 +9,7 @@ from medimg_cli.cli.options import Session, said
 from medimg_cli.errors import ExitCode
 
 if TYPE_CHECKING:
-    from medimg_cli.inference.opening import Opened
+    from medimg_cli.inference.load import Opened
     from medimg_cli.stages.serve import Announced
 
 _LIMITS = "Limits"
@@ -55,7 +55,7 @@ def serve(
     Example: `medimg serve --port 8000`
     """
     settings = session.settings(serve=said(locals(), "run")).serve
-    from medimg_cli.core.run_folders import find_run
+    from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.serve import serve as serve_stage
 
     is_bundle = run is not None and Path(run).is_file()
@@ -75,18 +75,18 @@ def serve(
 
 def work(*arguments: Any) -> None:
     """Be a worker; the process that watches over the workers loads none of what they need."""
-    from medimg_cli.inference.worker import work as be_a_worker
+    from medimg_cli.web.serving.worker import work as be_a_worker
 
     be_a_worker(*arguments)
 
 
 def open_anyhow(place: Path) -> "Opened":
     """Return the model at `place`, through torch where a network has no ONNX copy; each worker calls it."""
-    from medimg_cli.inference.opening import open_model
+    from medimg_cli.inference.load import open_model
 
     opened = open_model(place)
     if opened is None:
-        from medimg_cli.learning.opening import open_in_torch
+        from medimg_cli.training.networks.load import open_in_torch
 
         opened = open_in_torch(place)
     return opened

@@ -176,9 +176,9 @@ def train(
 def _train(session: Session, options: dict[str, Any], *, nproc: int | None, resume: str | None) -> None:
     """Train here, in processes started for it, or together with the processes this one was started with."""
     from medimg_cli.cli.prerequisites import pixels_for_training, unfinished_run
-    from medimg_cli.learning.processes.joining import joined
-    from medimg_cli.learning.processes.launch import is_to_be_launched, launch
     from medimg_cli.stages.train import train as run_stage
+    from medimg_cli.training.distributed.join import joined
+    from medimg_cli.training.distributed.launch import is_to_be_launched, launch
 
     if is_to_be_launched(nproc):
         launch(nproc or 1)
@@ -220,7 +220,7 @@ def _show(session: Session, result: "TrainResult") -> None:
 
 
 def _plan_ahead(session: Session, options: dict[str, Any]) -> None:
-    from medimg_cli.cli.train_view import draw_plan
+    from medimg_cli.cli.views.train import draw_plan
     from medimg_cli.stages.train import plan as run_stage
 
     found = run_stage(session.workspace, session.settings(planned=False, train=options), session.progress)
@@ -233,8 +233,8 @@ def _plan_ahead(session: Session, options: dict[str, Any]) -> None:
 
 
 def _show_architectures(session: Session) -> None:
-    from medimg_cli.cli.train_view import draw_architectures
-    from medimg_cli.learning.models.arch_listing import list_architectures
+    from medimg_cli.cli.views.train import draw_architectures
+    from medimg_cli.training.networks.arch_listing import list_architectures
 
     found = list_architectures()
     payload = {"architectures": [vars(facts) for facts in found]}
@@ -242,7 +242,7 @@ def _show_architectures(session: Session) -> None:
 
 
 def _draw(console: "Console", result: "TrainResult") -> None:
-    from medimg_cli.cli.render import plain_table
+    from medimg_cli.cli.views.render import plain_table
 
     table = plain_table("out of fold" if result.folds else "validation", ">value", *_spread_titles(result))
     for name, value in result.val.items():
@@ -264,7 +264,7 @@ def _draw_thresholds(console: "Console", result: "TrainResult") -> None:
     """Show the operating point of each label, where an image may carry several."""
     from rich.markup import escape
 
-    from medimg_cli.cli.render import plain_table
+    from medimg_cli.cli.views.render import plain_table
 
     if not result.thresholds:
         return

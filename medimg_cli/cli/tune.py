@@ -10,11 +10,11 @@ from medimg_cli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medimg_cli.core.cache import PixelCache
-    from medimg_cli.core.search import Search
-    from medimg_cli.core.settings import Settings
-    from medimg_cli.learning.search.tuning import Tried
+    from medimg_cli.preprocessing.cache import PixelCache
+    from medimg_cli.runs.tuning_study import Search
     from medimg_cli.stages.tune import TuneResult
+    from medimg_cli.training.tuning.tuning import Tried
+    from medimg_cli.workspace.settings import Settings
 
 _SHOWN = 5
 
@@ -115,7 +115,7 @@ def tune(
 def _begun(session: Session, named: str, options: dict[str, Any]) -> "tuple[Search, Settings]":
     """Return the search to go on with and its settings, with the trials and the time limit said now."""
     from medimg_cli.cli.prerequisites import LAST
-    from medimg_cli.core.search import find_search
+    from medimg_cli.runs.tuning_study import find_search
     from medimg_cli.stages.tune import settings_to_resume
 
     trials, time_limit = options.pop("trials"), options.pop("time_limit")
@@ -145,7 +145,7 @@ def _payload(session: Session, result: "TuneResult") -> dict[str, Any]:
 
 
 def _draw(console: "Console", session: Session, result: "TuneResult") -> None:
-    from medimg_cli.cli.render import plain_table
+    from medimg_cli.cli.views.render import plain_table
 
     if result.best:
         varied = list(result.best[0].settings)

@@ -4,13 +4,13 @@ import base64
 from io import BytesIO
 from pathlib import Path
 
-from medimg_cli.core.explanation import Explanation, read_explanation
-from medimg_cli.core.image import ReadOptions
-from medimg_cli.core.run import Run
+from medimg_cli.images.image import ReadOptions
+from medimg_cli.images.readers import read_image
 from medimg_cli.inference.explaining import covered
 from medimg_cli.inference.heatmap import evidence, gives_maps, overlay
 from medimg_cli.inference.predictor import Predictor, quick_predictor
-from medimg_cli.readers import read_image
+from medimg_cli.runs.explanation import Explanation, read_explanation
+from medimg_cli.runs.run import Run
 
 _SIDE_PX = 280
 _JPEG_QUALITY = 85

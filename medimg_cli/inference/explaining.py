@@ -10,21 +10,21 @@ from typing import Any
 from numpy.typing import NDArray
 from PIL import Image
 
-from medimg_cli.core.explanation import Explanation
-from medimg_cli.core.files import atomic_path
-from medimg_cli.core.image import DecodedImage, ReadOptions, UnreadableImage
-from medimg_cli.core.labels import LABEL_SEP
-from medimg_cli.core.prediction import Prediction
-from medimg_cli.core.run import ModelCard
+from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.errors import MachineError
+from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
+from medimg_cli.images.readers import read_image
 from medimg_cli.inference.heatmap import Heat, evidence, gives_maps
-from medimg_cli.inference.opening import open_model
-from medimg_cli.inference.panel import panel
+from medimg_cli.inference.heatmap_panel import panel
+from medimg_cli.inference.load import open_model
 from medimg_cli.inference.predictor import Predictor
+from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
 from medimg_cli.privacy.pixels.text_regions import mask_regions
-from medimg_cli.readers import read_image
+from medimg_cli.runs.explanation import Explanation
+from medimg_cli.runs.run import ModelCard
+from medimg_cli.workspace.files import atomic_path
 
 _MOST_STEM = 40
 Read = Callable[[str, ReadOptions], DecodedImage]

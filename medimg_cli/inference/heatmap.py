@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medimg_cli.core.border import Border, find_border
-from medimg_cli.core.image import DecodedImage
-from medimg_cli.core.recipe import Recipe, with_channels
-from medimg_cli.core.run import ModelCard
+from medimg_cli.images.image import DecodedImage
 from medimg_cli.inference.predictor import Predictor
+from medimg_cli.preprocessing.border import Border, find_border
+from medimg_cli.preprocessing.recipe import Recipe, with_channels
+from medimg_cli.runs.run import ModelCard
 
 MAX_PX = 1024
 CLEAR = 0.08

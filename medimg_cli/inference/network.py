@@ -6,8 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.recipe import Pixels
-from medimg_cli.core.run import ModelCard
+from medimg_cli.preprocessing.recipe import Pixels
+from medimg_cli.runs.run import ModelCard
 
 
 @dataclass(frozen=True)

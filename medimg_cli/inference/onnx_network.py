@@ -9,12 +9,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.pool import usable_cores
-from medimg_cli.core.recipe import Pixels
-from medimg_cli.core.run import ModelCard
 from medimg_cli.errors import RunError
 from medimg_cli.inference.network import Seen
+from medimg_cli.preprocessing.recipe import Pixels
+from medimg_cli.runs.run import ModelCard
+from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.threads import usable_cores
 
 PIXELS, LOGITS, FEATURES, MAPS = "pixels", "logits", "features", "maps"
 """What the copy calls its input, (N, H, W, C) of 0..255, and its outputs."""

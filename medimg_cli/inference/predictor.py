@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.answers import probabilities_from
-from medimg_cli.core.recipe import Pixels
-from medimg_cli.core.run import ModelCard, Run
-from medimg_cli.inference.members import members_of, without_copy
+from medimg_cli.inference.ensemble_members import members_of, without_copy
 from medimg_cli.inference.network import Network
 from medimg_cli.inference.onnx_network import OnnxNetwork
+from medimg_cli.preprocessing.recipe import Pixels
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.statistics.probabilities import probabilities_from
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,13 @@
 from functools import partial
 from typing import Any
 
-from medimg_cli.reporting import explained, group_charts, group_tables, omitted, trust_charts, trust_tables
+from medimg_cli.reporting import explanations as explained
+from medimg_cli.reporting import not_run as omitted
+from medimg_cli.reporting.charts import calibration_charts as trust_charts
+from medimg_cli.reporting.charts import group_charts
 from medimg_cli.reporting.content import ReportContent
+from medimg_cli.reporting.tables import calibration_tables as trust_tables
+from medimg_cli.reporting.tables import group_tables
 
 _MOST = trust_charts.MOST_CLASSES
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from medimg_cli.core.called import called_labels, joined
-from medimg_cli.core.evaluation import Evaluation
-from medimg_cli.core.findings import marks_of
-from medimg_cli.core.predictions import PROBABILITY_PREFIX, classes_of, probabilities_of
+from medimg_cli.evaluation.evaluation import Evaluation
+from medimg_cli.predictions.decide import called_labels, joined
+from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, classes_of, marks_of, probabilities_of
 from medimg_cli.reporting.content import GALLERY_IMAGES, TABLE_ROWS, Case, Cases
-from medimg_cli.reporting.headline import threshold_in_force
+from medimg_cli.reporting.tables.headline import threshold_in_force
 
 _NONE = "none of them"
 _SURE_FIRST = "The ones the model was surest about come first"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from medimg_cli.core.audit import AuditResult
-from medimg_cli.core.evaluation import Evaluation
-from medimg_cli.core.explanation import Explanation
-from medimg_cli.core.facts import Facts
-from medimg_cli.core.manifest import Dataset
-from medimg_cli.core.run import ModelCard, RunRecord
+from medimg_cli.audit.findings import AuditResult
+from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.evaluation.evaluation import Evaluation
+from medimg_cli.reporting.study_facts import Facts
+from medimg_cli.runs.explanation import Explanation
+from medimg_cli.runs.run import ModelCard, RunRecord
 
 GALLERY_IMAGES = 40
 TABLE_ROWS = 100  # a table of 1000 rows takes a PDF longer than all the rest; the CSV holds them all

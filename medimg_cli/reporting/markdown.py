@@ -6,12 +6,12 @@ from typing import Any
 
 import yaml
 
-from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.reporting.author_facts import given
 from medimg_cli.reporting.content import ReportContent
-from medimg_cli.reporting.given import given
-from medimg_cli.reporting.numbers import metric_title
 from medimg_cli.reporting.page import page_context, page_environment, rendered
-from medimg_cli.reporting.tables import source_names
+from medimg_cli.reporting.tables.number_format import metric_title
+from medimg_cli.reporting.tables.tables import source_names
+from medimg_cli.statistics.estimate import Estimate
 
 # Names that the Hugging Face hub knows metrics by; the others keep ours.
 _HUB_METRICS = {"auroc": "roc_auc", "mcc": "matthews_correlation", "brier": "brier_score"}

@@ -6,22 +6,24 @@ from typing import Any
 
 import jinja2
 
-from medimg_cli.core.files import templates_dir
 from medimg_cli.errors import UsageError
-from medimg_cli.reporting import (
-    curves,
-    flow,
-    given,
-    grids,
-    headline,
-    label_thresholds,
-    limits,
-    numbers,
-    tables,
-)
+from medimg_cli.reporting import author_facts as given
+from medimg_cli.reporting import limitations as limits
 from medimg_cli.reporting.analysis_context import analysis_context
+from medimg_cli.reporting.charts import curves
+from medimg_cli.reporting.charts import flow_diagram as flow
+from medimg_cli.reporting.charts import matrix_charts as grids
 from medimg_cli.reporting.checklists import checklists
 from medimg_cli.reporting.content import GALLERY_IMAGES, STATEMENT, ReportContent
+from medimg_cli.reporting.tables import (
+    headline,
+    label_thresholds,
+    tables,
+)
+from medimg_cli.reporting.tables import (
+    number_format as numbers,
+)
+from medimg_cli.workspace.files import templates_dir
 
 
 @dataclass(frozen=True)

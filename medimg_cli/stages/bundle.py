@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from medimg_cli import __version__
-from medimg_cli.core.at_hand import noise
-from medimg_cli.core.bundle import ABOUT, MODEL_CARD, NOTICE, About, write_bundle
-from medimg_cli.core.explanation import read_explanation
-from medimg_cli.core.files import atomic_path, sha256_of_file
-from medimg_cli.core.questions import NOT_REPORTED, QUESTIONS
-from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.errors import RunError, UsageError
-from medimg_cli.inference.judge import Judge
-from medimg_cli.inference.members import members_of
-from medimg_cli.inference.opening import open_judge
+from medimg_cli.inference.classifier import Judge
+from medimg_cli.inference.ensemble_members import members_of
+from medimg_cli.inference.load import open_judge
+from medimg_cli.preprocessing.probe_images import noise
+from medimg_cli.reporting.study_questions import NOT_REPORTED, QUESTIONS
+from medimg_cli.runs.bundle import ABOUT, MODEL_CARD, NOTICE, About, write_bundle
+from medimg_cli.runs.explanation import read_explanation
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.workspace.files import atomic_path, sha256_of_file
 
 FACTS = (
     "intended_use",

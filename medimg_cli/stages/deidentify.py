@@ -4,11 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from medimg_cli.core.progress import Progress, Remarks, SilentProgress
-from medimg_cli.core.settings import DeidentifySettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.layouts.originals import originals_of
 from medimg_cli.errors import DataError, UsageError
-from medimg_cli.layouts.originals import originals_of
 from medimg_cli.privacy.dicom.rules import edition
 from medimg_cli.privacy.removal.deidentified_log import (
     COUNTS,
@@ -22,6 +19,9 @@ from medimg_cli.privacy.removal.deidentify_file import Deidentifier
 from medimg_cli.privacy.removal.pixel_masking import TextMask
 from medimg_cli.privacy.removal.profile import profile_of
 from medimg_cli.privacy.removal.pseudonyms import read_or_make_key
+from medimg_cli.workspace.progress import Progress, Remarks, SilentProgress
+from medimg_cli.workspace.settings import DeidentifySettings
+from medimg_cli.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)

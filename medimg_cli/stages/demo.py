@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from medimg_cli.core.files import write_json, write_text
-from medimg_cli.core.labels import LABEL_SEP
-from medimg_cli.core.phantom_cohort import FINDINGS, NORMAL, OPACITY, Cohort, Shot
-from medimg_cli.core.phantom_flaws import Flaw, plant
-from medimg_cli.core.progress import Progress, SilentProgress, tracked
+from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.errors import UsageError
+from medimg_cli.sample_data.phantoms.cohort import FINDINGS, NORMAL, OPACITY, Cohort, Shot
+from medimg_cli.sample_data.phantoms.flaws import Flaw, plant
+from medimg_cli.workspace.files import write_json, write_text
+from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 
 _IMAGES_OF_PATIENTS = (1, 2, 3, 4)
 _DICOM_SHARE = 1 / 4

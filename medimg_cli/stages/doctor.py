@@ -6,12 +6,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from medimg_cli.core.files import templates_dir
-from medimg_cli.core.pool import usable_cores
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError
-from medimg_cli.readers import READERS
+from medimg_cli.images.readers import READERS
 from medimg_cli.reporting.pdf import check_pango
+from medimg_cli.workspace.files import templates_dir
+from medimg_cli.workspace.threads import usable_cores
+from medimg_cli.workspace.workspace import Workspace
 
 _LEAST_FREE_BYTES = 2 << 30
 

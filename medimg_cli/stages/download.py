@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medimg_cli.catalogue import CATALOGUE, PublicSet
-from medimg_cli.core.fetch import fetch
-from medimg_cli.core.partial import RemoteFile
-from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.remote import FetchRules
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
+from medimg_cli.sample_data.catalogue import CATALOGUE, PublicSet
+from medimg_cli.sample_data.fetch import fetch
+from medimg_cli.sample_data.http_download import FetchRules
+from medimg_cli.sample_data.partial_file import RemoteFile
+from medimg_cli.workspace.progress import Progress, SilentProgress
+from medimg_cli.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -5,40 +5,41 @@ from functools import partial
 
 import pandas as pd
 
-from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.copies.across_splits import CountCopies, across_splits, known_across_splits
-from medimg_cli.core.disturbances import DisturbedAnswers, drawn_evenly
-from medimg_cli.core.evaluate_settings import EvaluateSettings
-from medimg_cli.core.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
-from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.held_out import held_out_predictions, how_answered, is_held_out
-from medimg_cli.core.intensities import compared_intensities
-from medimg_cli.core.levels import asked_columns
-from medimg_cli.core.manifest import Dataset, read_dataset
-from medimg_cli.core.measurements import measure_images
-from medimg_cli.core.operating_point import OperatingPoint
-from medimg_cli.core.predictions import (
+from medimg_cli.audit.duplicates.across_splits import CountCopies, across_splits, known_across_splits
+from medimg_cli.audit.measurements.measurements import measure_images
+from medimg_cli.audit.shortcuts.column_traits import training_rows
+from medimg_cli.dataset.manifest import Dataset, read_dataset
+from medimg_cli.errors import DataError, GateError, RunError
+from medimg_cli.evaluation.analyses import Subject
+from medimg_cli.evaluation.analyses.robustness import HELD_OUT
+from medimg_cli.evaluation.compared_model import RivalFile, find_rival, read_rival
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.evaluate import evaluation_of
+from medimg_cli.evaluation.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
+from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
+from medimg_cli.evaluation.subgroup_levels import asked_columns
+from medimg_cli.evaluation.threshold_in_force import keep_point, point_in_force, remarks_on_point
+from medimg_cli.images.readers import read_image
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.predictions.out_of_fold import held_out_predictions, how_answered, is_held_out
+from medimg_cli.predictions.predictions import (
     predictions_of,
     read_predictions,
 )
-from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.requirements import parse_requirements, unmet_of
-from medimg_cli.core.run import ModelCard, Run
-from medimg_cli.core.sampling import sampling_of
-from medimg_cli.core.threshold_in_force import keep_point, point_in_force, remarks_on_point
-from medimg_cli.core.traits.column_traits import training_rows
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import DataError, GateError, RunError
-from medimg_cli.learning.augmentation.views import views_of
-from medimg_cli.learning.disturbed import MOST_IMAGES, answers_to_disturbed
-from medimg_cli.learning.predictor import predictor_of
-from medimg_cli.metrics.analyses import Subject
-from medimg_cli.metrics.analyses.robustness import HELD_OUT
-from medimg_cli.metrics.answered import Answered
-from medimg_cli.metrics.evaluation import evaluation_of, keep_predictions
-from medimg_cli.metrics.rivals import RivalFile, find_rival, read_rival
+from medimg_cli.predictions.recorded import keep_predictions
+from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.preprocessing.corruptions import DisturbedAnswers, drawn_evenly
+from medimg_cli.preprocessing.intensities import compared_intensities
 from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
-from medimg_cli.readers import read_image
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.statistics.sampling import sampling_of
+from medimg_cli.training.augmentation.views import views_of
+from medimg_cli.training.corrupted_predictions import MOST_IMAGES, answers_to_disturbed
+from medimg_cli.training.predictor import predictor_of
+from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.progress import Progress, SilentProgress
+from medimg_cli.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -7,30 +7,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.core.cache import PixelCache, open_cache
-from medimg_cli.core.evaluate_settings import EvaluateSettings
-from medimg_cli.core.evaluation import Evaluation, write_evaluation
-from medimg_cli.core.external import PREFIX, as_the_model_has_it, leakage_from
-from medimg_cli.core.held_out import how_answered
-from medimg_cli.core.intensities import Intensities, intensities_of
-from medimg_cli.core.levels import asked_columns
-from medimg_cli.core.manifest import Dataset, read_dataset
-from medimg_cli.core.operating_point import OperatingPoint
-from medimg_cli.core.predictions import predictions_of, read_predictions
-from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.requirements import parse_requirements, unmet_of
-from medimg_cli.core.run import ModelCard, Run
-from medimg_cli.core.sampling import sampling_of
-from medimg_cli.core.threshold_in_force import point_in_force, remarks_on_point
-from medimg_cli.core.traits.column_traits import training_rows
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.audit.shortcuts.column_traits import training_rows
+from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import UsageError
-from medimg_cli.learning.augmentation.views import views_of
-from medimg_cli.learning.predictor import predictor_of
-from medimg_cli.metrics.analyses import Subject
-from medimg_cli.metrics.answered import Answered
-from medimg_cli.metrics.evaluation import evaluation_of, keep_predictions
-from medimg_cli.metrics.rivals import find_rival, read_rival
+from medimg_cli.evaluation.analyses import Subject
+from medimg_cli.evaluation.compared_model import find_rival, read_rival
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.evaluate import evaluation_of
+from medimg_cli.evaluation.evaluation import Evaluation, write_evaluation
+from medimg_cli.evaluation.external import PREFIX, as_the_model_has_it, leakage_from
+from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
+from medimg_cli.evaluation.subgroup_levels import asked_columns
+from medimg_cli.evaluation.threshold_in_force import point_in_force, remarks_on_point
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.predictions.out_of_fold import how_answered
+from medimg_cli.predictions.predictions import predictions_of, read_predictions
+from medimg_cli.predictions.recorded import keep_predictions
+from medimg_cli.preprocessing.cache import PixelCache, open_cache
+from medimg_cli.preprocessing.intensities import Intensities, intensities_of
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.statistics.sampling import sampling_of
+from medimg_cli.training.augmentation.views import views_of
+from medimg_cli.training.predictor import predictor_of
+from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.progress import Progress, SilentProgress
+from medimg_cli.workspace.workspace import Workspace
 
 _NOT_DISTURBED = "asked of a run's own split, not of images from elsewhere"
 

@@ -10,24 +10,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.core.called import joined
-from medimg_cli.core.evaluate_settings import EvaluateSettings
-from medimg_cli.core.evaluation import Evaluation, Leakage, write_evaluation
-from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.findings import TRUTH_PREFIX
-from medimg_cli.core.foreign_predictions import ForeignPredictions, read_foreign_predictions
-from medimg_cli.core.labels import LabelSpace, guess_positive
-from medimg_cli.core.levels import asked_columns
-from medimg_cli.core.operating_point import OperatingPoint, given_point, point_by
-from medimg_cli.core.predictions import PROBABILITY_PREFIX
-from medimg_cli.core.requirements import parse_requirements, unmet_of
-from medimg_cli.core.sampling import sampling_of
-from medimg_cli.core.threshold_in_force import remarks_on_point
+from medimg_cli.dataset.labels import LabelSpace, guess_positive
 from medimg_cli.errors import DataError, GateError, UsageError
-from medimg_cli.metrics.analyses import Subject
-from medimg_cli.metrics.answered import Answered
-from medimg_cli.metrics.evaluation import Recorded, evaluation_of
-from medimg_cli.metrics.rivals import find_table, read_rival
+from medimg_cli.evaluation.analyses import Subject
+from medimg_cli.evaluation.compared_model import find_table, read_rival
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.evaluate import evaluation_of
+from medimg_cli.evaluation.evaluation import Evaluation, Leakage, write_evaluation
+from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
+from medimg_cli.evaluation.subgroup_levels import asked_columns
+from medimg_cli.evaluation.threshold_in_force import remarks_on_point
+from medimg_cli.predictions.decide import joined
+from medimg_cli.predictions.import_table import ForeignPredictions, read_foreign_predictions
+from medimg_cli.predictions.operating_point import OperatingPoint, given_point, point_by
+from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX
+from medimg_cli.predictions.recorded import Recorded
+from medimg_cli.statistics.sampling import sampling_of
+from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.files import sha256_of_file
 
 ALL = "all"
 _ANSWERS = ("y_pred", "confidence", "decision", "status", "flags", "message", "path")
@@ -55,7 +55,7 @@ def evaluate_table(path: Path, settings: EvaluateSettings, *, out: Path | None =
     val are there to choose a threshold on and to calibrate conformal sets; else all rows are.
 
     Args:
-        path: a CSV with y_true and prob_<class>, as `core.foreign_predictions` reads it.
+        path: a CSV with y_true and prob_<class>, as `predictions.import_table` reads it.
         settings: threshold or rule, positive class, subgroups, requirements.
         out: where the metrics go instead of `<name>.metrics.json` beside the table.
 

@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medimg_cli import __version__
-from medimg_cli.core.at_hand import Shown
-from medimg_cli.core.files import atomic_path, sha256_of_file
-from medimg_cli.core.image import UnreadableImage
-from medimg_cli.core.progress import Progress, SilentProgress, tracked
-from medimg_cli.core.run import ModelCard, Run
 from medimg_cli.errors import DataError, GateError, RunError, UsageError
-from medimg_cli.inference.alone import Alone
-from medimg_cli.inference.judge import Judge
-from medimg_cli.inference.members import members_of
-from medimg_cli.inference.one_graph import one_graph
+from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.readers import read_image
+from medimg_cli.inference.classifier import Judge
+from medimg_cli.inference.ensemble_members import members_of
+from medimg_cli.inference.load import open_judge
+from medimg_cli.inference.onnx_graph import one_graph
 from medimg_cli.inference.onnx_network import as_input
-from medimg_cli.inference.opening import open_judge
-from medimg_cli.readers import read_image
+from medimg_cli.inference.standalone import Alone
+from medimg_cli.preprocessing.probe_images import Shown
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.workspace.files import atomic_path, sha256_of_file
+from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 
 LIMIT = 1e-4
 """Most that a probability may differ."""

@@ -11,7 +11,9 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 
-from medimg_cli.core.image import (
+from medimg_cli.errors import DataError
+from medimg_cli.images.decoding import foreign_decoder
+from medimg_cli.images.image import (
     HEAD_BYTES,
     DecodedImage,
     ReadOptions,
@@ -19,11 +21,9 @@ from medimg_cli.core.image import (
     sniff_format,
     split_member,
 )
-from medimg_cli.errors import DataError
+from medimg_cli.images.readers import AS_THE_FILE_SAYS, frame_count, read_image
 from medimg_cli.privacy.dicom.headers import UnreadableHeader, read_header_identities
 from medimg_cli.privacy.forms.masking import mask
-from medimg_cli.readers import AS_THE_FILE_SAYS, frame_count, read_image
-from medimg_cli.readers.decoding import foreign_decoder
 
 BINS = 32
 _LONGEST_VALUE = 60

@@ -10,20 +10,29 @@ from pathlib import Path
 
 import pandas as pd
 
-from medimg_cli.core.class_space import (
+from medimg_cli.dataset.class_space import (
     code_book_for,
     label_space,
     refuse_empty_classes,
     without_foreign_classes,
 )
-from medimg_cli.core.dataset_lock import dataset_lock
-from medimg_cli.core.examined import Copier, Examiner, quarantine_row
-from medimg_cli.core.frames import choose_frames
-from medimg_cli.core.gathered import Changes, Gathered, compare
-from medimg_cli.core.ingest_remarks import refuse_one_patient, remark
-from medimg_cli.core.labels import LabelCode, parts_of
-from medimg_cli.core.listing import Entry, Listing, Rejected
-from medimg_cli.core.manifest import (
+from medimg_cli.dataset.frames import choose_frames
+from medimg_cli.dataset.ingest.collect import Changes, Gathered, compare
+from medimg_cli.dataset.ingest.examine import Copier, Examiner, quarantine_row
+from medimg_cli.dataset.ingest.previous import (
+    Containers,
+    Standing,
+    read_standing,
+    settings_in_force,
+    to_remember,
+)
+from medimg_cli.dataset.ingest.remarks import refuse_one_patient, remark
+from medimg_cli.dataset.ingest.sources import Reading, merge, plan_readings, records
+from medimg_cli.dataset.labels import parts_of
+from medimg_cli.dataset.layouts import LAYOUTS, find_layout, name_sources
+from medimg_cli.dataset.layouts.clean_sources import clean_sources
+from medimg_cli.dataset.listing import Entry, Listing, Rejected
+from medimg_cli.dataset.manifest import (
     QUARANTINE_COLUMNS,
     SPLITS,
     Dataset,
@@ -31,24 +40,16 @@ from medimg_cli.core.manifest import (
     read_quarantine,
     write_dataset,
 )
-from medimg_cli.core.origins import Reading, merge, plan_readings, records
-from medimg_cli.core.patients import UNKNOWN, patient_pattern, patients_of
-from medimg_cli.core.pool import map_ordered
-from medimg_cli.core.progress import Progress, Remarks, SilentProgress, tracked
-from medimg_cli.core.settings import DeidentifySettings, IngestSettings
-from medimg_cli.core.split_plan import SplitPlan
-from medimg_cli.core.standing import (
-    Containers,
-    Standing,
-    read_standing,
-    settings_in_force,
-    to_remember,
-)
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.patients import UNKNOWN, patient_pattern, patients_of
+from medimg_cli.dataset.split_plan import SplitPlan
 from medimg_cli.errors import UsageError
-from medimg_cli.layouts import LAYOUTS, find_layout, name_sources
-from medimg_cli.layouts.clean_sources import clean_sources
-from medimg_cli.readers import frame_count, read_image
+from medimg_cli.images.readers import frame_count, read_image
+from medimg_cli.workspace.lock import dataset_lock
+from medimg_cli.workspace.progress import Progress, Remarks, SilentProgress, tracked
+from medimg_cli.workspace.section import LabelCode
+from medimg_cli.workspace.settings import DeidentifySettings, IngestSettings
+from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.workspace import Workspace
 
 VANISHED = "vanished since the last ingest"
 VANISHED_EARLIER = "vanished since an earlier ingest"

@@ -5,10 +5,10 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel
 
-from medimg_cli.core.files import write_text
-from medimg_cli.core.settings import Settings
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
+from medimg_cli.workspace.files import write_text
+from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.workspace import Workspace
 
 _HEAD = """\
 # Settings of this medimg workspace. Every line shows its default; remove the '#' before one to change it.

@@ -4,8 +4,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from medimg_cli.checks import CHECKS, CheckEntry
-from medimg_cli.core.audit import (
+from medimg_cli.audit.checks import CHECKS, CheckEntry
+from medimg_cli.audit.decisions import Standing, read_decisions
+from medimg_cli.audit.exclusions import Change, apply_marks, read_journal, undo_marks
+from medimg_cli.audit.findings import (
     SEVERITIES,
     AuditContext,
     AuditResult,
@@ -16,24 +18,21 @@ from medimg_cli.core.audit import (
     is_failing,
     write_audit,
 )
-from medimg_cli.core.audit_images import write_images
-from medimg_cli.core.decisions import Standing, read_decisions
-from medimg_cli.core.exclusions import Change, apply_marks, read_journal, undo_marks
-from medimg_cli.core.files import write_text
-from medimg_cli.core.manifest import Dataset, read_dataset, read_quarantine
-from medimg_cli.core.measurements import Measured, TextFinder, measure_images
-from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.progress_step import Step
-from medimg_cli.core.remedies import plan_marks
-from medimg_cli.core.reviewed import weigh
-from medimg_cli.core.settings import LabelAuditSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.audit.image_table import write_images
+from medimg_cli.audit.measurements.measurements import Measured, TextFinder, measure_images
+from medimg_cli.audit.remedies import plan_marks
+from medimg_cli.audit.reviewed_findings import weigh
+from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine
 from medimg_cli.errors import DataError, MedimgError
+from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
-from medimg_cli.readers import read_image
-from medimg_cli.reporting.audit_gallery import gather_page
-from medimg_cli.reporting.audit_page import render_audit_page
+from medimg_cli.reporting.audit.gallery import gather_page
+from medimg_cli.reporting.audit.page import render_audit_page
+from medimg_cli.workspace.files import write_text
+from medimg_cli.workspace.progress import Progress, SilentProgress, Step
+from medimg_cli.workspace.settings import LabelAuditSettings
+from medimg_cli.workspace.workspace import Workspace
 
 Outcome = tuple[list[Finding], dict[str, str], list[SkippedCheck]]
 
@@ -48,7 +47,7 @@ def label_audit(
 ) -> AuditResult:
     """Audit the workspace's data set and write `audit/findings.csv`, `images.csv`, `audit.json` and the page.
 
-    Findings are sorted by severity, then by check; what reviewers decided weighs in (`core.reviewed`). A check
+    Findings are sorted by severity, then by check; what reviewers decided weighs in (`audit.reviewed_findings`). A check
     that cannot run on this data, or was not asked for, is listed with its reason. One that stops on an error of
     its own is listed so too and loses nobody else's findings, but the audit has not passed then.
 
@@ -105,7 +104,7 @@ def page_path(workspace: Workspace, settings: LabelAuditSettings) -> Path:
 
 
 def apply_findings(workspace: Workspace, result: AuditResult) -> tuple[Change, int]:
-    """Mark in the manifest what the findings exclude (`core.remedies`); no image file is touched.
+    """Mark in the manifest what the findings exclude (`audit.remedies`); no image file is touched.
 
     Returns:
         what was marked, and how many groups of copies are left for a reader, as their labels differ.

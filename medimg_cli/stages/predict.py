@@ -11,20 +11,19 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from medimg_cli.core.done_rows import DoneRows
-from medimg_cli.core.files import sha256_of_text
-from medimg_cli.core.image import UnreadableImage
-from medimg_cli.core.inputs import Input, list_inputs
-from medimg_cli.core.labels import LABEL_SEP
-from medimg_cli.core.pool import map_ordered, one_ahead
-from medimg_cli.core.prediction import Prediction, unreadable
-from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.row_file import RowFile
-from medimg_cli.core.run import ModelCard
-from medimg_cli.core.settings import PredictSettings
+from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.errors import DataError
-from medimg_cli.inference.judge import Judge, Prepared
-from medimg_cli.readers import image_paths, read_image
+from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.readers import image_paths, read_image
+from medimg_cli.inference.classifier import Judge, Prepared
+from medimg_cli.predictions.inputs import Input, list_inputs
+from medimg_cli.predictions.prediction import Prediction, unreadable
+from medimg_cli.predictions.resumable_table import DoneRows, RowFile
+from medimg_cli.runs.run import ModelCard
+from medimg_cli.workspace.files import sha256_of_text
+from medimg_cli.workspace.progress import Progress, SilentProgress
+from medimg_cli.workspace.settings import PredictSettings
+from medimg_cli.workspace.threads import map_ordered, one_ahead
 
 Tell = Callable[[str, Prediction], None]
 

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from medimg_cli.core.cache import PixelCache, open_cache
-from medimg_cli.core.cache_writer import writing
-from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.image import DecodedImage, ReadOptions, UnreadableImage
-from medimg_cli.core.manifest import SPLITS, Dataset, read_dataset
-from medimg_cli.core.planning import augment_for, data_facts
-from medimg_cli.core.pool import map_ordered
-from medimg_cli.core.progress import Progress, SilentProgress, tracked
-from medimg_cli.core.recipe import Pixels, Recipe
-from medimg_cli.core.settings import PreprocessSettings
-from medimg_cli.core.sheet import check_sheet_path, write_sheet
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import SPLITS, Dataset, read_dataset
 from medimg_cli.errors import DataError
-from medimg_cli.learning.augmentation.augment import preset
-from medimg_cli.learning.augmentation.preview import choose_samples, preview_sheet
-from medimg_cli.learning.fitting.planned import plan_recipe
-from medimg_cli.readers import read_image
+from medimg_cli.images.contact_sheet import check_sheet_path, write_sheet
+from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
+from medimg_cli.images.readers import read_image
+from medimg_cli.preprocessing.automatic_choices import augment_for, data_facts
+from medimg_cli.preprocessing.cache import PixelCache, open_cache
+from medimg_cli.preprocessing.cache_writer import writing
+from medimg_cli.preprocessing.plan_recipe import plan_recipe
+from medimg_cli.preprocessing.recipe import Pixels, Recipe
+from medimg_cli.training.augmentation.augment import preset
+from medimg_cli.training.augmentation.preview import choose_samples, preview_sheet
+from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
+from medimg_cli.workspace.settings import PreprocessSettings
+from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.workspace import Workspace
 
 _AGAIN = "run `medimg ingest` again: it takes the file as it is now, or says why it cannot"
 

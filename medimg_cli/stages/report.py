@@ -11,28 +11,29 @@ import pandas as pd
 import yaml
 from PIL import Image
 
-from medimg_cli.core.audit import read_audit
-from medimg_cli.core.evaluation import Evaluation, read_evaluation
-from medimg_cli.core.facts import Facts, read_facts, write_questions
-from medimg_cli.core.files import atomic_path, write_text
-from medimg_cli.core.image import UnreadableImage
-from medimg_cli.core.manifest import Dataset, read_dataset, read_table
-from medimg_cli.core.predictions import read_predictions
-from medimg_cli.core.progress import Progress, SilentProgress, tracked
-from medimg_cli.core.recipe import Recipe
-from medimg_cli.core.run import ModelCard, Run
-from medimg_cli.core.settings import ReportSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.audit.findings import read_audit
+from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import RunError, UsageError
+from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation
+from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.readers import read_image
 from medimg_cli.inference.case_pictures import case_pictures, known_of
-from medimg_cli.readers import read_image
-from medimg_cli.reporting.attached import predictions_csv
+from medimg_cli.predictions.predictions import read_predictions
+from medimg_cli.preprocessing.recipe import Recipe
+from medimg_cli.reporting.attachments import predictions_csv
+from medimg_cli.reporting.author_facts import not_reported
 from medimg_cli.reporting.cases import explained_cases, wrong_cases
 from medimg_cli.reporting.content import Case, Cases, Explained, ReportContent
-from medimg_cli.reporting.given import not_reported
 from medimg_cli.reporting.markdown import render_card, render_datasheet
 from medimg_cli.reporting.page import render_page
 from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
+from medimg_cli.reporting.study_facts import Facts, read_facts, write_questions
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.workspace.files import atomic_path, write_text
+from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
+from medimg_cli.workspace.settings import ReportSettings
+from medimg_cli.workspace.tables import read_table
+from medimg_cli.workspace.workspace import Workspace
 
 _THUMBNAIL_PX = 168
 _JPEG_QUALITY = 82

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from medimg_cli.core.audit import AuditResult
-from medimg_cli.core.exclusions import Change
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.settings import LabelAuditSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.audit.exclusions import Change
+from medimg_cli.audit.findings import AuditResult
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import MachineError
-from medimg_cli.readers import read_image
+from medimg_cli.images.readers import read_image
 from medimg_cli.web.guard import Guard
-from medimg_cli.web.review import review_app
-from medimg_cli.web.review_session import ReviewSession
+from medimg_cli.web.review.app import review_app
+from medimg_cli.web.review.session import ReviewSession
+from medimg_cli.workspace.settings import LabelAuditSettings
+from medimg_cli.workspace.workspace import Workspace
 
 _SECONDS_TO_CLOSE = 2
 

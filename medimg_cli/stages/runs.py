@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from medimg_cli.core.lock import is_held, locked
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_diff import difference
-from medimg_cli.core.run_table import (
+from medimg_cli.errors import MachineError, RunError, UsageError
+from medimg_cli.evaluation.metrics import METRICS
+from medimg_cli.evaluation.run_diff import difference
+from medimg_cli.evaluation.run_table import (
     VAL_FIGURES,
     figure_of,
     folder_of,
@@ -19,10 +19,10 @@ from medimg_cli.core.run_table import (
     size_bytes,
     unlike_data,
 )
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.errors import MachineError, RunError, UsageError
-from medimg_cli.metrics import METRICS
 from medimg_cli.registry import did_you_mean
+from medimg_cli.runs.run import Run
+from medimg_cli.workspace.lock import is_held, locked
+from medimg_cli.workspace.workspace import Workspace
 
 _SPLITS = ("val", "test")
 
@@ -33,7 +33,7 @@ class Comparison:
 
     Args:
         rows: of both runs, as `runs` returns them.
-        diff: as `core.run_diff.difference` returns it.
+        diff: as `evaluation.run_diff.difference` returns it.
         warnings: why the figures may not compare.
     """
 
@@ -53,7 +53,7 @@ class Removed:
 def runs(workspace: Workspace) -> list[dict[str, Any]]:
     """Return one mapping per run, oldest first, whatever state it is in; damaged ones last.
 
-    Keys as `core.run_table.row_of` says; a figure is None where it was not measured.
+    Keys as `evaluation.run_table.row_of` says; a figure is None where it was not measured.
     """
     return run_rows(workspace)
 

@@ -9,15 +9,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from medimg_cli.core.facts import read_facts
-from medimg_cli.core.serve_settings import LEAST_TOKEN, ServeSettings
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError, UsageError
-from medimg_cli.web.serving.board import SLOTS
-from medimg_cli.web.serving.door import Door, is_loopback
-from medimg_cli.web.serving.limits import MB, Limits
-from medimg_cli.web.serving.plan import Plan
+from medimg_cli.reporting.study_facts import read_facts
+from medimg_cli.web.serving.prometheus import SLOTS
 from medimg_cli.web.serving.supervisor import Supervisor
+from medimg_cli.web.serving.worker_config import MB, Door, Limits, Plan, is_loopback
+from medimg_cli.workspace.serve_settings import LEAST_TOKEN, ServeSettings
+from medimg_cli.workspace.workspace import Workspace
 
 BACKLOG = 1024
 

@@ -4,28 +4,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.plan_file import Choice, plan_text, write_plan
-from medimg_cli.core.planning import data_facts
-from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.run import Run, Threshold
-from medimg_cli.core.run_folders import new_run
-from medimg_cli.core.settings import Settings
-from medimg_cli.core.task import loss_for
-from medimg_cli.core.trainable import check_splits, remarks_on_val
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.learning.augmentation.augment import preset
-from medimg_cli.learning.device import choose_device
-from medimg_cli.learning.ensemble import is_ensemble, planned_members, train_ensemble
-from medimg_cli.learning.fitting.planned import in_figures, plan_ahead, warn_of_old_plan
-from medimg_cli.learning.fitting.precision import warn_of_slow_precision
-from medimg_cli.learning.fitting.time_limit import check_time_limit
-from medimg_cli.learning.models.start import check_freeze
-from medimg_cli.learning.processes.distributed import check_batch_size, here
-from medimg_cli.learning.processes.taking_part import taking_part
-from medimg_cli.learning.tracking import check_trackers
-from medimg_cli.learning.training import Material, Trained, train_run
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.preprocessing.automatic_choices import data_facts
+from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.runs.losses_for_labels import loss_for
+from medimg_cli.runs.requirements_for_training import check_splits, remarks_on_val
+from medimg_cli.runs.run import Run, Threshold
+from medimg_cli.runs.run_folders import new_run
+from medimg_cli.training.augmentation.augment import preset
+from medimg_cli.training.device import choose_device
+from medimg_cli.training.distributed.all_reduce import check_batch_size, here
+from medimg_cli.training.distributed.participation import taking_part
+from medimg_cli.training.ensemble import is_ensemble, planned_members, train_ensemble
+from medimg_cli.training.fit import Material, Trained, train_run
+from medimg_cli.training.fitting.automatic_plan import in_figures, plan_ahead, warn_of_old_plan
+from medimg_cli.training.fitting.precision import warn_of_slow_precision
+from medimg_cli.training.fitting.time_limit import check_time_limit
+from medimg_cli.training.networks.initialise import check_freeze
+from medimg_cli.training.tracking import check_trackers
+from medimg_cli.workspace.plan import Choice, plan_text, write_plan
+from medimg_cli.workspace.progress import Progress, SilentProgress
+from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)

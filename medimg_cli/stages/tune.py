@@ -7,26 +7,26 @@ from dataclasses import dataclass
 import torch
 import yaml
 
-from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.config import read_settings
-from medimg_cli.core.files import write_text
-from medimg_cli.core.lock import locked
-from medimg_cli.core.manifest import Dataset, read_dataset
-from medimg_cli.core.progress import Progress, SilentProgress
-from medimg_cli.core.run_table import LOWER_IS_BETTER
-from medimg_cli.core.search import Search, new_search
-from medimg_cli.core.settings import Settings
-from medimg_cli.core.task import loss_for
-from medimg_cli.core.trainable import check_splits
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import RunError, UsageError
-from medimg_cli.learning.device import choose_device
-from medimg_cli.learning.fitting.planned import plan_ahead
-from medimg_cli.learning.models.start import check_freeze
-from medimg_cli.learning.processes.distributed import here
-from medimg_cli.learning.search.search_space import search_space, sizes_and_networks
-from medimg_cli.learning.search.study import Study, check_searchable
-from medimg_cli.learning.search.tuning import Tried, Tuning, pixels_of
+from medimg_cli.evaluation.run_table import LOWER_IS_BETTER
+from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.runs.losses_for_labels import loss_for
+from medimg_cli.runs.requirements_for_training import check_splits
+from medimg_cli.runs.tuning_study import Search, new_search
+from medimg_cli.training.device import choose_device
+from medimg_cli.training.distributed.all_reduce import here
+from medimg_cli.training.fitting.automatic_plan import plan_ahead
+from medimg_cli.training.networks.initialise import check_freeze
+from medimg_cli.training.tuning.search_space import search_space, sizes_and_networks
+from medimg_cli.training.tuning.study import Study, check_searchable
+from medimg_cli.training.tuning.tuning import Tried, Tuning, pixels_of
+from medimg_cli.workspace.config import read_settings
+from medimg_cli.workspace.files import write_text
+from medimg_cli.workspace.lock import locked
+from medimg_cli.workspace.progress import Progress, SilentProgress
+from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.workspace import Workspace
 
 Pixels = Callable[[Settings], PixelCache]
 """Makes the pixels of train and val at the size that the settings ask for."""

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.core.image import UnreadableImage
-from medimg_cli.core.pool import map_ordered
-from medimg_cli.core.progress import SilentProgress
+from medimg_cli.audit.burned_in_survey import Picture, Survey, expects_text, survey
+from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.forms.masking import mask
-from medimg_cli.privacy.pixels.burned_in import Picture, Survey, expects_text, survey
 from medimg_cli.privacy.pixels.text_policy import judge_line
 from medimg_cli.privacy.pixels.text_reading import TextLine, line_reader, read_regions, read_whole
 from medimg_cli.privacy.pixels.text_regions import find_text_regions
-from medimg_cli.readers import read_image
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.threads import map_ordered
 from tests.privacy.text_cohort import Drawn, draw_cohort
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm")

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 
 from medimg_cli.cli.app import run
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.settings import PreprocessSettings
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.learning.dataset import PixelBatches
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.stages.preprocess import preprocess
+from medimg_cli.training.batches import PixelBatches
+from medimg_cli.workspace.settings import PreprocessSettings
+from medimg_cli.workspace.workspace import Workspace
 
 BATCH = 64
 

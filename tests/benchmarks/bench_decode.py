@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medimg_cli.core.recipe import Recipe
-from medimg_cli.readers import read_image
+from medimg_cli.images.readers import read_image
+from medimg_cli.preprocessing.recipe import Recipe
 
 Loader = Callable[[str], NDArray[Any]]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from medimg_cli.core.own_terms import own_terms
+from medimg_cli.images.quiet_decoding import own_terms
 from medimg_cli.privacy.dicom.headers import is_dicom
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom

@@ -19,16 +19,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medimg_cli.core.intervals import delong
-from medimg_cli.core.labels import LabelSpace
-from medimg_cli.core.operating_point import OperatingPoint
-from medimg_cli.core.sampling import sampling_of
-from medimg_cli.metrics import METRICS
-from medimg_cli.metrics.answered import Answered
-from medimg_cli.metrics.balanced_accuracy import balanced_accuracy_of
-from medimg_cli.metrics.f1 import f1s_of
-from medimg_cli.metrics.kappa import kappa_of
-from medimg_cli.metrics.mcc import mcc_of
+from medimg_cli.dataset.labels import LabelSpace
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.metrics import METRICS
+from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of, f1s_of, mcc_of
+from medimg_cli.evaluation.metrics.kappa import kappa_of
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.statistics.intervals import delong
+from medimg_cli.statistics.sampling import sampling_of
 
 FLOORS = {
     "command with patients": 20.0,

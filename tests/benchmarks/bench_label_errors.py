@@ -18,16 +18,16 @@ import numpy as np
 from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from medimg_cli.core.doubts.confident_learning import confident_learning, self_confidence
-from medimg_cli.core.doubts.out_of_fold import grouped_folds, mean_auroc, out_of_fold
-from medimg_cli.core.doubts.quick_features import quick_features, side_by_side
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.measurements import measure_images
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.splits import group_identical
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.learning.embedding import Embedding
-from medimg_cli.readers import read_image
+from medimg_cli.audit.label_quality.confident_learning import confident_learning, self_confidence
+from medimg_cli.audit.label_quality.out_of_fold import grouped_folds, mean_auroc, out_of_fold
+from medimg_cli.audit.label_quality.quick_features import quick_features, side_by_side
+from medimg_cli.audit.measurements.measurements import measure_images
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.dataset.splits import group_identical
+from medimg_cli.images.readers import read_image
+from medimg_cli.training.networks.embedding import Embedding
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 SHARE = 0.05

@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from medimg_cli.core.copies.fingerprint import Floats, Weighing, frequencies
-from medimg_cli.core.copies.groups import Groups
-from medimg_cli.core.copies.likely_pairs import likely_pairs
-from medimg_cli.core.copies.near_duplicates import NearDuplicates, find_near_duplicates
-from medimg_cli.core.image import DecodedImage
-from medimg_cli.core.pool import map_ordered
-from medimg_cli.core.thumbnails import thumbnail
-from medimg_cli.readers import read_image
+from medimg_cli.audit.duplicates.fingerprint import Floats, Weighing, frequencies
+from medimg_cli.audit.duplicates.groups import Groups
+from medimg_cli.audit.duplicates.likely_pairs import likely_pairs
+from medimg_cli.audit.duplicates.near_duplicates import NearDuplicates, find_near_duplicates
+from medimg_cli.audit.measurements.thumbnails import thumbnail
+from medimg_cli.images.image import DecodedImage
+from medimg_cli.images.readers import read_image
+from medimg_cli.workspace.threads import map_ordered
 
 Picture = NDArray[np.uint8]
 SUFFIXES = {".jpeg", ".jpg", ".png", ".dcm", ".tif", ".tiff", ".bmp"}

@@ -37,7 +37,7 @@ import sys
 from pathlib import Path
 import torch
 from PIL import Image
-from medimg_cli.learning.vision import torchvision  # imports it also beside a torch without CUDA, and does no more
+from medimg_cli.training.networks.torchvision_door import torchvision  # imports it also beside a torch without CUDA, and does no more
 from torchvision import transforms
 
 folder, threads = Path(sys.argv[1]), int(sys.argv[2])

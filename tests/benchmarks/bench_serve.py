@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from medimg_cli.web.serving.board import resident_bytes
+from medimg_cli.web.serving.prometheus import resident_bytes
 from tests.web.server_process import ServerProcess, running_server
 
 _CONNECTIONS = 8

@@ -21,16 +21,16 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from medimg_cli.core.labels import LabelSpace
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import Normalisation
-from medimg_cli.core.settings import TrainSettings
-from medimg_cli.learning.dataset import PixelBatches
-from medimg_cli.learning.device import prepare_processor
-from medimg_cli.learning.fitting.plan import plan_training
-from medimg_cli.learning.fitting.trainer import Trainer
-from medimg_cli.learning.models.networks import build_network
-from medimg_cli.learning.normalise import Normaliser
+from medimg_cli.dataset.labels import LabelSpace
+from medimg_cli.runs.run import Normalisation
+from medimg_cli.training.batches import PixelBatches
+from medimg_cli.training.device import prepare_processor
+from medimg_cli.training.fitting.plan import plan_training
+from medimg_cli.training.fitting.trainer import Trainer
+from medimg_cli.training.networks.networks import build_network
+from medimg_cli.training.normalise import Normaliser
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import TrainSettings
 
 _BATCH = 32
 _SIDE = 2048

@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medimg_cli.core.answers import probabilities_from
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.learning.augmentation.augment import preset
-from medimg_cli.learning.dataset import PixelBatches, balanced_weights, measure_normalisation
-from medimg_cli.learning.fitting.plan import TrainingPlan
-from medimg_cli.learning.fitting.scoring import predict_logits
-from medimg_cli.learning.fitting.trainer import Trainer
-from medimg_cli.learning.models.networks import build_network
-from medimg_cli.learning.normalise import Normaliser
-from medimg_cli.learning.processes.distributed import here
-from medimg_cli.learning.processes.joining import joined
+from medimg_cli.statistics.probabilities import probabilities_from
+from medimg_cli.training.augmentation.augment import preset
+from medimg_cli.training.batches import PixelBatches, balanced_weights, measure_normalisation
+from medimg_cli.training.distributed.all_reduce import here
+from medimg_cli.training.distributed.join import joined
+from medimg_cli.training.fitting.plan import TrainingPlan
+from medimg_cli.training.fitting.scoring import predict_logits
+from medimg_cli.training.fitting.trainer import Trainer
+from medimg_cli.training.networks.networks import build_network
+from medimg_cli.training.normalise import Normaliser
+from medimg_cli.workspace.progress import SilentProgress
 from tests.benchmarks.killing import say
-from tests.learning.one_of_many import started
+from tests.training.one_of_many import started
 
 # Name, batch size, class weights or not, epochs of the schedule of which the first is trained.
 _WAYS = (

@@ -11,9 +11,9 @@ import pytest
 
 from medimg_cli.cli import app as door
 from medimg_cli.cli.app import ALIASES, COMMANDS, run
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import ExitCode
+from medimg_cli.workspace.workspace import Workspace
 
 # The table of commands the design promises.
 DESIGN = [
@@ -221,7 +221,7 @@ def test_ctrl_c_within_a_command_says_how_to_go_on(
     def stop(_given: Path | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("medimg_cli.core.workspace.find_workspace", stop)
+    monkeypatch.setattr("medimg_cli.workspace.workspace.find_workspace", stop)
     assert run(["runs"]) == ExitCode.INTERRUPTED
     assert capsys.readouterr().err.splitlines()[0] == "error: interrupted"
 

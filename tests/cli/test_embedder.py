@@ -7,9 +7,9 @@ import torch
 
 from medimg_cli.cli.options import Session
 from medimg_cli.cli.prerequisites import embedder
-from medimg_cli.core.settings import LabelAuditSettings
 from medimg_cli.errors import RunError
-from medimg_cli.learning.models.networks import build_network
+from medimg_cli.training.networks.networks import build_network
+from medimg_cli.workspace.settings import LabelAuditSettings
 
 
 @pytest.fixture

@@ -14,16 +14,16 @@ import pytest
 from PIL import Image
 
 from medimg_cli.cli import predict as door
-from medimg_cli.cli import prediction_view
 from medimg_cli.cli.app import run
-from medimg_cli.cli.prediction_json import PredictionJson
-from medimg_cli.cli.prediction_view import MOST_ROWS, PredictionTable
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.prediction import Prediction, unreadable
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.cli.views import prediction as prediction_view
+from medimg_cli.cli.views.prediction import MOST_ROWS, PredictionTable
+from medimg_cli.cli.views.prediction_json import PredictionJson
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import ExitCode
+from medimg_cli.predictions.prediction import Prediction, unreadable
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.predict import PredictResult
+from medimg_cli.workspace.workspace import Workspace
 from tests.stages.made_up_model import card, judge
 
 HEAVY = (
@@ -164,7 +164,9 @@ def test_of_many_rows_a_pipe_gets_each_as_a_line(monkeypatch: pytest.MonkeyPatch
 def test_refused_images_are_no_failure_and_unreadable_ones_are(
     made_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medimg_cli.inference.judge.Judge.__call__", lambda _, given: [REFUSED] * len(given))
+    monkeypatch.setattr(
+        "medimg_cli.inference.classifier.Judge.__call__", lambda _, given: [REFUSED] * len(given)
+    )
     assert run(["predict", str(made_up), "-q"]) == ExitCode.DONE
     (made_up / "bad.png").write_bytes(b"no picture")
     assert run(["predict", str(made_up), "-q"]) == ExitCode.PARTIAL

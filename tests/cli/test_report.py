@@ -7,11 +7,11 @@ import pytest
 
 from medimg_cli.cli.app import run
 from medimg_cli.cli.report import as_evaluated
-from medimg_cli.core.evaluation import write_evaluation
-from medimg_cli.core.facts import Facts, read_facts
-from medimg_cli.core.run import Run
-from medimg_cli.core.settings import Settings
 from medimg_cli.errors import ExitCode
+from medimg_cli.evaluation.evaluation import write_evaluation
+from medimg_cli.reporting.study_facts import Facts, read_facts
+from medimg_cli.runs.run import Run
+from medimg_cli.workspace.settings import Settings
 from tests.reporting.cohort import make_cohort
 
 

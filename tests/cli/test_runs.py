@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from medimg_cli.cli.app import run
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import ExitCode
+from medimg_cli.runs.run import Run
+from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.workspace import Workspace
 from tests.stages.test_runs import OTHER_DATA, copy_run, edit
 
 
@@ -74,7 +74,7 @@ def test_a_metric_that_sorts_is_shown(study: Study) -> None:
 def test_a_narrow_terminal_leaves_out_columns_and_cuts_no_name(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medimg_cli.cli.render._PIPE_WIDTH", 80)
+    monkeypatch.setattr("medimg_cli.cli.views.render._PIPE_WIDTH", 80)
     out, _ = study.says()
     assert "…" not in out
     assert max(map(len, out.splitlines())) <= 80

@@ -6,15 +6,15 @@ import numpy as np
 import sklearn
 from PIL import Image
 
-from medimg_cli.core.image import DecodedImage
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.run import Run
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.inference.judge import Judge
-from medimg_cli.inference.members import members_of
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.images.image import DecodedImage
+from medimg_cli.images.readers import read_image
+from medimg_cli.inference.classifier import Judge
+from medimg_cli.inference.ensemble_members import members_of
+from medimg_cli.inference.ood_reference import references_of
 from medimg_cli.inference.predictor import quick_predictor
-from medimg_cli.inference.reference import references_of
-from medimg_cli.readers import read_image
+from medimg_cli.runs.run import Run
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 

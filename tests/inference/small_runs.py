@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.recipe import Pixels, Recipe
-from medimg_cli.core.run import Fingerprint, Member, ModelCard, Normalisation, Run, Threshold
-from medimg_cli.learning.checkpoint import save_weights
-from medimg_cli.learning.models.networks import build_network
-from medimg_cli.learning.onnx_copy import with_copy
+from medimg_cli.preprocessing.recipe import Pixels, Recipe
+from medimg_cli.runs.run import Fingerprint, Member, ModelCard, Normalisation, Run, Threshold
+from medimg_cli.training.checkpoint import save_weights
+from medimg_cli.training.networks.networks import build_network
+from medimg_cli.training.onnx.export import with_copy
+from medimg_cli.workspace.progress import SilentProgress
 
 THRESHOLD = Threshold(value=0.4, rule="given", split="", achieved_recall=None, achieved_specificity=None)
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from medimg_cli.core.explanation import Explanation, combined, withheld_for
-from medimg_cli.core.image import DecodedImage, ReadOptions, UnreadableImage
-from medimg_cli.core.prediction import Prediction
-from medimg_cli.core.recipe import Pixels
-from medimg_cli.core.run import ModelCard
+from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
 from medimg_cli.inference.explaining import HeatMaps, covered, label_of, safe_stem
 from medimg_cli.inference.heatmap import gives_maps
+from medimg_cli.inference.heatmap_panel import panel
 from medimg_cli.inference.network import Seen
-from medimg_cli.inference.panel import panel
 from medimg_cli.inference.predictor import Predictor
+from medimg_cli.predictions.prediction import Prediction
+from medimg_cli.preprocessing.recipe import Pixels
+from medimg_cli.runs.explanation import Explanation, combined, withheld_for
+from medimg_cli.runs.run import ModelCard
 from tests.inference.test_heatmap import card_of
 
 PASSED = Explanation(

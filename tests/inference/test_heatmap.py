@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from medimg_cli.core.image import DecodedImage
-from medimg_cli.core.recipe import Recipe
-from medimg_cli.core.run import Fingerprint, ModelCard, Normalisation
+from medimg_cli.images.image import DecodedImage
 from medimg_cli.inference.heatmap import (
     Heat,
     colours,
@@ -20,6 +18,8 @@ from medimg_cli.inference.heatmap import (
     spread,
     strength_of,
 )
+from medimg_cli.preprocessing.recipe import Recipe
+from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation
 
 SIZE_PX = 64
 

@@ -4,14 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.workspace.workspace import Workspace
 
 
 def test_a_model_in_use_leaves_no_identifier_behind(trained: Workspace, tmp_path: Path) -> None:
     run = next(path.parent for path in trained.runs_dir.rglob("model.onnx"))
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from medimg_cli.inference.opening import open_judge\n"
+        "from medimg_cli.inference.load import open_judge\n"
         "assert open_judge(Path(sys.argv[1])) is not None"
     )
     repository = Path(__file__).resolve().parents[2]

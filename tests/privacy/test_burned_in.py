@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medimg_cli.core.image import DecodedImage, UnreadableImage
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.privacy.pixels import burned_in
-from medimg_cli.privacy.pixels.burned_in import Picture, Survey, expects_text, survey
+from medimg_cli.audit import burned_in_survey as burned_in
+from medimg_cli.audit.burned_in_survey import Picture, Survey, expects_text, survey
+from medimg_cli.images.image import DecodedImage, UnreadableImage
 from medimg_cli.privacy.pixels.text_policy import Judgement, judge_line
 from medimg_cli.privacy.pixels.text_reading import LineReader, TextLine
 from medimg_cli.privacy.pixels.text_regions import Box
+from medimg_cli.workspace.progress import SilentProgress
 from tests.privacy.dicom_files import write_dicom
 
 REGION = Box(10, 10, 60, 12)

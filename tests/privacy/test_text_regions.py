@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from medimg_cli.core.image import DecodedImage
-from medimg_cli.core.phantoms import draw_chest, draw_pose, expose
+from medimg_cli.images.image import DecodedImage
 from medimg_cli.privacy.pixels.text_regions import (
     MOST_REGIONS,
     Box,
@@ -17,6 +16,7 @@ from medimg_cli.privacy.pixels.text_regions import (
     mask_regions,
     overlap,
 )
+from medimg_cli.sample_data.phantoms.draw import draw_chest, draw_pose, expose
 from tests.privacy.text_cohort import Drawn, draw_cohort
 
 Grey = NDArray[np.uint8]

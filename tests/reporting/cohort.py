@@ -10,14 +10,15 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from medimg_cli.core.audit import AuditResult, Finding, SkippedCheck, write_audit
-from medimg_cli.core.evaluation import Confusion, Evaluation, Leakage, write_evaluation
-from medimg_cli.core.manifest import Dataset, DatasetInfo, read_dataset, write_dataset, write_table
-from medimg_cli.core.predictions import predictions_frame, write_predictions
-from medimg_cli.core.recipe import Recipe
-from medimg_cli.core.results.calibration import Calibration
-from medimg_cli.core.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.audit.findings import AuditResult, Finding, SkippedCheck, write_audit
+from medimg_cli.dataset.manifest import Dataset, DatasetInfo, read_dataset, write_dataset
+from medimg_cli.evaluation.evaluation import Confusion, Evaluation, Leakage, write_evaluation
+from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.predictions.predictions import predictions_frame, write_predictions
+from medimg_cli.preprocessing.recipe import Recipe
+from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold
+from medimg_cli.workspace.tables import write_table
+from medimg_cli.workspace.workspace import Workspace
 from tests.reporting.figures import curves, missed_of, overall, per_class
 
 HASH = hashlib.sha256(b"cohort").hexdigest()

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from medimg_cli.core.evaluation import Confusion, Curve, Missed
-from medimg_cli.core.manifest import DatasetInfo
-from medimg_cli.core.results.estimate import Estimate
+from medimg_cli.dataset.manifest import DatasetInfo
+from medimg_cli.evaluation.evaluation import Confusion, Curve, Missed
+from medimg_cli.statistics.estimate import Estimate
 
 
 def share(count: int, n: int) -> Estimate:

@@ -1,23 +1,26 @@
 """One result of every analysis, as `evaluate` would write them, in numbers that can be found again on a page."""
 
-from medimg_cli.core.evaluation import Evaluation
-from medimg_cli.core.results.abstention import Abstention, Conformal, Referral
-from medimg_cli.core.results.calibration import Calibration, ClassCalibration, ReliabilityBin
-from medimg_cli.core.results.comparison import Comparison, Difference
-from medimg_cli.core.results.estimate import Estimate
-from medimg_cli.core.results.histograms import Histogram, Histograms
-from medimg_cli.core.results.label_set import LabelSet
-from medimg_cli.core.results.operating import (
+from medimg_cli.evaluation.evaluation import Evaluation
+from medimg_cli.evaluation.results.abstention import Abstention, Conformal, Referral
+from medimg_cli.evaluation.results.calibration import Calibration, ClassCalibration, ReliabilityBin
+from medimg_cli.evaluation.results.decisions import (
     AtPrevalence,
+    Comparison,
+    DecisionCurve,
+    DecisionCurves,
+    Difference,
+    Histogram,
+    Histograms,
+    LabelSet,
     Operating,
     OperatingPoints,
     PatientLevel,
     PatientLevels,
+    Protocol,
     TradeOff,
 )
-from medimg_cli.core.results.protocol import Protocol
-from medimg_cli.core.results.subgroups import Grouping, Subgroup, Subgroups
-from medimg_cli.core.results.surroundings import (
+from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
+from medimg_cli.evaluation.results.surroundings import (
     Baseline,
     Baselines,
     Disturbed,
@@ -25,7 +28,7 @@ from medimg_cli.core.results.surroundings import (
     Shift,
     ShiftRow,
 )
-from medimg_cli.core.results.usefulness import DecisionCurve, DecisionCurves
+from medimg_cli.statistics.estimate import Estimate
 from tests.reporting.figures import share
 
 POSITIVE = "PNEUMONIA"

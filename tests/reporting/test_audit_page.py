@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.audit import AuditContext, AuditResult, Finding, SkippedCheck
-from medimg_cli.core.decisions import Decision, Standing
-from medimg_cli.core.exclusions import Entry
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.measurements import measure_images
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.readers import read_image
-from medimg_cli.reporting import audit_content
-from medimg_cli.reporting.audit_content import FINDING_IMAGES, Card, lay_out, with_pictures
-from medimg_cli.reporting.audit_gallery import gather_page
-from medimg_cli.reporting.audit_page import render_audit_page
+from medimg_cli.audit.decisions import Decision, Standing
+from medimg_cli.audit.exclusions import Entry
+from medimg_cli.audit.findings import AuditContext, AuditResult, Finding, SkippedCheck
+from medimg_cli.audit.measurements.measurements import measure_images
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.images.readers import read_image
+from medimg_cli.reporting.audit import content as audit_content
+from medimg_cli.reporting.audit.content import FINDING_IMAGES, Card, lay_out, with_pictures
+from medimg_cli.reporting.audit.gallery import gather_page
+from medimg_cli.reporting.audit.page import render_audit_page
 from medimg_cli.reporting.content import STATEMENT
-from tests.audit_cohort import audit_of, blank, copies, doubted, rows_of, write_study
+from medimg_cli.workspace.progress import SilentProgress
+from tests.audit.audit_cohort import audit_of, blank, copies, doubted, rows_of, write_study
 
 NOBODY = Standing([], {})
 

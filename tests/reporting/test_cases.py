@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from medimg_cli.core.predictions import read_predictions
+from medimg_cli.predictions.predictions import read_predictions
 from medimg_cli.reporting.cases import wrong_cases
 from tests.reporting.cohort import Cohort, make_cohort
 

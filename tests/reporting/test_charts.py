@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medimg_cli.core.evaluation import Confusion, Curve
-from medimg_cli.reporting.curves import learning_charts, precision_recall_chart, roc_chart
-from medimg_cli.reporting.grids import MATRIX_CLASSES, count_chart, forest_chart, matrices
+from medimg_cli.evaluation.evaluation import Confusion, Curve
+from medimg_cli.reporting.charts.curves import learning_charts, precision_recall_chart, roc_chart
+from medimg_cli.reporting.charts.matrix_charts import MATRIX_CLASSES, count_chart, forest_chart, matrices
 from tests.reporting.cohort import make_cohort
 
 

@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from medimg_cli.core.facts import Facts
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.questions import GROUPS, NOT_REPORTED, QUESTIONS, is_asked
-from medimg_cli.core.results.estimate import Estimate
-from medimg_cli.core.results.subgroups import Grouping, Subgroup, Subgroups
-from medimg_cli.core.results.surroundings import Disturbed, Robustness
-from medimg_cli.core.settings import ReportSettings
+from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
+from medimg_cli.evaluation.results.surroundings import Disturbed, Robustness
+from medimg_cli.reporting.author_facts import asked, not_reported
 from medimg_cli.reporting.checklists import GUIDELINES, Answer, Checklist, fill
 from medimg_cli.reporting.content import ReportContent
-from medimg_cli.reporting.given import asked, not_reported
 from medimg_cli.reporting.page import render_page
+from medimg_cli.reporting.study_facts import Facts
+from medimg_cli.reporting.study_questions import GROUPS, NOT_REPORTED, QUESTIONS, is_asked
 from medimg_cli.stages.report import gather
+from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import make_cohort
 
 SETTINGS = {"weights": "none", "monitor": "auroc", "class_weights": "balanced", "sampler": "none"}

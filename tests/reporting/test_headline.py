@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.evaluation import Leakage
-from medimg_cli.core.results.estimate import Estimate
-from medimg_cli.reporting.headline import (
+from medimg_cli.evaluation.evaluation import Leakage
+from medimg_cli.reporting.tables.headline import (
     headline,
     leakage_line,
     resampling_line,
     threshold_line,
     weakest_class,
 )
+from medimg_cli.statistics.estimate import Estimate
 from tests.reporting.cohort import make_cohort
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from medimg_cli.core.facts import Facts
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.settings import ReportSettings
 from medimg_cli.errors import UsageError
 from medimg_cli.reporting.content import STATEMENT, ReportContent
 from medimg_cli.reporting.markdown import as_markdown, render_card, render_datasheet
-from medimg_cli.reporting.numbers import measured
+from medimg_cli.reporting.study_facts import Facts
+from medimg_cli.reporting.tables.number_format import measured
 from medimg_cli.stages.report import gather
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import make_cohort
 
 CARD_SECTIONS = (

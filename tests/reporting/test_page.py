@@ -7,14 +7,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from medimg_cli.core.files import templates_dir
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.settings import ReportSettings
 from medimg_cli.errors import UsageError
 from medimg_cli.reporting.content import STATEMENT, ReportContent
-from medimg_cli.reporting.numbers import measured, point
 from medimg_cli.reporting.page import render_page, sections
+from medimg_cli.reporting.tables.number_format import measured, point
 from medimg_cli.stages.report import gather
+from medimg_cli.workspace.files import templates_dir
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import Cohort, make_cohort
 
 HOSTILE = ("<script>alert(1)</script>", "\"><img src=x onerror=alert(2)> & 'co'")

@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 import pytest
 from pydantic import BaseModel
 
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.results.estimate import Estimate
-from medimg_cli.core.settings import ReportSettings
 from medimg_cli.reporting.content import ReportContent
-from medimg_cli.reporting.numbers import change, measured, number
 from medimg_cli.reporting.page import render_page
+from medimg_cli.reporting.tables.number_format import change, measured, number
 from medimg_cli.stages.report import gather
+from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import make_cohort
 from tests.reporting.results import label_set, with_every_result
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from medimg_cli.reporting.scales import MAX_POINTS, Scale, outline, path, shortened, thin, ticks
+from medimg_cli.reporting.charts.scales import MAX_POINTS, Scale, outline, path, shortened, thin, ticks
 
 
 def test_ticks_stand_at_round_numbers_inside_the_scale() -> None:

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from medimg_cli.core.audit import AuditResult, Finding, read_audit
-from medimg_cli.core.evaluation import Confusion
-from medimg_cli.core.labels import LabelCode
-from medimg_cli.core.manifest import Dataset, read_dataset
-from medimg_cli.core.results.estimate import Estimate
-from medimg_cli.reporting.tables import (
+from medimg_cli.audit.findings import AuditResult, Finding, read_audit
+from medimg_cli.dataset.manifest import Dataset, read_dataset
+from medimg_cli.evaluation.evaluation import Confusion
+from medimg_cli.reporting.tables.tables import (
     audit_table,
     class_counts,
     class_table,
@@ -23,6 +21,8 @@ from medimg_cli.reporting.tables import (
     source_names,
     split_table,
 )
+from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.section import LabelCode
 from tests.reporting.cohort import make_cohort
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.evaluation import write_evaluation
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import Threshold
-from medimg_cli.core.settings import ReportSettings
-from medimg_cli.reporting.label_thresholds import threshold_table
+from medimg_cli.evaluation.evaluation import write_evaluation
 from medimg_cli.reporting.page import render_page
+from medimg_cli.reporting.tables.label_thresholds import threshold_table
+from medimg_cli.runs.run import Threshold
 from medimg_cli.stages.report import gather
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import Cohort, make_cohort
 
 AIMS = [

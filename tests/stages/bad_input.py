@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from medimg_cli.cli.app import run
-from medimg_cli.core.manifest import read_quarantine
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_quarantine
+from medimg_cli.workspace.workspace import Workspace
 
 
 def draw(path: Path, seed: int) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.stages.bad_input import Ingest, Outcome
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.core.image import DecodedImage
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.settings import IngestSettings
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.readers import read_image
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.images.image import DecodedImage
+from medimg_cli.images.readers import read_image
 from medimg_cli.stages import ingest as stage
 from medimg_cli.stages.ingest import IngestResult, ingest
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.workspace import Workspace
 
 
 def draw(path: Path, seed: int) -> Path:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.settings import IngestSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.stages.ingest import IngestResult, ingest
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.workspace import Workspace
 
 
 class Listener(SilentProgress):

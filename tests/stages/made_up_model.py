@@ -4,11 +4,11 @@ import hashlib
 
 import numpy as np
 
-from medimg_cli.core.recipe import Pixels, Recipe
-from medimg_cli.core.run import Fingerprint, ModelCard, Normalisation, Threshold
-from medimg_cli.inference.judge import Judge
+from medimg_cli.inference.classifier import Judge
 from medimg_cli.inference.network import Seen
 from medimg_cli.inference.predictor import Predictor
+from medimg_cli.preprocessing.recipe import Pixels, Recipe
+from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation, Threshold
 
 CLASSES = ("CLEAR", "SPOT")
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.search import Search
-from medimg_cli.core.settings import Settings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.runs.tuning_study import Search
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.tune import TuneResult, settings_to_resume, tune
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 
 

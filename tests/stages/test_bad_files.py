@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.core.manifest import read_quarantine
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_quarantine
+from medimg_cli.workspace.workspace import Workspace
 from tests.stages.bad_input import Ingest, classes, draw
 
 

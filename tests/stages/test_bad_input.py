@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.dataset_lock import dataset_lock
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.workspace.lock import dataset_lock
+from medimg_cli.workspace.workspace import Workspace
 from tests.stages.bad_input import Ingest, classes, draw, labels, table, with_table
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import ExitCode, UsageError
-from medimg_cli.inference.opening import open_model
+from medimg_cli.inference.load import open_model
 from medimg_cli.stages.bundle import check_out
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import REPOSITORY, medimg
 from tests.inference.small_runs import card_of, ensemble_of, run_of
 

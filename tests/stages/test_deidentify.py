@@ -11,11 +11,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import dcmread
 
-from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.settings import DeidentifySettings
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, ExitCode, UsageError
 from medimg_cli.stages.deidentify import DeidentifyResult, deidentify
+from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.settings import DeidentifySettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.privacy.dicom_files import write_dicom
 from tests.privacy.planted_identities import left_in, planted

@@ -11,16 +11,16 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 from pydicom import dcmread
 
-from medimg_cli.core.audit import Finding
-from medimg_cli.core.image import UnreadableImage
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.settings import IngestSettings, LabelAuditSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.audit.findings import Finding
 from medimg_cli.errors import UsageError
-from medimg_cli.readers import read_image
+from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.readers import read_image
 from medimg_cli.stages.demo import DemoResult, demo
 from medimg_cli.stages.ingest import ingest
 from medimg_cli.stages.label_audit import label_audit
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import IngestSettings, LabelAuditSettings
+from medimg_cli.workspace.workspace import Workspace
 
 PATIENTS = 16
 PLANTED_CHECKS = ("image-quality", "dicom-headers", "exact-duplicates", "file-names", "unreadable")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.readers import READERS
+from medimg_cli.images.readers import READERS
 from medimg_cli.stages.doctor import doctor
+from medimg_cli.workspace.workspace import Workspace
 
 
 def test_every_reader_device_and_disk_is_looked_at(tmp_path: Path) -> None:

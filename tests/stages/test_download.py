@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medimg_cli.catalogue import CATALOGUE, PublicSet
 from medimg_cli.cli.app import run
-from medimg_cli.core.partial import RemoteFile
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.remote import FetchRules
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import ExitCode, UsageError
+from medimg_cli.sample_data.catalogue import CATALOGUE, PublicSet
+from medimg_cli.sample_data.http_download import FetchRules
+from medimg_cli.sample_data.partial_file import RemoteFile
 from medimg_cli.stages.download import download
-from tests.core.odd_server import LOOPBACK, Answering, OddServer, other, refusing, serving
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.workspace import Workspace
+from tests.sample_data.odd_server import LOOPBACK, Answering, OddServer, other, refusing, serving
 
 RULES = FetchRules(timeout_seconds=2, attempts=2, wait_seconds=0.0, plain_http_hosts=frozenset({LOOPBACK}))
 

@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_folders import find_run, find_unfinished, list_runs
-from medimg_cli.core.settings import Settings, TrainSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError, RunError
-from medimg_cli.inference.members import members_of
-from medimg_cli.inference.reference import references_of
-from medimg_cli.learning.predictor import predictor_of
+from medimg_cli.inference.ensemble_members import members_of
+from medimg_cli.inference.ood_reference import references_of
+from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.runs.run import Run
+from medimg_cli.runs.run_folders import find_run, find_unfinished, list_runs
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.runs import runs
 from medimg_cli.stages.train import TrainResult, train
+from medimg_cli.training.predictor import predictor_of
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import Settings, TrainSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 from tests.stages.training_stops import StopsIn
 

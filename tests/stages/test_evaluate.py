@@ -6,15 +6,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medimg_cli.core.evaluate_settings import EvaluateSettings
-from medimg_cli.core.evaluation import read_evaluation
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import GateError, RunError
+from medimg_cli.evaluation.evaluation import read_evaluation
+from medimg_cli.runs.run import Run
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate import evaluate
 from medimg_cli.stages.preprocess import preprocess_with
+from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medimg_cli.core.evaluation import Evaluation, read_evaluation
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation
+from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from medimg_cli.core.manifest import read_dataset, read_info
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset, read_info
+from medimg_cli.runs.run import Run
+from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 
 

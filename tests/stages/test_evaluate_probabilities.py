@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.workspace import Workspace
 
 
 def test_what_probabilities_are_worth_stands_in_the_metrics_file(trained: Workspace) -> None:

@@ -6,17 +6,17 @@ from shutil import copytree, ignore_patterns
 import pandas as pd
 import pytest
 
-from medimg_cli.core.copies import near_duplicates
-from medimg_cli.core.copies.alterations import ALTERATIONS
-from medimg_cli.core.copies.kept_pairs import keep_pairs, pairs_path
-from medimg_cli.core.copies.near_duplicates import Pair
-from medimg_cli.core.evaluation import Evaluation, read_evaluation
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.measurements import measure_images, measurements_path
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.readers import read_image
+from medimg_cli.audit.duplicates import near_duplicates
+from medimg_cli.audit.duplicates.kept_pairs import keep_pairs, pairs_path
+from medimg_cli.audit.duplicates.near_duplicates import Pair
+from medimg_cli.audit.duplicates.transforms import ALTERATIONS
+from medimg_cli.audit.measurements.measurements import measure_images, measurements_path
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation
+from medimg_cli.images.readers import read_image
+from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from medimg_cli.core.evaluate_settings import EvaluateSettings
-from medimg_cli.core.evaluation import read_evaluation
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import DataError, GateError, UsageError
+from medimg_cli.evaluation.evaluation import read_evaluation
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate_table import TableResult, evaluate_table
+from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 ROWS = 40

@@ -12,16 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 from medimg_cli.cli.app import run as front_door
-from medimg_cli.core.explanation import read_explanation
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import RunError
+from medimg_cli.images.readers import read_image
 from medimg_cli.inference.explaining import ready_maps
-from medimg_cli.learning.explain import maps_in_torch
-from medimg_cli.learning.predictor import predictor_of
-from medimg_cli.readers import read_image
+from medimg_cli.runs.explanation import read_explanation
+from medimg_cli.runs.run import Run
+from medimg_cli.runs.run_folders import find_run
+from medimg_cli.training.explanation.sanity_check import maps_in_torch
+from medimg_cli.training.predictor import predictor_of
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.core.at_hand import pixels_at_hand
-from medimg_cli.core.run import Run
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import ExitCode, GateError, UsageError
-from medimg_cli.inference import one_graph
-from medimg_cli.inference.alone import Alone
-from medimg_cli.inference.opening import open_judge
-from medimg_cli.readers import read_image
+from medimg_cli.images.readers import read_image
+from medimg_cli.inference import onnx_graph as one_graph
+from medimg_cli.inference.load import open_judge
+from medimg_cli.inference.standalone import Alone
+from medimg_cli.preprocessing.probe_images import pixels_at_hand
+from medimg_cli.runs.run import Run
 from medimg_cli.stages.export import LIMIT, check_out, export
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import REPOSITORY, medimg
 from tests.inference.small_runs import THRESHOLD, card_of, ensemble_of, run_of
 

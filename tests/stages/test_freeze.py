@@ -8,16 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run_folders import find_run, list_runs
-from medimg_cli.core.settings import Settings, TrainSettings
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError, UsageError
-from medimg_cli.learning.models.networks import build_network
-from medimg_cli.learning.predictor import predictor_of
+from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.runs.run_folders import find_run, list_runs
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import train
+from medimg_cli.training.networks.networks import build_network
+from medimg_cli.training.predictor import predictor_of
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import Settings, TrainSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.stages.test_resume import StopsIn, weights_of
 

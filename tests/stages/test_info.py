@@ -11,8 +11,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from medimg_cli.cli.app import run
 from medimg_cli.cli.info import bars
-from medimg_cli.core.image import ReadOptions
 from medimg_cli.errors import DataError, ExitCode
+from medimg_cli.images.image import ReadOptions
 from medimg_cli.stages.info import BINS, info
 
 SECRETS = ("Doe", "Jane", "MRN4711", "19800203", "General Hospital", "Dr Who", "left lung nodule")

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medimg_cli.core.manifest import leaks, read_dataset, read_quarantine
-from medimg_cli.core.settings import IngestSettings
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.readers import read_image
+from medimg_cli.dataset.manifest import leaks, read_dataset, read_quarantine
+from medimg_cli.images.readers import read_image
 from medimg_cli.stages.ingest import ingest
-from tests.readers.dicom_file import dicom_image, write
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.workspace import Workspace
+from tests.images.dicom_file import dicom_image, write
 from tests.stages.ingest_cohort import Listener, cohort, draw, run
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from medimg_cli.core.manifest import leaks, read_dataset, read_quarantine
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import leaks, read_dataset, read_quarantine
 from medimg_cli.errors import DataError, UsageError
+from medimg_cli.workspace.workspace import Workspace
 from tests.stages.ingest_again import again, cohort, draw, splits, watch_reading
 
 

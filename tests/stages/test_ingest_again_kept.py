@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medimg_cli.core.manifest import leaks, read_dataset
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import leaks, read_dataset
 from medimg_cli.errors import DataError, UsageError
-from tests.readers.dicom_file import dicom_image, write
+from medimg_cli.workspace.workspace import Workspace
+from tests.images.dicom_file import dicom_image, write
 from tests.stages.ingest_again import again, cohort, watch_reading
 
 

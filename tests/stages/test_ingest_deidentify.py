@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from medimg_cli.core.manifest import read_dataset, read_info, read_quarantine
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset, read_info, read_quarantine
 from medimg_cli.errors import DataError, UsageError
+from medimg_cli.workspace.workspace import Workspace
 from tests.privacy.dicom_files import write_dicom
 from tests.stages.ingest_cohort import cohort, draw, run
 

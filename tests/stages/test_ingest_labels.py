@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.core.config import load_settings
-from medimg_cli.core.labels import LabelCode
-from medimg_cli.core.manifest import leaks, read_dataset
-from medimg_cli.core.settings import IngestSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import leaks, read_dataset
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.stages.ingest import IngestResult, ingest
+from medimg_cli.workspace.config import load_settings
+from medimg_cli.workspace.section import LabelCode
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from medimg_cli.core.config import load_settings
-from medimg_cli.core.settings import Settings
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import UsageError
 from medimg_cli.stages.init import init
+from medimg_cli.workspace.config import load_settings
+from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.workspace import Workspace
 
 
 def test_the_file_changes_nothing_and_names_everything(tmp_path: Path) -> None:

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from medimg_cli.checks import CHECKS
-from medimg_cli.core.audit import AuditResult, read_audit
-from medimg_cli.core.files import sha256_of_file
-from medimg_cli.core.image import DecodedImage
-from medimg_cli.core.manifest import COLUMNS, QUARANTINE_COLUMNS, Dataset, DatasetInfo, write_dataset
-from medimg_cli.core.settings import IngestSettings, LabelAuditSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.audit.checks import CHECKS
+from medimg_cli.audit.findings import AuditResult, read_audit
+from medimg_cli.dataset.manifest import COLUMNS, QUARANTINE_COLUMNS, Dataset, DatasetInfo, write_dataset
 from medimg_cli.errors import DataError, UsageError
+from medimg_cli.images.image import DecodedImage
 from medimg_cli.stages import label_audit as stage
 from medimg_cli.stages.ingest import ingest
 from medimg_cli.stages.label_audit import label_audit
+from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.settings import IngestSettings, LabelAuditSettings
+from medimg_cli.workspace.workspace import Workspace
 
 SIZES = {"train": 20, "val": 10, "test": 10}
 ALL = LabelAuditSettings()

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medimg_cli.checks import CHECKS, CheckEntry
+from medimg_cli.audit.checks import CHECKS, CheckEntry
+from medimg_cli.audit.findings import AuditContext, Checked, Finding, read_audit
 from medimg_cli.cli.app import run
-from medimg_cli.core.audit import AuditContext, Checked, Finding, read_audit
-from medimg_cli.core.manifest import read_table
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.settings import LabelAuditSettings
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError
 from medimg_cli.stages import label_audit as stage
 from medimg_cli.stages.label_audit import label_audit
-from tests.audit_cohort import copies, write_study
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import LabelAuditSettings
+from medimg_cli.workspace.tables import read_table
+from medimg_cli.workspace.workspace import Workspace
+from tests.audit.audit_cohort import copies, write_study
 
 ASKED = LabelAuditSettings(checks=("exact-duplicates", "splits-and-manifest"))
 

@@ -11,17 +11,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.prediction import Prediction
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.settings import PredictSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError, RunError, UsageError
-from medimg_cli.inference.judge import Judge
-from medimg_cli.inference.opening import open_judge
-from medimg_cli.learning.opening import open_in_torch
-from medimg_cli.learning.predictor import predictor_of
+from medimg_cli.inference.classifier import Judge
+from medimg_cli.inference.load import open_judge
+from medimg_cli.predictions.prediction import Prediction
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.predict import PredictResult, model_key, predict
+from medimg_cli.training.networks.load import open_in_torch
+from medimg_cli.training.predictor import predictor_of
+from medimg_cli.workspace.settings import PredictSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.stages.made_up_model import card, judge
 
 SETTINGS = PredictSettings(batch_size=4)

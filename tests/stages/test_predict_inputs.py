@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.core.inputs import named_in
-from medimg_cli.core.settings import PredictSettings
+from medimg_cli.predictions.inputs import named_in
 from medimg_cli.stages.predict import predict
-from tests.readers.dicom_file import dicom_image, write
+from medimg_cli.workspace.settings import PredictSettings
+from tests.images.dicom_file import dicom_image, write
 from tests.stages.made_up_model import judge
 from tests.stages.test_predict import draw, told
 

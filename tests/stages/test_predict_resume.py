@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.lock import claim
-from medimg_cli.core.prediction import Prediction
-from medimg_cli.core.settings import PredictSettings
 from medimg_cli.errors import MachineError, UsageError
-from medimg_cli.inference.judge import Judge
+from medimg_cli.inference.classifier import Judge
+from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.stages.predict import PredictResult, predict
+from medimg_cli.workspace.lock import claim
+from medimg_cli.workspace.settings import PredictSettings
 from tests.stages.made_up_model import MadeUpNetwork, judge
 from tests.stages.test_predict import draw
 
@@ -192,7 +192,7 @@ def test_of_two_calls_that_write_one_file_the_second_is_refused(images: Path, tm
 def test_sets_of_classes_come_back_as_they_were(
     images: Path, tmp_path: Path, suffix: str, found: Sequence[str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medimg_cli.inference.judge._set", lambda *_: found)
+    monkeypatch.setattr("medimg_cli.inference.classifier._set", lambda *_: found)
     out, told = tmp_path / f"rows{suffix}", []
     for resume in (False, True):
         predict(

@@ -12,17 +12,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.settings import PredictSettings, PreprocessSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError, ExitCode, UsageError
-from medimg_cli.inference.opening import open_judge
-from medimg_cli.readers import read_image
+from medimg_cli.images.readers import read_image
+from medimg_cli.inference.load import open_judge
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.predict import predict
 from medimg_cli.stages.preprocess import draw_preview, preprocess
+from medimg_cli.workspace.settings import PredictSettings, PreprocessSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import SIDE_PX, draw_cohort, medimg
-from tests.readers.dicom_file import dicom_image, write
+from tests.images.dicom_file import dicom_image, write
 
 SETTINGS = PreprocessSettings(size=16)
 
@@ -111,8 +111,8 @@ def test_a_killed_run_is_continued_to_the_same_bytes(workspace: Workspace) -> No
     shutil.rmtree(workspace.cache_dir)
     script = (
         "import sys, os, signal; from pathlib import Path\n"
-        "from medimg_cli.core import cache_writer; from medimg_cli.core.settings import PreprocessSettings\n"
-        "from medimg_cli.core.workspace import Workspace; from medimg_cli.stages import preprocess as stage\n"
+        "from medimg_cli.core import cache_writer; from medimg_cli.workspace.settings import PreprocessSettings\n"
+        "from medimg_cli.workspace.workspace import Workspace; from medimg_cli.stages import preprocess as stage\n"
         "cache_writer.CHECKPOINT_SECONDS = 0.0\n"
         "read, seen = stage.read_image, []\n"
         "def counting(path, options):\n"

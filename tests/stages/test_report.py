@@ -11,15 +11,15 @@ import pytest
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, StreamObject
 
-from medimg_cli.core.evaluation import Evaluation, read_evaluation, write_evaluation
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import Run
-from medimg_cli.core.settings import ReportSettings
 from medimg_cli.errors import ExitCode, RunError, UsageError
+from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation, write_evaluation
 from medimg_cli.reporting.content import STATEMENT
-from medimg_cli.reporting.numbers import measured
-from medimg_cli.reporting.numbers import number as shown
+from medimg_cli.reporting.tables.number_format import measured
+from medimg_cli.reporting.tables.number_format import number as shown
+from medimg_cli.runs.run import Run
 from medimg_cli.stages.report import gather, report
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import Cohort, make_cohort
 
 SETTINGS = ReportSettings(title="Pneumonia on chest films", author="A. Author")

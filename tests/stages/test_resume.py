@@ -6,15 +6,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medimg_cli.core.cache import PixelCache
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_folders import find_run, find_unfinished
-from medimg_cli.core.settings import Settings, TrainSettings
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import RunError
+from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.runs.run import Run
+from medimg_cli.runs.run_folders import find_run, find_unfinished
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import train
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import Settings, TrainSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medimg_cli.core.disturbances import DISTURBANCES
-from medimg_cli.core.evaluate_settings import EvaluateSettings
-from medimg_cli.core.manifest import Dataset, read_dataset
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import UsageError
-from medimg_cli.learning.disturbed import answers_to_disturbed
-from medimg_cli.learning.predictor import predictor_of
+from medimg_cli.preprocessing.corruptions import DISTURBANCES
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate import EvaluateResult, evaluate
 from medimg_cli.stages.preprocess import preprocess_with
+from medimg_cli.training.corrupted_predictions import answers_to_disturbed
+from medimg_cli.training.predictor import predictor_of
+from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from medimg_cli.core.lock import locked
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError, RunError, UsageError
+from medimg_cli.runs.run import Run
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.runs import best, compare, ranked, remove, runs, warnings_of
+from medimg_cli.workspace.lock import locked
+from medimg_cli.workspace.workspace import Workspace
 
 OTHER_DATA = "0" * 64
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import ExitCode
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.web.server_process import running_server
 from tests.web.serving import dicom, png

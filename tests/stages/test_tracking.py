@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 
 from medimg_cli.cli.app import run as medimg_run
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import Run, RunRecord
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.settings import Settings, TrainSettings
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError
-from medimg_cli.learning import tracking
+from medimg_cli.runs.run import Run, RunRecord
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import train
+from medimg_cli.training import tracking
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import Settings, TrainSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 QUICK = ("--epochs", "2", "--batch-size", "8")

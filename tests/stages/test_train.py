@@ -5,14 +5,14 @@ import json
 import pandas as pd
 import pytest
 
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run_folders import find_run, list_runs
-from medimg_cli.core.settings import Settings, TrainSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError, MachineError, RunError, UsageError
+from medimg_cli.runs.run_folders import find_run, list_runs
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import train
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import Settings, TrainSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from medimg_cli.core import progress
-from medimg_cli.core.run_folders import find_unfinished
-from medimg_cli.core.workspace import Workspace
 from medimg_cli.errors import MachineError
-from medimg_cli.learning import checkpoint
-from medimg_cli.learning.fitting.loop import divergence
+from medimg_cli.runs.run_folders import find_unfinished
+from medimg_cli.training import checkpoint
+from medimg_cli.training.fitting.loop import divergence
+from medimg_cli.workspace import progress
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 QUICK = ("train", "--epochs", "2", "--batch-size", "8")

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.predictions import probabilities_of
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.predictions.predictions import probabilities_of
+from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 SIDE_PX = 16

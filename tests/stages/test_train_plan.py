@@ -9,21 +9,21 @@ import torch
 import yaml
 from torch import Tensor
 
-from medimg_cli.architectures.small_cnn import SmallCNN
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.progress import SilentProgress
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_folders import find_run
-from medimg_cli.core.settings import Settings, TrainSettings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import MachineError, RunError
-from medimg_cli.learning import one_training
-from medimg_cli.learning.dataset import Batch
-from medimg_cli.learning.fitting.planned import warn_of_old_plan
-from medimg_cli.learning.fitting.time_limit import Deadline, Pace
-from medimg_cli.learning.fitting.trainer import Trainer
+from medimg_cli.runs.run import Run
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import TrainResult, train
+from medimg_cli.training import train_run as one_training
+from medimg_cli.training.architectures.small_cnn import SmallCNN
+from medimg_cli.training.batches import Batch
+from medimg_cli.training.fitting.automatic_plan import warn_of_old_plan
+from medimg_cli.training.fitting.time_limit import Deadline, Pace
+from medimg_cli.training.fitting.trainer import Trainer
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import Settings, TrainSettings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
 
@@ -160,7 +160,7 @@ def test_a_limit_decides_the_epochs_and_they_are_kept(
         measured.append(Pace(step=4.0, look=0.0))
         return measured[-1]
 
-    monkeypatch.setattr("medimg_cli.learning.fitting.time_limit.measure_pace", pace)
+    monkeypatch.setattr("medimg_cli.training.fitting.time_limit.measure_pace", pace)
     # 40 images in batches of 8 are 5 steps of 4 s: 20 s an epoch, and 0.9 x 60 s hold two.
     assert len(read_dataset(workspace).of_split("train")) == 40
     heard = Heard()

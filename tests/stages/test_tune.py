@@ -10,19 +10,19 @@ import pytest
 import yaml
 
 from medimg_cli.cli.app import run as medimg_run
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.progress import Progress
-from medimg_cli.core.run import Run
-from medimg_cli.core.run_folders import find_run, list_runs
-from medimg_cli.core.search import find_search
-from medimg_cli.core.settings import Settings
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import MachineError, RunError, UsageError
-from medimg_cli.learning.fitting.trainer import Fit
-from medimg_cli.learning.search import study as study_module
-from medimg_cli.learning.search import trial as trial_module
-from medimg_cli.learning.training import Trained
+from medimg_cli.runs.run import Run
+from medimg_cli.runs.run_folders import find_run, list_runs
+from medimg_cli.runs.tuning_study import find_search
 from medimg_cli.stages.tune import tune
+from medimg_cli.training.fit import Trained
+from medimg_cli.training.fitting.trainer import Fit
+from medimg_cli.training.tuning import study as study_module
+from medimg_cli.training.tuning import trial as trial_module
+from medimg_cli.workspace.progress import Progress
+from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.stages.searching import Listener, gone_on, ingested, pixels_in, searched, told, workspace
 

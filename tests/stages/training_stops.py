@@ -1,6 +1,6 @@
 """Stops a training where a test wants it, as a signal would."""
 
-from medimg_cli.core.progress import SilentProgress
+from medimg_cli.workspace.progress import SilentProgress
 
 
 class StopsIn(SilentProgress):

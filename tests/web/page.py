@@ -5,14 +5,14 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from medimg_cli.core.audit import Finding
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.readers import read_image
+from medimg_cli.audit.findings import Finding
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.images.readers import read_image
 from medimg_cli.web.guard import Guard
-from medimg_cli.web.review import review_app
-from medimg_cli.web.review_session import ReviewSession
-from tests.audit_cohort import copies, doubted, write_study
+from medimg_cli.web.review.app import review_app
+from medimg_cli.web.review.session import ReviewSession
+from medimg_cli.workspace.workspace import Workspace
+from tests.audit.audit_cohort import copies, doubted, write_study
 
 with warnings.catch_warnings():  # Starlette 1.1 and later would rather have the successor of httpx
     warnings.simplefilter("ignore")

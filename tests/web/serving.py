@@ -15,21 +15,19 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from medimg_cli.core.image import DecodedImage, ReadOptions
-from medimg_cli.core.prediction import Prediction, unreadable
 from medimg_cli.errors import MachineError
-from medimg_cli.readers import count_content, read_content
+from medimg_cli.images.image import DecodedImage, ReadOptions
+from medimg_cli.images.readers import count_content, read_content
+from medimg_cli.predictions.prediction import Prediction, unreadable
+from medimg_cli.web.serving.access import Gate, Load
 from medimg_cli.web.serving.api import Api
 from medimg_cli.web.serving.app import serve_app
 from medimg_cli.web.serving.audit_log import AuditLog
-from medimg_cli.web.serving.board import SLOTS, Board
-from medimg_cli.web.serving.crew import Crew
-from medimg_cli.web.serving.door import Door
+from medimg_cli.web.serving.batching import Crew
 from medimg_cli.web.serving.engine import NoHeatmapError
-from medimg_cli.web.serving.gate import Gate
-from medimg_cli.web.serving.limits import Limits
-from medimg_cli.web.serving.load import Load
+from medimg_cli.web.serving.prometheus import SLOTS, Board
 from medimg_cli.web.serving.uploads import Upload
+from medimg_cli.web.serving.worker_config import Door, Limits
 
 with warnings.catch_warnings():  # Starlette 1.1 and later would rather have the successor of httpx
     warnings.simplefilter("ignore")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from medimg_cli.core.decisions import read_decisions
-from medimg_cli.core.workspace import Workspace
-from tests.audit_cohort import cells_of, rows_of, write_study
+from medimg_cli.audit.decisions import read_decisions
+from medimg_cli.workspace.workspace import Workspace
+from tests.audit.audit_cohort import cells_of, rows_of, write_study
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.core.decisions import read_decisions
+from medimg_cli.audit.decisions import read_decisions
 from medimg_cli.web.guard import MAX_BODY_BYTES, Guard
 from tests.web.page import Opened, open_page
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.core.decisions import read_decisions
-from medimg_cli.core.manifest import read_dataset
-from medimg_cli.web.review_session import PAGE_IMAGES, ReviewSession
-from tests.audit_cohort import copies, doubted, rows_of
+from medimg_cli.audit.decisions import read_decisions
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.web.review.session import PAGE_IMAGES, ReviewSession
+from tests.audit.audit_cohort import copies, doubted, rows_of
 from tests.web.page import FINDINGS, Opened, forms_of, open_page
 
 
@@ -213,7 +213,7 @@ def test_thousands_of_images_come_in_pages_and_groups_stay_together(tmp_path: Pa
 def test_a_long_finding_is_cut_into_pages_that_hold_every_image_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medimg_cli.web.review_session.PAGE_IMAGES", 5)
+    monkeypatch.setattr("medimg_cli.web.review.session.PAGE_IMAGES", 5)
     page = open_page(tmp_path)
     ids = tuple(rows_of(page.workspace).index)
     groups = copies(ids[:3], ids[3:6], ids[6:18])

@@ -8,12 +8,12 @@ import httpx
 import numpy as np
 import pytest
 
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.inference.alone import Alone
+from medimg_cli.images.readers import read_image
+from medimg_cli.inference.load import open_judge
 from medimg_cli.inference.onnx_network import as_input
-from medimg_cli.inference.opening import open_judge
-from medimg_cli.readers import read_image
+from medimg_cli.inference.standalone import Alone
 from medimg_cli.stages.demo import demo
+from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.web.looking import upload
 from tests.web.server_process import running_server

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.web.serving.limits import MB, Limits
+from medimg_cli.web.serving.worker_config import MB, Limits
 from tests.web.serving import POISON, Served, dicom, encoded, png, png_with_text, serve_for_tests
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from medimg_cli.core.prediction import Prediction
 from medimg_cli.errors import MachineError, MedimgError, RunError
-from medimg_cli.web.serving.board import SLOTS, Board, resident_bytes
-from medimg_cli.web.serving.crew import Crew
+from medimg_cli.predictions.prediction import Prediction
+from medimg_cli.web.serving.batching import Crew
+from medimg_cli.web.serving.prometheus import SLOTS, Board, resident_bytes
 from medimg_cli.web.serving.supervisor import READY, Supervisor
 
 

@@ -4,10 +4,9 @@ import time
 
 import pytest
 
-from medimg_cli.web.serving import gate
-from medimg_cli.web.serving.door import Door, is_loopback
-from medimg_cli.web.serving.limits import Limits
-from medimg_cli.web.serving.rate import TokenBuckets
+from medimg_cli.web.serving import access as gate
+from medimg_cli.web.serving.access import TokenBuckets
+from medimg_cli.web.serving.worker_config import Door, Limits, is_loopback
 from tests.web.serving import PORT, TOKEN, Served, png, serve_for_tests
 
 HTML = {"Accept": "text/html"}

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from medimg_cli.core.workspace import Workspace
-from medimg_cli.web.serving.limits import Limits
+from medimg_cli.web.serving.worker_config import Limits
+from medimg_cli.workspace.workspace import Workspace
 from tests.web.hostile import hostile_uploads
 from tests.web.server_process import ServerProcess, running_server
 from tests.web.serving import Served, png, serve_for_tests

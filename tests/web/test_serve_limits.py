@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from medimg_cli.web.serving import doorway
-from medimg_cli.web.serving.limits import MB, Limits
+from medimg_cli.web.serving import middleware as doorway
+from medimg_cli.web.serving.worker_config import MB, Limits
 from tests.web.serving import PORT, SLOW, Served, dicom, encoded, png, serve_for_tests
 
 BOUNDARY = b"boundary"

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from fastapi import FastAPI
 
-from medimg_cli.core.files import templates_dir
 from medimg_cli.inference.flags import FLAGS
 from medimg_cli.web.serving.page import PageLimits, Result, install, result_page
 from medimg_cli.web.serving.refusals import Code
 from medimg_cli.web.serving.sentences import flag_in_words
-from medimg_cli.web.serving.words import chosen_language, languages, words_of
+from medimg_cli.web.serving.translations import chosen_language, languages, words_of
+from medimg_cli.workspace.files import templates_dir
 from tests.web.reading import ENTRY, FACTS
 
 with warnings.catch_warnings():  # Starlette 1.1 and later would rather have the successor of httpx

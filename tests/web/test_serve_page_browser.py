@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pypdf import PdfReader
 
 from medimg_cli.web.serving.sentences import said_of, threshold_in_words
-from medimg_cli.web.serving.words import words_of
+from medimg_cli.web.serving.translations import words_of
 from tests.web.looking import expect, see, upload, wait_for_picture
 from tests.web.reading import ENTRY, FACTS, REFUSED, served
 

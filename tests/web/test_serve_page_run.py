@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medimg_cli.core.workspace import Workspace
+from medimg_cli.workspace.workspace import Workspace
 from tests.web.looking import expect, upload, wait_for_picture
 from tests.web.server_process import running_server
 

@@ -10,7 +10,7 @@ from pypdf import PdfReader
 from medimg_cli.reporting.pdf import write_pdf
 from medimg_cli.web.serving.page import Result, result_page
 from medimg_cli.web.serving.sentences import flag_in_words, said_of, threshold_in_words
-from medimg_cli.web.serving.words import languages, words_of
+from medimg_cli.web.serving.translations import languages, words_of
 from tests.web.reading import ENTRY, FACTS, REFUSED, picture_file
 
 SOMEDAY = date(2026, 2, 1)

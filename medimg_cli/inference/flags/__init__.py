@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from medimg_cli.inference.measured import Measured
-from medimg_cli.inference.reference import References
+from medimg_cli.inference.image_features import Measured
+from medimg_cli.inference.ood_reference import References
 from medimg_cli.registry import Registry
 
 

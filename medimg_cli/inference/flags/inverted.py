@@ -1,9 +1,9 @@
 """Negatives: black where the training images are white."""
 
-from medimg_cli.inference.detectors import LAYOUT
 from medimg_cli.inference.flags import FLAGS, Evidence, Flag
-from medimg_cli.inference.measured import Measured
-from medimg_cli.inference.reference import Reference
+from medimg_cli.inference.image_features import Measured
+from medimg_cli.inference.ood_detectors import LAYOUT
+from medimg_cli.inference.ood_reference import Reference
 
 
 def is_raised(evidence: Evidence) -> bool:

@@ -1,9 +1,9 @@
 """Blurred, flat, noisy or clipped images, beside those the model learnt from."""
 
-from medimg_cli.core.limits import Limits
-from medimg_cli.inference import figures
+from medimg_cli.inference import appearance_features as figures
 from medimg_cli.inference.flags import FLAGS, Evidence, Flag
-from medimg_cli.inference.measured import Measured
+from medimg_cli.inference.image_features import Measured
+from medimg_cli.runs.ood_limits import Limits
 
 
 def is_raised(evidence: Evidence) -> bool:

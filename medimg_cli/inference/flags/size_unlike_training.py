@@ -1,8 +1,8 @@
 """Images much larger, much smaller, or of another side ratio than those the model learnt from."""
 
-from medimg_cli.core.limits import Limits, Range
 from medimg_cli.inference.flags import FLAGS, Evidence, Flag
-from medimg_cli.inference.measured import Measured
+from medimg_cli.inference.image_features import Measured
+from medimg_cli.runs.ood_limits import Limits, Range
 
 SIZE_FACTOR = 2.0
 RATIO_FACTOR = 1.1

@@ -10,7 +10,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
-from medimg_cli.core.image import HEAD_BYTES, sniff_format
+from medimg_cli.images.image import HEAD_BYTES, sniff_format
 from medimg_cli.privacy.dicom.rules import HeaderRule, rule_for
 from medimg_cli.privacy.forms.names import is_placeholder
 

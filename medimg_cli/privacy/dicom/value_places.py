@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
-from medimg_cli.core.image import HEAD_BYTES, sniff_format
+from medimg_cli.images.image import HEAD_BYTES, sniff_format
 from medimg_cli.privacy.dicom.header_texts import ElementText, element_texts
 from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest_texts, identifies
 

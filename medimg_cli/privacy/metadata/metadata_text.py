@@ -1,5 +1,6 @@
 """One text that travels inside an image file, and how bytes become one within limits."""
 
+import mmap
 import re
 import struct
 import zlib
@@ -111,3 +112,7 @@ def bounded(texts: Iterator[MetadataText]) -> Iterator[MetadataText]:
             yield MetadataText("metadata beyond the limit", "", complete=False)
             return
         yield text
+
+
+Bytes = bytes | mmap.mmap | memoryview
+"""What can be sliced: a file mapped into memory is read only where somebody looks."""

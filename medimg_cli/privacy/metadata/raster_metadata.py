@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from medimg_cli.core.image import HEAD_BYTES, sniff_format
+from medimg_cli.images.image import HEAD_BYTES, sniff_format
 from medimg_cli.privacy.forms.names import SAFE_HARBOR, find_identities, is_placeholder
-from medimg_cli.privacy.metadata.metadata_text import MetadataText, UnreadableMetadata, bounded
-from medimg_cli.privacy.metadata.raster_bytes import Bytes
+from medimg_cli.privacy.metadata.metadata_text import Bytes, MetadataText, UnreadableMetadata, bounded
 from medimg_cli.privacy.metadata.raster_segments import TRAILING, bmp_texts, jpeg_texts, png_texts, webp_texts
 from medimg_cli.privacy.metadata.tiff_tags import tiff_texts
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from medimg_cli.privacy.metadata.embedded_texts import irb_texts, xmp_texts
 from medimg_cli.privacy.metadata.metadata_text import (
     TEXT_LIMIT,
+    Bytes,
     MetadataText,
     UnreadableMetadata,
     icc_texts,
@@ -15,7 +16,6 @@ from medimg_cli.privacy.metadata.metadata_text import (
     plain_text,
     strings_text,
 )
-from medimg_cli.privacy.metadata.raster_bytes import Bytes
 from medimg_cli.privacy.metadata.tiff_tags import tiff_texts
 
 _SEGMENTS_LIMIT = 1_000_000

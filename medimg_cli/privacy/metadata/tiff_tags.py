@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from medimg_cli.privacy.metadata.embedded_texts import iptc_texts, irb_texts, xmp_texts
 from medimg_cli.privacy.metadata.metadata_text import (
     TEXT_LIMIT,
+    Bytes,
     MetadataText,
     UnreadableMetadata,
     icc_texts,
     plain_text,
     strings_text,
 )
-from medimg_cli.privacy.metadata.raster_bytes import Bytes
-from medimg_cli.privacy.metadata.tiff_tag_names import GPS_NAMES, TAG_NAMES
 
 _DIRECTORIES_LIMIT = 4096
 _ENTRIES_LIMIT = 4096
@@ -261,3 +260,47 @@ def _numbers(reading: _Reading, entry: _Entry) -> list[float]:
         pairs = zip(values[::2], values[1::2], strict=False)
         return [top / bottom if bottom else 0.0 for top, bottom in pairs]
     return values
+
+
+# Exif 2.32 §4.6.4 to 4.6.8, TIFF 6.0 §8 and the XP tags of Windows; a text in any other tag is read too.
+TAG_NAMES = {
+    0x927C: "MakerNote",
+    0x010D: "DocumentName",
+    0x010E: "ImageDescription",
+    0x010F: "Make",
+    0x0110: "Model",
+    0x011D: "PageName",
+    0x0131: "Software",
+    0x0132: "DateTime",
+    0x013B: "Artist",
+    0x013C: "HostComputer",
+    0x0151: "TargetPrinter",
+    0x8298: "Copyright",
+    0x9003: "DateTimeOriginal",
+    0x9004: "DateTimeDigitized",
+    0x9010: "OffsetTime",
+    0x9011: "OffsetTimeOriginal",
+    0x9012: "OffsetTimeDigitized",
+    0x9290: "SubSecTime",
+    0x9291: "SubSecTimeOriginal",
+    0x9292: "SubSecTimeDigitized",
+    0x9C9B: "XPTitle",
+    0x9C9C: "XPComment",
+    0x9C9D: "XPAuthor",
+    0x9C9E: "XPKeywords",
+    0x9C9F: "XPSubject",
+    0xA004: "RelatedSoundFile",
+    0xA420: "ImageUniqueID",
+    0xA430: "CameraOwnerName",
+    0xA431: "BodySerialNumber",
+    0xA433: "LensMake",
+    0xA434: "LensModel",
+    0xA435: "LensSerialNumber",
+    0xC614: "Model",
+    0xC62F: "CameraSerialNumber",
+}
+GPS_NAMES = {
+    1: "LatitudeRef", 2: "Latitude", 3: "LongitudeRef", 4: "Longitude", 5: "AltitudeRef", 6: "Altitude",
+    7: "TimeStamp", 8: "Satellites", 19: "DestLatitudeRef", 20: "DestLatitude", 21: "DestLongitudeRef",
+    22: "DestLongitude", 27: "ProcessingMethod", 28: "AreaInformation", 29: "DateStamp",
+}  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from medimg_cli.core.image import DecodedImage
+from medimg_cli.images.image import DecodedImage
 
 Grey = NDArray[np.uint8]
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -225,5 +225,5 @@ def decode_regions(text: str) -> list[Box]:
 
 
 def find_text(image: DecodedImage) -> str:
-    """Return where text may stand in an image, as `core.measurements` keeps it."""
+    """Return where text may stand in an image, as `audit.measurements.measurements` keeps it."""
     return encode_regions(find_text_regions(image.pixels))

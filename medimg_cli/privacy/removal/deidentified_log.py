@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medimg_cli import __version__
-from medimg_cli.core.files import atomic_path, write_text
 from medimg_cli.privacy.dicom.rules import edition
 from medimg_cli.privacy.removal.deidentify_file import Outcome
 from medimg_cli.privacy.removal.profile import Profile, Verb
+from medimg_cli.workspace.files import atomic_path, write_text
 
 LOG_NAME = "deidentify-log.csv"
 COUNTS = (*(str(verb) for verb in Verb), "text_regions_masked")

@@ -14,7 +14,7 @@ from pydicom.uid import (
 )
 
 from medimg_cli import __version__
-from medimg_cli.core.own_terms import own_terms
+from medimg_cli.images.quiet_decoding import own_terms
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
 from medimg_cli.privacy.removal.elements import text_of
 from medimg_cli.privacy.removal.header_cleaner import HeaderCleaner

@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 
-from medimg_cli.core.archives import read_member
-from medimg_cli.core.files import atomic_path
-from medimg_cli.core.image import HEAD_BYTES, UnreadableImage, sniff_format
-from medimg_cli.core.own_terms import own_terms
-from medimg_cli.core.pool import map_ordered
-from medimg_cli.core.progress import Progress, tracked
+from medimg_cli.images.archives import read_member
+from medimg_cli.images.image import HEAD_BYTES, UnreadableImage, sniff_format
+from medimg_cli.images.quiet_decoding import own_terms
 from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest, merge
 from medimg_cli.privacy.removal.clean_names import CleanNames, NameRule
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
@@ -22,6 +19,9 @@ from medimg_cli.privacy.removal.deidentify_raster import RASTER_FORMATS, deident
 from medimg_cli.privacy.removal.pixel_masking import TextMask
 from medimg_cli.privacy.removal.profile import Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
+from medimg_cli.workspace.files import atomic_path
+from medimg_cli.workspace.progress import Progress, tracked
+from medimg_cli.workspace.threads import map_ordered
 
 _LARGEST_BYTES = 4 << 30
 _ARCHIVES = ("zip", "tar", "gzip")

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from medimg_cli.core.own_terms import own_terms
+from medimg_cli.images.quiet_decoding import own_terms
 from medimg_cli.privacy.forms.names import find_identities
 from medimg_cli.privacy.metadata.metadata_text import MetadataText, UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of

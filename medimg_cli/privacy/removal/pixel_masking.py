@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import ExplicitVRLittleEndian
 
-from medimg_cli.core.own_terms import own_terms
+from medimg_cli.images.quiet_decoding import own_terms
 from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
 from medimg_cli.privacy.pixels.text_reading import LineReader, can_read, line_reader
 from medimg_cli.privacy.pixels.text_regions import Box, find_text_regions, mask_regions, overlap

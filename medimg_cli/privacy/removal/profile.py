@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydicom.datadict import tag_for_keyword
 
-from medimg_cli.core.settings import DeidentifySettings
 from medimg_cli.privacy.dicom.rules import HeaderRule, edition, rule_for
+from medimg_cli.workspace.settings import DeidentifySettings
 
 Dates = Literal["remove", "shift", "keep"]
 

@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from medimg_cli.core.questions import NOT_REPORTED
 from medimg_cli.registry import Registry
 from medimg_cli.reporting.content import ReportContent
+from medimg_cli.reporting.study_questions import NOT_REPORTED
 
 Status = Literal["filled", "partly", "Not reported", "n.a."]
 STATUSES: tuple[Status, ...] = ("filled", "partly", NOT_REPORTED, "n.a.")

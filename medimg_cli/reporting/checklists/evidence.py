@@ -2,10 +2,10 @@
 
 import re
 
-from medimg_cli.core.manifest import Dataset
+from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.reporting.content import ReportContent
-from medimg_cli.reporting.numbers import grouped, plural, split_title
-from medimg_cli.reporting.tables import source_names
+from medimg_cli.reporting.tables.number_format import grouped, plural, split_title
+from medimg_cli.reporting.tables.tables import source_names
 
 _METHOD = re.compile(
     r"\b(ai|cnn|artificial intelligence|machine[- ]learning|deep[- ]learning|neural|network|networks)\b",

@@ -1,10 +1,10 @@
 """What an evaluation says on the items of guidelines; "" where it says nothing."""
 
-from medimg_cli.core.results.estimate import Estimate
 from medimg_cli.reporting.content import ReportContent
-from medimg_cli.reporting.headline import positive_recall, threshold_in_force, threshold_line
-from medimg_cli.reporting.limits import limitations
-from medimg_cli.reporting.numbers import grouped, measured, metric_title, plural
+from medimg_cli.reporting.limitations import limitations
+from medimg_cli.reporting.tables.headline import positive_recall, threshold_in_force, threshold_line
+from medimg_cli.reporting.tables.number_format import grouped, measured, metric_title, plural
+from medimg_cli.statistics.estimate import Estimate
 
 _CALLED = ("recall", "specificity", "auroc", "macro_recall", "accuracy", "macro_auroc")
 _NAMED_METRICS = 6

@@ -16,23 +16,22 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
-from medimg_cli.core.files import to_jsonable
-from medimg_cli.core.image import TooManyPixels, UnreadableImage
-from medimg_cli.core.pictures import as_png
-from medimg_cli.core.prediction import Prediction
 from medimg_cli.errors import MachineError
+from medimg_cli.images.browser_images import as_png
+from medimg_cli.images.image import TooManyPixels, UnreadableImage
+from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.web.serving import pictures
+from medimg_cli.web.serving.access import Load, Ticket
 from medimg_cli.web.serving.audit_log import AuditLog
-from medimg_cli.web.serving.board import Board
-from medimg_cli.web.serving.crew import Crew
+from medimg_cli.web.serving.batching import Crew
 from medimg_cli.web.serving.engine import Engine, NoHeatmapError
-from medimg_cli.web.serving.limits import Limits
-from medimg_cli.web.serving.load import Load, Ticket
-from medimg_cli.web.serving.names import shown_name
 from medimg_cli.web.serving.page import Result, result_page
+from medimg_cli.web.serving.prometheus import Board
 from medimg_cli.web.serving.refusals import Code, Refusal
-from medimg_cli.web.serving.uploads import Form, Upload, receive_form
+from medimg_cli.web.serving.uploads import Form, Upload, receive_form, shown_name
+from medimg_cli.web.serving.worker_config import Limits
+from medimg_cli.workspace.files import to_jsonable
 
 SCHEMA = 1
 REQUEST_ID = "medimg.request_id"

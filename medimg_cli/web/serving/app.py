@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 
 from medimg_cli import __version__
 from medimg_cli.web.serving import page, schemas
+from medimg_cli.web.serving.access import Gate
 from medimg_cli.web.serving.api import Api, json_response
 from medimg_cli.web.serving.docs import docs_page
-from medimg_cli.web.serving.doorway import Doorway
-from medimg_cli.web.serving.gate import Gate
-from medimg_cli.web.serving.limits import MB
+from medimg_cli.web.serving.middleware import Doorway
 from medimg_cli.web.serving.refusals import Code, Refusal
+from medimg_cli.web.serving.worker_config import MB
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _CODES: Mapping[int, Code] = {404: "not_found", 405: "bad_request"}

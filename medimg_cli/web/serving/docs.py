@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from medimg_cli.core.files import templates_dir
+from medimg_cli.workspace.files import templates_dir
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from medimg_cli.core.image import DecodedImage
-from medimg_cli.core.prediction import Prediction
+from medimg_cli.images.image import DecodedImage
+from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.web.serving.uploads import Upload
 
 

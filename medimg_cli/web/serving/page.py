@@ -23,7 +23,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from markupsafe import Markup
 
-from medimg_cli.core.files import templates_dir
 from medimg_cli.web.serving.sentences import (
     Fields,
     Said,
@@ -32,7 +31,8 @@ from medimg_cli.web.serving.sentences import (
     said_of,
     threshold_in_words,
 )
-from medimg_cli.web.serving.words import Words, chosen_language, languages, words_of
+from medimg_cli.web.serving.translations import Words, chosen_language, languages, words_of
+from medimg_cli.workspace.files import templates_dir
 
 _LANG = re.compile(r"[?&]lang=([a-z]{2,8})(?:&|$)")
 _STATIC = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medimg_cli.web.serving.words import Words
+from medimg_cli.web.serving.translations import Words
 
 Fields = Mapping[str, Any]
 """What JSON holds: an entry of `predictions`, or the facts of the model."""

@@ -5,6 +5,7 @@ FastAPI's own forms write what is larger than a megabyte into temporary files; i
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,10 +15,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from medimg_cli.core.image import HEAD_BYTES, sniff_format
-from medimg_cli.web.serving.limits import MB, Limits
-from medimg_cli.web.serving.load import Ticket
+from medimg_cli.images.image import HEAD_BYTES, sniff_format
+from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.web.serving.access import Ticket
 from medimg_cli.web.serving.refusals import Refusal
+from medimg_cli.web.serving.worker_config import MB, Limits
 
 FILE_FIELDS = ("files", "file")
 ARCHIVES = frozenset(["zip", "tar", "gzip", "npz", "npy"])
@@ -34,7 +36,7 @@ class Upload:
         name: what the client calls it; for its own answer only, never for a path, a log or a metric.
         data: its bytes.
         sha256: of the bytes.
-        image_format: in the words of `core.image.sniff_format`, None where nobody knows it.
+        image_format: in the words of `images.image.sniff_format`, None where nobody knows it.
     """
 
     name: str
@@ -217,3 +219,22 @@ def _parser_for(request: Request, taker: _Taker) -> MultipartParser:
 def _decoded(name: str) -> str:
     """Return a file name as the browser meant it: bytes of UTF-8 that the parser gave as Latin-1."""
     return name.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+LONGEST_NAME = 80
+_FOLDERS = re.compile(r"^.*[/\\]", re.DOTALL)
+
+
+def shown_name(name: str, member: str | None = None) -> str:
+    r"""Return an upload's own file name, and the frame of it, fit to be shown.
+
+    >>> shown_name("C:\\scans\\Doe_Jane_1980-02-03.png")
+    'xxx_xxxx_####-##-##.png'
+    """
+    plain = "".join(sign if sign.isprintable() else " " for sign in _FOLDERS.sub("", name))
+    masked = mask_identities(" ".join(plain.split()))
+    if len(masked) > LONGEST_NAME:
+        half = LONGEST_NAME // 2
+        masked = f"{masked[:half]}…{masked[1 - half :]}"
+    masked = masked or "image"
+    return masked if member is None else f"{masked}#{member}"

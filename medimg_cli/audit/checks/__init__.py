@@ -1,0 +1,92 @@
+"""The shelf of audit checks: one file per check, silent on a clean cohort."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from medimg_cli.audit.findings import Check
+from medimg_cli.dataset.labels import LABEL_SEP
+from medimg_cli.dataset.manifest import SPLITS, UNKNOWN_COLUMN, DatasetInfo
+from medimg_cli.registry import Registry
+
+
+@dataclass(frozen=True)
+class CheckEntry:
+    """One check of the shelf.
+
+    Args:
+        name: kebab-case; the file is called the same with `_` for `-`.
+        about: one line saying what a finding of it means.
+        run: the check itself; see `audit.findings.Check`.
+    """
+
+    name: str
+    about: str
+    run: Check
+
+
+CHECKS: Registry[CheckEntry] = Registry("check", __name__)
+
+
+def check(name: str, about: str) -> Callable[[Check], Check]:
+    """Return a decorator that puts a function on the shelf as the check `name`."""
+
+    def store(run: Check) -> Check:
+        CHECKS.register(name)(CheckEntry(name, about, run))
+        return run
+
+    return store
+
+
+def label_sets(rows: pd.DataFrame, info: DatasetInfo) -> list[frozenset[str]]:
+    """Return the classes of each row (N,): one, or several where an image may carry several labels."""
+    if not info.multi_label:
+        return [frozenset([label]) for label in rows["label"]]
+    return [frozenset(part for part in label.split(info.label_sep) if part) for label in rows["label"]]
+
+
+def labels_conflict(rows: pd.DataFrame) -> bool:
+    """Return whether images that show the same are labelled differently; a label nobody judged contradicts none.
+
+    Args:
+        rows: with `labels`, joined by `|`, and, where the manifest has it, `unknown`.
+    """
+    unjudged = rows[UNKNOWN_COLUMN] if UNKNOWN_COLUMN in rows else [""] * len(rows)
+    kinds = {
+        (frozenset(labels.split(LABEL_SEP)), frozenset(str(unknown).split(LABEL_SEP)))
+        for labels, unknown in zip(rows["labels"], unjudged, strict=True)
+    }
+    shown = {name for labels, _ in kinds for name in labels if name}
+    return any(name not in labels and name not in unknown for name in shown for labels, unknown in kinds)
+
+
+def named_patients(rows: pd.DataFrame) -> int:
+    """Return how many patients images have; an image called like its patient names none (see ingest)."""
+    return int(rows.loc[rows["patient_id"] != rows["image_id"], "patient_id"].nunique())
+
+
+def plural(count: int, noun: str) -> str:
+    """Return the count with its noun.
+
+    >>> plural(1, "image"), plural(1200, "image"), plural(2, "class")
+    ('1 image', '1,200 images', '2 classes')
+    """
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"
+
+
+def split_pairs(places: Iterable[Iterable[str]]) -> str:
+    """Return how many cases stand in which splits, each case given by the splits of its images.
+
+    >>> split_pairs([["test", "train"], ["train", "test", "test"], ["train", "val"]])
+    'train and test: 2, train and val: 1'
+    """
+    order = {split: position for position, split in enumerate(SPLITS)}
+
+    def key(split: str) -> tuple[int, str]:
+        return order.get(split, len(order)), split
+
+    counts = Counter(" and ".join(sorted(set(splits), key=key)) for splits in places)
+    return ", ".join(f"{splits}: {count:,}" for splits, count in sorted(counts.items()))

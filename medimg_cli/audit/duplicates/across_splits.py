@@ -1,0 +1,107 @@
+"""How many images of a split look like an image of another one, though the files are not the same."""
+
+from collections.abc import Callable, Collection
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg_cli.audit.duplicates.groups import Groups
+from medimg_cli.audit.duplicates.kept_pairs import keep_pairs, kept_pairs, pairs_path
+from medimg_cli.audit.duplicates.near_duplicates import LEAST_SIDE_PX, find_near_duplicates
+from medimg_cli.audit.measurements.measurements import Measured, kept_measurements
+from medimg_cli.workspace.progress import Progress, SilentProgress
+from medimg_cli.workspace.workspace import Workspace
+
+Pairs = list[tuple[int, int]]
+CountCopies = Callable[[pd.DataFrame, Collection[str]], int | None]
+"""Usable manifest rows, the splits that are evaluated → the number, None where nobody searched."""
+
+
+def known_across_splits(workspace: Workspace, usable: pd.DataFrame, splits: Collection[str]) -> int | None:
+    """Return the number as an audit's search has it; no image file is opened.
+
+    Args:
+        usable: manifest rows.
+        splits: those that are evaluated.
+
+    Returns:
+        None where no search looked at all of these images.
+    """
+    if not pairs_path(workspace).is_file():
+        return None
+    measured = kept_measurements(workspace, usable)
+    if len(measured.table) < len(usable):
+        return None
+    rows = _comparable(usable, measured)
+    pictures = rows["pixel_sha256"].drop_duplicates().tolist()
+    pairs = kept_pairs(workspace, pictures)
+    return None if pairs is None else count_across(rows, pictures, pairs, splits)
+
+
+def across_splits(
+    workspace: Workspace,
+    usable: pd.DataFrame,
+    splits: Collection[str],
+    *,
+    measure: Callable[[pd.DataFrame], Measured],
+    progress: Progress = SilentProgress(),
+) -> int:
+    """Return the number as an audit's search has it, and without one after a search of its own, which is kept too.
+
+    Args:
+        measure: measures images of the manifest, by `audit.measurements.measurements.measure_images`.
+    """
+    known = known_across_splits(workspace, usable, splits)
+    return _search(workspace, usable, splits, measure(usable), progress) if known is None else known
+
+
+def _search(
+    workspace: Workspace,
+    usable: pd.DataFrame,
+    splits: Collection[str],
+    measured: Measured,
+    progress: Progress,
+) -> int:
+    rows = _comparable(usable, measured)
+    pictures = rows.drop_duplicates("pixel_sha256")
+    images = pictures["image_id"].astype(str).to_numpy()
+
+    def look(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return measured.thumbnails.of(list(images[positions]))
+
+    found = find_near_duplicates(look, len(pictures), progress=progress)
+    hashes = pictures["pixel_sha256"].tolist()
+    keep_pairs(workspace, hashes, found.pairs)
+    confirmed = [(pair.first, pair.second) for pair in found.pairs if pair.is_confirmed]
+    return count_across(rows, hashes, confirmed, splits)
+
+
+def count_across(rows: pd.DataFrame, pictures: list[str], pairs: Pairs, splits: Collection[str]) -> int:
+    """Return how many rows of `splits` show the same as a row of another split whose file has other bytes.
+
+    Args:
+        rows: columns split, sha256, pixel_sha256.
+        pictures: the different values of pixel_sha256.
+        pairs: positions in `pictures` that show the same; what two pictures share with a third ties them too.
+    """
+    tied = Groups(len(pictures))
+    for first, second in pairs:
+        tied.tie(first, second)
+    places = {pixels: place for place, pixels in enumerate(pictures)}
+    group = rows["pixel_sha256"].map(lambda pixels: tied.root(places[pixels]))
+    inside = rows["split"].isin(splits)
+    elsewhere = rows.loc[~inside, "sha256"].groupby(group[~inside]).agg(frozenset)
+    there = group[inside].map(elsewhere)
+    return sum(
+        isinstance(others, frozenset) and bool(others - {own})
+        for own, others in zip(rows.loc[inside, "sha256"], there, strict=True)
+    )
+
+
+def _comparable(usable: pd.DataFrame, measured: Measured) -> pd.DataFrame:
+    """Return the images that can be compared, with `pixel_sha256`."""
+    rows = usable.join(measured.table[["readable", "pixel_sha256"]], on="image_id")
+    shown = rows["image_id"].map(lambda image: image in measured.thumbnails).astype(bool)
+    large = rows[["width", "height"]].min(axis=1) >= LEAST_SIDE_PX
+    return rows[rows["readable"].eq(True) & shown & large].reset_index(drop=True)

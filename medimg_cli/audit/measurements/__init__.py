@@ -1,0 +1,1 @@
+"""What is measured once of every image: statistics, quality, thumbnails."""

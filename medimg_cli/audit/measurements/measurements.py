@@ -1,0 +1,258 @@
+"""What an audit measures of each image, kept beside the audit so that no image is decoded twice for it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg_cli import __version__
+from medimg_cli.audit.measurements.image_statistics import LOOKS_COLUMNS, Looks, look_at
+from medimg_cli.audit.measurements.thumbnails import Thumbnails, appending, stored_count, thumbnail
+from medimg_cli.errors import DataError, MachineError
+from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
+from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.progress import Progress, tracked
+from medimg_cli.workspace.tables import read_table, write_table
+from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.workspace import Workspace
+
+Reader = Callable[[str], DecodedImage]
+TextFinder = Callable[[DecodedImage], str]
+
+MEASUREMENT_COLUMNS = ("readable", "reason", "pixel_sha256", "sha256", "text_regions", *LOOKS_COLUMNS)
+_STORED_COLUMNS = ("key", "version", "pixel_sha256", "sha256", "text_regions", "thumbnail", *LOOKS_COLUMNS)
+_NO_LOOKS = dict.fromkeys(LOOKS_COLUMNS, float("nan"))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One image as it is on disk now.
+
+    Args:
+        readable: whether it decodes; if not, `reason` says why and there are no looks.
+        pixel_sha256: see `DecodedImage.pixel_sha256`; "" when not readable.
+        sha256: of the file's bytes; of the pixels for a member of an array file; "" when it is gone.
+        text_regions: where text may stand in the pixels, in the words of whoever looked for it.
+        looks: the figures.
+        thumbnail: number of its small picture, -1 without one.
+        picture: the small picture itself, until it is stored.
+    """
+
+    readable: bool
+    reason: str = ""
+    pixel_sha256: str = ""
+    sha256: str = ""
+    text_regions: str = ""
+    looks: Looks | None = None
+    thumbnail: int = -1
+    picture: NDArray[np.uint8] | None = None
+
+    def cells(self) -> dict[str, object]:
+        """Return the cells `MEASUREMENT_COLUMNS`."""
+        texts = {name: getattr(self, name) for name in MEASUREMENT_COLUMNS[:5]}
+        return texts | (_NO_LOOKS if self.looks is None else asdict(self.looks))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The outcome of measuring.
+
+    Args:
+        table: index image_id, columns `MEASUREMENT_COLUMNS`, one row per image.
+        thumbnails: small pictures of the readable ones.
+    """
+
+    table: pd.DataFrame
+    thumbnails: Thumbnails
+
+
+def measurements_path(workspace: Workspace) -> Path:
+    """Return where the figures are kept."""
+    return workspace.audit_dir / "measurements.csv"
+
+
+def thumbnails_path(workspace: Workspace) -> Path:
+    """Return where the small pictures are kept."""
+    return workspace.audit_dir / "thumbnails.u8"
+
+
+def measure_images(
+    workspace: Workspace,
+    rows: pd.DataFrame,
+    read: Reader,
+    progress: Progress,
+    *,
+    find_text: TextFinder | None = None,
+    workers: int | None = None,
+) -> Measured:
+    """Measure the images of `rows` (image_id, path).
+
+    Every file's bytes are hashed anew, so a changed file is seen; only contents never measured before are
+    decoded. What was measured is kept, also when the command is interrupted. Of rows with one image_id the
+    first stands.
+
+    Args:
+        read: takes an absolute path (`set.npz#train/12` for a member) and returns its pixels.
+        find_text: says where text may stand in the pixels.
+
+    Raises:
+        MachineError: the audit's folder cannot be written.
+    """
+    paths = [workspace.absolute(path) for path in rows["path"]]
+    containers = sorted({file for file, member in map(_split, paths) if member is not None})
+    container_hashes = dict(zip(containers, map_ordered(_hash, containers, workers=workers), strict=True))
+    known = _read_known(workspace)
+    measure_one = partial(
+        _measure, read=read, known=known, container_hashes=container_hashes, find_text=find_text
+    )
+    done = tracked(
+        map_ordered(measure_one, paths, workers=workers), progress, "measuring images", total=len(paths)
+    )
+    results = _keep(workspace, done, known)
+    index = pd.Index(rows["image_id"].iloc[: len(results)], name="image_id")
+    table = pd.DataFrame([r.cells() for r in results], index=index, columns=list(MEASUREMENT_COLUMNS))
+    numbers = {
+        str(image): result.thumbnail
+        for image, result in reversed(list(zip(index, results, strict=True)))
+        if result.thumbnail >= 0
+    }
+    return Measured(table[~table.index.duplicated()], Thumbnails(thumbnails_path(workspace), numbers))
+
+
+def kept_measurements(workspace: Workspace, rows: pd.DataFrame) -> Measured:
+    """Return what was measured before of the images of `rows` (image_id, sha256); no image file is opened.
+
+    Returns:
+        a table without the images that were never measured.
+    """
+    known = {measurement.sha256: measurement for measurement in _read_known(workspace).values()}
+    pairs = zip(rows["image_id"], rows["sha256"], strict=True)
+    found = {str(image): known[content] for image, content in pairs if content in known}
+    index = pd.Index(list(found), name="image_id", dtype=object)
+    cells = [measurement.cells() for measurement in found.values()]
+    table = pd.DataFrame(cells, index=index, columns=list(MEASUREMENT_COLUMNS))
+    numbers = {image: measurement.thumbnail for image, measurement in found.items()}
+    return Measured(table, Thumbnails(thumbnails_path(workspace), numbers))
+
+
+def measure(image: DecodedImage, find_text: TextFinder | None = None) -> Measurement:
+    """Return what is measured of one decoded image; its `sha256` is the one of its pixels."""
+    pixel_sha256 = image.pixel_sha256()
+    return Measurement(
+        readable=True,
+        pixel_sha256=pixel_sha256,
+        sha256=pixel_sha256,
+        text_regions="" if find_text is None else find_text(image),
+        looks=look_at(image),
+        picture=thumbnail(image),
+    )
+
+
+def _keep(
+    workspace: Workspace, done: Iterator[tuple[str, Measurement]], known: dict[str, Measurement]
+) -> list[Measurement]:
+    """Return the results in order, those not kept before written to the audit's folder."""
+    new: dict[str, Measurement] = {}
+    results: list[Measurement] = []
+    path = thumbnails_path(workspace)
+    keep = 1 + max((result.thumbnail for result in known.values()), default=-1)
+    try:
+        with appending(path, keep=keep) as pictures:
+            try:
+                for key, result in done:
+                    stored = result
+                    if result.picture is not None:
+                        stored = new.get(key) or replace(
+                            result, thumbnail=pictures.append(result.picture), picture=None
+                        )
+                        new[key] = stored
+                    results.append(stored)
+            finally:
+                if new:
+                    _write_known(workspace, known | new)
+    except OSError as error:
+        raise MachineError(
+            f"cannot write {path}: {error.strerror or error}",
+            "free some disk space or choose another workspace",
+        ) from error
+    return results
+
+
+def _measure(
+    path: str,
+    *,
+    read: Reader,
+    known: dict[str, Measurement],
+    container_hashes: dict[str, str],
+    find_text: TextFinder | None,
+) -> tuple[str, Measurement]:
+    """Return the key a content is kept under, and its measurement: kept, or taken now."""
+    file, member = _split(path)
+    digest = _hash(file) if member is None else container_hashes[file]
+    key = digest if member is None else f"{digest}#{member}"
+    if not digest:
+        return key, Measurement(readable=False, reason="the file is gone or cannot be opened")
+    if key in known:
+        return key, known[key]
+    try:
+        measurement = measure(read(path), find_text)
+    except UnreadableImage as error:
+        return key, Measurement(readable=False, reason=str(error), sha256=digest)
+    return key, measurement if member is not None else replace(measurement, sha256=digest)
+
+
+def _split(path: str) -> tuple[str, str | None]:
+    """Return (file, member) as the readers see it: a plain file may have a `#` in its name."""
+    file, member = split_member(path)
+    return (file, member) if member is not None and not Path(path).is_file() else (path, None)
+
+
+def _hash(file: str) -> str:
+    """Return the SHA-256 of a file, "" when it is gone or cannot be opened."""
+    try:
+        return sha256_of_file(Path(file))
+    except OSError:
+        return ""
+
+
+def _read_known(workspace: Workspace) -> dict[str, Measurement]:
+    """Return kept measurements by key; those of another version, whose readers may differ, are not used."""
+    if not measurements_path(workspace).is_file():
+        return {}
+    try:
+        table = read_table(measurements_path(workspace), required=_STORED_COLUMNS)
+    except DataError:  # somebody edited it; it only saves time, so everything is measured again
+        return {}
+    numbers = table[["thumbnail", *LOOKS_COLUMNS]].apply(pd.to_numeric, errors="coerce")
+    stored = stored_count(thumbnails_path(workspace))
+    whole = (
+        numbers.notna().all(axis=1)
+        & table["version"].eq(__version__)
+        & numbers["thumbnail"].between(0, stored - 1)
+    )
+    texts = table.loc[whole, ["pixel_sha256", "sha256", "text_regions"]].to_dict("records")
+    figures = numbers.loc[whole, list(LOOKS_COLUMNS)].to_dict("records")
+    places = numbers.loc[whole, "thumbnail"].astype(int)
+    return {
+        str(key): Measurement(
+            readable=True,
+            pixel_sha256=str(text["pixel_sha256"]),
+            sha256=str(text["sha256"]),
+            text_regions=str(text["text_regions"]),
+            looks=Looks(**{str(name): float(value) for name, value in figure.items()}),
+            thumbnail=int(place),
+        )
+        for key, text, figure, place in zip(table.loc[whole, "key"], texts, figures, places, strict=True)
+    }
+
+
+def _write_known(workspace: Workspace, measured: dict[str, Measurement]) -> None:
+    rows = [
+        {"key": key, "version": __version__, "thumbnail": result.thumbnail} | result.cells()
+        for key, result in measured.items()
+    ]
+    write_table(measurements_path(workspace), pd.DataFrame(rows, columns=list(_STORED_COLUMNS)))

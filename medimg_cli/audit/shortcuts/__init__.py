@@ -1,0 +1,1 @@
+"""Properties of files and columns that give a label away."""

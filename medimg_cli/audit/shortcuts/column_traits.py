@@ -1,0 +1,104 @@
+"""Which further columns of a manifest are traits: of the acquisition, of the patient, or of nobody knows what."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from medimg_cli.audit.shortcuts.trait import Trait, TraitKind
+from medimg_cli.dataset.manifest import COLUMNS, Dataset, DatasetInfo
+
+# What other commands write for their own use, or what is a trait under another name already.
+_OWN = frozenset({"fold", "frame", "note", "named", "unknown"})
+# What readers found in the files and ingest wrote down.
+_FACTS: dict[str, TraitKind] = {
+    "inverted": "picture",
+    "orientation": "picture",
+    "alpha": "picture",
+    "window": "origin",
+    "frames": "origin",
+}
+_ORIGIN = re.compile(
+    r"site|cent(?:er|re)|hospital|institut|ward|department|clinic|scanner|device|manufactur|vendor|maker|model"
+    r"|camera|station|date|year|month|time|view|projection|position|protocol|kvp|kv\b|mas\b|exposure|sequence|coil"
+    r"|source|origin|cohort|data_?set|batch|machine|magnification|portable|orientation|lateral|modality"
+    r"|transfer_syntax|inverted|spacing|thickness|country|region",
+    re.IGNORECASE,
+)
+_PATIENT = re.compile(
+    r"(?:^|_)(?:age|sex|gender|ethnicity|race|weight|height|bmi|insurance|language)(?:$|_)", re.IGNORECASE
+)
+_NAMES = re.compile(
+    r"name|physician|doctor|operator|reader|radiologist|annotator|address|phone|mail|hospital|institut|clinic"
+    r"|station|ward|site|cent(?:er|re)|comment|note|report|history",
+    re.IGNORECASE,
+)
+_IDENTIFIER = re.compile(
+    r"(?:^|[_\s-])(?:uid|id|ids|mrn|accession|path|file|filename|hash|sha256)$", re.IGNORECASE
+)
+_DATE = re.compile(r"\s*((?:19|20)\d\d)[-/.]?(?:0[1-9]|1[0-2])(?:[-/.]?\d\d)?\b.*", re.DOTALL)
+_MOST_VALUES = 200
+_NUMERIC_SHARE = 0.9
+
+
+def column_traits(rows: pd.DataFrame, info: DatasetInfo) -> Iterator[Trait]:
+    """Yield the further columns that hold categories, numbers or dates; of a date the year.
+
+    Left out: identifiers, free text, columns whose values are the classes (readers' own labels), and the columns
+    the labels were read from.
+    """
+    aside = label_columns(info)
+    yield from carried_traits(rows.drop(columns=[name for name in rows if name in aside]), info.classes)
+
+
+def carried_traits(rows: pd.DataFrame, classes: Sequence[str]) -> Iterator[Trait]:
+    """Yield the same of a table without the columns its labels were read from."""
+    for column in rows.columns:
+        name = str(column)
+        is_label = name in classes or name.startswith(
+            "label_"
+        )  # as ingest calls the labels of single readers
+        if name in COLUMNS or name in _OWN or is_label or _IDENTIFIER.search(name):
+            continue
+        trait = _trait(name, rows[column].astype(str).str.strip(), classes)
+        if trait is not None:
+            yield trait
+
+
+def _trait(name: str, cells: pd.Series, classes: Sequence[str]) -> Trait | None:
+    filled = cells[cells.ne("") & cells.str.lower().ne("nan")]
+    title, kind = f"column '{name}'", _kind(name)
+    is_label = kind == "column" and set(filled.str.lower()) <= {value.lower() for value in classes}
+    if filled.empty or is_label:
+        return None
+    years = cells.str.extract(_DATE, expand=False)
+    if years.notna().sum() >= _NUMERIC_SHARE * len(filled):
+        return Trait(f"year in {title}", kind, years.to_numpy(dtype=np.float64))
+    numbers = pd.to_numeric(cells, errors="coerce")
+    if numbers.notna().sum() >= _NUMERIC_SHARE * len(filled):
+        return Trait(title, kind, numbers.to_numpy(dtype=np.float64))
+    if filled.nunique() > _MOST_VALUES:
+        return None
+    return Trait(title, kind, cells.where(cells.isin(filled), "").tolist(), hidden=bool(_NAMES.search(name)))
+
+
+def _kind(name: str) -> TraitKind:
+    if name in _FACTS:
+        return _FACTS[name]
+    if _PATIENT.search(name):
+        return "patient"
+    return "origin" if _ORIGIN.search(name) else "column"
+
+
+def training_rows(dataset: Dataset) -> pd.DataFrame:
+    """Return the manifest rows of the training images, without columns that hold their labels in other words."""
+    rows = dataset.of_split("train").reset_index(drop=True)
+    return rows.drop(columns=[name for name in rows if name in label_columns(dataset.info) - {*COLUMNS}])
+
+
+def label_columns(info: DatasetInfo) -> set[str]:
+    """Return the columns labels were read from, as the sources' settings name them."""
+    readings = [info.settings, *(origin.reading for origin in info.origins)]
+    named = [str(reading.get("label_col") or "") for reading in readings]
+    return {column.strip() for text in named for column in text.split(",") if column.strip()}

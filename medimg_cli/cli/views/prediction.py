@@ -1,0 +1,168 @@
+"""What `medimg predict` shows: every row where they are few, else how many there are of each kind."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from medimg_cli.cli.views.render import plain_table, stdout_console
+from medimg_cli.predictions.prediction import Prediction
+
+if TYPE_CHECKING:
+    from medimg_cli.runs.run import ModelCard, Threshold
+    from medimg_cli.stages.predict import PredictResult
+
+MOST_ROWS = 40
+_MOST_FAULTS = 3
+"""Of either kind, refused and unreadable, that a long job's end names."""
+_COLUMNS = ("file", "class", ">confidence", "decision", "note")
+_NOTICE = "decision support for research, not for diagnosis: a clinician must review every result"
+
+
+class PredictionTable:
+    """Rows for people.
+
+    Up to `MOST_ROWS` stand in one table. Of more, a terminal is shown what they add up to, and a pipe gets each as a line
+    of its own, as wide as the first ones need it.
+
+    Args:
+        card: of the model that answers.
+    """
+
+    def __init__(self, card: "ModelCard") -> None:
+        self._card = card
+        self._console = stdout_console()
+        self._first: list[tuple[str, Prediction]] = []
+        self._faults: dict[str, list[tuple[str, Prediction]]] = {"refused": [], "unreadable": []}
+        self._widths: tuple[int, ...] = ()
+        self._rows = 0
+
+    def tell(self, path: str, prediction: Prediction) -> None:
+        """Take a row."""
+        self._rows += 1
+        if prediction.status != "ok" and len(self._faults[prediction.status]) < _MOST_FAULTS:
+            self._faults[prediction.status].append((path, prediction))
+        if self._rows <= MOST_ROWS:
+            self._first.append((path, prediction))
+        elif not self._console.is_terminal:
+            self._say_lines(path, prediction)
+
+    def end(self, result: "PredictResult", out: Path | None) -> None:
+        """Show what there is to show, and what the decisions mean."""
+        if self._rows <= MOST_ROWS:
+            self._console.print(_table(self._first))
+        elif self._console.is_terminal:
+            self._console.print(_sums(self._card, result))
+            self._say_faults(result)
+        self._console.print()
+        for line in _in_words(self._card, result):
+            self._console.print(line)
+        if out is not None:
+            self._console.print(f"rows: {out}", markup=False)
+        self._console.print(f"[dim]{_NOTICE}[/dim]")
+
+    def _say_lines(self, path: str, prediction: Prediction) -> None:
+        if not self._widths:
+            cells = [_plain_cells(*row) for row in self._first]
+            heads = tuple(name.lstrip(">") for name in _COLUMNS)
+            self._widths = tuple(max(map(len, column)) for column in zip(heads, *cells, strict=True))
+            for row in (heads, *cells):
+                self._say_line(row)
+        self._say_line(_plain_cells(path, prediction))
+
+    def _say_line(self, cells: tuple[str, ...]) -> None:
+        padded = [
+            cell.rjust(width) if name.startswith(">") else cell.ljust(width)
+            for cell, name, width in zip(cells, _COLUMNS, self._widths, strict=True)
+        ]
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+
+    def _say_faults(self, result: "PredictResult") -> None:
+        for status, named in self._faults.items():
+            if named:
+                self._console.print()
+            for path, prediction in named:
+                self._console.print(f"{escape(path)}: {_note(prediction)}")
+            if more := result.statuses[status] - len(named):
+                self._console.print(f"[dim]… and {more:,} more {status}[/dim]")
+
+
+def _table(rows: list[tuple[str, Prediction]]) -> Table:
+    table = plain_table(*_COLUMNS)
+    table.columns[0].overflow = "fold"
+    for path, prediction in rows:
+        label, confidence, decision = _plain_cells(path, prediction)[1:4]
+        table.add_row(escape(path), escape(label), confidence, _decision(decision), _note(prediction))
+    return table
+
+
+def _plain_cells(path: str, prediction: Prediction) -> tuple[str, ...]:
+    confidence = "" if prediction.confidence is None else f"{prediction.confidence:.4f}"
+    flags = ", ".join(prediction.flags)
+    note = flags if prediction.status == "ok" else f"{prediction.status}: {prediction.message}"
+    label = "none of them" if prediction.label == "" else prediction.label or ""
+    return path, label.replace("|", ", "), confidence, prediction.decision or "", note
+
+
+def _decision(decision: str) -> str:
+    return f"[bold]{decision}[/bold]" if decision == "positive" else decision
+
+
+def _note(prediction: Prediction) -> str:
+    if prediction.status == "ok":
+        return f"[yellow]{escape(', '.join(prediction.flags))}[/yellow]" if prediction.flags else ""
+    return f"[yellow]{prediction.status}[/yellow]: {escape(prediction.message)}"
+
+
+def _sums(card: "ModelCard", result: "PredictResult") -> Table:
+    """Return how many rows have which class, decision and flag."""
+    table = plain_table("", ">images", ">%")
+    labels = {name or "none of them": number for name, number in sorted(result.labels.items())}
+    labels = {name: labels.pop(name) for name in card.classes if name in labels} | labels
+    decisions = {name: result.decisions[name] for name in ("positive", "negative", "refer")}
+    kept = {name: result.statuses[name] for name in ("refused", "unreadable")}
+    flags = dict(sorted(result.flags.items()))
+    for title, counts in (("class", labels), ("decision", decisions), ("no answer", kept), ("flag", flags)):
+        found = {name: number for name, number in counts.items() if number}
+        if found:
+            table.add_row(f"[dim]{title}[/dim]", "", "")
+        for name, number in found.items():
+            table.add_row(f"  {escape(name)}", f"{number:,}", f"{100 * number / result.rows:.1f}")
+    return table
+
+
+def _in_words(card: "ModelCard", result: "PredictResult") -> list[str]:
+    """Return what the answers rest on, and how many there are."""
+    lines = []
+    if card.answers == "sigmoid":
+        lines.append("classes: each at its own threshold")
+    elif card.threshold is not None and card.positive is not None:
+        lines.append(
+            f"decision: {escape(card.positive)} at a probability of {card.threshold.value:.4f} or more"
+            f"{_measured(card.threshold)}"
+        )
+    said = {"refused": "unlike the training and refused", "unreadable": "could not be read"}
+    parts = [f"{result.statuses['ok']:,} answered"]
+    parts += [
+        f"[yellow]{result.statuses[name]:,} {words}[/yellow]"
+        for name, words in said.items()
+        if result.statuses[name]
+    ]
+    images = "1 image" if result.rows == 1 else f"{result.rows:,} images"
+    lines.append(f"{images}: {', '.join(parts)}")
+    if result.resumed:
+        lines.append(f"{result.resumed:,} of them stood in the file already")
+    if result.strange:
+        lines.append(f"the file also has {result.strange:,} rows of other inputs; they are kept")
+    return lines
+
+
+def _measured(threshold: "Threshold") -> str:
+    if threshold.achieved_recall is None or threshold.achieved_specificity is None:
+        return ""
+    return (
+        f" (recall {threshold.achieved_recall:.3f}, specificity {threshold.achieved_specificity:.3f}"
+        f" on {escape(threshold.split)})"
+    )

@@ -1,1 +1,0 @@
-"""What images are besides their anatomy, and how well it tells a class."""

@@ -1,0 +1,1 @@
+"""From source folders to the rows of the manifest."""

@@ -1,0 +1,117 @@
+"""Examined images column by column: a million of them as dictionaries would not fit into memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from medimg_cli.dataset.ingest.examine import Examined
+from medimg_cli.dataset.ingest.previous import Standing
+from medimg_cli.dataset.listing import Entry
+from medimg_cli.dataset.manifest import COLUMNS
+
+_NAMED = 3
+_NO_IMAGE = "not an image"
+"""How a reader begins to say that a file is of another kind altogether."""
+
+
+@dataclass
+class Gathered:
+    """The usable images, in the order of their listing.
+
+    Args:
+        entries: what the source said of each.
+        headers: PatientID of each one's DICOM header, "" without one.
+        unreadable: ids of the listed images that could not be read.
+        changed: ids of images that stood with other bytes.
+        reused: images whose earlier row was taken over without decoding.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    headers: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    reused: int = 0
+    _columns: dict[str, list[Any]] = field(default_factory=dict)
+    _foreign: set[str] = field(default_factory=set)
+    _damaged: set[str] = field(default_factory=set)
+
+    def add(self, image: Examined, standing: Standing) -> None:
+        """Append an image; a column it is the first to have is empty for those before."""
+        for name in image.cells.keys() - self._columns.keys():
+            self._columns[name] = [""] * len(self.entries)
+        for name, values in self._columns.items():
+            values.append(image.cells.get(name, ""))
+        self.entries.append(image.entry)
+        self.headers.append(image.dicom_patient)
+        self.reused += image.reused
+        if not image.reused and image.entry.image_id in standing:
+            self.changed.append(image.entry.image_id)
+
+    def lose(self, entry: Entry, reason: str) -> None:
+        """Remember a listed file that could not be read, and whether it was an image at all."""
+        self.unreadable.append(entry.image_id)
+        (self._foreign if reason.startswith(_NO_IMAGE) else self._damaged).add(entry.label)
+
+    def foreign_labels(self) -> set[str]:
+        """Return the labels of which every file is something else than an image: folders of licences or tables."""
+        return self._foreign - self._damaged - set(self.labels())
+
+    def labels(self) -> list[str]:
+        """Return the label of each image (N,)."""
+        return [entry.label for entry in self.entries]
+
+    def frame(self, order: Sequence[str]) -> pd.DataFrame:
+        """Return the manifest but for patients, splits and paths, empty cells as ""; further columns come in `order`.
+
+        The columns are handed over, not copied.
+        """
+        names = [name for name in (*COLUMNS, *order) if name in self._columns]
+        rest = [name for name in self._columns if name not in names]
+        return pd.DataFrame({name: self._columns.pop(name) for name in dict.fromkeys([*names, *rest])})
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What another ingest of a data set found, as image ids; on the first one everything is added.
+
+    Args:
+        changed: other bytes than before, readable or not.
+        vanished: no longer there, or no longer in the table of labels.
+        unreadable: those of the changed that cannot be read any more.
+    """
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    vanished: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Return the images that stood and cannot be used now."""
+        return (*self.vanished, *self.unreadable)
+
+    def lines(self) -> list[str]:
+        """Return one line for each kind of change, with the first names."""
+        kinds = (("new", self.added), ("changed", self.changed), ("vanished", self.vanished))
+        return [f"{len(names):,} {kind}: {_first(names)}" for kind, names in kinds if names]
+
+
+def compare(gathered: Gathered, standing: Standing) -> Changes:
+    """Return how the images differ from those that stand."""
+    present = {entry.image_id for entry in gathered.entries}
+    lost = [name for name in gathered.unreadable if name in standing]
+    gone = (name for name in standing.positions if name not in present)
+    unreadable = set(lost)
+    return Changes(
+        added=tuple(entry.image_id for entry in gathered.entries if entry.image_id not in standing),
+        changed=(*gathered.changed, *lost),
+        vanished=tuple(name for name in gone if name not in unreadable),
+        unreadable=tuple(lost),
+    )
+
+
+def _first(names: Sequence[str]) -> str:
+    more = ", …" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

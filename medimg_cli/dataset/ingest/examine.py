@@ -1,0 +1,161 @@
+"""One listed file at a time: decoded and hashed into the cells of its manifest or quarantine row."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medimg_cli.dataset.ingest.previous import Containers, Standing
+from medimg_cli.dataset.listing import Entry, Rejected
+from medimg_cli.dataset.manifest import RELABELLED, UNKNOWN_COLUMN
+from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
+from medimg_cli.workspace.files import atomic_path, sha256_of_file
+from medimg_cli.workspace.workspace import Workspace
+
+_KEPT_FACTS = (
+    "modality",
+    "transfer_syntax",
+    "window",
+    "inverted",
+    "frame",
+    "frames",
+    "orientation",
+    "alpha",
+    "note",
+    "named",
+)
+"""What a reader applied or found that belongs into the manifest; nothing that names a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An image that was decoded, now or by an earlier ingest.
+
+    Args:
+        cells: its manifest columns but for path, patient and split.
+        dicom_patient: the PatientID of its header, "" without one; for a pseudonym, never for the manifest.
+        reused: its bytes are those of the earlier ingest, whose cells these are.
+    """
+
+    entry: Entry
+    cells: dict[str, Any]
+    dicom_patient: str = ""
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """What it takes to look at one file.
+
+    Args:
+        read_image: raises `UnreadableImage`, whose text becomes the reason.
+        standing: rows of unchanged files are taken over instead of decoding again.
+        containers: hashes of archives and multi-frame files.
+    """
+
+    workspace: Workspace
+    read_image: Callable[[str], DecodedImage]
+    standing: Standing
+    containers: Containers
+
+    def examine(self, entry: Entry) -> Examined | Rejected:
+        """Decode an image fully and hash it: the file's bytes, or the pixels of one image of several in a file."""
+        try:
+            file, member = _parts(entry)
+            same = member is not None and self.containers.unchanged(self.workspace.relative(file), file)
+            content = "" if member is not None else sha256_of_file(file)
+            if entry.image_id in self.standing:
+                cells = self.standing.cells(entry.image_id)
+                if same or cells["sha256"] == content:
+                    return Examined(entry, _again(entry, cells), reused=True)
+            decoded = self.read_image(entry.path)
+        except UnreadableImage as error:
+            return Rejected(entry.path, str(error))
+        except OSError as error:  # it went away, or may not be read
+            return Rejected(entry.path, (error.strerror or "cannot be read").lower())
+        cells = _cells(entry, decoded, content or decoded.pixel_sha256())
+        return Examined(entry, cells, decoded.facts.get("patient_id", ""))
+
+
+def quarantine_row(workspace: Workspace, row: Rejected) -> dict[str, str | int]:
+    """Return the cells `QUARANTINE_COLUMNS` of a file or table row that cannot be used."""
+    path = Path(row.path)
+    cells: dict[str, str | int] = {"path": row.path, "reason": row.reason, "bytes": "", "sha256": ""}
+    if not path.is_absolute():
+        return cells
+    cells["path"] = workspace.relative(path)
+    try:
+        if path.is_file():
+            cells |= {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+    except OSError as error:  # the row says why it cannot be hashed either
+        cells["reason"] = f"{row.reason} ({(error.strerror or 'cannot be read').lower()})"
+    return cells
+
+
+@dataclass(frozen=True)
+class Copier:
+    """Copies images to `dataset/images/<image id>`; a file that holds several images once, whole."""
+
+    workspace: Workspace
+    _done: set[Path] = field(default_factory=set)
+
+    def copy(self, entry: Entry) -> str:
+        """Copy an image's file unless it is there, and return its manifest path."""
+        file, member = _parts(entry)
+        target = self.workspace.manifest_path.parent / "images" / _copy_name(entry, file, member)
+        if target not in self._done:
+            self._done.add(target)
+            if not target.is_file() or sha256_of_file(target) != sha256_of_file(file):
+                with atomic_path(target) as temporary:
+                    shutil.copyfile(file, temporary)
+        return self.workspace.relative(target) + (f"#{member}" if member else "")
+
+
+def _copy_name(entry: Entry, file: Path, member: str | None) -> str:
+    if member is None or not entry.image_id.endswith(member):
+        return entry.image_id
+    name = entry.image_id.removesuffix(member).removesuffix("#")
+    return f"{name}{file.name}" if not name or name.endswith("/") else name
+
+
+def _parts(entry: Entry) -> tuple[Path, str | None]:
+    """Return (file, member); the file itself where its name only looks like a member of an archive."""
+    if "#" not in entry.path or Path(entry.path).is_file():
+        return Path(entry.path), None
+    file, member = split_member(entry.path)
+    return Path(file), member
+
+
+def _again(entry: Entry, cells: dict[str, Any]) -> dict[str, Any]:
+    """Return the cells of an unchanged file with what the source says about it now.
+
+    A label that a reviewer gave stands over the source's, until `label-audit --undo` takes it back.
+    """
+    reviewed = str(cells["reason"]).startswith(RELABELLED)
+    return {
+        name: value
+        for name, value in cells.items()
+        if name not in ("path", "patient_id", "split", "fold", UNKNOWN_COLUMN)
+    } | {
+        "label": sys.intern(str(cells["label"]) if reviewed else entry.label),
+        **entry.extra,
+    }
+
+
+def _cells(entry: Entry, decoded: DecodedImage, content: str) -> dict[str, Any]:
+    facts = {name: decoded.facts[name] for name in _KEPT_FACTS if name in decoded.facts}
+    return {
+        "image_id": entry.image_id,
+        "label": sys.intern(entry.label),
+        "width": decoded.width,
+        "height": decoded.height,
+        "channels": decoded.channels,
+        "bit_depth": decoded.bit_depth,
+        "sha256": content,
+        "status": "ok",
+        "reason": "",
+        **entry.extra,
+        **{f"file_{name}" if name in entry.extra else name: value for name, value in facts.items()},
+    }

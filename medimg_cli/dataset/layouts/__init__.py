@@ -1,0 +1,87 @@
+"""The shelf of layouts: how a source tells which image has which label.
+
+A layout is one file that registers one `Layout`. It lists, and decodes nothing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from medimg_cli.dataset.listing import Listing, Source
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.registry import Registry
+from medimg_cli.workspace.settings import IngestSettings
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to arrange a data set.
+
+    Args:
+        summary: one line for people.
+        misfit: why a source is not arranged so, one clause; None when it is.
+        list_images: lists sources that fit. Raises `DataError` or `UsageError`.
+    """
+
+    summary: str
+    misfit: Callable[[Source, IngestSettings], str | None]
+    list_images: Callable[[Sequence[Source], IngestSettings], Listing]
+
+
+LAYOUTS: Registry[Layout] = Registry("layout", __name__)
+
+
+def name_sources(
+    paths: Sequence[Path], *, ignored: Iterable[Path] = (), taken: Iterable[str] = ()
+) -> list[Source]:
+    """Return the sources of an ingest; where there are several, image ids begin with each one's name.
+
+    Args:
+        paths: folders or files; of two with the same name the second is called "name-2".
+        ignored: absolute paths that are no input.
+        taken: prefixes of sources the data set has already.
+
+    Raises:
+        UsageError: there is none.
+        DataError: one does not exist.
+    """
+    if not paths:
+        raise UsageError("no source is named", "name a folder of images or an .npz archive")
+    prefixes = set(taken)
+    alone = len(paths) == 1 and not prefixes
+    sources = []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path} does not exist", "check the path")
+        prefix = "" if alone else _free_prefix(path.absolute().name, prefixes)
+        prefixes.add(prefix)
+        sources.append(Source(path.absolute(), prefix, frozenset(ignored)))
+    return sources
+
+
+def _free_prefix(name: str, taken: set[str]) -> str:
+    numbered = (f"{name}/" if number == 1 else f"{name}-{number}/" for number in count(1))
+    return next(prefix for prefix in numbered if prefix not in taken)
+
+
+def find_layout(sources: Sequence[Source], settings: IngestSettings) -> str:
+    """Return the name of the layout to read `sources` by: the one that was named, or the first that fits all.
+
+    Raises:
+        UsageError: no layout has the name in the settings.
+        DataError: none fits, or the named one does not; the text says what was missing.
+    """
+    names = LAYOUTS.names() if settings.layout == "auto" else (settings.layout,)
+    misfits: dict[str, str] = {}
+    for name in names:
+        layout = LAYOUTS.get(name)
+        reasons = (layout.misfit(source, settings) for source in sources)
+        reason = next((reason for reason in reasons if reason is not None), None)
+        if reason is None:
+            return name
+        misfits[name] = reason
+    raise DataError(
+        f"{sources[0].path} fits no layout: " + "; ".join(f"{name}: {why}" for name, why in misfits.items()),
+        "put each class into a folder of its own, or name a table with --labels FILE --image-col --label-col",
+    )

@@ -1,0 +1,98 @@
+"""Class folders: `NORMAL/…`, `PNEUMONIA/…`, or the same below `train/`, `val/` and `test/`."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from medimg_cli.dataset.labels import natural_order
+from medimg_cli.dataset.layouts import LAYOUTS, Layout
+from medimg_cli.dataset.layouts.tree import Tree, contents, kind_of
+from medimg_cli.dataset.listing import Entry, Listing, Rejected, Source
+from medimg_cli.dataset.official_splits import SPLIT_NAMES
+from medimg_cli.workspace.settings import IngestSettings
+
+
+def misfit(source: Source, settings: IngestSettings) -> str | None:
+    """Return why `source` has no class folders, or None."""
+    if settings.labels is not None:
+        return "a table of labels is given"
+    if kind_of(source) not in ("folder", "archive"):
+        return "neither a folder nor an archive (.zip, .tar, .tar.gz)"
+    tree = contents(source)
+    if not tree.folders:
+        return "files, but no class folders" if tree.files else "an empty folder"
+    return None
+
+
+def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:  # noqa: ARG001 -- every layout's
+    """List images whose class is the name of the folder they are in, at any depth below it.
+
+    Folders called train, val and test (in any of the usual spellings) with class folders below are official
+    splits. A single folder that only wraps the class folders is looked through.
+    """
+    listings = [_list_source(source) for source in sources]
+    return Listing(
+        entries=tuple(entry for listing in listings for entry in listing.entries),
+        rejected=tuple(row for listing in listings for row in listing.rejected),
+        classes=tuple(natural_order(name for listing in listings for name in listing.classes)),
+        notes=tuple(note for listing in listings for note in listing.notes),
+    )
+
+
+def _list_source(source: Source) -> Listing:
+    tree = contents(source)
+    base = _unwrap(tree)
+    splits = _split_folders(_children(tree.folders, base))
+    entries: list[Entry] = []
+    rejected = list(tree.rejected)
+    for file in tree.files:
+        path = f"{tree.base}{file}"
+        placed = _place(file, base, splits)
+        if isinstance(placed, str):
+            rejected.append(Rejected(path, placed))
+            continue
+        label, split = placed
+        entries.append(Entry(f"{source.prefix}{file}", path, label, relative=file, split=split))
+    roots = [f"{base}{name}/" for name in splits] or [base]
+    classes = {name for root in roots for name in _children(tree.folders, root)}
+    notes = (f"class folders are those in {base.rstrip('/')}",) if base else ()
+    return Listing(tuple(entries), tuple(rejected), tuple(natural_order(classes)), notes)
+
+
+def _unwrap(tree: Tree) -> str:
+    """Return the folder that holds the class (or split) folders, "" or "name/…/"."""
+    base = ""
+    while True:
+        children = _children(tree.folders, base)
+        if len(children) != 1 or not _children(tree.folders, f"{base}{children[0]}/"):
+            return base
+        base = f"{base}{children[0]}/"
+
+
+def _split_folders(children: Iterable[str]) -> dict[str, str]:
+    """Return split folder → split; none unless two different splits are there ("test" may be a class)."""
+    found = {name: SPLIT_NAMES[name.lower()] for name in children if name.lower() in SPLIT_NAMES}
+    return found if len(set(found.values())) > 1 else {}
+
+
+def _place(file: str, base: str, splits: dict[str, str]) -> tuple[str, str | None] | str:
+    """Return (class, split) of a file by the folders it is in, or why it has none."""
+    if not file.startswith(base):
+        return "stands outside the class folders"
+    folders = PurePosixPath(file[len(base) :]).parts[:-1]
+    if not splits:
+        return (folders[0], None) if folders else "stands in no class folder"
+    if not folders or folders[0] not in splits:
+        return "stands outside the train, val and test folders"
+    return (folders[1], splits[folders[0]]) if len(folders) > 1 else "stands in no class folder"
+
+
+def _children(folders: Iterable[str], base: str) -> list[str]:
+    inside = (folder[len(base) :] for folder in folders if folder.startswith(base))
+    return [name for name in inside if name and "/" not in name]
+
+
+LAYOUTS.register("folders")(
+    Layout(
+        summary="one folder per class, alone or below train/val/test", misfit=misfit, list_images=list_images
+    )
+)

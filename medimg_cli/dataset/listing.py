@@ -1,0 +1,66 @@
+"""What sources are said to hold, before anything is decoded: what layouts return and ingest reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place images come from.
+
+    Args:
+        path: absolute; a folder or a file.
+        prefix: what its image ids begin with, "" or "name/", so that several sources cannot collide.
+        ignored: absolute paths inside it that are no input: the labels table, medimg's own artefacts.
+    """
+
+    path: Path
+    prefix: str = ""
+    ignored: frozenset[Path] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image a source lists.
+
+    Args:
+        image_id: posix, unique across all sources.
+        path: what `images.readers.read_image` opens.
+        label: its class; of several labels, in the order of the classes with `LABEL_SEP` between.
+        relative: posix path relative to its source, where a patient's name is searched.
+        patient_id: None when the layout does not know it.
+        split: train, val or test where the source fixes it.
+        extra: further columns by name.
+    """
+
+    image_id: str
+    path: str
+    label: str
+    relative: str
+    patient_id: str | None = None
+    split: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A file, or a row of a table, that cannot be an image of the data set, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All that the sources hold.
+
+    Args:
+        classes: in the order of every probability vector; a class may turn out to have no readable image.
+        notes: what the user should know about how the sources were read.
+    """
+
+    entries: tuple[Entry, ...]
+    rejected: tuple[Rejected, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()

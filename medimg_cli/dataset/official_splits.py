@@ -1,0 +1,66 @@
+"""The split a source gave an image, read from the folder or the array it stands in."""
+
+from collections.abc import Mapping, Sequence
+
+from medimg_cli.dataset.manifest import DatasetInfo, Origin
+from medimg_cli.images.image import split_frame
+
+SPLIT_NAMES: Mapping[str, str] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What people call a split, in lower case → what medimg calls it."""
+
+# A table's splits stand in its column: the path of the image does not tell them.
+_TELLING_LAYOUTS = ("folders", "npz")
+
+
+def official_splits(image_ids: Sequence[str], info: DatasetInfo) -> list[str | None]:
+    """Return the split (N,) that the source gave each image, None where its id does not tell.
+
+    An image id is the source's prefix and the path inside it, and stays what it is when images are copied. As
+    the layouts do, folders that only wrap others are looked through, and names count as splits only where two
+    different ones stand side by side: a single `test` may be a class.
+    """
+    told: list[str | None] = [None] * len(image_ids)
+    if not info.splits_given:
+        return told
+    places: dict[str, list[int]] = {}
+    for place, image in enumerate(image_ids):
+        prefix = _prefix(image, info.origins)
+        if prefix is not None:
+            places.setdefault(prefix, []).append(place)
+    for prefix, members in places.items():
+        folders = [_folders(image_ids[place][len(prefix) :]) for place in members]
+        for place, split in zip(members, _by_folder(folders), strict=True):
+            told[place] = split
+    return told
+
+
+def _prefix(image_id: str, origins: Sequence[Origin]) -> str | None:
+    """Return the prefix of the source an image is of, None where its layout tells no split."""
+    own = [origin for origin in origins if image_id.startswith(origin.prefix)]
+    if not own:
+        return None
+    origin = max(own, key=lambda candidate: len(candidate.prefix))
+    return origin.prefix if origin.reading.get("layout") in _TELLING_LAYOUTS else None
+
+
+def _folders(path: str) -> list[str]:
+    return split_frame(path)[0].split("/")[:-1]
+
+
+def _by_folder(folders: Sequence[Sequence[str]]) -> list[str | None]:
+    """Return the split of each image of one source by the folders it stands in, None for all without splits."""
+    shortest = min(map(len, folders))
+    depth = next((d for d in range(shortest) if len({parts[d] for parts in folders}) > 1), None)
+    if depth is None:
+        return [None] * len(folders)
+    splits = [SPLIT_NAMES.get(parts[depth].lower()) for parts in folders]
+    return splits if len({split for split in splits if split is not None}) > 1 else [None] * len(folders)

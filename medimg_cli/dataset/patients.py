@@ -1,0 +1,117 @@
+"""Who an image belongs to: read from a path, or from a header without keeping the header's words."""
+
+import re
+from collections.abc import Sequence
+
+from medimg_cli.dataset.frames import without_frame
+from medimg_cli.dataset.ingest.previous import Standing
+from medimg_cli.dataset.listing import Entry
+from medimg_cli.dataset.manifest import FROM_NAMES
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.workspace.files import sha256_of_text
+from medimg_cli.workspace.progress import Remarks
+
+UNKNOWN, FROM_TABLE, FROM_HEADER = "unknown", "table", "DICOM header"
+_EXAMPLE = r"put the patient in brackets: --patient-regex '(person\d+)_'"
+
+
+def patient_pattern(text: str) -> re.Pattern[str]:
+    """Return the compiled pattern whose first group is the patient.
+
+    Raises:
+        UsageError: it is no regular expression, or has no group.
+    """
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise UsageError(f"--patient-regex {text!r}: {error}", _EXAMPLE) from error
+    if pattern.groups < 1:
+        raise UsageError(f"--patient-regex {text!r} has no group", _EXAMPLE)
+    return pattern
+
+
+def patient_in_path(path: str, pattern: re.Pattern[str]) -> str | None:
+    """Return the first group where `pattern` is found in a posix path, None where it is not or is empty.
+
+    >>> patient_in_path("test/PNEUMONIA/person7_virus_12.jpeg", re.compile(r"(person\\d+)_"))
+    'person7'
+    """
+    match = pattern.search(path)
+    return (match[1] or None) if match else None
+
+
+def pseudonym(patient: str) -> str | None:
+    """Return what stands for a DICOM patient id in a manifest; None for an empty one.
+
+    Images of one patient stay linked. It keeps the id out of sight, not secret: who knows or can list the ids
+    finds them again.
+    """
+    return f"dcm-{sha256_of_text(patient)[:12]}" if patient else None
+
+
+def patients_of(
+    entries: Sequence[Entry],
+    headers: Sequence[str],
+    pattern: re.Pattern[str] | None,
+    standing: Standing,
+    remarks: Remarks,
+) -> tuple[list[str], str]:
+    """Return the patient of each image (N,), and where they are known from.
+
+    A column of the table comes first, then the regular expression, then the DICOM header; an image that stands
+    keeps its patient unless the table says otherwise; who has none of these is taken for a patient of their own,
+    all frames of a file for one.
+
+    Args:
+        headers: PatientID of each image's DICOM header, "" without one or when the image was not decoded again.
+
+    Returns:
+        The patients; and `FROM_TABLE`, `FROM_NAMES`, `FROM_HEADER`, or `UNKNOWN` when no image names one.
+
+    Raises:
+        DataError: new headers name patients where earlier ones, not read again, counted for nobody.
+    """
+    before = UNKNOWN if standing.info is None else standing.info.patients_from
+    found = [entry.patient_id for entry in entries]
+    origin = FROM_TABLE if before == UNKNOWN and any(found) else before
+    if pattern is not None:
+        found = [
+            name or patient_in_path(entry.relative, pattern)
+            for name, entry in zip(found, entries, strict=True)
+        ]
+        origin = FROM_NAMES if origin == UNKNOWN and any(found) else origin
+    elif before == FROM_HEADER or _differ(headers, standing):
+        _refuse_half_known(before, standing)
+        found = [name or pseudonym(header) for name, header in zip(found, headers, strict=True)]
+        origin = FROM_HEADER if origin == UNKNOWN and any(found) else origin
+    elif any(headers) and not any(found):
+        remarks.warn("all images carry one DICOM patient id; it is taken for a placeholder")
+    own = [without_frame(entry.image_id) for entry in entries]
+    found = [
+        name or (standing.cell(entry.image_id, "patient_id") or None)
+        for name, entry in zip(found, entries, strict=True)
+    ]
+    unknown = sum(name in (None, alone) for name, alone in zip(found, own, strict=True))
+    if unknown == len(entries):
+        remarks.warn(
+            "patients are not known, so leaks between splits cannot be excluded (see --patient-regex, --patient-col)"
+        )
+    elif unknown:
+        remarks.note(
+            f"{unknown} of {len(entries)} images name no patient: each counts as a patient of its own"
+        )
+    return [name or alone for name, alone in zip(found, own, strict=True)], origin
+
+
+def _differ(headers: Sequence[str], standing: Standing) -> bool:
+    """Return whether headers tell patients apart; those not read again ("") say nothing either way."""
+    return len(set(headers) if standing.info is None else set(headers) - {""}) > 1
+
+
+def _refuse_half_known(before: str, standing: Standing) -> None:
+    """An old image, whose header is not read again, may be of the same patient as a new one."""
+    if standing.info is not None and before == UNKNOWN and standing.has_column("transfer_syntax"):
+        raise DataError(
+            "the new DICOM files name patients, the earlier ones counted as one placeholder",
+            "start over with --fresh, so that every header is read",
+        )

@@ -1,0 +1,71 @@
+"""What is made of the answers beside the metrics: a shelf, one file per analysis.
+
+An analysis is registered under the name of the field of `Evaluation` that holds its result, or says in one line why
+there is none; that line stands in the report among the checks that did not run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pandas as pd
+from pydantic import BaseModel
+
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.preprocessing.corruptions import DisturbedAnswers
+from medimg_cli.preprocessing.intensities import Intensities
+from medimg_cli.registry import Registry
+from medimg_cli.statistics.probabilities import AnswerKind
+from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What another model answered to the same images.
+
+    Args:
+        name: of its run or file.
+        answered: its answers in the order of the images that are evaluated, decided at its own threshold.
+        same_images: SHA-256 over image ids and reference standard, which both share.
+        predictions_sha256: of its predictions file.
+    """
+
+    name: str
+    answered: Answered
+    same_images: str
+    predictions_sha256: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an analysis may look at.
+
+    Args:
+        here: the answers that are evaluated.
+        settings: of `evaluate`.
+        tuning: answers to validation, on which thresholds may be chosen and quantiles measured; None without them.
+        metadata: of the images of `here`, row by row: the manifest's columns, or those of a table that somebody else
+            made. Column `image_id` is always there.
+        training: the same of the images the model learnt from; None where they are not known.
+        temperature: by which the logits were divided; None where it is not known, or several networks have their own.
+        answers: how logits became probabilities; None where that is not known.
+        ordinal: the classes are grades, in their order.
+        intensities: how bright images of training and of `here` are, samples of both; None where that is not known.
+        rival: another model's answers to compare with; None where none was named.
+        disturbed: what the model answered to disturbed images of `here`, or one line why that is not known.
+    """
+
+    here: Answered
+    settings: EvaluateSettings = field(default_factory=EvaluateSettings)
+    tuning: Answered | None = None
+    metadata: pd.DataFrame = field(default_factory=pd.DataFrame)
+    training: pd.DataFrame | None = None
+    temperature: float | None = None
+    answers: AnswerKind | None = None
+    ordinal: bool = False
+    intensities: tuple[Intensities, Intensities] | None = None
+    rival: Rival | None = None
+    disturbed: DisturbedAnswers | str = "there are no pixels to disturb, only answers"
+
+
+Analysis = Callable[[Subject], BaseModel | str]
+ANALYSES: Registry[Analysis] = Registry("analysis", __name__)

@@ -1,0 +1,197 @@
+"""What a model must beat: always the commonest class, and what stands beside the pixels."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg_cli.audit.shortcuts.set_differences import of_two_sets, same_images
+from medimg_cli.dataset.manifest import UNKNOWN_COLUMN
+from medimg_cli.evaluation.analyses import ANALYSES, Subject
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.metadata_model import answers_of, features_of, seen
+from medimg_cli.evaluation.metrics import METRICS, of_table, rate
+from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of
+from medimg_cli.evaluation.results.surroundings import Baseline, Baselines
+from medimg_cli.evaluation.summary import macro_auroc
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.predictions.predictions import PROBABILITY_PREFIX
+from medimg_cli.runs.run import Threshold
+from medimg_cli.statistics.estimate import Estimate
+
+Floats = NDArray[np.float64]
+_OF_POSITIVE = ("recall", "specificity", "accuracy", "balanced_accuracy", "auroc")
+_NEAR = 0.05
+_UNDECIDED = 0.5
+
+
+@ANALYSES.register("baselines")
+def baselines(subject: Subject) -> Baselines | str:
+    """Return the figures of answers that need no look at the pixels, of the positive label where there are several."""
+    here = subject.here
+    if here.labels.several and here.labels.positive is None:
+        return "several labels an image and none stated as the positive one"
+    if not _judged(here):
+        return "no image with a reference standard"
+    truth = _truth_of_training(subject)
+    beside = _metadata_only(subject, truth)
+    rows = [_majority(here, truth)]
+    absent = ""
+    if isinstance(beside, str):
+        absent = f"no metadata-only model: {beside}"
+    else:
+        rows.append(beside)
+    return Baselines(rows=tuple(rows), absent=absent)
+
+
+def _judged(here: Answered) -> int:
+    return here.n if here.labels.positive is None else here.views[here.labels.positive].n
+
+
+def _truth_of_training(subject: Subject) -> NDArray[np.int64] | None:
+    """Return class indices (M,) of training, of several labels whether it carries the positive one, −1 if unknown.
+
+    None where training is not known.
+    """
+    training, labels = subject.training, subject.here.labels
+    if training is None or training.empty or "label" not in training:
+        return None
+    names = training["label"].astype(str).tolist()
+    if not labels.several:
+        return labels.encode(names)
+    unknown = training[UNKNOWN_COLUMN].tolist() if UNKNOWN_COLUMN in training else ()
+    marks = labels.marks(names, unknown)[:, labels.positive_index or 0]
+    return np.nan_to_num(marks, nan=-1).astype(np.int64)
+
+
+def _majority(here: Answered, truth: NDArray[np.int64] | None) -> Baseline:
+    """Return the figures of answering every image by the commonest class of training, of this split without it."""
+    learnt = truth is not None and bool((truth >= 0).any())
+    known = truth if truth is not None and learnt else _truth_here(here)
+    commonest = int(np.bincount(known[known >= 0]).argmax())
+    answers = np.zeros((here.n, _outcomes(here)))
+    answers[:, commonest] = 1
+    figures = _figures(_instead(here, answers, OperatingPoint()))
+    remark = _of_majority(here, commonest, figures)
+    if not learnt:
+        remark += " (the commonest of this split, as that of training is not known)"
+    return Baseline(name="majority class", metrics=figures, remark=remark)
+
+
+def _of_majority(here: Answered, commonest: int, figures: dict[str, Estimate]) -> str:
+    """Say what always answering the commonest class comes to."""
+    positive = here.labels.positive
+    # The figure "accuracy" is of the positive class against the rest, also where there are more classes than two.
+    accuracy = (
+        figures["accuracy"].value or 0.0 if here.labels.several else float((here.truth == commonest).mean())
+    )
+    if here.labels.several:
+        answer = f"{positive} for " + ("every" if commonest else "no") + " image"
+    else:
+        answer = here.classes[commonest]
+    said = f"always answering {answer} is right for {100 * accuracy:.1f} % of the images"
+    if positive is None:
+        return f"{said}, and misses every image of the other classes"
+    of = int(here.views[positive].truth.sum())
+    if figures["recall"].value:
+        return f"{said}; it misses no {positive}, and every other image is a false alarm"
+    return f"{said}, and misses all {of:,} of {positive}" if of else said
+
+
+def _metadata_only(subject: Subject, truth: NDArray[np.int64] | None) -> Baseline | str:
+    """Return the figures of a logistic regression on what stands beside the pixels, or why there is none."""
+    here, training = subject.here, subject.training
+    if truth is None or training is None:
+        return "the images the model learnt from are not known"
+    if same_images(training, subject.metadata):
+        return "these are the images it would be fitted on"
+    learnt = np.flatnonzero(truth >= 0)
+    if len(np.unique(truth[learnt])) < 2:
+        return "training shows a single class"
+    columns = of_two_sets(training, subject.metadata, here.classes)
+    features = features_of([column for column in columns if seen(column.training, learnt) > 1], learnt)
+    if not features.names:
+        return "nothing that stands beside the pixels differs between images of training"
+    fitted, answers = answers_of(features, truth, learnt, _outcomes(here))
+    answered = _instead(here, answers, _point(here, fitted, truth[learnt]))
+    figures = _figures(answered)
+    return Baseline(
+        name="metadata only", uses=features.names, metrics=figures, remark=_of_metadata(here, figures)
+    )
+
+
+def _point(here: Answered, fitted: Floats, truth: NDArray[np.int64]) -> OperatingPoint:
+    """Return the highest threshold whose recall on training is the one the model's own threshold was chosen at."""
+    positive, index = here.labels.positive, here.labels.positive_index
+    in_force = here.point.threshold or (here.point.thresholds.get(positive) if positive else None)
+    if in_force is None or in_force.achieved_recall is None or index is None or positive is None:
+        return OperatingPoint()
+    place = 1 if here.labels.several else index
+    scores = np.sort(fitted[truth == place, place])[::-1]
+    wanted = in_force.achieved_recall
+    value = float(scores[max(1, int(np.ceil(wanted * len(scores) - 1e-9))) - 1])
+    chosen = Threshold(
+        value=value,
+        rule=f"highest threshold with recall ≥ {wanted:g}",
+        split="train",
+        achieved_recall=float((scores >= value).mean()),
+        achieved_specificity=None,
+    )
+    return OperatingPoint(thresholds={positive: chosen}) if here.labels.several else OperatingPoint(chosen)
+
+
+def _of_metadata(here: Answered, figures: dict[str, Estimate]) -> str:
+    """Say how near the baseline comes to the model, by the area under the ROC curve."""
+    positive = here.labels.positive
+    if positive is None:
+        model, baseline = macro_auroc(here.views.values(), here.sampling), figures["macro_auroc"]
+    else:
+        model, baseline = METRICS.get("auroc")(here.views[positive]), figures["auroc"]
+    if model.value is None or baseline.value is None:
+        return "the areas under the ROC curve cannot be compared"
+    told = f"AUROC {baseline.value:.3f} against the model's {model.value:.3f}"
+    if baseline.value > model.value - _NEAR:
+        return f"{told}: these columns alone come near the model, so the images may not matter"
+    if baseline.low is not None and baseline.low > _UNDECIDED:
+        return f"{told}: these columns alone tell more than chance; the model may have learnt them from the images"
+    return f"{told}: these columns alone tell no more than chance"
+
+
+def _figures(answered: Answered) -> dict[str, Estimate]:
+    """Return the figures of the positive class, else means over classes."""
+    positive = answered.labels.positive
+    if positive is not None:
+        return {name: METRICS.get(name)(answered.views[positive]) for name in _OF_POSITIVE}
+    return {
+        "macro_recall": of_table(
+            answered.confusion_table,
+            answered.confusion_tables,
+            balanced_accuracy_of,
+            unit=answered.sampling.unit,
+            undefined="a class does not occur",
+        ),
+        "accuracy": rate(answered.truth == answered.called, answered.sampling, undefined="no image"),
+        "macro_auroc": macro_auroc(answered.views.values(), answered.sampling),
+    }
+
+
+def _outcomes(here: Answered) -> int:
+    """Return how many answers there are: the classes, of several labels whether the positive one is there."""
+    return 2 if here.labels.several else len(here.classes)
+
+
+def _truth_here(here: Answered) -> NDArray[np.int64]:
+    if not here.labels.several:
+        return here.truth
+    return np.nan_to_num(here.marks[:, here.labels.positive_index or 0], nan=-1).astype(np.int64)
+
+
+def _instead(here: Answered, answers: Floats, point: OperatingPoint) -> Answered:
+    """Return the same images with other answers (N, outcomes)."""
+    positive = here.labels.positive
+    if here.labels.several and positive is not None:
+        columns = {positive: answers[:, 1]}
+    else:
+        columns = {name: answers[:, index] for index, name in enumerate(here.classes)}
+    replaced = pd.DataFrame({PROBABILITY_PREFIX + name: values for name, values in columns.items()})
+    table = here.table.assign(**{str(name): replaced[name].to_numpy() for name in replaced})
+    return Answered(table, here.labels, point, here.sampling)

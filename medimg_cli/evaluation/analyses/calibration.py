@@ -1,0 +1,127 @@
+"""How far probabilities can be taken at their word."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg_cli.evaluation.analyses import ANALYSES, Subject
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.metrics.probability import BINS, equal_width, in_bins
+from medimg_cli.evaluation.metrics.proper_scores import (
+    ONE_OF_TWO,
+    SUMMED,
+    label_log_losses,
+    log_losses,
+    squared_gaps,
+)
+from medimg_cli.evaluation.reliability import class_calibration
+from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.statistics.temperature import without_temperature
+
+
+@ANALYSES.register("calibration")
+def calibration(subject: Subject) -> Calibration | str:
+    """Return reliability, errors, slopes, and what the temperature made of them."""
+    here = subject.here
+    if not here.n:
+        return "no image"
+    asked = here.questions if len(here.classes) == 2 else here.views
+    by_class = {name: class_calibration(view) for name, view in asked.items()}
+    figures = _figures(here, here.probabilities)
+    errors = [found.ece.value for found in by_class.values() if found.ece.value is not None]
+    uncalibrated, remark = _uncalibrated(subject)
+    return Calibration(
+        by_class=by_class,
+        brier=figures.get("brier"),
+        log_loss=figures.get("log_loss"),
+        ece=figures.get("ece"),
+        class_wise_ece=float(np.mean(errors)) if errors else None,
+        bins=BINS,
+        definition=_definition(here),
+        temperature=subject.temperature,
+        uncalibrated=uncalibrated,
+        remark=remark,
+    )
+
+
+def _definition(here: Answered) -> str:
+    """Return which Brier score it is, "" where there is none."""
+    if here.labels.several:
+        return ONE_OF_TWO if here.labels.positive is not None else ""
+    return ONE_OF_TWO if len(here.classes) == 2 else SUMMED
+
+
+def _figures(here: Answered, probabilities: NDArray[np.float64]) -> dict[str, float]:
+    """Return Brier score, log loss and calibration error of probabilities (N, C) for the images of `here`."""
+    figures = _of_labels(here, probabilities) if here.labels.several else _of_one(here, probabilities)
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _of_one(here: Answered, probabilities: NDArray[np.float64]) -> Mapping[str, float | None]:
+    """Return the figures of one label an image; those of two classes are the positive one's, as among the metrics."""
+    positive = here.labels.positive
+    figures: dict[str, float | None] = {
+        "brier": float(squared_gaps(probabilities, here.truth).mean()),
+        "log_loss": float(log_losses(probabilities, here.truth).mean()),
+        "ece": top_label_error(probabilities, here.truth),
+    }
+    if positive is None:
+        return figures
+    of_positive = _of_view(here, positive, probabilities)
+    return of_positive if len(here.classes) == 2 else figures | {"ece": of_positive["ece"]}
+
+
+def _of_labels(here: Answered, probabilities: NDArray[np.float64]) -> Mapping[str, float | None]:
+    """Return the figures of several labels an image: Brier score and calibration error of the positive one only."""
+    positive = here.labels.positive
+    figures = {} if positive is None else _of_view(here, positive, probabilities)
+    losses, judged = label_log_losses(probabilities, here.marks)
+    return {**figures, "log_loss": float(losses.sum() / judged.sum()) if judged.any() else None}
+
+
+def _of_view(here: Answered, name: str, probabilities: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return the figures of one class against the rest, among the images in which it was judged."""
+    truth = here.views[name].truth
+    score = probabilities[here.judged[name], here.classes.index(name)]
+    if not len(truth):
+        return {}
+    against_rest, ill = np.stack([1 - score, score], axis=1), truth.astype(np.int64)
+    return {
+        "brier": float(squared_gaps(against_rest, ill).mean()),
+        "log_loss": float(log_losses(against_rest, ill).mean()),
+        "ece": _error(score, truth, BINS),
+    }
+
+
+def top_label_error(probabilities: NDArray[np.float64], truth: NDArray[np.int64], bins: int = BINS) -> float:
+    """Return the mean gap of the highest probability and how often its class is right, over equal-width bins.
+
+    Guo C et al. ICML 2017, arXiv:1706.04599.
+
+    Args:
+        probabilities: (N, C).
+        truth: (N,) class indices.
+    """
+    highest = probabilities.max(axis=1)
+    return _error(highest, probabilities.argmax(axis=1) == truth, bins)
+
+
+def _error(score: NDArray[np.float64], outcome: NDArray[np.bool_], bins: int) -> float:
+    gaps = in_bins(score - outcome, equal_width(score, bins), bins).sum(axis=0)
+    return float(np.abs(gaps).sum() / len(outcome))
+
+
+def _uncalibrated(subject: Subject) -> tuple[dict[str, float], str]:
+    """Return the figures without the temperature, or none and the reason."""
+    if subject.answers is None:
+        return {}, "how probabilities were made of a network's answers is not known"
+    if subject.temperature is None:
+        return (
+            {},
+            "each network of the ensemble has a temperature of its own, and only their mean answer is kept",
+        )
+    if subject.settings.tta:
+        return {}, "the mean over several views of an image cannot be taken back to each view's own logits"
+    before = without_temperature(subject.here.probabilities, subject.temperature, subject.answers)
+    return _figures(subject.here, before), ""

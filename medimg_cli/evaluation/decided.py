@@ -1,0 +1,146 @@
+"""A predictions table, decided: reference standard, answers, and every class against the rest."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg_cli.dataset.labels import LabelSpace
+from medimg_cli.evaluation.evaluation import Confusion
+from medimg_cli.evaluation.metrics import OneVsRest
+from medimg_cli.predictions.decide import called_labels
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.predictions.predictions import marks_of, probabilities_of
+from medimg_cli.statistics.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Answered:
+    """N images that a model answered.
+
+    Args:
+        table: columns y_true (of several labels an image y_true_<class>), image_id, patient_id, prob_<class>; others
+            are carried along. Its classes stand in the order of `labels`.
+        labels: the classes and the positive one.
+        point: where probabilities become decisions; without a threshold the most probable class is called, of several
+            labels those that reach 0.5.
+        sampling: how the images were drawn.
+    """
+
+    table: pd.DataFrame
+    labels: LabelSpace
+    point: OperatingPoint
+    sampling: Sampling
+
+    @property
+    def n(self) -> int:
+        return len(self.table)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.labels.classes
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return (N, C)."""
+        return probabilities_of(self.table)
+
+    @cached_property
+    def truth(self) -> NDArray[np.int64]:
+        """Return class indices (N,), of one label an image."""
+        return self.labels.encode(self.table["y_true"].tolist())
+
+    @cached_property
+    def marks(self) -> NDArray[np.float32]:
+        """Return (N, C) of 1, 0, and NaN where nobody judged; one label an image is 1 in its own column."""
+        if self.labels.several:
+            return marks_of(self.table, self.classes)
+        return np.eye(len(self.classes), dtype=np.float32)[self.truth]
+
+    @cached_property
+    def called(self) -> NDArray[np.int64]:
+        """Return called classes (N,), of one label an image."""
+        threshold = self.point.threshold
+        return decide_classes(
+            self.probabilities,
+            positive=self.labels.positive_index,
+            threshold=threshold.value if threshold else None,
+        )
+
+    @cached_property
+    def calls(self) -> NDArray[np.bool_]:
+        """Return (N, C), True where a class is called."""
+        if self.labels.several:
+            return called_labels(self.probabilities, self.classes, self.point.thresholds)
+        calls: NDArray[np.bool_] = np.arange(len(self.classes)) == self.called[:, None]
+        return calls
+
+    @cached_property
+    def judged(self) -> dict[str, NDArray[np.int64]]:
+        """Return class → rows (M,) in which somebody judged it: all of them, of one label an image."""
+        known = ~np.isnan(self.marks)
+        return {name: np.flatnonzero(known[:, index]) for index, name in enumerate(self.classes)}
+
+    @cached_property
+    def views(self) -> dict[str, OneVsRest]:
+        """Return each class against the rest, among the images in which it was judged."""
+        return {name: self._view(index, self.judged[name]) for index, name in enumerate(self.classes)}
+
+    @property
+    def questions(self) -> dict[str, OneVsRest]:
+        """Return the classes that are asked about: the positive one where there is one, else (and of labels) all."""
+        positive = self.labels.positive
+        if positive is None or self.labels.several:
+            return self.views
+        return {positive: self.views[positive]}
+
+    @property
+    def kinds(self) -> list[str]:
+        """Return what a draw that is even over classes goes by (N,): the class, or what is known of the positive label."""
+        if not self.labels.several:
+            return [self.classes[index] for index in self.truth]
+        index = self.labels.positive_index
+        return [""] * self.n if index is None else [str(mark) for mark in self.marks[:, index]]
+
+    def of(self, rows: NDArray[np.bool_]) -> "Answered":
+        """Return the same of some of the images (N,), decided alike."""
+        return Answered(
+            self.table[rows].reset_index(drop=True), self.labels, self.point, self.sampling.of(rows)
+        )
+
+    @cached_property
+    def confusion_table(self) -> NDArray[np.int64]:
+        """Return counts (C, C): rows the reference standard, columns the decision."""
+        count = len(self.classes)
+        return np.bincount(self._cells, minlength=count * count).reshape(count, count)
+
+    @cached_property
+    def confusion_tables(self) -> NDArray[np.float64]:
+        """Return replicates (B, C, C) of `confusion_table`."""
+        count = len(self.classes)
+        return self.sampling.tables(self._cells, count * count).reshape(-1, count, count)
+
+    def confusion(self) -> Confusion:
+        """Return `confusion_table` with its labels."""
+        return Confusion(labels=self.classes, matrix=tuple(map(tuple, self.confusion_table.tolist())))
+
+    @property
+    def _cells(self) -> NDArray[np.int64]:
+        return self.truth * len(self.classes) + self.called
+
+    def _view(self, index: int, rows: NDArray[np.int64]) -> OneVsRest:
+        sampling = self.sampling if len(rows) == self.n else self.sampling.of(rows)
+        truth, score = self.marks[rows, index] == 1, self.probabilities[rows, index]
+        return OneVsRest(truth, score, self.calls[rows, index], sampling)
+
+
+def decide_classes(
+    probabilities: NDArray[np.float64], *, positive: int | None, threshold: float | None
+) -> NDArray[np.int64]:
+    """Return called classes (N,): at the threshold for two classes with a positive, else the most probable."""
+    if threshold is None or positive is None or probabilities.shape[1] != 2:
+        most_probable: NDArray[np.int64] = probabilities.argmax(axis=1)
+        return most_probable
+    return np.where(probabilities[:, positive] >= threshold, positive, 1 - positive).astype(np.int64)

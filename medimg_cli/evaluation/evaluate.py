@@ -1,0 +1,107 @@
+"""From a predictions table to all the numbers of an evaluation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medimg_cli.evaluation.analyses import ANALYSES, Subject
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.evaluation import Curve, Evaluation, Leakage
+from medimg_cli.evaluation.multilabel import NO_CONFUSION, overall_of_labels, remarks_on_labels
+from medimg_cli.evaluation.protocols import medmnist
+from medimg_cli.evaluation.remarks import remarks_on_classes, remarks_on_data, remarks_on_positives
+from medimg_cli.evaluation.summary import curves_of, missed_of, overall, per_class
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.predictions.recorded import Recorded
+
+
+def evaluation_of(
+    subject: Subject,
+    *,
+    recorded: Recorded,
+    leakage: Leakage,
+    views: int = 1,
+    remarks: Sequence[str] = (),
+) -> Evaluation:
+    """Return all numbers of one predictions table.
+
+    Args:
+        subject: its answers and what is known around them.
+        recorded: names and hashes.
+        leakage: what the split shares with others.
+        views: of each image that the model was asked about.
+        remarks: what a reader must know beside what the table itself shows.
+    """
+    here = subject.here
+    positive = here.labels.positive
+    several = here.labels.several
+    roc, precision_recall = _curves(here)
+    return Evaluation(
+        run=recorded.run,
+        split=recorded.split,
+        n=here.n,
+        patients=int(here.table["patient_id"].nunique()),
+        classes=here.classes,
+        class_counts={name: int(view.truth.sum()) for name, view in here.views.items()},
+        positive=positive,
+        threshold=here.point.threshold,
+        thresholds=dict(here.point.thresholds),
+        several_labels=several,
+        unknown_labels={name: here.n - view.n for name, view in here.views.items()} if several else {},
+        resampled=here.sampling.unit,
+        metrics=overall_of_labels(here) if several else overall(here, ordinal=subject.ordinal),
+        per_class=per_class(here),
+        missed=None
+        if positive is None
+        else missed_of(here.views[positive], here.table["image_id"].iloc[here.judged[positive]]),
+        leakage=leakage,
+        roc=roc,
+        precision_recall=precision_recall,
+        views=views,
+        warnings=(*_warnings(here, leakage), *remarks),
+        protocol=medmnist(here) if subject.settings.protocol == "medmnist" else None,
+        asked=subject.settings.shaping(),
+        dataset_hash=recorded.dataset_hash,
+        predictions_sha256=recorded.predictions_sha256,
+        weights_sha256=recorded.weights_sha256,
+        metadata_hash=recorded.metadata_hash,
+        **_confusions(here),
+        **_analysed(subject),
+    )
+
+
+def _analysed(subject: Subject) -> dict[str, Any]:
+    """Return the result of each analysis by its name, and under `not_run` why the others have none."""
+    results: dict[str, Any] = {}
+    not_run = {}
+    for name in ANALYSES.names():
+        found = ANALYSES.get(name)(subject)
+        if isinstance(found, str):
+            not_run[name] = found
+        else:
+            results[name] = found
+    return results | {"not_run": not_run}
+
+
+def _confusions(here: Answered) -> Mapping[str, Any]:
+    """Return the matrix at the decision in force, and beside a threshold the one at the most probable class."""
+    if here.labels.several:
+        return {"confusion": None, "confusion_absent": NO_CONFUSION}
+    found: dict[str, Any] = {"confusion": here.confusion()}
+    if here.point.threshold is not None:
+        at_argmax = Answered(here.table, here.labels, OperatingPoint(), here.sampling)
+        found["confusion_at_argmax"] = at_argmax.confusion()
+    return found
+
+
+def _curves(here: Answered) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
+    """Return ROC and precision–recall curves: of the positive one of two classes, else of every class."""
+    two = len(here.classes) == 2 and not here.labels.several
+    return curves_of((here.questions if two else here.views).items())
+
+
+def _warnings(here: Answered, leakage: Leakage) -> tuple[str, ...]:
+    positive = here.labels.positive
+    positives = None if positive is None else int(here.views[positive].truth.sum())
+    of_labels = remarks_on_labels(here.views, here.point.thresholds) if here.labels.several else []
+    of_classes = of_labels if here.labels.several else remarks_on_classes(here)
+    return (*remarks_on_positives(positives), *of_classes, *remarks_on_data(here, leakage))

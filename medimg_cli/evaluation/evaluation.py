@@ -1,0 +1,177 @@
+"""An evaluation: `metrics-<split>.json`, the only source of the numbers in a report."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from medimg_cli.errors import RunError
+from medimg_cli.evaluation.results.abstention import Abstention, Conformal
+from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.evaluation.results.decisions import (
+    Comparison,
+    DecisionCurves,
+    Histograms,
+    LabelSet,
+    OperatingPoints,
+    PatientLevels,
+    Protocol,
+)
+from medimg_cli.evaluation.results.subgroups import Subgroups
+from medimg_cli.evaluation.results.surroundings import Baselines, Robustness, Shift
+from medimg_cli.runs.run import Run, Threshold
+from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.files import read_json, write_json
+
+
+class Confusion(BaseModel):
+    """Rows are the reference standard, columns the prediction, both in the order of `labels`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: tuple[str, ...]
+    matrix: tuple[tuple[int, ...], ...]
+
+
+class Missed(BaseModel):
+    """The false negatives of the positive class at the operating threshold: `count` of `of`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int
+    of: int
+    ids: tuple[str, ...]
+
+
+class Curve(BaseModel):
+    """A curve, thinned for drawing; x and y have the same length.
+
+    Args:
+        name: class the curve is for.
+        x, y: ROC: false positive rate, recall; precision-recall: recall, precision.
+        low, high: 95 % interval of y at each x, empty where none is computed; each x stands for itself.
+        operating_point: (x, y) at the threshold, None without one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    operating_point: tuple[float, float] | None = None
+
+
+class Leakage(BaseModel):
+    """What stands in this split and in another one.
+
+    Args:
+        patients_certain: False where patients are names read from files of a published split, which may
+            start again in each of its folders.
+        near_duplicates: images here that look like an image elsewhere and are not the same file; None = not searched.
+        not_compared: what of this could not be looked at and why, one clause; the counts say nothing of it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    patients_known: bool
+    patients_certain: bool = True
+    shared_patients: int
+    shared_files: int
+    near_duplicates: int | None = None
+    allowed: bool = False
+    not_compared: str = ""
+
+
+class Evaluation(BaseModel):
+    """All results of one run on one split.
+
+    Args:
+        metrics: by the names of design: recall, specificity, precision, npv, f1, accuracy,
+            balanced_accuracy, mcc, kappa, auroc, average_precision, brier, log_loss, ece; with `macro_`,
+            `micro_`, `weighted_` prefixes for several classes, and weighted_kappa for grades.
+        per_class: class → metric → estimate (precision, recall, f1, specificity, auroc,
+            average_precision), `support` stands in the estimate of recall as `n`.
+        confusion: by the decision in force: at the threshold for two classes with a positive one, else
+            at the most probable class.
+        confusion_absent: why there is no `confusion`.
+        thresholds: of several labels an image, class → its own; a class without one is called at 0.5.
+        several_labels: an image may carry several of the classes, or none.
+        unknown_labels: of several labels, class → images of which nobody judged it; they are in none of its figures.
+        confusion_at_argmax: at the most probable class, where `confusion` is at the threshold.
+        resampled: what intervals draw again: "patient" where some have several images, else "image".
+        views: of each image whose answers were averaged: 1, or more with `--tta`.
+        warnings: what a reader must know: few positives, no positive class stated …
+        metadata_hash: of the manifest's further columns, which subgroups and shift are of; "" without a manifest.
+        asked: the settings that shaped these numbers.
+        not_run: analysis (a field below) → why it has no result.
+        protocol: figures by a benchmark's own definitions, where they were asked for.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = 1
+    run: str
+    split: str
+    n: int
+    patients: int
+    classes: tuple[str, ...]
+    class_counts: dict[str, int]
+    positive: str | None
+    threshold: Threshold | None
+    thresholds: dict[str, Threshold] = {}
+    several_labels: bool = False
+    unknown_labels: dict[str, int] = {}
+    metrics: dict[str, Estimate]
+    per_class: dict[str, dict[str, Estimate]]
+    confusion: Confusion | None
+    confusion_absent: str | None = None
+    confusion_at_argmax: Confusion | None = None
+    missed: Missed | None = None
+    leakage: Leakage
+    roc: tuple[Curve, ...] = ()
+    precision_recall: tuple[Curve, ...] = ()
+    resampled: Literal["image", "patient"] = "image"
+    views: int = 1
+    warnings: tuple[str, ...] = ()
+    dataset_hash: str
+    predictions_sha256: str
+    weights_sha256: str
+    metadata_hash: str = ""
+    operating: OperatingPoints | None = None
+    patient_level: PatientLevels | None = None
+    calibration: Calibration | None = None
+    decision_curves: DecisionCurves | None = None
+    abstention: Abstention | None = None
+    conformal: Conformal | None = None
+    comparison: Comparison | None = None
+    subgroups: Subgroups | None = None
+    shift: Shift | None = None
+    robustness: Robustness | None = None
+    baselines: Baselines | None = None
+    label_set: LabelSet | None = None
+    histograms: Histograms | None = None
+    protocol: Protocol | None = None
+    not_run: dict[str, str] = {}
+    asked: dict[str, Any] = {}
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Write the evaluation atomically."""
+    write_json(path, evaluation.model_dump())
+
+
+def read_evaluation(run: Run, split: str) -> Evaluation | None:
+    """Return a run's evaluation on `split`, or None when there is none.
+
+    Raises:
+        RunError: the file is not an evaluation.
+    """
+    path = run.metrics_path(split)
+    if not path.is_file():
+        return None
+    try:
+        return Evaluation.model_validate(read_json(path))
+    except ValueError as error:
+        raise RunError(f"{path} cannot be read", "run `medimg evaluate` again") from error

@@ -1,0 +1,129 @@
+"""Images from elsewhere, on which a model is tested: where they are kept, and what of them the model can answer."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from medimg_cli.dataset.ingest.previous import to_remember
+from medimg_cli.dataset.labels import LABEL_SEP
+from medimg_cli.dataset.manifest import UNKNOWN_COLUMN, Dataset, read_info
+from medimg_cli.errors import DataError, GateError
+from medimg_cli.evaluation.evaluation import Leakage
+from medimg_cli.registry import did_you_mean
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.workspace import Workspace
+
+PREFIX = "external-"
+_OWN_HEADER = "DICOM header"
+
+
+def name_of(folder: Path) -> str:
+    """Return what the images of a folder are called in file names and in the report.
+
+    >>> name_of(Path("/data/St. Mary's (2024)"))
+    'St.-Mary-s-2024'
+    """
+    return re.sub(r"[^\w.]+", "-", folder.absolute().name).strip("-.") or "images"
+
+
+def external_place(run: Run, folder: Path) -> Workspace:
+    """Return where a folder's manifest and pixels are kept."""
+    return Workspace(run.folder.absolute() / "external" / name_of(folder))
+
+
+def reading_of(card: ModelCard, settings: IngestSettings) -> IngestSettings:
+    """Return settings of `ingest` under which the model's classes can be met; no image is held back for training."""
+    several = card.answers == "sigmoid"
+    return settings.model_copy(update={"multi_label": several, "split": (1.0, 0.0, 0.0), "strict": False})
+
+
+def is_fresh(place: Workspace, folder: Path, settings: IngestSettings) -> bool:
+    """Return whether what stands there is of another folder, or was read in another way."""
+    if not place.manifest_path.is_file():
+        return False
+    info = read_info(place)
+    same = info.sources == (place.relative(folder),) and info.settings == to_remember(settings)
+    reading = info.origins[0].reading if len(info.origins) == 1 else {}
+    asked = settings.model_dump(mode="json", include=set(reading))
+    return not (same and all(asked[name] == reading[name] for name in asked if name != "layout"))
+
+
+def as_the_model_has_it(dataset: Dataset, card: ModelCard, split: str) -> Dataset:
+    """Return the usable images with the model's classes, all in one split.
+
+    Of several labels an image, one that the model knows and these images do not counts as judged by nobody.
+
+    Raises:
+        DataError: the images have a class that the model has not, one label where it has several or the reverse, or
+            there is none.
+    """
+    info, rows = dataset.info, dataset.usable
+    several = card.answers == "sigmoid"
+    if rows.empty:
+        raise DataError(
+            f"no usable image for {split}", "see its quarantine.csv, and `medimg label-audit --undo`"
+        )
+    if info.multi_label != several:
+        theirs, ours = (
+            ("several labels", "one label") if info.multi_label else ("one label", "several labels")
+        )
+        raise DataError(
+            f"the images have {theirs} each, the model knows {ours} an image",
+            "ingest them " + ("with" if several else "without") + " --multi-label",
+        )
+    foreign = next((name for name in info.classes if name not in card.classes), None)
+    if foreign is not None:
+        raise DataError(
+            f"the model does not know class '{foreign}', it knows {', '.join(card.classes)}",
+            f"rename it; {did_you_mean(foreign, card.classes)}",
+        )
+    rows = rows.assign(split=split)
+    if several:
+        absent = [name for name in card.classes if name not in info.classes]
+        rows = rows.assign(**{UNKNOWN_COLUMN: _unknown(rows, absent)})
+    own = {"classes": card.classes, "positive": card.positive}
+    return Dataset(rows.reset_index(drop=True), info.model_copy(update=own))
+
+
+def _unknown(rows: pd.DataFrame, absent: list[str]) -> list[str]:
+    there = rows[UNKNOWN_COLUMN].tolist() if UNKNOWN_COLUMN in rows else [""] * len(rows)
+    return [LABEL_SEP.join([*([cell] if cell else []), *absent]) for cell in there]
+
+
+def leakage_from(trained_on: Dataset | None, external: Dataset, *, allowed: bool) -> Leakage:
+    """Return what the images share with those the model learnt from (train and val).
+
+    Args:
+        trained_on: the data set of the training; None where it is not at hand.
+        allowed: evaluate all the same.
+
+    Raises:
+        GateError: there are such files, or patients by the ids of DICOM headers, and that is not allowed.
+    """
+    known = external.info.patients_known
+    if trained_on is None:
+        why = "the images the model learnt from are not at hand"
+        return Leakage(patients_known=known, shared_patients=0, shared_files=0, not_compared=why)
+    learnt = trained_on.of_split("train", "val")
+    files = set(external.rows["sha256"]) & set(learnt["sha256"])
+    comparable = {trained_on.info.patients_from, external.info.patients_from} == {_OWN_HEADER}
+    patients = set(external.rows["patient_id"]) & set(learnt["patient_id"]) if comparable else set()
+    if (files or patients) and not allowed:
+        raise GateError(
+            f"{len(files)} files and {len(patients)} patients were used in training already",
+            "take them out; --allow-leak evaluates all the same and says so in the report",
+        )
+    why = (
+        ""
+        if comparable
+        else "patients here and in training are not comparable: their ids are of different sources"
+    )
+    return Leakage(
+        patients_known=known,
+        shared_patients=len(patients),
+        shared_files=len(files),
+        allowed=allowed,
+        not_compared=why,
+    )

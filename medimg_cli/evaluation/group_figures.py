@@ -1,0 +1,171 @@
+"""Few figures of few images: recall, specificity and AUROC, and what each image adds to the error of each.
+
+Where one class is positive they are of that class. Else they are means over classes, or over labels where an image may
+carry several.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.metrics import METRICS, OneVsRest, divided, of_table, with_bootstrap
+from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of
+from medimg_cli.evaluation.summary import macro_auroc
+from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.statistics.intervals import auroc_influence, logit_interval
+
+OF_ONE = ("recall", "specificity", "auroc")
+
+
+@dataclass(frozen=True)
+class Brief:
+    """The figures of some images.
+
+    Args:
+        answered: the images, N.
+        over: the classes that the figures are of: the positive one, or those that are averaged over. All of them
+            occur, and images without them as well.
+    """
+
+    answered: Answered
+    over: tuple[str, ...]
+
+    @property
+    def recall(self) -> str:
+        """Return the name of the first of the figures: "recall", or "macro_recall" of a mean."""
+        return next(iter(self.figures))
+
+    @cached_property
+    def figures(self) -> dict[str, Estimate]:
+        """Return the figures by name, each with its interval."""
+        answered, views = self.answered, self._views
+        if self._one:
+            return {name: METRICS.get(name)(views[0]) for name in OF_ONE}
+        if answered.labels.several:
+            return {
+                "macro_recall": self._mean_share(True),
+                "macro_specificity": self._mean_share(False),
+                "macro_auroc": self._mean_area(),
+            }
+        table, tables = answered.confusion_table, answered.confusion_tables
+        undefined = "a class does not occur"
+        unit = answered.sampling.unit
+        return {
+            "macro_recall": of_table(table, tables, balanced_accuracy_of, unit=unit, undefined=undefined),
+            "macro_auroc": macro_auroc(views, answered.sampling),
+        }
+
+    @cached_property
+    def influences(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return by name what each image (N,) adds to the error of a figure; the sum is 0.
+
+        The covariance of two figures that share patients is the sum, patient by patient, of the products.
+        """
+        of_figure: dict[str, Callable[[OneVsRest], NDArray[np.float64]]] = {
+            "recall": lambda view: _of_share(view, True),
+            "specificity": lambda view: _of_share(view, False),
+            "auroc": lambda view: auroc_influence(view.truth, view.score),
+        }
+        return {name: self._spread(of_figure[name.removeprefix("macro_")]) for name in self.figures}
+
+    def rights(self) -> NDArray[np.float64]:
+        """Return (N, C'), C' the classes of `over`: 1 called, 0 missed, NaN where an image is none of the class."""
+        answered = self.answered
+        columns = [answered.classes.index(name) for name in self.over]
+        carried = answered.marks[:, columns] == 1
+        return np.where(carried, answered.calls[:, columns].astype(np.float64), np.nan)
+
+    @property
+    def _one(self) -> bool:
+        return self.over == (self.answered.labels.positive,)
+
+    @property
+    def _views(self) -> list[OneVsRest]:
+        return [self.answered.views[name] for name in self.over]
+
+    def _spread(self, of_view: Callable[[OneVsRest], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the mean over the classes of what each image (N,) adds; nothing where it was not judged."""
+        whole = np.zeros(self.answered.n)
+        for name, view in zip(self.over, self._views, strict=True):
+            whole[self.answered.judged[name]] += of_view(view) / len(self.over)
+        return whole
+
+    def _mean_share(self, truth: bool) -> Estimate:
+        """Return the mean recall (`truth`) or specificity over labels; images that nobody judged count for none."""
+        columns = []
+        for name, view in zip(self.over, self._views, strict=True):
+            members = np.zeros((self.answered.n, 2))
+            among = view.truth == truth
+            members[self.answered.judged[name]] = np.stack([among & (view.called == truth), among], axis=1)
+            columns.append(members)
+        counts = np.concatenate(columns, axis=1)
+        sampling = self.answered.sampling
+        value = float(_mean_of_shares(counts.sum(axis=0, keepdims=True))[0])
+        replicates = _mean_of_shares(sampling.sums(counts))
+        return with_bootstrap(value, replicates, unit=sampling.unit, n=self.answered.n)
+
+    def _mean_area(self) -> Estimate:
+        """Return the mean AUROC over labels, its interval by image or patient on the logit scale."""
+        areas = [METRICS.get("auroc")(view).value or 0.0 for view in self._views]
+        value, sampling = float(np.mean(areas)), self.answered.sampling
+        spread = self._spread(lambda view: auroc_influence(view.truth, view.score))
+        low, high = logit_interval(value, sampling.variance(spread)) or (None, None)
+        method = f"DeLong by {sampling.unit}, logit scale" if low is not None else ""
+        return Estimate(value=value, low=low, high=high, method=method, n=self.answered.n)
+
+
+def asked_about(answered: Answered, least: int) -> tuple[tuple[str, ...], str]:
+    """Return the classes that figures of these images can be of, or none and the reason.
+
+    Args:
+        least: images of a class that it takes; fewer say next to nothing.
+
+    Returns:
+        The positive class where one is stated. Else every class, of which none may be rare; of several labels an image
+        those that are not rare.
+    """
+    positive = answered.labels.positive
+    if positive is not None:
+        return _of_positive(answered.views[positive], positive, least)
+    images = {name: int(view.truth.sum()) for name, view in answered.views.items()}
+    if answered.labels.several:
+        enough = tuple(
+            name for name, view in answered.views.items() if images[name] >= least and not view.truth.all()
+        )
+        return (
+            enough,
+            ""
+            if enough
+            else f"no label that at least {least} images carry and another does not; counts only",
+        )
+    rarest = min(images, key=lambda name: (images[name], name))
+    if images[rarest] < least:
+        return (), f"images of {rarest}: {images[rarest]}, fewer than {least}; counts only"
+    return tuple(images), ""
+
+
+def _of_positive(view: OneVsRest, positive: str, least: int) -> tuple[tuple[str, ...], str]:
+    positives = int(view.truth.sum())
+    if positives < least:
+        return (), f"images of {positive}: {positives}, fewer than {least}; counts only"
+    if positives == view.n:
+        return (), f"no image without {positive}: counts only"
+    return (positive,), ""
+
+
+def _of_share(view: OneVsRest, truth: bool) -> NDArray[np.float64]:
+    among = view.truth == truth
+    right = (view.called == truth)[among]
+    whole = np.zeros(view.n)
+    whole[among] = (right - right.mean()) / len(right)
+    return whole
+
+
+def _mean_of_shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (B,) means over labels of (B, 2C) counts, label by label those that are right and all of them."""
+    means: NDArray[np.float64] = divided(counts[:, ::2].copy(), counts[:, 1::2]).mean(axis=1)
+    return means

@@ -1,0 +1,60 @@
+"""What a reader of an evaluation must know beside its numbers."""
+
+from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.evaluation import Leakage
+
+_FEW_POSITIVES = 30
+_TOO_FEW_POSITIVES = 10
+_FEW_PATIENTS = 20
+
+
+def remarks_on_positives(positives: int | None) -> list[str]:
+    """Return what follows from how many images of the positive class were tested, None where none was stated."""
+    if positives is None:
+        return ["no positive class was stated: recall is the mean over classes"]
+    if positives < _TOO_FEW_POSITIVES:
+        return [f"only {positives} positive images: read counts, not percentages"]
+    if positives < _FEW_POSITIVES:
+        return [f"only {positives} positive images: intervals are wide"]
+    return []
+
+
+def remarks_on_classes(here: Answered) -> list[str]:
+    """Return what follows from classes that no image is of, of one label an image."""
+    absent = [name for name, view in here.views.items() if not view.truth.any()]
+    if here.n and len(absent) == len(here.classes) - 1:
+        only = next(name for name in here.classes if name not in absent)
+        return [f"every image is of {only}: figures that need two classes are not defined"]
+    return [f"no image is of {', '.join(absent)}: figures that need one are not defined"] if absent else []
+
+
+def remarks_on_data(here: Answered, leakage: Leakage) -> list[str]:
+    """Return what follows from whose images they are."""
+    found = []
+    if not leakage.patients_known:
+        found.append(
+            "patients are not known: leaks between splits cannot be excluded, and intervals assume that images are "
+            "independent"
+        )
+    elif here.sampling.clustered and here.sampling.units < _FEW_PATIENTS:
+        found.append(f"only {here.sampling.units} patients: intervals are rough")
+    if leakage.shared_patients and not leakage.patients_certain:
+        found.append(
+            f"{leakage.shared_patients} patient names read from files occur in other splits too: whether they are "
+            "the same patients is not known"
+        )
+    elif leakage.shared_patients or leakage.shared_files:
+        found.append(
+            f"this split shares {leakage.shared_patients} patients and {leakage.shared_files} files "
+            "with other splits: the figures are too good"
+        )
+    if leakage.not_compared:
+        found.append(f"leaks cannot be excluded: {leakage.not_compared}")
+    if leakage.near_duplicates:
+        alike = (
+            "1 image looks" if leakage.near_duplicates == 1 else f"{leakage.near_duplicates:,} images look"
+        )
+        found.append(
+            f"{alike} like an image of another split, in another file (near duplicates): the figures may be too good"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Typed results of an evaluation, as they stand in its JSON file."""

@@ -1,0 +1,75 @@
+"""How far probabilities can be taken at their word."""
+
+from pydantic import BaseModel, ConfigDict
+
+from medimg_cli.statistics.estimate import Estimate
+
+
+class ReliabilityBin(BaseModel):
+    """Images whose probability lies in one bin.
+
+    Args:
+        low, high: edges; a probability on an edge belongs to the bin below it.
+        mean: of their probabilities.
+        observed: share that has the disease, with its interval.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    low: float
+    high: float
+    mean: float
+    observed: Estimate
+
+
+class ClassCalibration(BaseModel):
+    """Of one class (or label) against the rest.
+
+    Args:
+        bins: 15 of equal width, without the empty ones.
+        ece: expected calibration error over those bins.
+        ece_equal_mass: the same over 15 bins that hold as many images each.
+        brier: mean squared gap of probability and outcome (two classes: of the positive one, 0..1).
+        slope, intercept: of a logistic regression of the outcome on the logit of the probability; 1 and 0 are perfect.
+            A slope below 1 means probabilities too extreme. The intercept is that with the slope held at 1.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bins: tuple[ReliabilityBin, ...]
+    ece: Estimate
+    ece_equal_mass: Estimate
+    brier: Estimate
+    slope: Estimate
+    intercept: Estimate
+
+
+class Calibration(BaseModel):
+    """How far probabilities can be taken at their word.
+
+    Args:
+        by_class: class → its own calibration; of two classes with a positive one only that one.
+        brier: as `definition` says; of several labels an image that of the positive one, None without one.
+        log_loss: mean negative log likelihood.
+        ece: of the positive class, else of the most probable class and how often it is right (top label); None of
+            several labels an image without a positive one.
+        class_wise_ece: mean over `by_class`.
+        bins: how many bins each ece has.
+        definition: of the Brier score, which books define in two ways that differ by a factor of 2.
+        temperature: by which the logits were divided, fitted on validation; None where not known.
+        uncalibrated: brier, log_loss and ece of the same images without the temperature.
+        remark: why there is no `uncalibrated`, "" where there is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    by_class: dict[str, ClassCalibration] = {}
+    brier: float | None = None
+    log_loss: float | None = None
+    ece: float | None = None
+    class_wise_ece: float | None = None
+    bins: int = 15
+    definition: str = ""
+    temperature: float | None = None
+    uncalibrated: dict[str, float] = {}
+    remark: str = ""

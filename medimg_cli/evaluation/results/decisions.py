@@ -1,0 +1,229 @@
+"""What one class's decisions mean in use: fixed trade-offs, other prevalences, whole patients."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from medimg_cli.statistics.estimate import Estimate
+
+
+class TradeOff(BaseModel):
+    """Sensitivity where specificity is fixed, or the reverse, read off the curve of this split: to describe, not to use.
+
+    Args:
+        fixed: which of the two was asked for.
+        wanted: at least this much of it.
+        threshold: that gives it; None where none does.
+        recall, specificity: at that threshold; the fixed one, which the threshold was chosen for, has no interval.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    fixed: Literal["recall", "specificity"]
+    wanted: float
+    threshold: float | None
+    recall: Estimate
+    specificity: Estimate
+
+
+class AtPrevalence(BaseModel):
+    """Predictive values where another share of the patients has the disease (Bayes).
+
+    Args:
+        prevalence: in 0..1.
+        observed: it is that of the split itself.
+        precision, npv: with intervals that come from those of recall and specificity.
+        alarms_per_100: false alarms among 100 patients.
+        number_needed_to_read: positive answers for each true one, 1 / precision; None where precision is 0.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    prevalence: float
+    observed: bool = False
+    precision: Estimate
+    npv: Estimate
+    alarms_per_100: Estimate
+    number_needed_to_read: float | None
+
+
+class Operating(BaseModel):
+    """Of one class (or label) against the rest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trade_offs: tuple[TradeOff, ...] = ()
+    at_prevalences: tuple[AtPrevalence, ...] = ()
+
+
+class OperatingPoints(BaseModel):
+    """Class → what its decisions mean in use."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by_class: dict[str, Operating]
+
+
+class PatientLevel(BaseModel):
+    """A patient is positive when the highest, or mean, probability of their images reaches the threshold.
+
+    Args:
+        rule: "max" or "mean" over a patient's images.
+        n: patients.
+        positives: patients with at least one positive image.
+        metrics: recall, specificity, precision, npv, auroc by patient.
+        missed: ids of patients with the disease that were not called, the most confident misses first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rule: Literal["max", "mean"]
+    n: int
+    positives: int
+    metrics: dict[str, Estimate]
+    missed: tuple[str, ...]
+
+
+class PatientLevels(BaseModel):
+    """Results by patient, beside those by image."""
+
+    model_config = ConfigDict(frozen=True)
+
+    positive: str
+    levels: tuple[PatientLevel, ...]
+
+
+class Histogram(BaseModel):
+    """Images by the probability of one class.
+
+    Args:
+        bins: of equal width in 0..1; a probability on an edge belongs to the bin below it.
+        counts: group of images by their reference standard → images in each bin.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bins: int
+    counts: dict[str, tuple[int, ...]]
+
+
+class Histograms(BaseModel):
+    """Class → histograms of its probability."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by_class: dict[str, Histogram]
+
+
+class LabelSet(BaseModel):
+    """What only several labels an image have.
+
+    Args:
+        cardinality: labels an image, mean, where all of them were judged: reference standard and called.
+        exact_match: share of the fully judged images whose labels were all called rightly.
+        together: (C, C) images that carry both labels of the reference standard, in the order of the classes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    cardinality: tuple[float, float]
+    exact_match: Estimate
+    together: tuple[tuple[int, ...], ...]
+
+
+class Protocol(BaseModel):
+    """Two figures by the definitions of a benchmark's own evaluator.
+
+    Args:
+        name: of the benchmark: "medmnist".
+        auc: area under the ROC curve; None where a class is shown only with or only without.
+        acc: share of right answers, at 0.5 or of the most probable class, whatever threshold is in force.
+        definition: what exactly the two are.
+        reason: why one of them is None, "" where neither is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    auc: float | None
+    acc: float | None
+    definition: str
+    reason: str = ""
+
+
+class DecisionCurve(BaseModel):
+    """Net benefit by threshold probability (Vickers AJ, Elkin EB. Med Decis Making 2006;26:565-574).
+
+    Args:
+        thresholds: at which one would act; at t a false alarm weighs t / (1 - t) of a missed case.
+        model: net benefit of acting where the probability reaches the threshold, per image.
+        low, high: 95 % interval of `model`, empty where none is computed.
+        treat_all: net benefit of acting on every image; that of acting on none is 0.
+        useful_from, useful_to: widest range of thresholds over which the model is above both; None where it never is.
+        prevalence: share of the class in this split, on which all of it rests.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    thresholds: tuple[float, ...]
+    model: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    treat_all: tuple[float, ...]
+    useful_from: float | None
+    useful_to: float | None
+    prevalence: float
+
+
+class DecisionCurves(BaseModel):
+    """Class → its decision curve."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by_class: dict[str, DecisionCurve]
+
+
+class Difference(BaseModel):
+    """One figure of both, and how they differ.
+
+    Args:
+        name: "recall", "specificity", "accuracy", "auroc", …
+        first, second: of this run and of the other one.
+        difference: first − second, with its paired interval.
+        test: that gives `p`: "McNemar, exact", "DeLong, paired", …
+        p: two-sided; None where there is nothing to test.
+        p_adjusted: by Holm (Scand J Stat 1979;6:65-70) over the tests of this comparison.
+        only_first, only_second: images that only one of the two decided rightly; None where that is no question.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    first: float | None
+    second: float | None
+    difference: Estimate
+    test: str = ""
+    p: float | None = None
+    p_adjusted: float | None = None
+    only_first: int | None = None
+    only_second: int | None = None
+
+
+class Comparison(BaseModel):
+    """This run against another one, image by image.
+
+    Args:
+        against: name of the other.
+        n, patients: images and patients that both answered.
+        same_images: SHA-256 over image ids and reference standard, equal for both.
+        predictions_sha256: of the other's predictions file.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    against: str
+    n: int
+    patients: int
+    same_images: str
+    predictions_sha256: str
+    differences: tuple[Difference, ...]

@@ -1,0 +1,105 @@
+"""What the figures rest on: how the split differs from training, what disturbs the model, what beats chance."""
+
+from pydantic import BaseModel, ConfigDict
+
+from medimg_cli.statistics.estimate import Estimate
+
+
+class ShiftRow(BaseModel):
+    """One property in training and in this split.
+
+    Args:
+        name: "share of PNEUMONIA", "mean intensity", "width (px)", "age", …
+        kind: prevalence, intensity, size or metadata.
+        train, here: in words, with units.
+        measure: of the difference: "standardised mean difference", "Kolmogorov–Smirnov distance", "total variation".
+        distance: its value.
+        large: beyond what is usually called a large difference for this measure (0.2, 0.2 and 0.1 in this order), and
+            beyond what chance gives with so many patients.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: str
+    train: str
+    here: str
+    measure: str
+    distance: float
+    large: bool
+
+
+class Shift(BaseModel):
+    """How the images of this split differ from those the model learnt from; the largest differences first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: tuple[ShiftRow, ...]
+
+
+class Disturbed(BaseModel):
+    """The same images, disturbed.
+
+    Args:
+        disturbance: blur, noise, brightness, contrast, jpeg.
+        strength: in words, with its unit ("sigma 1 px", "quality 50").
+        severity: 1 or 2.
+        metrics: recall and specificity at the threshold in force, auroc; macro_recall where no class is positive.
+        change: of recall (or macro_recall) against the same images undisturbed, with its paired interval.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    disturbance: str
+    strength: str
+    severity: int
+    metrics: dict[str, Estimate]
+    change: Estimate
+
+
+class Robustness(BaseModel):
+    """Recall under blur, noise, brightness, contrast and JPEG at two strengths.
+
+    Args:
+        n: images that were disturbed: all of the split, or 1,000 of it, as many of each class where there are so many.
+        pixels: what was disturbed: the pixels a network sees, after preprocessing.
+        undisturbed: their figures as they are.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    n: int
+    pixels: str = ""
+    undisturbed: dict[str, Estimate]
+    rows: tuple[Disturbed, ...]
+
+
+class Baseline(BaseModel):
+    """What needs no look at the pixels.
+
+    Args:
+        name: "majority class", "metadata only".
+        uses: columns it sees.
+        metrics: by the names of the evaluation.
+        remark: what follows from it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    uses: tuple[str, ...] = ()
+    metrics: dict[str, Estimate]
+    remark: str = ""
+
+
+class Baselines(BaseModel):
+    """The least that a model must beat.
+
+    Args:
+        absent: why a baseline is missing, "" where none is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: tuple[Baseline, ...]
+    absent: str = ""

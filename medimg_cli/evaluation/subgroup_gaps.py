@@ -1,0 +1,90 @@
+"""The largest difference between groups of images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg_cli.evaluation.group_figures import Brief
+from medimg_cli.statistics.difference_intervals import difference
+from medimg_cli.statistics.estimate import Estimate
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images that have something in common.
+
+    Args:
+        level: what they have in common.
+        brief: their figures.
+        units: (n,), what each of its images is drawn with, in the numbers of the whole sampling: a patient of two
+            groups has the same number in both.
+    """
+
+    level: str
+    brief: Brief
+    units: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The largest difference of one figure.
+
+    Args:
+        difference: higher − lower, with the interval of these two groups as if nobody had searched for them.
+        between: level of the lower one, level of the higher one.
+        pairs: of how many pairs it is the largest.
+    """
+
+    difference: Estimate
+    between: tuple[str, str]
+    pairs: int
+
+
+def largest_gaps(groups: Sequence[Group]) -> dict[str, Gap]:
+    """Return figure → its largest difference between two groups whose figures are of the same classes.
+
+    A group's own interval makes that of the difference; patients with images in both groups let their errors go
+    together, which is taken into account. The largest of many differences is above 0 by chance alone.
+    """
+    pairs = [pair for pair in combinations(groups, 2) if pair[0].brief.over == pair[1].brief.over]
+    names = dict.fromkeys(name for group in groups for name in group.brief.figures)
+    gaps = {name: _largest(name, pairs) for name in names}
+    return {name: gap for name, gap in gaps.items() if gap is not None}
+
+
+def _largest(name: str, pairs: Sequence[tuple[Group, Group]]) -> Gap | None:
+    found = [
+        tuple(sorted(((_value(group, name), group) for group in pair), key=lambda each: each[0]))
+        for pair in pairs
+        if all(group.brief.figures[name].value is not None for group in pair)
+    ]
+    if not found:
+        return None
+    (_, lower), (_, higher) = max(found, key=lambda pair: pair[1][0] - pair[0][0])
+    between = difference(
+        higher.brief.figures[name],
+        lower.brief.figures[name],
+        correlation=_correlation(name, higher, lower),
+    )
+    return Gap(between, (lower.level, higher.level), len(found))
+
+
+def _value(group: Group, name: str) -> float:
+    value = group.brief.figures[name].value
+    return float("nan") if value is None else value
+
+
+def _correlation(name: str, first: Group, second: Group) -> float:
+    """Return how the errors of a figure in two groups go together, −1..1; 0 where they share no patient."""
+    if not np.isin(first.units, second.units).any():
+        return 0.0
+    units = int(max(first.units.max(), second.units.max())) + 1
+    one, other = (
+        np.bincount(group.units, weights=group.brief.influences[name], minlength=units)
+        for group in (first, second)
+    )
+    scale = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / scale if scale > 0 else 0.0

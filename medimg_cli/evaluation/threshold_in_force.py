@@ -1,0 +1,71 @@
+"""The thresholds that decide in an evaluation: the model's own, or others chosen from its answers on validation."""
+
+from medimg_cli.dataset.labels import LabelSpace
+from medimg_cli.errors import UsageError
+from medimg_cli.predictions.operating_point import OperatingPoint, point_by
+from medimg_cli.predictions.predictions import marks_of, probabilities_of, read_predictions
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.statistics.sampling import sampling_of
+from medimg_cli.workspace.lock import locked
+from medimg_cli.workspace.threshold_rule import ThresholdRule
+
+
+def point_in_force(
+    run: Run, card: ModelCard, rule: ThresholdRule | None, *, patients_known: bool, exact: bool = False
+) -> OperatingPoint:
+    """Return the model's thresholds, or those a rule takes from the run's predictions of validation.
+
+    Of several labels, one for which validation has no threshold that the rule asks for keeps the model's own; the
+    point's `unmet` says why.
+
+    Args:
+        patients_known: some of validation's images may be of one patient, which a bound of recall has to know.
+        exact: such a bound is Clopper and Pearson's where each image is of another patient, instead of Wilson's.
+
+    Raises:
+        UsageError: a rule is given, and the model has no threshold.
+        DataError: validation has no threshold that the rule asks for.
+    """
+    chosen = OperatingPoint(card.threshold, card.thresholds)
+    if rule is None or (chosen.every and _is_by(chosen, rule)):
+        return chosen
+    if not chosen.every:
+        raise UsageError(
+            "a threshold needs two classes and a positive one", "ingest with --positive CLASS, or choose none"
+        )
+    table = read_predictions(run.predictions_path("val"))
+    labels = LabelSpace(card.classes, card.positive, card.answers == "sigmoid")
+    point = point_by(
+        rule,
+        labels,
+        marks_of(table, labels.classes) if labels.several else labels.encode(table["y_true"].tolist()),
+        probabilities_of(table),
+        split=chosen.every[0].split,
+        sampling=sampling_of(table, known=patients_known, exact=exact),
+    )
+    there = {**card.thresholds, **point.thresholds}
+    thresholds = {name: there[name] for name in card.classes if name in there}
+    return OperatingPoint(point.threshold, thresholds, point.unmet)
+
+
+def keep_point(run: Run, card: ModelCard, point: OperatingPoint) -> None:
+    """Write thresholds into the run's model, so that `predict` uses them, and their figures into its record."""
+    if card.threshold == point.threshold and card.thresholds == point.thresholds:
+        return
+    kept = {"threshold": point.threshold, "thresholds": dict(point.thresholds)}
+    with locked(run.lock_path, doing=f"training run '{run.name}'"):
+        run.write_card(card.model_copy(update=kept))
+        record = run.read_record()
+        run.write_record(record.model_copy(update={"val": record.val | point.figures()}))
+
+
+def remarks_on_point(point: OperatingPoint) -> tuple[str, ...]:
+    """Return which of several labels kept the model's own threshold, and why."""
+    return tuple(f"{name} keeps the model's own threshold: {why}" for name, why in point.unmet.items())
+
+
+def _is_by(point: OperatingPoint, rule: ThresholdRule) -> bool:
+    """Return whether thresholds are what a rule would choose again: those of a recall depend on nothing else."""
+    return rule.name == "recall" and all(
+        each.rule == rule.words and each.target_recall == rule.target_recall for each in point.every
+    )

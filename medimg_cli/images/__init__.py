@@ -1,0 +1,1 @@
+"""Any file to pixels: readers, archives, DICOM."""

@@ -1,0 +1,165 @@
+"""From decoded images to predictions: probabilities, decision, and what a reader should know of the image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg_cli.errors import RunError
+from medimg_cli.images.image import DecodedImage
+from medimg_cli.inference.flags import Evidence, Standing, raised
+from medimg_cli.inference.flags.out_of_distribution import NAME as UNLIKE
+from medimg_cli.inference.flags.out_of_distribution import exceeded
+from medimg_cli.inference.image_features import Measured, measure
+from medimg_cli.inference.ood_detectors import COLOUR, CONTENT, LAYOUT, TEXTURE
+from medimg_cli.inference.ood_reference import References
+from medimg_cli.inference.predictor import Predictor
+from medimg_cli.predictions.decide import called_labels, joined
+from medimg_cli.predictions.prediction import Decision, Prediction
+from medimg_cli.preprocessing.recipe import Pixels
+from medimg_cli.runs.run import ModelCard
+
+_WORDS = {
+    CONTENT: "what the network sees in it",
+    LAYOUT: "where it is light and dark",
+    TEXTURE: "its grey values, sharpness and texture",
+    COLOUR: "its colour",
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image on its way to the network.
+
+    Args:
+        pixels: (H, W, C), made by the model's recipe.
+        measured: what the flags need; None where the model has no reference.
+    """
+
+    pixels: Pixels
+    measured: Measured | None = None
+
+
+class Judge:
+    """A model that also says what its answers are worth.
+
+    An image unlike all that the model learnt from is refused: it gets no label and no decision but that a person has to
+    look. No other flag changes an answer; in particular a positive never becomes anything else because it is uncertain.
+
+    Args:
+        predictor: answers.
+        references: of its networks; None where the model was trained before there were any.
+
+    Raises:
+        RunError: the card contradicts itself.
+    """
+
+    def __init__(self, predictor: Predictor, references: References | None = None) -> None:
+        self.predictor = predictor
+        self.card: ModelCard = predictor.card
+        self.references = references
+        sets = self.card.sets
+        if sets is not None and set(sets.least) != set(self.card.classes):
+            raise RunError("the model's prediction sets are of other classes than its own", "train again")
+
+    @property
+    def remark(self) -> str:
+        """Return one sentence on what this model cannot tell of an image, "" where it can tell all there is."""
+        lacking = [] if self.references else ["flags, and none is refused as unlike the training"]
+        lacking += [] if self.card.sets or self.card.answers == "sigmoid" else ["prediction sets"]
+        if not lacking:
+            return ""
+        return f"the run was trained without what these need: {', '.join(lacking)}; train again to have them"
+
+    def prepare(self, image: DecodedImage) -> Prepared:
+        """Return what judging needs of one image; called in threads, one image each."""
+        recipe = self.card.recipe
+        pixels = recipe.apply(image)
+        measured = measure(image, pixels, recipe) if self.references else None
+        return Prepared(pixels, measured)
+
+    def __call__(self, prepared: Sequence[Prepared]) -> list[Prediction]:
+        """Return a prediction for each image; what else is in the batch does not change it."""
+        if not prepared:
+            return []
+        pixels: Pixels = np.stack([one.pixels for one in prepared])  # type: ignore[assignment]
+        answer = self.predictor.answer(pixels)
+        return [
+            self.prediction(one, row, [of_network[place] for of_network in answer.features])
+            for place, (one, row) in enumerate(zip(prepared, answer.probabilities, strict=True))
+        ]
+
+    def with_maps(self, prepared: Prepared) -> tuple[Prediction, NDArray[np.float32] | None]:
+        """Return the prediction of one image and its class maps (C, h, w), None where the model gives none."""
+        answer = self.predictor.answer(prepared.pixels[None].copy(), maps=True)
+        features = [of_network[0] for of_network in answer.features]
+        said = self.prediction(prepared, answer.probabilities[0], features)
+        return said, None if answer.maps is None else answer.maps[0]
+
+    def prediction(
+        self, prepared: Prepared, probabilities: NDArray[np.float64], features: Sequence[NDArray[np.float32]]
+    ) -> Prediction:
+        """Return the prediction of one image that the networks have answered.
+
+        Args:
+            probabilities: (C,), calibrated.
+            features: of each network (D,), in the order of the members.
+        """
+        card = self.card
+        chosen = _set(card, probabilities)
+        standing = self._standing(prepared, features)
+        flags = raised(Evidence(chosen, standing))
+        answered = Prediction(
+            status="ok",
+            label=_label(card, probabilities),
+            confidence=float(probabilities.max()),
+            probabilities=dict(zip(card.classes, probabilities.tolist(), strict=True)),
+            decision=_decision(card, probabilities),
+            prediction_set=chosen,
+            flags=flags,
+        )
+        return _refused(answered, standing.unlikeness) if standing and UNLIKE in flags else answered
+
+    def _standing(self, prepared: Prepared, features: Sequence[NDArray[np.float32]]) -> Standing | None:
+        if self.references is None or prepared.measured is None:
+            return None
+        unlikeness = self.references.unlikeness(prepared.measured, features)
+        return Standing(prepared.measured, unlikeness, self.references)
+
+
+def _refused(answered: Prediction, unlikeness: Mapping[str, float]) -> Prediction:
+    """Return an answer taken back; the probabilities stay for the record, and `uncertain` says nothing of them."""
+    why = [_WORDS[name] for name in exceeded(unlikeness)]
+    return replace(
+        answered,
+        status="refused",
+        label=None,
+        confidence=None,
+        decision="refer",
+        prediction_set=None,
+        flags=tuple(name for name in answered.flags if name != "uncertain"),
+        message=f"unlike the images this model learnt from, by {'; by '.join(why)}. No answer is given",
+    )
+
+
+def _set(card: ModelCard, probabilities: NDArray[np.float64]) -> tuple[str, ...] | None:
+    if card.sets is None:
+        return None
+    least = card.sets.least
+    return tuple(
+        name for name, value in zip(card.classes, probabilities.tolist(), strict=True) if value >= least[name]
+    )
+
+
+def _label(card: ModelCard, probabilities: NDArray[np.float64]) -> str:
+    if card.answers != "sigmoid":
+        return card.classes[int(probabilities.argmax())]
+    return joined(called_labels(probabilities[None], card.classes, card.thresholds)[0], card.classes)
+
+
+def _decision(card: ModelCard, probabilities: NDArray[np.float64]) -> Decision | None:
+    if card.positive is None or card.threshold is None or card.answers == "sigmoid":
+        return None
+    reached = probabilities[card.classes.index(card.positive)] >= card.threshold.value
+    return "positive" if reached else "negative"

@@ -1,0 +1,284 @@
+"""A table of predictions that any software wrote: found out, checked, and brought into medimg's own form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg_cli.dataset.labels import LABEL_SEP
+from medimg_cli.dataset.official_splits import SPLIT_NAMES
+from medimg_cli.errors import DataError
+from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX, classes_of
+from medimg_cli.registry import did_you_mean
+from medimg_cli.workspace.tables import read_spreadsheet
+
+_UNANSWERED = "unreadable"
+_MARKS = {"1": "1", "1.0": "1", "0": "0", "0.0": "0", "": "", "nan": "", "NaN": "", "NA": ""}
+_SHAPE = (
+    "y_true and one prob_<class> for each class; several labels an image: y_true_<class> with 1, 0 or nothing"
+)
+
+
+@dataclass(frozen=True)
+class ForeignPredictions:
+    """N images that something answered.
+
+    Args:
+        table: image_id, patient_id, y_true (of several labels an image y_true_<class>: "1", "0", ""), prob_<class> as
+            numbers, split as medimg calls it where there is one; further columns are texts, as they were.
+        classes: in the order of their columns.
+        several: an image may carry several of the classes, or none.
+        patients_known: else each image counts as a patient of its own.
+        splits_known: column `split` is there.
+        unanswered: rows left out, as they say that the image could not be read.
+    """
+
+    table: pd.DataFrame
+    classes: tuple[str, ...]
+    several: bool
+    patients_known: bool
+    splits_known: bool
+    unanswered: int
+
+
+def read_foreign_predictions(path: Path) -> ForeignPredictions:
+    """Read predictions of any software.
+
+    Columns: y_true and prob_<class> for each class, or y_true_<class> with 1, 0 or nothing where an image may carry
+    several labels; image_id, patient_id and split may be there, others are carried along. Where image_id is not, rows
+    are called row-1, row-2, … A column without a single entry counts as not there.
+
+    Raises:
+        DataError: a column is missing; a cell is empty, no probability or an unknown label; an image stands there
+            twice; one patient's images cannot be told. One line that names the row.
+    """
+    rows, separator = read_spreadsheet(path)
+    rows = rows.drop(columns=[name for name in ("image_id", "patient_id", "split") if _is_blank(rows, name)])
+    rows, unanswered = _answered(path, rows)
+    classes, several = _classes(path, rows)
+    numbers = check_probabilities(path, rows, classes, several=several, decimal_comma=separator != ",")
+    truth = _marks(path, rows, classes) if several else _labels(path, rows, classes)
+    names = _image_ids(path, rows)
+    splits = _splits(path, rows)
+    known = "patient_id" in rows
+    patients = _filled(path, rows, "patient_id") if known else names
+    columns = {
+        "image_id": names,
+        "patient_id": patients,
+        **({} if splits is None else {"split": splits}),
+        **truth,
+        **{PROBABILITY_PREFIX + name: numbers[:, index] for index, name in enumerate(classes)},
+    }
+    further = [name for name in rows.columns if name not in columns and name != "y_true"]
+    own = pd.DataFrame(columns, index=rows.index)
+    table = pd.concat([own, rows[further]], axis=1).reset_index(drop=True)
+    return ForeignPredictions(table, classes, several, known, splits is not None, unanswered)
+
+
+def _is_blank(rows: pd.DataFrame, name: str) -> bool:
+    return name in rows and bool((rows[name].str.strip() == "").all())
+
+
+def _answered(path: Path, rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Leave out the rows of which medimg's own `predict` says that there is no answer."""
+    if "status" not in rows:
+        return rows, 0
+    kept = rows[rows["status"] != _UNANSWERED]
+    if kept.empty:
+        raise DataError(f"{path}: no image could be read when it was made", "predict readable images")
+    return kept, len(rows) - len(kept)
+
+
+def _classes(path: Path, rows: pd.DataFrame) -> tuple[tuple[str, ...], bool]:
+    """Return the classes, and whether an image may carry several of them."""
+    classes = classes_of(rows)
+    judged = [name.removeprefix(TRUTH_PREFIX) for name in rows.columns if name.startswith(TRUTH_PREFIX)]
+    if not classes or not (judged or "y_true" in rows):
+        lacking = "y_true" if classes else "prob_<class>"
+        columns = ", ".join(map(str, rows.columns[:20]))
+        raise DataError(f"{path} lacks {lacking}", f"it needs {_SHAPE}; its columns: {columns}")
+    if judged:
+        alone = next((name for name in judged if name not in classes), None)
+        if alone is not None:
+            raise DataError(
+                f"{path} has {TRUTH_PREFIX}{alone} without {PROBABILITY_PREFIX}{alone}",
+                did_you_mean(alone, classes),
+            )
+        return classes, True
+    if len(classes) == 1:
+        raise DataError(
+            f"{path} has only one class, {PROBABILITY_PREFIX}{classes[0]}",
+            f"add a column prob_<class> for the other class: 1 - {PROBABILITY_PREFIX}{classes[0]}",
+        )
+    return classes, False
+
+
+def _labels(path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.Series]:
+    """Return `y_true`, each cell one of the classes; "1.0" is class "1", as numbers are often saved."""
+    told = {cell: _as_class(cell, classes) for cell in rows["y_true"].unique()}
+    wrong = next((cell for cell, name in told.items() if name not in classes), None)
+    if wrong is not None:
+        row = _line(rows, (rows["y_true"] == wrong).to_numpy())
+        if not wrong.strip():
+            raise DataError(f"{path} row {row}: y_true is empty", "fill it, or leave the row out")
+        several = LABEL_SEP in wrong
+        hint = f"several labels an image need {_SHAPE}" if several else did_you_mean(wrong, classes)
+        raise DataError(f"{path} row {row}: y_true '{wrong}' has no column prob_{wrong}", hint)
+    return {"y_true": rows["y_true"].map(told)}
+
+
+def _as_class(cell: str, classes: Sequence[str]) -> str:
+    text = cell.strip()
+    if text in classes:
+        return text
+    whole = text.removesuffix(".0")
+    return whole if whole in classes else text
+
+
+def _marks(path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.Series]:
+    """Return y_true_<class> with "1", "0", or "" for unknown."""
+    marks = {}
+    for name in classes:
+        column = TRUTH_PREFIX + name
+        if column not in rows:
+            raise DataError(
+                f"{path} lacks {column}", "one for each prob_<class>; leave it empty where nobody judged"
+            )
+        told = rows[column].str.strip().map(_MARKS)
+        wrong = told.isna().to_numpy()
+        if wrong.any():
+            cell = rows[column].iloc[int(wrong.argmax())]
+            raise DataError(
+                f"{path} row {_line(rows, wrong)}: {column} is {cell!r}",
+                "1 = there, 0 = not there, empty = unknown",
+            )
+        marks[column] = told
+    if all((told == "").all() for told in marks.values()):
+        raise DataError(f"{path}: every y_true_<class> is empty", "1 = there, 0 = not there")
+    return marks
+
+
+def _image_ids(path: Path, rows: pd.DataFrame) -> pd.Series:
+    if "image_id" not in rows:
+        return pd.Series([f"row-{number}" for number in range(1, len(rows) + 1)], index=rows.index)
+    names = _filled(path, rows, "image_id")
+    twice = names.duplicated().to_numpy()
+    if twice.any():
+        name = names.iloc[int(twice.argmax())]
+        first = _line(rows, (names == name).to_numpy())
+        raise DataError(
+            f"{path} row {_line(rows, twice)}: image_id '{name}' stands in row {first} already",
+            f"one row an image; {int(twice.sum()):,} are there again",
+        )
+    return names
+
+
+def _splits(path: Path, rows: pd.DataFrame) -> pd.Series | None:
+    if "split" not in rows:
+        return None
+    said = _filled(path, rows, "split")
+    told = said.str.lower().map(SPLIT_NAMES)
+    wrong = told.isna().to_numpy()
+    if wrong.any():
+        cell = said.iloc[int(wrong.argmax())]
+        raise DataError(f"{path} row {_line(rows, wrong)}: split '{cell}'", "train, val or test")
+    return told
+
+
+def _filled(path: Path, rows: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column's texts; refuse a table where only some of them are there."""
+    texts = rows[column].str.strip()
+    empty = (texts == "").to_numpy()
+    if empty.any():
+        raise DataError(
+            f"{path} row {_line(rows, empty)}: {column} is empty",
+            f"fill it in all rows ({int(empty.sum()):,} lack it), or leave the column out",
+        )
+    return texts
+
+
+def _line(rows: pd.DataFrame, wrong: NDArray[np.bool_]) -> int:
+    """Return the line of the first row that is wrong, as a spreadsheet counts."""
+    return int(rows.index[int(wrong.argmax())]) + 2
+
+
+SUM_TOLERANCE = 1e-3
+
+
+def check_probabilities(
+    path: Path, rows: pd.DataFrame, classes: Sequence[str], *, several: bool, decimal_comma: bool
+) -> NDArray[np.float64]:
+    """Return the probabilities (N, C) of a table of texts.
+
+    Args:
+        path: to name in errors.
+        rows: columns prob_<class>; index + 2 is the line in the file.
+        several: an image may carry several labels, so that a row need not sum to 1.
+        decimal_comma: a comma may stand for the decimal point, as it is not what separates cells.
+
+    Raises:
+        DataError: a cell is no number or outside 0..1, or a row does not sum to 1 (beyond 0.001).
+    """
+    columns = [PROBABILITY_PREFIX + name for name in classes]
+    numbers = np.stack([_numbers(rows[column], decimal_comma=decimal_comma) for column in columns], axis=1)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        row, column = _first(wrong)
+        cell = str(rows[columns[column]].iloc[row])
+        said = repr(cell) if cell.strip() else "empty"
+        raise DataError(
+            f"{path} row {rows.index[row] + 2}: {columns[column]} is {said}",
+            f"probabilities are numbers between 0 and 1; {int(wrong.any(axis=1).sum()):,} rows have none",
+        )
+    outside = (numbers < 0) | (numbers > 1)
+    if outside.any():
+        row, column = _first(outside)
+        raise DataError(
+            f"{path} row {rows.index[row] + 2}: {columns[column]} is {numbers[row, column]:g}, not between 0 and 1",
+            _what_else(numbers, several=several),
+        )
+    if not several:
+        _check_sums(path, rows, numbers)
+    return numbers
+
+
+def _check_sums(path: Path, rows: pd.DataFrame, numbers: NDArray[np.float64]) -> None:
+    sums = numbers.sum(axis=1)
+    off = np.abs(sums - 1) > SUM_TOLERANCE
+    if off.any():
+        row = int(off.argmax())
+        raise DataError(
+            f"{path} row {rows.index[row] + 2}: the probabilities sum to {sums[row]:.4f}, not to 1 "
+            f"({int(off.sum()):,} of {len(rows):,} rows)",
+            "one prob_<class> for every class; where an image may carry several labels, use y_true_<class> columns",
+        )
+
+
+def _numbers(cells: pd.Series, *, decimal_comma: bool) -> NDArray[np.float64]:
+    """Return numbers (N,), NaN where a cell holds none."""
+    numbers = pd.to_numeric(cells, errors="coerce")
+    if decimal_comma and numbers.isna().any():
+        numbers = pd.to_numeric(cells.str.replace(",", ".", regex=False), errors="coerce")
+    found: NDArray[np.float64] = numbers.to_numpy(dtype=np.float64)
+    return found
+
+
+def _first(wrong: NDArray[np.bool_]) -> tuple[int, int]:
+    row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    return int(row), int(column)
+
+
+def _what_else(numbers: NDArray[np.float64], *, several: bool) -> str:
+    """Return what numbers (N, C) beyond 0..1 look like, and what makes probabilities of them."""
+    low, high, sums = numbers.min(), numbers.max(), numbers.sum(axis=1)
+    whole = bool((np.abs(sums - 100) <= 1).all())
+    if low >= 0 and high <= 100 and (whole or (several and high > 1.5)):
+        return "they look like percentages: divide them by 100"
+    if high <= 0 and (several or np.allclose(np.exp(numbers).sum(axis=1), 1, atol=SUM_TOLERANCE)):
+        return "they look like logarithms of probabilities: take their exp()"
+    if low < 0 and high > 1:
+        return f"they look like logits: take their {'sigmoid' if several else 'softmax'} first"
+    return "probabilities are numbers between 0 and 1"

@@ -1,0 +1,151 @@
+"""Predictions on disk: one row per input, also for what could not be read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.errors import DataError
+from medimg_cli.predictions.decide import called_labels, decide, joined
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.predictions.prediction_rows import PROBABILITY_PREFIX as PROBABILITY_PREFIX
+from medimg_cli.workspace.tables import read_table, write_table
+
+
+def predictions_of(
+    dataset: Dataset, rows: pd.DataFrame, probabilities: NDArray[np.float64], point: OperatingPoint
+) -> pd.DataFrame:
+    """Return the predictions table of images of a data set, whatever its kind of labels.
+
+    Of several labels an image, `y_pred` joins the labels that reach their own threshold, `confidence` is the highest
+    probability, `decision` is empty, and `y_true_<class>` holds 1, 0, or nothing where nobody judged it.
+
+    Args:
+        rows: rows of its manifest, N.
+        probabilities: (N, C).
+    """
+    info, threshold = dataset.info, point.threshold
+    table = predictions_frame(
+        rows,
+        probabilities,
+        classes=info.classes,
+        positive=None if info.multi_label else info.positive,
+        threshold=threshold.value if threshold else None,
+    )
+    if not info.multi_label:
+        return table
+    called = called_labels(probabilities, info.classes, point.thresholds)
+    table["y_pred"] = [joined(labels, info.classes) for labels in called]
+    marks = dataset.targets(rows).astype(np.float32)
+    return table.assign(**truth_columns(marks, info.classes))
+
+
+def predictions_frame(
+    rows: pd.DataFrame,
+    probabilities: NDArray[np.float64],
+    *,
+    classes: Sequence[str],
+    positive: str | None,
+    threshold: float | None,
+) -> pd.DataFrame:
+    """Return the predictions table of known images.
+
+    Args:
+        rows: image_id, path, patient_id, split, label; N rows. Further columns are carried along.
+        probabilities: (N, C).
+        classes: names of the C columns.
+        positive: the class `threshold` decides on.
+        threshold: None leaves `decision` empty.
+    """
+    best = probabilities.argmax(axis=1) if len(rows) else np.zeros(0, dtype=np.int64)
+    table = pd.DataFrame(
+        {
+            "image_id": rows["image_id"].to_numpy(),
+            "path": rows["path"].to_numpy(),
+            "patient_id": rows["patient_id"].to_numpy(),
+            "split": rows["split"].to_numpy(),
+            "y_true": rows["label"].to_numpy(),
+            "y_pred": [classes[index] for index in best],
+            "confidence": probabilities.max(axis=1) if len(rows) else [],
+            "decision": [""] * len(rows),
+            "status": ["ok"] * len(rows),
+            "flags": [""] * len(rows),
+            "message": [""] * len(rows),
+        }
+    )
+    if positive is not None:
+        column = probabilities[:, list(classes).index(positive)]
+        table["decision"] = [decide(float(value), threshold) for value in column]
+    for index, name in enumerate(classes):
+        table[PROBABILITY_PREFIX + name] = probabilities[:, index]
+    return table
+
+
+def write_predictions(path: Path, table: pd.DataFrame) -> None:
+    """Write a predictions table atomically; probabilities keep every digit."""
+    write_table(path, table)
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read a table with `y_true` and `prob_<class>` columns, of medimg or any other software.
+
+    Raises:
+        DataError: a column is missing, or a probability is not a number in 0..1.
+    """
+    table = read_table(path, required=("y_true",))
+    columns = [column for column in table.columns if column.startswith(PROBABILITY_PREFIX)]
+    several = any(column.startswith(TRUTH_PREFIX) for column in table.columns)
+    if len(columns) < (1 if several else 2):
+        raise DataError(f"{path} lacks prob_<class> columns", "one column per class, at least two")
+    for column in columns:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        bad = ~numbers.between(0.0, 1.0)
+        if bad.any():
+            row = int(np.argmax(bad.to_numpy()))
+            raise DataError(
+                f"{path} row {row + 2}: {column} is {table[column].iloc[row]!r}",
+                "probabilities are numbers between 0 and 1",
+            )
+        table[column] = numbers
+    return table
+
+
+def classes_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the class names in the order of their probability columns."""
+    prefix = PROBABILITY_PREFIX
+    return tuple(column.removeprefix(prefix) for column in table.columns if column.startswith(prefix))
+
+
+def probabilities_of(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the probabilities (N, C)."""
+    return table[[PROBABILITY_PREFIX + name for name in classes_of(table)]].to_numpy(dtype=np.float64)
+
+
+TRUTH_PREFIX = "y_true_"
+
+
+def truth_columns(marks: NDArray[np.float32], classes: Sequence[str]) -> dict[str, list[str]]:
+    """Return `y_true_<class>` → cells "1", "0", or "" for unknown, of marks (N, C)."""
+    said = np.where(np.isnan(marks), "", np.where(marks == 1, "1", "0"))
+    return {TRUTH_PREFIX + name: said[:, index].tolist() for index, name in enumerate(classes)}
+
+
+def marks_of(table: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float32]:
+    """Return the marks (N, C) of a table's `y_true_<class>` columns: 1, 0, and NaN for an empty cell.
+
+    Raises:
+        DataError: a column is missing, or holds something else.
+    """
+    marks = np.zeros((len(table), len(classes)), dtype=np.float32)
+    for index, name in enumerate(classes):
+        column = TRUTH_PREFIX + name
+        if column not in table:
+            raise DataError(f"the predictions lack the column '{column}'", "one column for each prob_<class>")
+        bad = next((cell for cell in table[column] if str(cell) not in ("", "0", "1")), None)
+        if bad is not None:
+            raise DataError(f"{column} holds {bad!r}", "1 = there, 0 = not there, empty = unknown")
+        marks[:, index] = [np.nan if str(cell) == "" else float(cell) for cell in table[column]]
+    return marks

@@ -1,0 +1,1 @@
+"""The recipe, the pixel cache and the automatic choices; no torch."""

@@ -1,0 +1,119 @@
+"""The pixel cache: every image decoded once, in one memory-mapped array that only grows.
+
+    cache/<recipe key>/recipe.json    how the pixels were made
+                       pixels.npy     (N, H, W, C); rows are appended, a written row never changes
+                       index.csv      image_id, sha256, row (and border, where the recipe cuts one)
+                       journal.csv    the same columns: rows written since the index, while a write is unfinished
+
+The index decides what is valid: a row of the array that it does not name is not there. A killed write leaves the
+index of before and a journal whose lines name only rows that had reached the disk; the next write goes on after them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from medimg_cli.errors import DataError
+from medimg_cli.preprocessing.recipe import Pixels, Recipe
+from medimg_cli.workspace.files import read_json
+from medimg_cli.workspace.tables import read_table
+from medimg_cli.workspace.workspace import Workspace
+
+INDEX_COLUMNS = ("image_id", "sha256")
+
+
+@dataclass(frozen=True)
+class PixelCache:
+    """What `cache/<recipe key>/` holds.
+
+    Args:
+        folder: its folder.
+        recipe: how the pixels were made.
+        index: one row per image: image_id (unique), sha256, row (its place in the array).
+        pixels: (N, H, W, C) uint8 or uint16, memory-mapped read-only; may hold more rows than the index names.
+    """
+
+    folder: Path
+    recipe: Recipe
+    index: pd.DataFrame
+    pixels: Pixels
+
+    def positions(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Return where each image stands in the array (N,).
+
+        Raises:
+            DataError: an image is not in the cache.
+        """
+        where = pd.Index(self.index["image_id"]).get_indexer(pd.Index(image_ids))
+        if (where < 0).any():
+            missing = image_ids[int(np.argmax(where < 0))]
+            raise DataError(f"'{missing}' is not in {self.folder}", "run `medimg preprocess`")
+        return np.asarray(self.index["row"].to_numpy()[where], dtype=np.int64)
+
+    def holds(self, rows: pd.DataFrame) -> bool:
+        """Return whether every image of `rows` (image_id, sha256) is here with the same content."""
+        return bool(present(self.index, rows).all())
+
+
+def present(index: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which of `rows` (image_id, sha256) stand in `index` with the same content, (N,)."""
+    where = pd.Index(index["image_id"]).get_indexer(pd.Index(rows["image_id"]))
+    found = where >= 0
+    same = index["sha256"].to_numpy()[where[found]] == rows["sha256"].to_numpy()[found]
+    found[found] = same
+    return np.asarray(found, dtype=np.bool_)
+
+
+def cache_folder(workspace: Workspace, recipe: Recipe) -> Path:
+    """Return the folder of a recipe's cache."""
+    return workspace.cache_dir / recipe.key()
+
+
+def open_cache(workspace: Workspace, recipe: Recipe) -> PixelCache | None:
+    """Return the cache of `recipe`, or None when there is none that can be trusted."""
+    folder = cache_folder(workspace, recipe)
+    if not (folder / "index.csv").is_file() or not is_of(recipe, folder):
+        return None
+    try:
+        index = read_index(folder / "index.csv")
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, DataError):  # damaged: it is made again, and nothing is lost but time
+        return None
+    shape = (recipe.size_px, recipe.size_px, recipe.channels)
+    if pixels.dtype != recipe.dtype or pixels.shape[1:] != shape or len(pixels) < next_row(index):
+        return None
+    return PixelCache(folder, recipe, index, pixels)
+
+
+def is_of(recipe: Recipe, folder: Path) -> bool:
+    """Return whether `recipe.json` in a cache's folder says `recipe`; files of earlier versions lack fields."""
+    try:
+        return Recipe.model_validate(read_json(folder / "recipe.json")) == recipe
+    except (DataError, ValidationError):
+        return False
+
+
+def read_index(path: Path) -> pd.DataFrame:
+    """Return an index with whole numbers in `row`; the last line about an image counts.
+
+    Raises:
+        DataError: it cannot be read, or a row number is none.
+    """
+    index = read_table(path, required=INDEX_COLUMNS)
+    if "row" not in index:  # written before caches could grow: in the array's order
+        index["row"] = np.arange(len(index))
+    try:
+        index["row"] = pd.to_numeric(index["row"]).astype(np.int64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path} holds a row that is no number", "delete the folder") from error
+    return index.drop_duplicates("image_id", keep="last", ignore_index=True)
+
+
+def next_row(index: pd.DataFrame) -> int:
+    """Return how many rows of the array an index reaches over."""
+    return int(index["row"].max()) + 1 if len(index) else 0

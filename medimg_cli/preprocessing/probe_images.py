@@ -1,0 +1,80 @@
+"""Images to hold two ways of answering against each other: of the training where they are at hand, else noise."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.errors import DataError
+from medimg_cli.images.archives import is_litter
+from medimg_cli.preprocessing.cache import open_cache, present
+from medimg_cli.preprocessing.recipe import Pixels, Recipe
+from medimg_cli.workspace.workspace import Workspace
+
+COUNT = 64
+_GRAINS_PX = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images at hand.
+
+    Args:
+        pixels: (N, H, W, C), as the recipe makes them.
+        kind: what they are, in words.
+    """
+
+    pixels: Pixels
+    kind: str
+
+
+def pixels_at_hand(workspace: Workspace, recipe: Recipe, count: int = COUNT) -> Shown:
+    """Return at most `count` images of the training, spread evenly over it, or as many of noise.
+
+    Noise is seeded and of several grains, but it is unlike any image: where it is answered alike, images nearly
+    always are, and where it is not, images may be.
+    """
+    cache = open_cache(workspace, recipe) if workspace.manifest_path.is_file() else None
+    if cache is not None:
+        rows = read_dataset(workspace).of_split("train")
+        rows = rows[present(cache.index, rows)]
+        if len(rows):
+            places = np.unique(np.linspace(0, len(rows) - 1, count).round().astype(np.int64))
+            positions = cache.positions(rows["image_id"].iloc[places].tolist())
+            return Shown(cache.pixels[np.sort(positions)], "training images")
+    return Shown(noise(recipe, count), "images of noise")
+
+
+def noise(recipe: Recipe, count: int) -> Pixels:
+    """Return (count, H, W, C) noise of four grains in turn, the same every time."""
+    generator = np.random.default_rng(0)
+    full = np.iinfo(recipe.dtype).max
+    made = [_noise(generator, recipe, _GRAINS_PX[place % len(_GRAINS_PX)]) for place in range(count)]
+    wide = np.rint(np.stack(made) * full).astype(np.uint16)
+    return wide if recipe.bits == 16 else wide.astype(np.uint8)
+
+
+def _noise(generator: np.random.Generator, recipe: Recipe, grain_px: int) -> NDArray[np.float64]:
+    side = -(-recipe.size_px // grain_px)
+    values = generator.random((side, side, recipe.channels))
+    grains = values.repeat(grain_px, axis=0).repeat(grain_px, axis=1)
+    return grains[: recipe.size_px, : recipe.size_px]
+
+
+def files_at_hand(workspace: Workspace, folder: Path | None, count: int) -> list[str]:
+    """Return at most `count` images, spread evenly over those of `folder`, or of the data set where it is None.
+
+    Raises:
+        DataError: there is none.
+    """
+    if folder is None:
+        found = [workspace.absolute(path) for path in read_dataset(workspace).usable["path"]]
+    else:
+        below = sorted(path for path in folder.rglob("*") if path.is_file())
+        found = [path.as_posix() for path in below if not is_litter(path.relative_to(folder).as_posix())]
+    if not found:
+        raise DataError(f"no image in {folder or workspace.root}", "name a folder of images by --data")
+    places = np.unique(np.linspace(0, len(found) - 1, count).round().astype(np.int64))
+    return [found[place] for place in places]

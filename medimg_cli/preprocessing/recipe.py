@@ -1,0 +1,182 @@
+"""The recipe: how a decoded image becomes the pixels a network sees. It travels inside the model."""
+
+import json
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from medimg_cli.images.image import DecodedImage, ReadOptions
+from medimg_cli.preprocessing.border import Border, cut, find_border
+from medimg_cli.preprocessing.contrast import equalise_adaptively
+from medimg_cli.workspace.files import sha256_of_text
+
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as JPEG and Pillow use it
+_LATER_FIELDS = ("window", "bits", "clahe", "border_crop")
+
+
+class Recipe(BaseModel):
+    """One preprocessing for training, evaluation and prediction.
+
+    In this order: read (window and bits are the reader's part), 16 bits rounded to 8 where 8 are wanted, channels,
+    border crop, CLAHE, resize. Resizing is bilinear and antialiased (Pillow's, whose support grows with the
+    reduction).
+
+    Args:
+        size_px: side of the square the network sees.
+        channels: 1 grey, 3 colour; colour becomes grey by its luma (BT.601), grey is repeated.
+        resize_mode: pad keeps the side ratio and fills with black (letterbox), stretch does not keep it,
+            crop keeps it and cuts the longer side's ends.
+        window: centre and width in modality values (HU for CT), over what a DICOM file says; None = the file's.
+        bits: 8, or 16: pixels are uint16 over the full range 0..65535.
+        clahe: even out local contrast, see `preprocessing.contrast`; of colour only the luma. 8 bits only.
+        border_crop: cut a black or white frame first, see `preprocessing.border`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = 1
+    size_px: int
+    channels: Literal[1, 3]
+    resize_mode: Literal["pad", "stretch", "crop"] = "pad"
+    interpolation: Literal["bilinear, antialiased"] = "bilinear, antialiased"
+    window: tuple[float, float] | None = None
+    bits: Literal[8, 16] = 8
+    clahe: bool = False
+    border_crop: bool = False
+
+    @model_validator(mode="after")
+    def _check_depth(self) -> Self:
+        if self.clahe and self.bits == 16:
+            raise ValueError("CLAHE works on 8 bits")
+        return self
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """Return what a reader has to know; a border may take half of a side, so twice the size is enough then."""
+        enough_px = self.size_px * 2 if self.border_crop else self.size_px
+        return ReadOptions(
+            window=self.window,
+            bits=self.bits,
+            enough_px=enough_px,
+            enough_side="longer" if self.resize_mode == "pad" else "shorter",
+        )
+
+    @property
+    def dtype(self) -> "np.dtype[np.uint8] | np.dtype[np.uint16]":
+        """Return the type of the pixels `apply` makes."""
+        return np.dtype(np.uint8) if self.bits == 8 else np.dtype(np.uint16)
+
+    def key(self) -> str:
+        """Return 16 hex digits that name this recipe's cache folder.
+
+        Fields that came later count only where they are set, so that a recipe keeps the name it was born with.
+        """
+        fields = self.model_dump()
+        unset = [name for name in _LATER_FIELDS if fields[name] == type(self).model_fields[name].default]
+        counted = {name: value for name, value in fields.items() if name not in unset}
+        return sha256_of_text(json.dumps(counted, sort_keys=True))[:16]
+
+    def in_words(self) -> str:
+        """Return the recipe as one line for people.
+
+        >>> Recipe(size_px=224, channels=1, window=(40, 400)).in_words()
+        '224 x 224, grey, pad, window 40,400'
+        """
+        words = [
+            f"{self.size_px} x {self.size_px}",
+            "grey" if self.channels == 1 else "colour",
+            "16 bits" if self.bits == 16 else "",
+            self.resize_mode,
+            f"window {self.window[0]:g},{self.window[1]:g}" if self.window else "",
+            "border crop" if self.border_crop else "",
+            "CLAHE" if self.clahe else "",
+        ]
+        return ", ".join(word for word in words if word)
+
+    def apply(self, image: DecodedImage) -> Pixels:
+        """Return `image` as (size_px, size_px, channels), uint8 or, of 16 bits, uint16."""
+        return self.apply_telling_border(image)[0]
+
+    def apply_telling_border(self, image: DecodedImage) -> tuple[Pixels, str]:
+        """Return the pixels and what was cut of each side, see `Border.shares`; "" when nothing was."""
+        pixels = with_channels(image.as_uint8() if self.bits == 8 else _as_uint16(image), self.channels)
+        border = find_border(pixels) if self.border_crop else Border()
+        told = border.shares(image.width, image.height)
+        inside = cut(pixels, border) if border else pixels
+        extent = None if border else image.extent
+        if inside.dtype == np.uint16:
+            return self._resized_wide(inside, extent), told
+        picture = Image.fromarray(inside[..., 0] if self.channels == 1 else inside)
+        if self.clahe:
+            picture = _with_even_contrast(picture)
+        return np.asarray(self._resize(picture, extent), dtype=np.uint8).reshape(self._shape), told
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        return self.size_px, self.size_px, self.channels
+
+    def _resized_wide(self, pixels: Pixels, extent: tuple[float, float] | None) -> NDArray[np.uint16]:
+        """Return 16-bit pixels resized, a channel at a time, in Pillow's floating-point mode."""
+        layers = [
+            np.asarray(self._resize(Image.fromarray(pixels[..., layer].astype(np.float32)), extent))
+            for layer in range(self.channels)
+        ]
+        wide: NDArray[np.uint16] = np.rint(np.stack(layers, axis=-1)).clip(0, 65535).astype(np.uint16)
+        return wide
+
+    def _resize(self, picture: Image.Image, extent: tuple[float, float] | None) -> Image.Image:
+        """Return `picture` as the square; `extent` as in `DecodedImage`."""
+        side = self.size_px
+        width, height = extent or picture.size
+        whole = (0.0, 0.0, float(width), float(height))
+        if self.resize_mode == "stretch" or width == height:
+            return picture.resize((side, side), Image.Resampling.BILINEAR, box=whole)
+        if self.resize_mode == "crop":
+            edge = min(width, height)
+            left, top = (width - edge) / 2, (height - edge) / 2
+            box = (left, top, left + edge, top + edge)
+            return picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
+        scale = side / max(width, height)
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        canvas = Image.new(picture.mode, (side, side))
+        canvas.paste(
+            picture.resize(inner, Image.Resampling.BILINEAR, box=whole),
+            ((side - inner[0]) // 2, (side - inner[1]) // 2),
+        )
+        return canvas
+
+
+def with_channels(pixels: Pixels, channels: int) -> Pixels:
+    """Return (H, W, channels) of the same type: colour is reduced by luma, grey is repeated."""
+    if pixels.shape[2] == channels:
+        return pixels
+    shown: NDArray[Any] = np.repeat(pixels, channels, axis=2) if channels == 3 else _luma(pixels)
+    return (
+        shown.astype(np.uint8, copy=False)
+        if pixels.dtype == np.uint8
+        else shown.astype(np.uint16, copy=False)
+    )
+
+
+def _luma(pixels: Pixels) -> NDArray[Any]:
+    return np.asarray(np.rint(pixels.astype(np.float32) @ _LUMA)[..., None])
+
+
+def _as_uint16(image: DecodedImage) -> NDArray[np.uint16]:
+    """Return the pixels over 0..65535; 8-bit white becomes 65535."""
+    wide = image.pixels.astype(np.uint16)
+    return wide * np.uint16(257) if image.pixels.dtype == np.uint8 else wide
+
+
+def _with_even_contrast(picture: Image.Image) -> Image.Image:
+    """Return the picture after CLAHE; colour keeps its hue: only its luma is changed."""
+    if picture.mode == "L":
+        return Image.fromarray(equalise_adaptively(np.asarray(picture)))
+    luma, blue, red = picture.convert("YCbCr").split()
+    even = Image.fromarray(equalise_adaptively(np.asarray(luma)))
+    return Image.merge("YCbCr", (even, blue, red)).convert("RGB")

@@ -1,0 +1,1 @@
+"""The folder of a training: model card, record, limits, bundle, tuning study."""

@@ -1,0 +1,65 @@
+"""What a data set must have before a network is trained on it."""
+
+from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.errors import DataError
+
+_FEW_POSITIVES = 10
+
+
+def check_splits(dataset: Dataset) -> None:
+    """Refuse a data set of which nothing could be learnt, or no epoch chosen.
+
+    Raises:
+        DataError: a class is missing in training or never known to be absent there, or there is no validation image, or
+            none of the disease where a threshold is to be chosen.
+    """
+    counts = dataset.counts(dataset.of_split("train"))
+    missing = [name for name in dataset.info.classes if name not in counts]
+    if missing:
+        raise DataError(
+            f"no image of class '{missing[0]}' in the training split", "ingest with another --split"
+        )
+    if dataset.info.multi_label:
+        _check_negatives(dataset)
+    if dataset.of_split("val").empty:
+        raise DataError(
+            "no image in the validation split", "ingest with a validation share, such as 0.7,0.15,0.15"
+        )
+    _check_positives(dataset)
+
+
+def _check_positives(dataset: Dataset) -> None:
+    """Refuse a validation split on which no threshold could be chosen; known before hours of training."""
+    labels = dataset.labels
+    if dataset.info.multi_label or labels.positive is None or len(labels.classes) != 2:
+        return
+    if labels.positive not in dataset.counts(dataset.of_split("val")):
+        raise DataError(
+            f"no image of '{labels.positive}' in the validation split, so no threshold can be chosen there",
+            "ingest with a larger validation share, such as 0.7,0.15,0.15, or another --seed",
+        )
+
+
+def remarks_on_val(dataset: Dataset) -> list[str]:
+    """Return what is worth knowing of a small validation split: classes that are missing there, few positives."""
+    counts, labels = dataset.counts(dataset.of_split("val")), dataset.labels
+    missing = [name for name in labels.classes if name not in counts]
+    said = [f"the val split has no image of {name}: its figures are not defined there" for name in missing]
+    positives = counts.get(labels.positive or "", 0)
+    if labels.positive is not None and len(labels.classes) == 2 and positives < _FEW_POSITIVES:
+        images = f"{positives} image{'' if positives == 1 else 's'}"
+        said.append(
+            f"the threshold rests on {images} of '{labels.positive}' in val: expect another recall in use"
+        )
+    return said
+
+
+def _check_negatives(dataset: Dataset) -> None:
+    """Refuse several labels an image of which one is never known to be absent: there is nothing to learn."""
+    absent = (dataset.targets(dataset.of_split("train")) == 0).any(axis=0)
+    always = [name for name, known in zip(dataset.info.classes, absent, strict=True) if not known]
+    if always:
+        raise DataError(
+            f"no image without '{always[0]}' in the training split",
+            "a table has to say 0 where a finding is absent; an empty cell beside zeros means that nobody judged it",
+        )

@@ -1,0 +1,288 @@
+"""A run: one folder with the model, how it came to be, and what it answered."""
+
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from medimg_cli.errors import DataError, RunError
+from medimg_cli.preprocessing.recipe import Recipe
+from medimg_cli.runs.ood_limits import Limits, Sets
+from medimg_cli.statistics.probabilities import AnswerKind
+from medimg_cli.workspace.files import read_json, write_json
+
+Artefact = TypeVar("Artefact", bound=BaseModel)
+HeadKind = Literal["own", "pooled"]
+"""A network's own head, or average, dropout and one layer in its place: see `training.networks.backbone.pool_head`."""
+StemKind = Literal["own", "small"]
+"""A network's own first layers, or ones that keep small images whole: see `training.networks.stems`."""
+
+
+class Threshold(BaseModel):
+    """The operating point: positive when the probability of the positive class is at least `value`.
+
+    Args:
+        rule: how it was chosen, in words.
+        split: the split it was chosen on, never test; "out-of-fold" where each image of train and val was answered
+            by members of an ensemble that had not learnt from it; "" where it was given and chosen on none.
+        target_recall, target_specificity: what the rule aims at, None where it aims at something else.
+        achieved_recall: recall on that split at `value`; None where there is no such split.
+        achieved_specificity: specificity there.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    rule: str
+    split: str
+    target_recall: float | None = None
+    target_specificity: float | None = None
+    achieved_recall: float | None
+    achieved_specificity: float | None
+
+
+class Normalisation(BaseModel):
+    """Per channel, in units of 0..1 pixels, measured on the training split."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Fingerprint(BaseModel):
+    """What a model was trained on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset_hash: str
+    train_images: int
+    train_patients: int
+    val_images: int
+    class_counts: dict[str, int]
+
+
+class Member(BaseModel):
+    """One network of an ensemble.
+
+    Args:
+        folder: its run's folder, relative to the ensemble's own, which may be moved.
+        weights_sha256: of its weights.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: str
+    weights_sha256: str
+
+    @field_validator("folder")
+    @classmethod
+    def _stay_inside(cls, value: str) -> str:
+        place = PurePosixPath(value)
+        if place.is_absolute() or not place.parts or ".." in place.parts or "\\" in value:
+            raise ValueError(f"a member's folder lies inside its run's, unlike {value!r}")
+        return value
+
+
+class ModelCard(BaseModel):
+    """`model.json`: together with `model.safetensors` the whole model; no pickle, no code.
+
+    An ensemble has no weights of its own: its answer is the mean of its members' probabilities.
+
+    Args:
+        normalisation: of an ensemble the mean over its members, each of which has its own.
+        weights_sha256: of an ensemble a hash over its members'.
+        temperature: logits are divided by it; fitted on validation. 1 for an ensemble: each member has its own.
+        augment: the preset it was trained with, which says what views of an image it knows.
+        members: the networks of an ensemble, none for a single network.
+        folds: parts that train and val were dealt into, each held out by some members; None = split as it was.
+        answers: how logits become probabilities, see `statistics.probabilities`.
+        thresholds: of several labels an image, class → its operating point; a class without one has 0.5.
+        onnx_sha256: of the ONNX copy of the network; None where there is none, as for an ensemble, which asks its members.
+        reference_sha256: of what tells images unlike the training; None as for `onnx_sha256`, and `limits` too.
+        sets: which classes cannot be ruled out; None of several labels an image.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = 1
+    arch: str
+    classes: tuple[str, ...]
+    positive: str | None
+    recipe: Recipe
+    normalisation: Normalisation
+    threshold: Threshold | None
+    fingerprint: Fingerprint
+    weights_sha256: str
+    head: HeadKind = "own"
+    stem: StemKind = "own"
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    augment: str = "none"
+    members: tuple[Member, ...] = ()
+    folds: int | None = None
+    answers: AnswerKind = "softmax"
+    thresholds: dict[str, Threshold] = {}
+    onnx_sha256: str | None = None
+    reference_sha256: str | None = None
+    limits: Limits | None = None
+    sets: Sets | None = None
+
+
+class RunRecord(BaseModel):
+    """`run.json`: provenance.
+
+    Args:
+        status: running, complete, or interrupted (the best epoch so far is kept).
+        val: validation figures of the best epoch by name.
+        resumed: how often training was taken up again.
+        members: how many networks it holds that were trained to their end; epochs and parameters are their sum.
+        folds: validation figures of each fold that was held out, none without `--folds`.
+    """
+
+    version: int = 1
+    name: str
+    status: Literal["running", "complete", "interrupted"]
+    arch: str
+    seed: int
+    started: str
+    finished: str | None = None
+    seconds: float | None = None
+    epochs_run: int = 0
+    best_epoch: int | None = None
+    parameters: int = 0
+    device: str = "cpu"
+    images_per_second: float | None = None
+    val: dict[str, float | None] = {}
+    dataset_hash: str = ""
+    recipe_key: str = ""
+    resumed: int = 0
+    command: str = ""
+    versions: dict[str, str] = {}
+    machine: dict[str, Any] = {}
+    git_commit: str | None = None
+    members: int = 1
+    folds: tuple[dict[str, int | float | None], ...] = ()
+
+
+class Run:
+    """The folder `runs/<name>` and the paths inside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def record_path(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def onnx_path(self) -> Path:
+        """Return the network's copy for ONNX Runtime: it answers like the weights, without torch."""
+        return self.folder / "model.onnx"
+
+    @property
+    def reference_path(self) -> Path:
+        """Return what the training images were like: images are told by it that the model does not know."""
+        return self.folder / "reference.safetensors"
+
+    @property
+    def explanation_path(self) -> Path:
+        """Return what is known of the network's heat maps, see `runs.explanation`."""
+        return self.folder / "explain.json"
+
+    @property
+    def card_path(self) -> Path:
+        return self.folder / "model.json"
+
+    @property
+    def state_path(self) -> Path:
+        """Return where a training that is not over keeps what it goes on from."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def members_path(self) -> Path:
+        """Return where an ensemble keeps the runs of its members; a single network has no such folder."""
+        return self.folder / "members"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.folder / ".lock"
+
+    @property
+    def history_path(self) -> Path:
+        return self.folder / "history.csv"
+
+    @property
+    def plan_path(self) -> Path:
+        return self.folder / "plan.yaml"
+
+    @property
+    def lr_range_path(self) -> Path:
+        return self.folder / "lr-range.csv"
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "log.txt"
+
+    def predictions_path(self, split: str) -> Path:
+        return self.folder / f"predictions-{split}.csv"
+
+    def metrics_path(self, split: str) -> Path:
+        return self.folder / f"metrics-{split}.json"
+
+    def is_unfinished(self) -> bool:
+        """Return whether its training can be gone on with; False where its record cannot be read."""
+        if not self.members_path.is_dir():
+            return self.state_path.is_file()
+        try:
+            return self.read_record().status != "complete"
+        except RunError:
+            return False
+
+    def read_card(self) -> ModelCard:
+        """Read `model.json`.
+
+        Raises:
+            RunError: it is missing or not one of medimg's.
+        """
+        return _read_model(self.card_path, ModelCard)
+
+    def read_record(self) -> RunRecord:
+        """Read `run.json`; raises `RunError` as `read_card` does."""
+        return _read_model(self.record_path, RunRecord)
+
+    def write_card(self, card: ModelCard) -> None:
+        write_json(self.card_path, card.model_dump())
+
+    def write_record(self, record: RunRecord) -> None:
+        write_json(self.record_path, record.model_dump())
+
+
+def now() -> str:
+    """Return the time in UTC as ISO 8601, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _read_model(path: Path, model: type[Artefact]) -> Artefact:
+    try:
+        return model.model_validate(read_json(path))
+    except DataError as error:
+        raise RunError(error.what, "train again, or point to a run folder that medimg wrote") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RunError(
+            f"{path}: {place}: {first['msg']}", "was it written by another version of medimg?"
+        ) from error

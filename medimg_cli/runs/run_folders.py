@@ -1,0 +1,78 @@
+"""The folders of runs: which there are, which is meant, and where a new one goes."""
+
+from pathlib import Path
+
+from medimg_cli.errors import RunError
+from medimg_cli.registry import did_you_mean
+from medimg_cli.runs.run import Run
+from medimg_cli.workspace.named_folder import new_named_folder
+from medimg_cli.workspace.workspace import Workspace
+
+
+def list_runs(workspace: Workspace) -> list[Run]:
+    """Return the runs that hold a model, oldest first; those with a damaged record come before all others."""
+    folders = workspace.runs_dir.iterdir() if workspace.runs_dir.is_dir() else []
+    runs = [Run(folder) for folder in folders if (folder / "model.json").is_file()]
+    return sorted(runs, key=_began)
+
+
+def find_run(workspace: Workspace, name: str | None) -> Run:
+    """Return the run called `name` (or the folder of that path), or the newest one when None.
+
+    Raises:
+        RunError: there is none.
+    """
+    # Looked up before the others are read: a damaged run beside it is no reason to refuse this one.
+    for folder in () if name is None else (Path(name), workspace.runs_dir / name):
+        if (folder / "model.json").is_file():
+            return Run(folder.absolute())
+    runs = list_runs(workspace)
+    if name is None:
+        if not runs:
+            raise RunError(f"no trained run in {workspace.runs_dir}", "run `medimg train` first")
+        return runs[-1]
+    raise RunError(f"no run '{name}' in {workspace.runs_dir}", did_you_mean(name, [run.name for run in runs]))
+
+
+def find_unfinished(workspace: Workspace, name: str | None) -> Run:
+    """Return the run called `name`, or the one begun last among those whose training is not over.
+
+    Raises:
+        RunError: there is none.
+    """
+    folders = sorted(workspace.runs_dir.iterdir()) if workspace.runs_dir.is_dir() else []
+    runs = [Run(folder) for folder in folders if (folder / "run.json").is_file()]
+    if name is not None:
+        if (Path(name) / "run.json").is_file():
+            return Run(Path(name).absolute())
+        named = [run for run in runs if run.name == name]
+        if not named:
+            raise RunError(
+                f"no run '{name}' in {workspace.runs_dir}", did_you_mean(name, [run.name for run in runs])
+            )
+        return named[0]
+    unfinished = [run for run in runs if run.is_unfinished()]
+    if not unfinished:
+        raise RunError(
+            f"no training to go on with in {workspace.runs_dir}",
+            "a training can be resumed once its first epoch is over, until it is complete",
+        )
+    return max(unfinished, key=_began)
+
+
+def new_run(workspace: Workspace, *, arch: str, name: str | None) -> Run:
+    """Create the folder of a new run, called `name` or the architecture and the next free number.
+
+    Raises:
+        UsageError: the name is taken or is not a plain file name.
+    """
+    folder = new_named_folder(workspace.runs_dir, name, word=arch, kind="run", taken="choose another --name")
+    return Run(folder)
+
+
+def _began(run: Run) -> tuple[str, str]:
+    """Return what sorts runs by when they began."""
+    try:
+        return run.read_record().started, run.name
+    except RunError:
+        return "", run.name

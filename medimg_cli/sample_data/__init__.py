@@ -1,0 +1,1 @@
+"""Drawn cohorts and public data sets."""

@@ -1,0 +1,1 @@
+"""Numbers with intervals; knows no file and no image."""

@@ -1,0 +1,105 @@
+"""The network a training begins with: fresh, or with trained weights, all of it to be trained or its head alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from medimg_cli.errors import RunError, UsageError
+from medimg_cli.preprocessing.recipe import Recipe
+from medimg_cli.runs.run import HeadKind, Normalisation, StemKind
+from medimg_cli.training.batches import PixelBatches, measure_normalisation
+from medimg_cli.training.networks.backbone import Backbone, pools_its_head
+from medimg_cli.training.networks.networks import build_network, load_pretrained, pretrained_normalisation
+from medimg_cli.training.networks.stems import check_stem
+from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.progress import Progress
+from medimg_cli.workspace.settings import TrainSettings
+
+_WORTH_NAMING = 6
+
+
+@dataclass(frozen=True)
+class Start:
+    """What training begins with.
+
+    Args:
+        backbone: where `--freeze` was asked for, the part of `network` that stays as it is, for N epochs or for all.
+        head: own, or pooled where a frozen backbone needs another head than the network's own.
+        stem: own, or small for small images.
+    """
+
+    network: nn.Module
+    normalisation: Normalisation
+    backbone: Backbone | None
+    head: HeadKind
+    stem: StemKind = "own"
+
+
+def check_freeze(chosen: TrainSettings) -> None:
+    """Refuse to freeze what nobody has trained, and to ask of a head alone what takes a whole network.
+
+    Raises:
+        UsageError: `freeze` without trained weights; a range test or cutmix for a head on features; a small stem
+            for a network that has none.
+    """
+    check_stem(chosen)
+    if chosen.freeze != "none" and chosen.weights == "none":
+        raise UsageError(
+            f"--freeze {chosen.freeze} needs trained weights", "give --weights imagenet, or --weights FILE"
+        )
+    if chosen.freeze != "backbone":
+        return
+    if chosen.lr == "auto":
+        raise UsageError(
+            "--lr auto tries rates on the whole network, of which --freeze backbone trains the head alone",
+            "leave out --lr: the head has a rate of its own; or freeze for some epochs only, such as --freeze 5",
+        )
+    if chosen.cutmix:
+        raise UsageError(
+            "train.cutmix cuts pieces out of images, and --freeze backbone trains on their features",
+            "set train.mixup, or freeze for some epochs only, such as --freeze 5",
+        )
+
+
+def frozen_part(chosen: TrainSettings) -> str:
+    """Return what stands for the file of a frozen backbone, which no saved state holds; empty where there is none."""
+    path = Path(chosen.weights)
+    return sha256_of_file(path) if chosen.freeze != "none" and path.is_file() else ""
+
+
+def starting_network(
+    chosen: TrainSettings, classes: int, recipe: Recipe, train: PixelBatches, progress: Progress
+) -> Start:
+    """Return the network with the weights it starts from; `progress` is told which parameters start fresh.
+
+    Raises:
+        UsageError: unknown architecture, or no ImageNet weights of it.
+        RunError: the file of weights cannot be used, or lacks what the frozen part needs.
+        MachineError: the ImageNet weights are neither here nor reachable.
+    """
+    frozen = chosen.freeze != "none"
+    head: HeadKind = "pooled" if frozen and pools_its_head(chosen.arch) else "own"
+    network = build_network(
+        chosen.arch,
+        classes=classes,
+        channels=recipe.channels,
+        size_px=recipe.size_px,
+        head=head,
+        stem=chosen.stem,
+    )
+    if chosen.weights == "none":
+        return Start(network, measure_normalisation(train), None, head, chosen.stem)
+    fresh = load_pretrained(network, chosen.arch, chosen.weights)
+    backbone = Backbone(network) if frozen else None
+    lacking = backbone.lacks(fresh) if backbone else []
+    if lacking:
+        raise RunError(
+            f"--weights {chosen.weights} lacks {len(lacking)} weights of the backbone, such as {lacking[0]}",
+            "give a complete file, or leave out --freeze"
+            + (" or train.stem" if chosen.stem == "small" else ""),
+        )
+    if fresh:
+        named = ", ".join(fresh[:_WORTH_NAMING]) + (" …" if len(fresh) > _WORTH_NAMING else "")
+        progress.note(f"{len(fresh)} parameters start fresh: {named}")
+    return Start(network, pretrained_normalisation(recipe.channels), backbone, head, chosen.stem)

@@ -1,0 +1,25 @@
+"""A model as torch opens it: for runs whose networks have no ONNX copy."""
+
+from pathlib import Path
+
+from medimg_cli.inference.classifier import Judge
+from medimg_cli.inference.ensemble_members import members_of
+from medimg_cli.inference.load import Opened
+from medimg_cli.inference.ood_reference import references_of
+from medimg_cli.runs.explanation import read_explanation
+from medimg_cli.runs.run import Run
+from medimg_cli.training.predictor import predictor_of
+
+
+def open_in_torch(place: Path) -> Opened:
+    """Return the model of a run's folder, answering through torch.
+
+    Raises:
+        RunError: it cannot be used.
+    """
+    run = Run(place)
+    predictor = predictor_of(run)
+    return Opened(
+        Judge(predictor, references_of(members_of(run, predictor.card))),
+        explained=read_explanation(run, predictor.card),
+    )

@@ -1,0 +1,214 @@
+"""A network by name: ours from the shelf, any torchvision classifier, for grey or colour images."""
+
+import inspect
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from medimg_cli.errors import MachineError, RunError, UsageError
+from medimg_cli.preprocessing.automatic_choices import preferred_size_px
+from medimg_cli.registry import did_you_mean
+from medimg_cli.runs.run import HeadKind, Normalisation, StemKind
+from medimg_cli.training.architectures import ARCHITECTURES, Architecture
+from medimg_cli.training.networks.backbone import pool_head
+from medimg_cli.training.networks.stems import make_stem_small
+
+# What torchvision's classifiers were trained with; its images are 0..1 RGB.
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_TORCHVISION_EPOCHS = 12
+_TORCHVISION_LR = 5e-4
+# Networks without batch normalisation lose everything they know at that rate: VGG16 answered every image alike after
+# one epoch of 4,296 X-rays (AUROC 0.500). Those ending in _bn have it.
+_GENTLE_LR = 1e-4
+_WITHOUT_NORMALISATION = ("alexnet", "squeezenet", "vgg")
+
+
+def architecture(name: str) -> Architecture:
+    """Return the architecture called `name`.
+
+    Raises:
+        UsageError: neither medimg nor torchvision knows it; the hint proposes the closest name.
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES.get(name)
+    known = torchvision_names()
+    if name not in known:
+        raise UsageError(
+            f"unknown architecture '{name}'", did_you_mean(name, [*ARCHITECTURES.names(), *known])
+        )
+    return Architecture(
+        about="torchvision classifier",
+        preferred_size_px=preferred_size_px(name),
+        epochs=_TORCHVISION_EPOCHS,
+        lr=_usual_rate(name),
+        build=lambda classes, channels, size_px: _torchvision_network(name, classes, channels, size_px),
+    )
+
+
+def _usual_rate(name: str) -> float:
+    plain = name.startswith(_WITHOUT_NORMALISATION) and not name.endswith("_bn")
+    return _GENTLE_LR if plain else _TORCHVISION_LR
+
+
+def torchvision_names() -> list[str]:
+    """Return the names of torchvision's image classifiers."""
+    # Imported here and not above: it costs seconds that a network of our own need not pay.
+    from medimg_cli.training.networks.torchvision_door import torchvision
+
+    return [str(name) for name in torchvision.models.list_models(module=torchvision.models)]
+
+
+def build_network(
+    name: str,
+    *,
+    classes: int,
+    channels: int,
+    size_px: int,
+    head: HeadKind = "own",
+    stem: StemKind = "own",
+) -> nn.Module:
+    """Return a fresh network that maps (N, channels, size_px, size_px) to logits (N, classes).
+
+    Args:
+        head: own, or pooled: the small one of `pool_head`, for networks that `pools_its_head` names.
+        stem: own, or small: see `stems.make_stem_small`.
+
+    Raises:
+        UsageError: there is no architecture of that name.
+    """
+    network = architecture(name).build(classes, channels, size_px)
+    if head == "pooled":
+        pool_head(network, classes)
+    if stem == "small":
+        make_stem_small(network, name)
+    return network
+
+
+def load_pretrained(network: nn.Module, name: str, weights: str) -> list[str]:
+    """Load pre-trained weights into `network` where names and shapes match.
+
+    A three-channel first convolution is folded for a one-channel network: a grey image copied to three
+    channels would give the same answer at three times the cost.
+
+    Args:
+        network: as `build_network` made it.
+        name: its architecture.
+        weights: "imagenet", or a file of weights (.safetensors; .pth, read without running its code).
+
+    Returns:
+        The names of the network's parameters that stay as initialised, sorted.
+
+    Raises:
+        MachineError: the ImageNet weights are neither here nor reachable.
+        RunError: the file is missing, unreadable, or matches nothing.
+    """
+    given = _imagenet_state(name) if weights == "imagenet" else file_state(Path(weights))
+    own = network.state_dict()
+    fitting = {}
+    for key, value in own.items():
+        candidate = given.get(key)
+        if candidate is None:
+            continue
+        candidate = candidate.to(value.dtype)
+        if candidate.ndim == 4 and candidate.shape[1] == 3 and value.shape[1] == 1:
+            candidate = candidate.sum(dim=1, keepdim=True)
+        if candidate.shape == value.shape:
+            fitting[key] = candidate
+    if not fitting:
+        raise RunError(f"{weights} holds nothing that fits {name}", "give weights of the same architecture")
+    network.load_state_dict(fitting, strict=False)
+    return sorted(set(own) - set(fitting))
+
+
+def pretrained_normalisation(channels: int) -> Normalisation:
+    """Return the normalisation pre-trained weights expect; grey images get the mean over the channels."""
+    if channels == 3:
+        return IMAGENET
+    return Normalisation(mean=(sum(IMAGENET.mean) / 3,), std=(sum(IMAGENET.std) / 3,))
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return how many trainable numbers the network holds."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def _torchvision_network(name: str, classes: int, channels: int, size_px: int) -> nn.Module:
+    from medimg_cli.training.networks.torchvision_door import torchvision
+
+    accepted = inspect.signature(torchvision.models.get_model_builder(name)).parameters
+    options: dict[str, object] = {"weights": None, "num_classes": classes}
+    if name in ("inception_v3", "googlenet"):
+        # Their auxiliary heads change what a training step returns.
+        options |= {"aux_logits": False, "init_weights": True}
+    if name.startswith("vit_"):
+        options["image_size"] = size_px
+    assert "weights" in accepted, f"torchvision's {name} takes no weights argument"
+    network: nn.Module = torchvision.models.get_model(name, **options)
+    if channels != 3:
+        _replace_first_convolution(network, channels)
+    return network
+
+
+def _replace_first_convolution(network: nn.Module, channels: int) -> None:
+    """Give the first convolution `channels` inputs; the one place where channels are handled."""
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            parent = network.get_submodule(path.rpartition(".")[0])
+            replacement = nn.Conv2d(
+                channels,
+                module.out_channels,
+                (module.kernel_size[0], module.kernel_size[1]),
+                (module.stride[0], module.stride[1]),
+                module.padding if isinstance(module.padding, str) else (module.padding[0], module.padding[1]),
+                bias=module.bias is not None,
+            )
+            setattr(parent, path.rpartition(".")[2], replacement)
+            return
+
+
+def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
+    from medimg_cli.training.networks.torchvision_door import torchvision
+
+    if name not in torchvision_names():
+        raise UsageError(
+            f"there are no ImageNet weights for '{name}'", "use --weights none, or another --arch"
+        )
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    try:
+        state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        file_name = str(weights.url).rpartition("/")[2]
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise MachineError(
+            f"cannot fetch the ImageNet weights of {name}",
+            f"put {file_name} into {folder}, or use --weights FILE",
+        ) from error
+    return state
+
+
+def file_state(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise RunError(
+            f"--weights {path} does not exist", "give none, imagenet, or a file of weights"
+        ) from error
+    except Exception as error:  # every reader of foreign files has its own family of errors
+        raise RunError(
+            f"--weights {path} cannot be read as plain weights",
+            "give a .safetensors or a .pth state dictionary",
+        ) from error
+    nested = state.get("state_dict", state)
+    if not isinstance(nested, dict):
+        raise RunError(
+            f"--weights {path} holds no state dictionary", "give a .safetensors or a .pth of weights"
+        )
+    return {
+        key.removeprefix("module."): value for key, value in nested.items() if isinstance(value, torch.Tensor)
+    }

@@ -1,0 +1,1 @@
+"""ONNX copies of trained networks."""

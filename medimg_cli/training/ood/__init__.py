@@ -1,0 +1,1 @@
+"""References of the training images, against which new ones are compared."""

@@ -1,0 +1,299 @@
+"""The network of one run: its data, its training, and what it leaves in the run's folder."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.errors import RunError
+from medimg_cli.predictions.operating_point import OperatingPoint, operating_point
+from medimg_cli.predictions.predictions import predictions_of, write_predictions
+from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.runs.run import Fingerprint, ModelCard, Run, RunRecord, now
+from medimg_cli.statistics.probabilities import probabilities_from, questions_of
+from medimg_cli.statistics.temperature import fit_temperature
+from medimg_cli.training.batches import PixelBatches
+from medimg_cli.training.checkpoint import save_state, save_weights
+from medimg_cli.training.device import on_device, prepare_processor
+from medimg_cli.training.distributed.all_reduce import here
+from medimg_cli.training.explanation.sanity_check import explain_run
+from medimg_cli.training.fitting.features import fit_head, head_plan, views_of
+from medimg_cli.training.fitting.fine_tuning import fine_tune
+from medimg_cli.training.fitting.loop import BrokenLoss, divergence, fit
+from medimg_cli.training.fitting.lr_range import try_rates
+from medimg_cli.training.fitting.plan import plan_training
+from medimg_cli.training.fitting.scoring import SHOWN, predict_logits
+from medimg_cli.training.fitting.time_limit import Deadline, within_limit
+from medimg_cli.training.fitting.trainer import Fit, Snapshot
+from medimg_cli.training.networks.initialise import Start, starting_network
+from medimg_cli.training.networks.networks import parameter_count
+from medimg_cli.training.normalise import Normaliser
+from medimg_cli.training.onnx.export import PARITY_IMAGES, with_copy
+from medimg_cli.training.ood.references import Images, with_reference, with_sets
+from medimg_cli.training.tracking import Tracker
+from medimg_cli.workspace.progress import Progress
+from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.tables import write_table
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Material:
+    """What one network learns from.
+
+    Args:
+        dataset: the whole data set, for its classes and its hash.
+        train, val: manifest rows the network is fitted to, and those its epoch and threshold are chosen on.
+        cache: holds the pixels of both.
+        part: what tells this choice of rows from others of the same data set; empty for its own split.
+    """
+
+    dataset: Dataset
+    train: pd.DataFrame
+    val: pd.DataFrame
+    cache: PixelCache
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one training left in its run's folder.
+
+    Args:
+        record: as `run.json` holds it.
+        interrupted: stopped by the user; the best epoch so far is the model.
+        broken: why training could not go on, empty when it could; the best epoch so far is the model.
+    """
+
+    run: Run
+    card: ModelCard
+    record: RunRecord
+    interrupted: bool
+    broken: str = ""
+
+
+class OneTraining:
+    """One training: its data, its network, and what it leaves in the run's folder."""
+
+    def __init__(
+        self,
+        material: Material,
+        settings: Settings,
+        run: Run,
+        record: RunRecord,
+        device: torch.device,
+        progress: Progress,
+    ) -> None:
+        self.material, self.chosen, self.run = material, settings.train, run
+        self.record, self.device, self.progress = record, device, progress
+        self.train_batches = self._batches(material.train, even=self.chosen.sampler == "weighted")
+        self.val_batches = self._batches(material.val, even=False)
+        plan = plan_training(self.chosen, self.train_batches, material.dataset.labels, device)
+        self._frozen = self.chosen.freeze == "backbone"
+        head = head_plan(plan, self.chosen, self.train_batches.batches)
+        self.plan = head if self._frozen else plan
+        self.head_plan = head if self.chosen.freezes_epochs else None
+        self.key = ""
+        self.on_epoch: Callable[[Fit], None] | None = None
+        self.tracker: Tracker
+
+    @cached_property
+    def _start(self) -> Start:
+        """Return the network as training begins with it, the same for the same seed."""
+        prepare_processor()
+        torch.manual_seed(self.chosen.seed)
+        classes, recipe = len(self.material.dataset.info.classes), self.material.cache.recipe
+        return starting_network(self.chosen, classes, recipe, self.train_batches, self.progress)
+
+    def find_rate(self) -> None:
+        """Give the plan the learning rate of a range test, where one was asked for, and keep the test's curve."""
+        if self.chosen.lr != "auto":
+            return
+        start = self._start
+        normaliser = Normaliser(start.normalisation, self.device)
+        found = try_rates(start.network, self.train_batches, normaliser, self.plan, self.progress)
+        if here().leads:
+            write_table(self.run.lr_range_path, found.table())
+        self.progress.note(found.sentence(self.plan.lr))
+        self.plan = replace(self.plan, lr=found.lr or self.plan.lr)
+
+    def fit_into_limit(self) -> None:
+        """Give the plan as many epochs as fit into the time limit, where there is one, and end the training with it."""
+        if self.chosen.time_limit is None:
+            return
+        ends = time.perf_counter() + self.chosen.time_limit
+        start, batches = self._start, (self.train_batches, self.val_batches)
+        prepare = Normaliser(start.normalisation, self.device)
+        views = views_of(len(self.train_batches), self.chosen.augment)
+        self.plan = within_limit(
+            start.network, batches, prepare, self.plan, self.chosen, self.progress, ends=ends, views=views
+        )
+        self.progress = Deadline(self.progress, ends)
+
+    def result(self, state: Snapshot | None) -> Trained:
+        began = time.perf_counter()
+        start = self._start
+        network = on_device(start.network, self.device)
+        normaliser = Normaliser(start.normalisation, self.device)
+        try:
+            outcome = self._fit(start, normaliser, state)
+        except BrokenLoss as error:
+            raise RunError(f"{error.what}: {self._named_batch(error.places)}", error.hint) from error
+        if outcome.broken:
+            self.progress.warn(self._named_batch(outcome.broken_at))
+        remark = divergence(outcome.history, len(self.material.dataset.info.classes))
+        if remark:
+            self.progress.warn(remark)
+        logits = predict_logits(network, self.val_batches, normaliser, world=here())
+        answers = self.plan.answers
+        calibration = fit_temperature(*questions_of(logits, self.val_batches.targets, answers))
+        if calibration.remark:
+            self.progress.note(f"temperature {calibration.temperature:g}: {calibration.remark}")
+        temperature = calibration.temperature
+        card = self._write_model(start, probabilities_from(logits / temperature, answers), temperature)
+        record = self._finish(outcome, card, parameter_count(network), time.perf_counter() - began)
+        return Trained(self.run, card, record, outcome.interrupted, outcome.broken)
+
+    def _fit(self, start: Start, normaliser: Normaliser, state: Snapshot | None) -> Fit:
+        """Train, and leave the best epoch's weights in the network."""
+        data = self.train_batches, self.val_batches, normaliser, self.plan, self.progress
+        if start.backbone is not None and self.head_plan is not None:
+            outcome = fine_tune(
+                start.network,
+                start.backbone,
+                *data,
+                self.head_plan,
+                self.chosen.augment,
+                on_epoch=self._keep,
+                resume=state,
+            )
+            start.network.load_state_dict(outcome.state)
+            return outcome
+        if start.backbone is not None:
+            return fit_head(start.backbone, *data, self.chosen.augment, on_epoch=self._keep, resume=state)
+        outcome = fit(start.network, *data, on_epoch=self._keep, resume=state)
+        start.network.load_state_dict(outcome.state)
+        return outcome
+
+    def _named_batch(self, places: NDArray[np.int64]) -> str:
+        """Return which images were in a batch, the first few; all of them go into the log."""
+        image_ids = self.material.train["image_id"].iloc[places].tolist()
+        more = (
+            f" and {len(image_ids) - _NAMED} more, see {self.run.log_path}" if len(image_ids) > _NAMED else ""
+        )
+        with self.run.log_path.open("a", encoding="utf-8") as log:
+            log.writelines(f"in the batch: {name}\n" for name in image_ids)
+        return f"its batch was {', '.join(image_ids[:_NAMED])}{more}"
+
+    def _keep(self, fit: Fit, snapshot: Snapshot) -> None:
+        """Write what an epoch adds; the state goes last, so that what it promises is there."""
+        write_table(self.run.history_path, pd.DataFrame(fit.history))
+        self.tracker.epoch(fit.history[-1])
+        if self.on_epoch is not None:
+            self.on_epoch(fit)
+        elif here().leads and not fit.is_over(self.plan):
+            save_state(self.run, self.key, snapshot)
+
+    def _batches(self, rows: pd.DataFrame, *, even: bool) -> PixelBatches:
+        cache, dataset = self.material.cache, self.material.dataset
+        return PixelBatches(
+            cache.pixels,
+            cache.positions(rows["image_id"].tolist()),
+            dataset.targets(rows),
+            self.chosen.images_a_step,
+            even=even,
+        )
+
+    def _write_model(self, start: Start, probabilities: NDArray[np.float64], temperature: float) -> ModelCard:
+        dataset, train_rows = self.material.dataset, self.material.train
+        info = dataset.info
+        point = operating_point(
+            dataset.labels,
+            self.val_batches.targets,
+            probabilities,
+            target_recall=self.chosen.target_recall,
+            split="val",
+        )
+        card = ModelCard(
+            arch=self.chosen.arch,
+            classes=info.classes,
+            positive=info.positive,
+            recipe=self.material.cache.recipe,
+            normalisation=start.normalisation,
+            threshold=point.threshold,
+            thresholds=dict(point.thresholds),
+            answers=self.plan.answers,
+            fingerprint=Fingerprint(
+                dataset_hash=dataset.content_hash(),
+                train_images=len(train_rows),
+                train_patients=int(train_rows["patient_id"].nunique()),
+                val_images=len(self.val_batches),
+                class_counts=dataset.counts(train_rows),
+            ),
+            weights_sha256=save_weights(self.run, start.network.state_dict()),
+            head=start.head,
+            stem=start.stem,
+            temperature=temperature,
+            augment=self.chosen.augment,
+        )
+        table = predictions_of(dataset, self.material.val, probabilities, point)
+        write_predictions(self.run.predictions_path("val"), table)
+        if here().leads:
+            card = with_copy(
+                self.run, card, start.network, self.train_batches.first(PARITY_IMAGES), self.progress
+            )
+            card = self._with_limits(card, probabilities)
+            explain_run(self.run, card, start.network, self.val_batches, self.material.val, self.progress)
+        self.run.write_card(card)
+        return card
+
+    def _with_limits(self, card: ModelCard, probabilities: NDArray[np.float64]) -> ModelCard:
+        """Return the card with what tells images unlike the training, and how sure of one it is."""
+        train, val = (
+            Images(batches.pixels, batches.positions, rows)
+            for batches, rows in (
+                (self.train_batches, self.material.train),
+                (self.val_batches, self.material.val),
+            )
+        )
+        card = with_sets(card, probabilities, self.val_batches.targets, "val")
+        rate = self.chosen.false_alarms
+        return with_reference(self.run, card, train, val, self.device, false_alarms=rate)
+
+    def _finish(self, outcome: Fit, card: ModelCard, parameters: int, seconds: float) -> RunRecord:
+        """Write the run's record; the state goes when nothing is left to go on with."""
+        epochs_run = len(outcome.history)
+        # Epochs of a head alone say nothing of the time that its features took.
+        whole = [] if self._frozen else [row["seconds"] for row in outcome.history if row.get("phase") != 1]
+        epochs_timed, training_seconds = (len(whole), sum(whole)) if whole else (epochs_run, seconds)
+        record = self.record.model_copy(
+            update={
+                "status": "interrupted" if outcome.interrupted or outcome.out_of_time else "complete",
+                "finished": now(),
+                "seconds": seconds,
+                "epochs_run": epochs_run,
+                "best_epoch": outcome.best_epoch,
+                "parameters": parameters,
+                "images_per_second": epochs_timed * len(self.train_batches) / training_seconds,
+                "val": _val_figures(outcome, card),
+            }
+        )
+        self.run.write_record(record)
+        self.tracker.finish(record)
+        if not (outcome.interrupted or outcome.out_of_time):
+            self.run.state_path.unlink(missing_ok=True)
+        return record
+
+
+def _val_figures(outcome: Fit, card: ModelCard) -> dict[str, float | None]:
+    """Return the validation figures of the best epoch, and those at the chosen threshold."""
+    best: Mapping[str, float] = outcome.history[outcome.best_epoch - 1]
+    val: dict[str, float | None] = {name: best[f"val_{name}"] for name in SHOWN}
+    return val | OperatingPoint(card.threshold, card.thresholds).figures()

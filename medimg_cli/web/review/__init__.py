@@ -1,0 +1,1 @@
+"""The page on which findings of the audit are decided."""

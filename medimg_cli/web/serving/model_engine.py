@@ -1,0 +1,110 @@
+"""What a model makes of uploads: bytes in memory in, predictions, pictures and heatmaps out; no torch, no files."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from PIL import Image
+
+from medimg_cli.images.image import DecodedImage, ReadOptions
+from medimg_cli.images.readers import count_content, read_content
+from medimg_cli.inference.classifier import Judge, Prepared
+from medimg_cli.inference.explaining import label_of
+from medimg_cli.inference.heatmap import evidence, overlay
+from medimg_cli.predictions.prediction import Prediction
+from medimg_cli.predictions.prediction import unreadable as unreadable_prediction
+from medimg_cli.runs.explanation import Explanation
+from medimg_cli.web.serving.engine import NoHeatmapError
+from medimg_cli.web.serving.uploads import Upload
+
+_NO_MAPS = "The network's layers allow no heatmap without torch"
+_NOT_CHECKED = "Nobody has checked that this model's heatmaps are of what it learnt"
+_UNLIKE = "The image is unlike all that the model learnt from"
+
+
+class UploadedEngine:
+    """A model that answers uploads; the `Engine` of the upload page.
+
+    Args:
+        judge: the model.
+        facts: what `GET /api/model` says.
+        most_pixels: an image of more is refused by its header.
+        explanation: what is known of its heatmaps; None = nobody has looked.
+        to_pdf: turns a page into a document.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        facts: Mapping[str, Any],
+        *,
+        most_pixels: int,
+        explanation: Explanation | None,
+        to_pdf: Callable[[str], bytes],
+    ) -> None:
+        self._judge = judge
+        self._card = judge.card
+        self._facts, self._most_pixels = facts, most_pixels
+        self._explanation = explanation
+        self._asking = threading.Lock()
+        self.to_pdf = to_pdf
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self._facts
+
+    def frames(self, upload: Upload) -> int:
+        """Return how many frames or pages a file says it has; raises `UnreadableImage`."""
+        return count_content(upload.stream(), None)
+
+    def read(
+        self, upload: Upload, member: str | None, window: tuple[float, float] | None = None
+    ) -> DecodedImage:
+        """Return an image whole, as it is shown; raises `UnreadableImage`."""
+        return self._decoded(upload, member, ReadOptions(window=window))
+
+    def prepare(self, upload: Upload, member: str | None) -> Prepared:
+        """Return what judging needs of an image, read as `predict` reads it; raises `UnreadableImage`."""
+        return self._judge.prepare(self._decoded(upload, member, self._card.recipe.read_options))
+
+    def judge(self, prepared: Sequence[Prepared]) -> list[Prediction]:
+        """Return a prediction each."""
+        with self._asking:
+            return self._judge(prepared)
+
+    def unreadable(self, reason: str) -> Prediction:
+        """Return what is said of an upload that is no image."""
+        return unreadable_prediction(self._card.classes, reason)
+
+    def heatmap(
+        self, upload: Upload, member: str | None, label: str | None, shown: DecodedImage
+    ) -> Image.Image:
+        """Return the picture with the evidence for a class on it.
+
+        Args:
+            label: the class; None = the positive one, or where there is none the answered one.
+            shown: the image as it is to be drawn.
+
+        Raises:
+            UnreadableImage: it is no image.
+            NoHeatmapError: the model has none, none that can be trusted, or none for this image.
+        """
+        known = self._explanation
+        if known is None or not known.passed:
+            raise NoHeatmapError(
+                _NOT_CHECKED if known is None else f"Heatmaps are withheld: {known.withheld}"
+            )
+        prepared = self.prepare(upload, member)
+        with self._asking:
+            said, maps = self._judge.with_maps(prepared)
+        if said.status != "ok":
+            raise NoHeatmapError(_UNLIKE)
+        if maps is None:
+            raise NoHeatmapError(_NO_MAPS)
+        heat = evidence(self._card, maps, label or label_of(self._card, said))
+        return overlay(shown, self._card.recipe, heat, full=known.full)
+
+    def _decoded(self, upload: Upload, member: str | None, options: ReadOptions) -> DecodedImage:
+        options = replace(options, most_pixels=self._most_pixels)
+        return read_content(upload.stream(), "", member, options)

@@ -1,0 +1,137 @@
+"""One worker process of `medimg serve`: the model in memory, and the application around it."""
+
+import logging
+import os
+import signal
+import socket
+from io import BytesIO
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from medimg_cli import __version__
+from medimg_cli.errors import ExitCode, MedimgError, RunError
+from medimg_cli.inference.load import Opened
+from medimg_cli.reporting.pdf import write_pdf
+from medimg_cli.runs.run import Run
+from medimg_cli.web.serving.access import Gate, Load
+from medimg_cli.web.serving.api import Api
+from medimg_cli.web.serving.app import serve_app
+from medimg_cli.web.serving.audit_log import AuditLog
+from medimg_cli.web.serving.batching import Crew
+from medimg_cli.web.serving.connection import PatientProtocol
+from medimg_cli.web.serving.model_engine import UploadedEngine
+from medimg_cli.web.serving.prometheus import Board, Numbers
+from medimg_cli.web.serving.supervisor import READY
+from medimg_cli.web.serving.worker_config import Plan
+from medimg_cli.workspace.threads import usable_cores
+
+_MOST_CONNECTIONS = 500
+_KEEP_ALIVE_SECONDS = 10
+NOTICE = "decision-support-for-research"
+
+
+def work(plan: Plan, listener: socket.socket, numbers: Numbers, seat: int, reports: Connection) -> None:
+    """Be a worker: load the model, say so, and serve until told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody; the supervisor says when to stop
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    try:
+        api = _api(plan, Board(numbers, seat, plan.settings.workers))
+        server = uvicorn.Server(_config(plan, api))
+    except MedimgError as error:
+        reports.send(("error", type(error), error.what, error.hint))
+        os._exit(int(error.exit_code))
+    except MemoryError:
+        reports.send(("error", RunError, f"{plan.place} needs more memory than there is", "free some"))
+        os._exit(int(RunError.exit_code))
+    reports.send((READY, None, "", ""))
+    reports.close()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn takes it over, and raises it once more at its end
+    with threadpool_limits(1, "blas"):  # uploads are measured in threads of their own
+        server.run(sockets=[listener])
+    # Without waiting for a thread that a hostile file keeps busy.
+    os._exit(int(ExitCode.INTERRUPTED if api.load.cut_short else ExitCode.DONE))
+
+
+def _api(plan: Plan, board: Board) -> Api:
+    settings = plan.settings
+    opened = plan.open(plan.place)
+    engine = UploadedEngine(
+        opened.judge,
+        _facts_of(plan, opened),
+        most_pixels=plan.limits.pixels,
+        explanation=opened.explained,
+        to_pdf=_as_pdf,
+    )
+    audit = None
+    if settings.audit_log is not None:
+        audit = AuditLog(settings.audit_log, opened.judge.card.weights_sha256)
+    crew = Crew(engine.judge, decoders=settings.decoders or usable_cores(), batch=settings.batch_size)
+    return Api(engine, crew, Load(plan.limits), board, audit)
+
+
+def _config(plan: Plan, api: Api) -> uvicorn.Config:
+    settings = plan.settings
+    gate = Gate(plan.door, plan.limits.requests_per_minute)
+    return uvicorn.Config(
+        serve_app(api, gate),
+        http=PatientProtocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.grace_seconds,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
+    )
+
+
+def _facts_of(plan: Plan, opened: Opened) -> dict[str, Any]:
+    """Return what `GET /api/model` says: the card, what people said of the model, and what an upload may be."""
+    card, about = opened.judge.card, opened.about
+    said = card.model_dump(
+        mode="json", include={"arch", "classes", "positive", "answers", "threshold", "thresholds"}
+    )
+    limits = {} if card.limits is None else {"false_alarms": card.limits.false_alarms}
+    if card.sets is not None:
+        limits["alpha"] = card.sets.alpha
+    return said | {
+        "name": plan.name if about is None else about.run,
+        "run": plan.name if about is None else about.run,
+        "fingerprint": card.fingerprint.model_dump(mode="json"),
+        "members": len(card.members),
+        "recipe": card.recipe.in_words(),
+        "limits": limits or None,
+        "intended_use": plan.intended_use if about is None else about.said.get("intended_use"),
+        "versions": _versions(plan.place) if about is None else about.versions,
+        "weights_sha256": card.weights_sha256,
+        "onnx_sha256": card.onnx_sha256,
+        "medimg": __version__,
+        "notice": NOTICE,
+        "upload": {
+            "max_mb": plan.settings.max_upload_mb,
+            "max_files": plan.limits.files,
+            "max_pixels": plan.limits.pixels,
+        },
+    }
+
+
+def _versions(place: Path) -> dict[str, str]:
+    try:
+        return dict(Run(place).read_record().versions)
+    except RunError:  # a model without its record still answers
+        return {}
+
+
+def _as_pdf(html: str) -> bytes:
+    buffer = BytesIO()
+    write_pdf(buffer, html)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""The study's folder: settings, files, tables, locks, progress, worker pool."""

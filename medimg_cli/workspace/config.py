@@ -1,0 +1,149 @@
+"""Where settings come from: defaults, files, `--set` and options, in that order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from medimg_cli.errors import UsageError
+from medimg_cli.registry import did_you_mean
+from medimg_cli.workspace.plan import DATA, fitting_part
+from medimg_cli.workspace.section import LabelCode
+from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.workspace import Workspace
+
+
+def load_settings(
+    workspace: Workspace,
+    *,
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    planned: bool = True,
+    note: Callable[[str], None] = lambda _said: None,
+) -> Settings:
+    """Return the settings in force: defaults, plan.yaml, medimg.yaml, `config`, `assignments`, `options`.
+
+    Args:
+        workspace: its `medimg.yaml` is read where it exists.
+        config: a further file that goes over it.
+        assignments: `SECTION.KEY=VALUE` texts (`--set`), values read as YAML.
+        options: section → option → value from the command line; None means "not said".
+        planned: read the workspace's `plan.yaml` where it exists; what does not fit the rest is left out of it.
+        note: told what was left out.
+
+    Raises:
+        UsageError: a file is missing or malformed, a name is unknown, a value is out of range.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    if workspace.settings_path.is_file():
+        _merge(merged, _read_yaml(workspace.settings_path))
+    if config is not None:
+        _merge(merged, _read_yaml(config))
+    for assignment in assignments:
+        _merge(merged, _parse_assignment(assignment))
+    for section, values in (options or {}).items():
+        _merge(merged, {section: {key: value for key, value in values.items() if value is not None}})
+    if planned and workspace.plan_path.is_file():
+        merged = _over_plan(workspace.plan_path, merged, note)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise _as_usage_error(error) from error
+
+
+def planned_for(workspace: Workspace) -> str | None:
+    """Return the hash of the data that the workspace's `plan.yaml` was made for; None where there is no plan.
+
+    Raises:
+        UsageError: it is malformed.
+    """
+    if not workspace.plan_path.is_file():
+        return None
+    return str(_read_yaml(workspace.plan_path).get(DATA, ""))
+
+
+def _over_plan(
+    path: Path, above: dict[str, dict[str, Any]], note: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """Return the settings of a plan with those `above` over them."""
+    plan: dict[str, dict[str, Any]] = {}
+    _merge(plan, {section: values for section, values in _read_yaml(path).items() if section != DATA})
+    part, said = fitting_part(plan, above)
+    if said:
+        note(said)
+    merged: dict[str, dict[str, Any]] = {}
+    _merge(merged, part)
+    _merge(merged, above)
+    return merged
+
+
+def read_settings(path: Path) -> Settings:
+    """Return the settings of one file alone, such as a run's `config.yaml`; raises `UsageError` as `load_settings`."""
+    try:
+        return Settings.model_validate(_read_yaml(path))
+    except ValidationError as error:
+        raise _as_usage_error(error) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", "check --config") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" at line {place.line + 1}" if place else ""
+        raise UsageError(
+            f"{path} is not valid YAML{line}", "`medimg init` writes a commented example"
+        ) from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no sections", "`medimg init` writes a commented example")
+    return content
+
+
+def _parse_assignment(assignment: str) -> dict[str, Any]:
+    name, equals, value = assignment.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise UsageError(f"cannot read --set {assignment!r}", "write --set SECTION.KEY=VALUE")
+    try:
+        return {section.replace("-", "_"): {key.replace("-", "_"): yaml.safe_load(value)}}
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"cannot read the value of --set {assignment!r}", "quote it for the shell"
+        ) from error
+
+
+def _merge(into: dict[str, dict[str, Any]], more: Mapping[str, Any]) -> None:
+    for section, values in more.items():
+        if values is None:
+            continue
+        if not isinstance(values, Mapping):
+            raise UsageError(
+                f"section '{section}' holds {values!r}", "write its settings as KEY: VALUE below it"
+            )
+        into.setdefault(section, {}).update(values)
+
+
+def _as_usage_error(error: ValidationError) -> UsageError:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if place[0] == "labels" and len(place) > 1:
+        return UsageError(
+            f"labels: '{place[1]}' cannot hold {'.'.join([*place[2:], repr(first['input'])])}",
+            f"below a class stand {', '.join(LabelCode.model_fields)}, each a text",
+        )
+    if first["type"] == "extra_forbidden":
+        section = Settings.model_fields.get(place[0]) if len(place) > 1 else None
+        names = section.default.__class__.model_fields if section else Settings.model_fields
+        return UsageError(f"unknown setting '{'.'.join(place)}'", did_you_mean(place[-1], names))
+    section_name, option = place[0].replace("_", "-"), place[1] if len(place) > 1 else place[0]
+    said = first["msg"].removeprefix("Value error, ")
+    what = f"{section_name}: --{option.replace('_', '-')}"
+    return UsageError(
+        f"{what} cannot be given here" if first["input"] is True else f"{what} cannot be {first['input']!r}",
+        said[0].lower() + said[1:],
+    )

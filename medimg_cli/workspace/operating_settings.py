@@ -1,0 +1,77 @@
+"""The settings of `evaluate` that say where probabilities become decisions, and at which prevalences they are judged."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from medimg_cli.workspace.section import Fraction, Section
+from medimg_cli.workspace.threshold_rule import ThresholdRule
+
+_RULES = ("target_recall", "target_specificity", "youden", "miss_cost")
+
+
+class OperatingSettings(Section):
+    target_recall: Fraction | None = Field(
+        None, description="choose on validation the highest threshold with this recall"
+    )
+    lower_bound: bool = Field(
+        False, description="the lower end of the recall's 95 % interval has to reach target_recall"
+    )
+    target_specificity: Fraction | None = Field(
+        None, description="choose on validation the lowest threshold with this specificity"
+    )
+    youden: bool = Field(
+        False, description="choose on validation the threshold with the highest recall + specificity"
+    )
+    miss_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="choose on validation at the least cost, where a miss counts as so many false alarms",
+    )
+    keep_threshold: bool = Field(False, description="write the chosen threshold into the model")
+    prevalence: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (), description="prevalences, such as 0.01,0.1, to give predictive values at beside the observed one"
+    )
+
+    @property
+    def rule(self) -> ThresholdRule | None:
+        """Return how a threshold is to be chosen on validation; None leaves the model's own in force."""
+        if self.target_recall is not None:
+            return ThresholdRule("recall_bound" if self.lower_bound else "recall", self.target_recall)
+        if self.target_specificity is not None:
+            return ThresholdRule("specificity", self.target_specificity)
+        if self.miss_cost is not None:
+            return ThresholdRule("miss_cost", self.miss_cost)
+        return ThresholdRule("youden") if self.youden else None
+
+    @field_validator("prevalence", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return (value,) if isinstance(value, int | float) else value
+
+    @field_validator("target_specificity", "youden", "miss_cost")
+    @classmethod
+    def _check_one_rule(cls, value: Any, info: ValidationInfo) -> Any:
+        others = _said(info)
+        if value and others:
+            raise ValueError(f"one rule chooses the threshold: leave out this one or {' and '.join(others)}")
+        return value
+
+    @field_validator("lower_bound", "keep_threshold")
+    @classmethod
+    def _check_there_is_a_rule(cls, value: bool, info: ValidationInfo) -> bool:
+        # `lower_bound` is read before all rules but --target-recall, which alone it belongs to.
+        if value and not _said(info):
+            rules = "--target-recall" if info.field_name == "lower_bound" else ", ".join(map(_option, _RULES))
+            raise ValueError(f"say by which rule a threshold is chosen: {rules}")
+        return value
+
+
+def _said(info: ValidationInfo) -> list[str]:
+    """Return the options of the rules that were set before the field that is being read."""
+    return [_option(name) for name in _RULES if name != info.field_name and info.data.get(name)]
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,68 @@
+"""What an audit leaves on disk, and when it says no."""
+
+from pathlib import Path
+
+import pytest
+
+from medimg_cli.audit.findings import AuditResult, Finding, SkippedCheck, is_failing, read_audit, write_audit
+from medimg_cli.workspace.tables import read_table
+from medimg_cli.workspace.workspace import Workspace
+
+ERROR = Finding(
+    "leak",
+    "error",
+    "1 patient in train and test",
+    "split again",
+    ("a", "b"),
+    1,
+    (("a", "b"),),
+    {"a": "kept"},
+    "keep-one",
+)
+WARNING = Finding("blank", "warning", "1 image of one value", "exclude it", ("c",), 1)
+INFO = Finding("dates", "info", "1 header holds dates", "shift them", (), 1)
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "failing"),
+    [("error", [ERROR]), ("warning", [ERROR, WARNING]), ("never", [])],
+)
+def test_only_findings_at_or_above_the_wanted_severity_fail(fail_on: str, failing: list[Finding]) -> None:
+    assert [finding for finding in (ERROR, WARNING, INFO) if is_failing([finding], fail_on)] == failing
+    assert not is_failing([], fail_on)
+
+
+def test_an_audit_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    skipped = (SkippedCheck("dicom-headers", "no DICOM file in the data set"),)
+    result = AuditResult(
+        (ERROR, WARNING, INFO),
+        False,
+        ("leak", "blank", "dates"),
+        skipped,
+        "abc",
+        {"leak": "2 patients compared"},
+    )
+    write_audit(workspace, result)
+    assert read_audit(workspace) == result
+    table = read_table(workspace.audit_dir / "findings.csv")
+    assert list(table["image_ids"]) == ["a|b", "c", ""]
+    assert list(table["severity"]) == ["error", "warning", "info"]
+
+
+def test_without_an_audit_there_is_none_to_read(tmp_path: Path) -> None:
+    assert read_audit(Workspace(tmp_path)) is None
+
+
+def test_an_audit_without_findings_still_writes_the_columns(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_audit(workspace, AuditResult((), True, ("leak",), (), "abc"))
+    assert list(read_table(workspace.audit_dir / "findings.csv").columns) == [
+        "check",
+        "severity",
+        "message",
+        "advice",
+        "image_ids",
+        "count",
+        "remedy",
+    ]

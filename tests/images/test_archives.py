@@ -1,0 +1,199 @@
+"""Archives: their files are found and read in memory, and nothing in them can do harm."""
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from medimg_cli.errors import DataError
+from medimg_cli.images import archives
+from medimg_cli.images.archives import has_member, list_members, read_member
+from medimg_cli.images.image import UnreadableImage
+
+CONTENTS = {f"case {number}/view.png": bytes([number]) * (50 + number) for number in range(20)}
+KINDS = ("zip", "tar", "tar.gz")
+
+
+def pack(path: Path, contents: dict[str, bytes]) -> Path:
+    """Write the contents as the kind of archive the suffix says."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in contents.items():
+                archive.writestr(name, content)
+        return path
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+        for name, content in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_are_listed_in_order_and_read_in_any(tmp_path: Path, kind: str) -> None:
+    path = pack(tmp_path / f"set.{kind}", CONTENTS)
+    assert list_members(path) == list(CONTENTS)
+    for name in reversed(CONTENTS):
+        assert read_member(path, name) == CONTENTS[name]
+    with pytest.raises(UnreadableImage, match="no such file"):
+        read_member(path, "case 99/view.png")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_archive_is_is_told_by_its_content(tmp_path: Path, kind: str) -> None:
+    path = pack(tmp_path / f"set.{kind}", CONTENTS).rename(tmp_path / "download")
+    assert len(list_members(path)) == 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folders_and_litter_are_left_out(tmp_path: Path, kind: str) -> None:
+    names = ["a/b.png", "__MACOSX/a/._b.png", ".DS_Store", "a/.hidden", "a/Thumbs.db", "./c.png"]
+    path = pack(tmp_path / f"set.{kind}", dict.fromkeys(names, b"x"))
+    if kind == "zip":
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.mkdir("empty")
+    assert list_members(path) == ["a/b.png", "./c.png"]
+    assert not has_member(path, "empty/")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_that_points_outside_is_only_a_name(tmp_path: Path, kind: str) -> None:
+    names = ("../outside.png", "/etc/passwd", "a/../../b.png")
+    (tmp_path / "inner").mkdir()
+    path = pack(tmp_path / "inner" / f"set.{kind}", dict.fromkeys(names, b"inside"))
+    assert [read_member(path, name) for name in list_members(path)] == [b"inside"] * 3
+    assert sorted(item.name for item in (tmp_path / "inner").iterdir()) == [f"set.{kind}"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_that_changes_is_read_anew(tmp_path: Path, kind: str) -> None:
+    path = pack(tmp_path / f"set.{kind}", {"a": b"old"})
+    assert read_member(path, "a") == b"old"
+    pack(path, {"a": b"new"})
+    os.utime(path, ns=(1, 1))
+    assert read_member(path, "a") == b"new"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_share_an_archive(tmp_path: Path, kind: str) -> None:
+    path = pack(tmp_path / f"set.{kind}", CONTENTS)
+    names = [*CONTENTS, *reversed(CONTENTS)] * 5
+    with ThreadPoolExecutor(6) as pool:
+        read = list(pool.map(lambda name: read_member(path, name), names))
+    assert read == [CONTENTS[name] for name in names]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_truncated_archive_is_one_clear_error(tmp_path: Path, kind: str) -> None:
+    noise = {f"{number}.png": os.urandom(3000) for number in range(8)}
+    path = pack(tmp_path / f"set.{kind}", noise)
+    path.write_bytes(path.read_bytes()[:12_000])
+    with pytest.raises(DataError, match="cannot be read as an archive") as caught:
+        list_members(path)
+    assert "\n" not in caught.value.what
+    with pytest.raises(UnreadableImage, match="the archive cannot be read"):
+        read_member(path, "0.png")
+
+
+def test_a_damaged_header_in_the_middle_of_a_tar_is_not_taken_for_its_end(tmp_path: Path) -> None:
+    path = pack(tmp_path / "set.tar", CONTENTS)
+    content = bytearray(path.read_bytes())
+    content[1024 * 5 + 3] ^= 0xFF  # a header and one block for each of these members
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged after its first members"):
+        list_members(path)
+
+
+@pytest.mark.parametrize("position", ["local", "stored"])
+def test_damaged_bytes_of_a_zip_are_noticed_by_their_checksum(tmp_path: Path, position: str) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.png", b"picture " * 20)
+    content = bytearray(path.read_bytes())
+    content[0 if position == "local" else 60] ^= 1
+    path.write_bytes(content)
+    with pytest.raises((UnreadableImage, DataError)):
+        list_members(path)
+        read_member(path, "a.png")
+
+
+def test_an_encrypted_member_says_so(tmp_path: Path) -> None:
+    path = pack(tmp_path / "set.zip", {"a.png": b"secret"})
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1
+    path.write_bytes(content)
+    assert list_members(path) == ["a.png"]
+    with pytest.raises(UnreadableImage, match="encrypted"):
+        read_member(path, "a.png")
+
+
+def test_links_and_devices_of_a_tar_are_listed_and_refused(tmp_path: Path) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, kind in (("sym", tarfile.SYMTYPE), ("hard", tarfile.LNKTYPE), ("dev", tarfile.CHRTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            tar.addfile(info)
+    assert list_members(path) == ["sym", "hard", "dev"]
+    for name, reason in (("sym", "a link"), ("hard", "a link"), ("dev", "not an ordinary file")):
+        with pytest.raises(UnreadableImage, match=reason):
+            read_member(path, name)
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "HARMLESS_BYTES", 1 << 20)
+    path = pack(tmp_path / "set.zip", {"bomb.png": bytes(3 << 20), "small.png": bytes(1 << 18)})
+    with pytest.raises(UnreadableImage, match="a decompression bomb"):
+        read_member(path, "bomb.png")
+    assert len(read_member(path, "small.png")) == 1 << 18
+
+
+def test_a_gzip_bomb_is_refused_while_its_index_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "HARMLESS_BYTES", 1 << 20)
+    path = pack(tmp_path / "set.tar.gz", {"bomb.png": bytes(8 << 20)})
+    with pytest.raises(DataError, match="a decompression bomb"):
+        list_members(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_size_and_number_of_members_are_bounded(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pack(tmp_path / f"set.{kind}", CONTENTS)
+    monkeypatch.setattr(archives, "LIMIT_MEMBER_BYTES", 60)
+    assert read_member(path, "case 1/view.png")
+    with pytest.raises(UnreadableImage, match="69 bytes in its archive, more than the limit of 60"):
+        read_member(path, "case 19/view.png")
+    monkeypatch.setattr(archives, "LIMIT_MEMBERS", 19)
+    with pytest.raises(DataError, match="more than 19 members"):
+        list_members(pack(tmp_path / f"other.{kind}", CONTENTS))
+
+
+def test_a_name_that_is_no_utf8_is_listed_readably_and_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        info = tarfile.TarInfo("caf\udce9.png")
+        info.size = 1
+        tar.addfile(info, io.BytesIO(b"x"))
+    assert list_members(path) == ["caf\\xe9.png"]
+    assert read_member(path, "caf\\xe9.png") == b"x"
+
+
+@pytest.mark.parametrize("content", [b"", b"words", gzip.compress(b"no tar"), b"PK\x03\x04 no zip"])
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "set.zip").write_bytes(content)
+    with pytest.raises(DataError):
+        list_members(tmp_path / "set.zip")
+
+
+def test_a_missing_archive_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImage, match="no such file or directory"):
+        read_member(tmp_path / "no.zip", "a.png")

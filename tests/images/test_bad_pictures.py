@@ -1,0 +1,105 @@
+"""Pictures at the edge of what is one: each is read right or refused with its reason, never something in between."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.readers import frame_count, read_image
+from medimg_cli.preprocessing.recipe import Recipe
+
+
+def read(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    return path.as_posix()
+
+
+def encoded(picture: Image.Image, image_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=image_format, **options)
+    return buffer.getvalue()
+
+
+def test_a_tiff_without_a_single_finite_number_is_refused(tmp_path: Path) -> None:
+    empty = encoded(Image.fromarray(np.full((4, 4), np.nan, dtype=np.float32)), "TIFF")
+    with pytest.raises(UnreadableImage, match="no sample of the image is a finite number"):
+        read_image(read(tmp_path / "a.tiff", empty))
+
+
+def test_a_tiff_with_some_nan_is_shown_and_they_are_counted(tmp_path: Path) -> None:
+    samples = np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
+    samples[3, 3:6] = [np.nan, np.inf, -np.inf]
+    image = read_image(read(tmp_path / "a.tiff", encoded(Image.fromarray(samples), "TIFF")))
+    assert image.facts["window"].endswith("; 3 samples are no finite number")
+    assert image.pixels[3, 3:6, 0].tolist() == [0, 65535, 0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30_000, 10), (10, 30_000), (1, 5_000), (5, 5_000)])
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF"])
+def test_the_smallest_and_the_longest_pictures_go_through_a_recipe(
+    tmp_path: Path, size: tuple[int, int], image_format: str
+) -> None:
+    recipe = Recipe(size_px=32, channels=1)
+    path = read(tmp_path / "a", encoded(Image.new("L", size, 200), image_format))
+    image = read_image(path, recipe.read_options)
+    square = recipe.apply(image)
+    assert square.shape == (32, 32, 1)
+    assert square.max() == 200
+
+
+def test_a_png_that_claims_more_than_the_limit_is_refused_by_its_header(tmp_path: Path) -> None:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(bytes(1 << 20)))
+    path = read(tmp_path / "bomb.png", b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b""))
+    with pytest.raises(UnreadableImage, match="100000x100000 pixels, more than the limit"):
+        read_image(path)
+
+
+def test_a_cmyk_jpeg_becomes_rgb(tmp_path: Path) -> None:
+    red = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95)
+    pixels = read_image(read(tmp_path / "a.jpg", red)).pixels
+    assert np.abs(pixels[8, 8].astype(int) - [255, 0, 0]).max() <= 3
+
+
+def test_a_ycck_jpeg_becomes_rgb(tmp_path: Path) -> None:
+    """The same samples said to be YCCK (Adobe's APP14 marker, transform 2; ITU-T T.872, 6.5.3)."""
+    # Adobe stores ink inverted, and YCC is of the inverted ink's complement: of cyan (Y 179, Cb 171, Cr 0) for
+    # red. Pillow inverts what it is given, so that these come out as 255 minus the numbers here.
+    content = bytearray(encoded(Image.new("CMYK", (16, 16), (76, 84, 255, 0)), "JPEG", quality=100))
+    marker = content.index(b"Adobe")
+    assert content[marker + 11] == 0
+    content[marker + 11] = 2
+    pixels = read_image(read(tmp_path / "a.jpg", bytes(content))).pixels
+    assert np.abs(pixels[8, 8].astype(int) - [255, 0, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("page", range(3))
+def test_a_page_is_read_by_its_number(tmp_path: Path, page: int) -> None:
+    pages = [Image.new("L", (4 + value, 4), value) for value in (10, 20, 30)]
+    path = read(tmp_path / "a.tif", encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    assert frame_count(path) == 3
+    image = read_image(f"{path}#page/{page}")
+    assert image.pixels.max() == 10 * (page + 1)
+    assert image.width == 14 + 10 * page
+    assert image.facts["frame"] == f"{page + 1} of 3"
+    assert frame_count(f"{path}#page/{page}") == 1
+
+
+def test_a_page_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = read(tmp_path / "a.png", encoded(Image.new("L", (4, 4)), "PNG"))
+    with pytest.raises(UnreadableImage, match="no page/1; its pages are page/0 to page/0"):
+        read_image(f"{path}#page/1")
+
+
+def test_what_cannot_be_read_counts_as_one(tmp_path: Path) -> None:
+    assert frame_count(read(tmp_path / "a.tif", b"II*\x00\x08\x00\x00\x00\xff\xff")) == 1
+    assert frame_count(read(tmp_path / "b.tif", b"words")) == 1
+    assert frame_count((tmp_path / "none.tif").as_posix()) == 1

@@ -1,0 +1,141 @@
+"""A model from a run's folder or a bundle, without torch."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from medimg_cli.errors import RunError
+from medimg_cli.inference.load import open_judge, open_model
+from medimg_cli.runs.bundle import unpacked, write_bundle
+from medimg_cli.runs.run import Run
+from medimg_cli.stages.bundle import bundle
+from tests.inference.small_runs import card_of, ensemble_of, images_for, run_of
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_of(tmp_path_factory.mktemp("one") / "run", card_of("small-cnn"))
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return ensemble_of(tmp_path_factory.mktemp("two") / "run")
+
+
+@pytest.mark.parametrize("kind", ["run", "ensemble"])
+def test_a_bundle_answers_bit_by_bit_like_its_run(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    own: Run = request.getfixturevalue(kind)
+    path = bundle(own, tmp_path / "model.zip").out
+    here, there = open_judge(own.folder), open_judge(path)
+    assert here is not None and there is not None
+    pixels = images_for(here.card)
+    np.testing.assert_array_equal(here.predictor.of_pixels(pixels), there.predictor.of_pixels(pixels))
+    assert here.card == there.card
+
+
+def test_opening_a_bundle_loads_no_torch_and_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    path = bundle(run, tmp_path / "model.zip").out
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    code = (
+        "import sys, tempfile, os\n"
+        "from pathlib import Path\n"
+        "from medimg_cli.inference.load import open_judge\n"
+        f"tempfile.tempdir = {str(alone)!r}\n"
+        f"judge = open_judge(Path({str(path)!r}))\n"
+        "loaded = [name for name in ('torch', 'pandas', 'sklearn', 'scipy', 'onnx') if name in sys.modules]\n"
+        f"sys.exit(', '.join(loaded + os.listdir({str(alone)!r})) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=alone
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_run_without_a_copy_has_no_judge(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    (tmp_path / "run" / "model.onnx").unlink()
+    assert open_judge(tmp_path / "run") is None
+
+
+def rewritten(run: Run, out: Path, **changes: bytes) -> Path:
+    """Write a bundle with right sums and other files than a run's."""
+    with unpacked(bundle(run, out).out) as folder:
+        files: dict[str, Path | bytes] = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+    files |= {name.replace("_", "."): content for name, content in changes.items()}
+    write_bundle(out, files)
+    return out
+
+
+def card_with(run: Run, **changes: Any) -> bytes:
+    return json.dumps(json.loads(run.card_path.read_bytes()) | changes).encode()
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(RunError) as error:
+        open_judge(path)
+    assert "/medimg-" not in error.value.what
+    return error.value.what
+
+
+def test_a_card_that_points_out_of_the_bundle_is_refused(run: Run, tmp_path: Path) -> None:
+    member = {"folder": "../../elsewhere", "weights_sha256": "x"}
+    path = rewritten(run, tmp_path / "model.zip", model_json=card_with(run, members=[member]))
+    assert refusal(path).startswith(f"{path}/model.json: members")
+
+
+def test_a_card_that_wants_an_image_to_fill_the_memory_is_refused(run: Run, tmp_path: Path) -> None:
+    recipe = json.loads(run.card_path.read_bytes())["recipe"] | {"size_px": 1_000_000}
+    path = rewritten(run, tmp_path / "model.zip", model_json=card_with(run, recipe=recipe))
+    assert "size_px: 1000000 is not between 8 and 4096" in refusal(path)
+
+
+def test_a_bundle_without_a_copy_or_with_another_one_is_refused(run: Run, tmp_path: Path) -> None:
+    path = rewritten(run, tmp_path / "model.zip", model_json=card_with(run, onnx_sha256=None))
+    assert "lacks the ONNX copy" in refusal(path)
+    path = rewritten(run, tmp_path / "model.zip", model_onnx=b"other")
+    assert "is not the copy this run wrote" in refusal(path)
+    path = rewritten(run, tmp_path / "model.zip", about_json=b"[]")
+    assert "about.json is not what" in refusal(path)
+
+
+@pytest.mark.parametrize("where", ["{folder}/secret", "../secret"])
+def test_a_graph_that_reads_a_file_outside_the_bundle_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # so that ../secret is there
+    model = onnx.load(str(run.onnx_path))
+    weights = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+    (tmp_path / "secret").write_bytes(weights.raw_data)
+    onnx.external_data_helper.set_external_data(weights, location=where.format(folder=tmp_path))
+    weights.ClearField("raw_data")
+    content = model.SerializeToString()
+    card = card_with(run, onnx_sha256=sha256(content).hexdigest())
+    path = rewritten(run, tmp_path / "model.zip", model_json=card, model_onnx=content)
+    assert "cannot be used" in refusal(path)
+
+
+def test_what_is_told_of_a_model_comes_with_it(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "model.zip"
+    bundle(run, out, said={"licence": "CC0", "ethics_approval": "no. 7"}, model_card="# Ä card\n")
+    opened = open_model(out)
+    assert opened is not None and opened.about is not None
+    assert opened.about.said == {"licence": "CC0"}
+    assert opened.model_card == "# Ä card\n"
+    from_folder = open_model(run.folder)
+    assert from_folder is not None and from_folder.about is None

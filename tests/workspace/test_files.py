@@ -1,0 +1,60 @@
+"""Atomic writes, hashes, JSON without NaN, and the templates."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medimg_cli.errors import DataError, MachineError
+from medimg_cli.workspace.files import (
+    atomic_path,
+    read_json,
+    sha256_of_file,
+    sha256_of_text,
+    templates_dir,
+    to_jsonable,
+    write_json,
+    write_text,
+)
+
+
+def test_a_failed_write_leaves_the_previous_file(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    write_text(target, "before")
+    with pytest.raises(KeyboardInterrupt), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError) as caught:
+        write_text(tmp_path / "file" / "below.txt", "x")
+    assert "below.txt" in caught.value.what
+
+
+def test_nan_becomes_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": math.nan, "y": [np.float32(1.5), np.int64(2)], "z": Path("a/b")})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": None, "y": [1.5, 2], "z": "a/b"}
+    assert to_jsonable({1: {math.inf}}) == {"1": [None]}
+
+
+def test_hashes_are_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert sha256_of_file(tmp_path / "a") == sha256_of_text("abc") == known
+
+
+def test_a_missing_or_broken_json_is_a_data_error(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    for name in ("broken.json", "missing.json"):
+        with pytest.raises(DataError, match=name):
+            read_json(tmp_path / name)
+
+
+def test_templates_are_found_in_the_checkout() -> None:
+    assert (templates_dir() / "report" / "report.html").is_file()
