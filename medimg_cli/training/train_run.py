@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import RunError
@@ -246,26 +247,12 @@ class OneTraining:
         table = predictions_of(dataset, self.material.val, probabilities, point)
         write_predictions(self.run.predictions_path("val"), table)
         if here().leads:
-            card = with_copy(
-                self.run, card, start.network, self.train_batches.first(PARITY_IMAGES), self.progress
-            )
-            card = self._with_limits(card, probabilities)
-            explain_run(self.run, card, start.network, self.val_batches, self.material.val, self.progress)
+            finished = Finished(self, card, start.network, probabilities)
+            for step in AFTER_TRAINING.values():
+                finished = replace(finished, card=step(finished))
+            card = finished.card
         self.run.write_card(card)
         return card
-
-    def _with_limits(self, card: ModelCard, probabilities: NDArray[np.float64]) -> ModelCard:
-        """Return the card with what tells images unlike the training, and how sure of one it is."""
-        train, val = (
-            Images(batches.pixels, batches.positions, rows)
-            for batches, rows in (
-                (self.train_batches, self.material.train),
-                (self.val_batches, self.material.val),
-            )
-        )
-        card = with_sets(card, probabilities, self.val_batches.targets, "val")
-        rate = self.chosen.false_alarms
-        return with_reference(self.run, card, train, val, self.device, false_alarms=rate)
 
     def _finish(self, outcome: Fit, card: ModelCard, parameters: int, seconds: float) -> RunRecord:
         """Write the run's record; the state goes when nothing is left to go on with."""
@@ -290,6 +277,53 @@ class OneTraining:
         if not (outcome.interrupted or outcome.out_of_time):
             self.run.state_path.unlink(missing_ok=True)
         return record
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A network whose training is over, for the steps that follow it.
+
+    Args:
+        training: what it was trained by.
+        card: as the steps before left it.
+        probabilities: (N, C) of the validation images, calibrated.
+    """
+
+    training: OneTraining
+    card: ModelCard
+    network: nn.Module
+    probabilities: NDArray[np.float64]
+
+
+def _onnx_copy(done: Finished) -> ModelCard:
+    of = done.training
+    return with_copy(of.run, done.card, done.network, of.train_batches.first(PARITY_IMAGES), of.progress)
+
+
+def _prediction_sets(done: Finished) -> ModelCard:
+    return with_sets(done.card, done.probabilities, done.training.val_batches.targets, "val")
+
+
+def _ood_reference(done: Finished) -> ModelCard:
+    of = done.training
+    train = Images(of.train_batches.pixels, of.train_batches.positions, of.material.train)
+    val = Images(of.val_batches.pixels, of.val_batches.positions, of.material.val)
+    return with_reference(of.run, done.card, train, val, of.device, false_alarms=of.chosen.false_alarms)
+
+
+def _heat_map_check(done: Finished) -> ModelCard:
+    of = done.training
+    explain_run(of.run, done.card, done.network, of.val_batches, of.material.val, of.progress)
+    return done.card
+
+
+AFTER_TRAINING: dict[str, Callable[[Finished], ModelCard]] = {
+    "onnx": _onnx_copy,
+    "prediction sets": _prediction_sets,
+    "ood reference": _ood_reference,
+    "heat maps": _heat_map_check,
+}
+"""What follows the last epoch, in order; each returns the model card with what it adds."""
 
 
 def _val_figures(outcome: Fit, card: ModelCard) -> dict[str, float | None]:
