@@ -49,6 +49,12 @@ def cohort(tmp_path: Path) -> Path:
     return draw_cohort(tmp_path / "raw")
 
 
+@pytest.fixture
+def weights_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trainings of this process end with the weights: no ONNX copy, no reference, no check of heat maps."""
+    monkeypatch.setattr("medimg_cli.training.train_run.AFTER_TRAINING", {})
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Return a workspace with a data set and one evaluated run; tests must leave it as it is."""

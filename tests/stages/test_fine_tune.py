@@ -20,6 +20,8 @@ from tests.conftest import medimg
 from tests.stages.test_freeze import weights
 from tests.stages.test_resume import StopsIn, weights_of
 
+pytestmark = pytest.mark.usefixtures("weights_only")
+
 
 @pytest.fixture
 def cache(workspace: Workspace) -> PixelCache:

@@ -21,6 +21,8 @@ from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.stages.test_resume import StopsIn, weights_of
 
+pytestmark = pytest.mark.usefixtures("weights_only")
+
 
 @pytest.fixture
 def cache(workspace: Workspace) -> PixelCache:

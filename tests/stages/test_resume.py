@@ -17,6 +17,8 @@ from medimg_cli.workspace.settings import Settings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
+pytestmark = pytest.mark.usefixtures("weights_only")
+
 
 def settings(**options: object) -> Settings:
     quick: dict[str, object] = {"epochs": 4, "batch_size": 8, "patience": 9}

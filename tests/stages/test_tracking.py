@@ -23,6 +23,8 @@ from medimg_cli.workspace.settings import Settings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
+pytestmark = pytest.mark.usefixtures("weights_only")
+
 QUICK = ("--epochs", "2", "--batch-size", "8")
 
 

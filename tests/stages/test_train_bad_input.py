@@ -16,6 +16,8 @@ from medimg_cli.workspace import progress
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
+pytestmark = pytest.mark.usefixtures("weights_only")
+
 QUICK = ("train", "--epochs", "2", "--batch-size", "8")
 
 

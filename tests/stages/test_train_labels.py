@@ -14,6 +14,8 @@ from medimg_cli.runs.run_folders import find_run
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
+pytestmark = pytest.mark.usefixtures("weights_only")
+
 SIDE_PX = 16
 QUICK = (
     "--batch-size",

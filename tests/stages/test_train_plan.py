@@ -26,6 +26,8 @@ from medimg_cli.workspace.settings import Settings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
+pytestmark = pytest.mark.usefixtures("weights_only")
+
 
 def trained(workspace: Workspace, progress: SilentProgress | None = None, **options: object) -> TrainResult:
     quick: dict[str, object] = {"epochs": 2, "batch_size": 8}

@@ -26,6 +26,8 @@ from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.stages.searching import Listener, gone_on, ingested, pixels_in, searched, told, workspace
 
+pytestmark = pytest.mark.usefixtures("weights_only")
+
 pytest.importorskip("optuna", reason="Optuna (extra `tune`) is not installed")
 __all__ = ["ingested", "workspace"]  # fixtures
 

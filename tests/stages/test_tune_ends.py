@@ -16,6 +16,8 @@ from medimg_cli.training.tuning import tuning as tuning_module
 from medimg_cli.workspace.workspace import Workspace
 from tests.stages.searching import ingested, searched, workspace
 
+pytestmark = pytest.mark.usefixtures("weights_only")
+
 pytest.importorskip("optuna", reason="Optuna (extra `tune`) is not installed")
 __all__ = ["ingested", "workspace"]  # fixtures
 
