@@ -11,6 +11,10 @@ source "$here/../examples/setup.sh"
 summary=()
 failed=0
 
+# One test process a core, one thread of torch and BLAS each; a module's tests stay together, as they share fixtures.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+cores=$(getconf _NPROCESSORS_ONLN)
+
 check() { # NAME COMMAND...
   local name=$1 began=$SECONDS verdict="${green}passed$plain"
   shift
@@ -26,10 +30,11 @@ prepare_python test
 prepare_pdf || true     # the tests that need a PDF say that they are skipped
 prepare_browser || true # and so do those that need a browser
 cd -- "$root"
+# Lint and types take one core; the tests follow on all of them.
 check lint python -m ruff check .
 check format python -m ruff format --check .
 check types python -m mypy
-check tests python -m pytest "$@"
+check tests python -m pytest -n "$cores" --dist loadscope "$@"
 printf '\n'
 printf '%s\n' "${summary[@]}"
 exit "$failed"
