@@ -98,6 +98,7 @@ def _place(session: "Session", run: "Run", folder: Path, reading: Mapping[str, A
         place, config=session.config, assignments=session.assignments, options={"ingest": reading}
     )
     settings = reading_of(run.read_card(), said.ingest)
-    settings = settings.model_copy(update={"fresh": is_fresh(place, folder, settings)})
+    # The model knows its classes: whether these are the same is told by name, not by how they look.
+    settings = settings.model_copy(update={"fresh": is_fresh(place, folder, settings), "yes": True})
     ingest(place, [folder], settings, session.progress)
     return place

@@ -1,7 +1,7 @@
 """medimg ingest: files to a manifest."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -10,17 +10,13 @@ from medimg_cli.errors import ExitCode
 
 _NAMED = 20
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from medimg_cli.stages.ingest import IngestResult
-
-
 _Sources = Annotated[
     list[Path],
     typer.Argument(metavar="SOURCE...", help="Folders, .zip or .tar archives, .npz or .npy files."),
 ]
-_Layout = Annotated[str | None, typer.Option(help="auto, folders, csv, dicom or npz.", show_default="auto")]
+_Layout = Annotated[
+    str | None, typer.Option(help="auto, folders, inner-folders, csv, dicom or npz.", show_default="auto")
+]
 _Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="Table of labels (CSV or TSV).")]
 _ImageCol = Annotated[
     str | None, typer.Option(metavar="NAME", help="Its column of file names or DICOM UIDs.")
@@ -67,6 +63,11 @@ _Fresh = Annotated[
 ]
 _Strict = Annotated[bool | None, typer.Option("--strict", help="Exit with 4 when a file could not be read.")]
 
+_Yes = Annotated[bool | None, typer.Option("--yes", help="Go on although the classes look implausible.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, from names and a sample; write nothing.")
+]
+
 
 def ingest(
     session: Session,
@@ -89,6 +90,8 @@ def ingest(
     deidentify: _Deidentify = None,
     fresh: _Fresh = None,
     strict: _Strict = None,
+    yes: _Yes = None,
+    dry_run: _DryRun = False,
 ) -> None:
     """Read images and labels into `dataset/manifest.csv`, one row per image, split by patient.
 
@@ -98,20 +101,32 @@ def ingest(
     Again on the same source it adds: images keep their split, only new and changed files are read, and what is
     new, changed or gone is named. Another source is added to the data set.
 
+    `--dry-run` shows in seconds which layout, classes, patients and splits that would be, and what is doubtful.
+
     Example: `medimg ingest ./raw --positive PNEUMONIA --patient-regex '(person\\d+_[a-z]+)'`
     """
-    options = said(locals(), "sources")
+    options = said(locals(), "sources", "dry_run")
+    from medimg_cli.cli.views.ingest import draw_preview, draw_result, preview_json
+    from medimg_cli.stages.ingest import dry_run as try_stage
     from medimg_cli.stages.ingest import ingest as run_stage
 
     in_force = session.settings(ingest=options)
     settings, cleaning, book = in_force.ingest, in_force.deidentify, in_force.labels.codes or None
+    if dry_run:
+        preview = try_stage(session.workspace, sources, settings, session.progress, code_book=book)
+        session.show(preview_json(preview), lambda console: draw_preview(console, preview))
+        return
     result = run_stage(
         session.workspace, sources, settings, session.progress, code_book=book, cleaning=cleaning
     )
     payload = {
         "images": result.images,
         "patients": result.patients,
+        "patients_known": result.patients_known,
         "quarantined": result.quarantined,
+        "quarantine": result.quarantine,
+        "layout": result.layout,
+        "label_source": result.label_source,
         "classes": result.classes,
         "splits": result.splits,
         "positive": result.positive,
@@ -122,34 +137,10 @@ def ingest(
         "reused": result.reused,
         "manifest": result.manifest,
     }
-    session.show(payload, lambda console: _draw(console, result))
+    session.show(payload, lambda console: draw_result(console, result))
     if settings.strict and result.quarantined:
         raise typer.Exit(ExitCode.PARTIAL)
 
 
 def _counted(names: tuple[str, ...]) -> dict[str, Any]:
     return {"count": len(names), "first": names[:_NAMED]}
-
-
-def _draw(console: "Console", result: "IngestResult") -> None:
-    from rich.markup import escape
-
-    from medimg_cli.cli.views.render import plain_table
-
-    table = plain_table("class", ">images")
-    for name, count in result.classes.items():
-        mark = "  [bold](positive)[/bold]" if name == result.positive else ""
-        table.add_row(escape(name) + mark, f"{count:,}")
-    console.print(table)
-    splits = ", ".join(f"{name} {count:,}" for name, count in result.splits.items())
-    console.print(f"\n{result.images:,} images of {result.patients:,} patients: {splits}")
-    if result.reused:
-        changes = result.changes
-        console.print(
-            f"{len(changes.added):,} new, {len(changes.changed):,} changed, {len(changes.vanished):,} vanished; "
-            f"{result.reused:,} unchanged, not read again"
-        )
-    if result.quarantined:
-        files = "file" if result.quarantined == 1 else "files"
-        console.print(f"{result.quarantined:,} {files} in quarantine: dataset/quarantine.csv says why")
-    console.print(f"manifest: {result.manifest}", markup=False)

@@ -23,7 +23,10 @@ def label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
     if not listing.entries:
         reasons = Counter(row.reason for row in listing.rejected).most_common(1)
         said = f": {reasons[0][0]} ({reasons[0][1]} of {len(listing.rejected)} files)" if reasons else ""
-        raise DataError(f"no image was found{said}", "check the source, and --layout")
+        raise DataError(
+            f"no image was found{said}",
+            "put each class into a folder of its own, or name a table: --labels FILE; see --layout",
+        )
     if len(listing.classes) < 2 and not settings.multi_label:
         raise DataError(
             f"only one class: '{listing.classes[0]}'",

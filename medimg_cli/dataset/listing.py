@@ -52,15 +52,35 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a table of labels.
+
+    Args:
+        taken_for: image, label, patient, split, "carried along" or "left out: may identify people".
+        values: the commonest of its cells.
+        distinct: how many different filled cells it has.
+    """
+
+    name: str
+    taken_for: str
+    values: tuple[str, ...]
+    distinct: int
+
+
+@dataclass(frozen=True)
 class Listing:
     """All that the sources hold.
 
     Args:
         classes: in the order of every probability vector; a class may turn out to have no readable image.
         notes: what the user should know about how the sources were read.
+        columns: of the table of labels, () without one.
+        label_source: how the label of an image was found, for people.
     """
 
     entries: tuple[Entry, ...]
     rejected: tuple[Rejected, ...]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    label_source: str = "name of its class folder"

@@ -18,7 +18,7 @@ SPLIT_NAMES: Mapping[str, str] = {
 """What people call a split, in lower case → what medimg calls it."""
 
 # A table's splits stand in its column: the path of the image does not tell them.
-_TELLING_LAYOUTS = ("folders", "npz")
+_TELLING_LAYOUTS = ("folders", "inner-folders", "npz")
 
 
 def official_splits(image_ids: Sequence[str], info: DatasetInfo) -> list[str | None]:

@@ -34,6 +34,7 @@ class IngestSettings(Section):
     deidentify: bool = Field(False, description="de-identified copies of the images")
     copy_images: bool = Field(False, description="copy the images into the workspace")
     strict: bool = Field(False, description="exit with 4 when a file could not be read")
+    yes: bool = Field(False, description="go on although the classes look implausible")
 
     @field_validator("frames", mode="before")
     @classmethod

@@ -90,11 +90,13 @@ class Standing:
 def read_standing(workspace: Workspace, *, fresh: bool) -> Standing:
     """Return what stands in the workspace: nothing where there is no data set yet, or one is to start over.
 
+    A manifest without `dataset.json`, which is written last, is what a killed first ingest left: nothing.
+
     Raises:
         UsageError: the data set does not say how it was made, so nothing can be added to it.
         DataError: it cannot be read.
     """
-    if fresh or not workspace.manifest_path.is_file():
+    if fresh or not (workspace.manifest_path.is_file() and workspace.dataset_path.is_file()):
         return Standing(pd.DataFrame(columns=list(COLUMNS)), None)
     dataset = read_dataset(workspace)
     if not dataset.info.origins:

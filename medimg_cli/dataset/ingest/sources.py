@@ -115,7 +115,9 @@ def merge(listings: Sequence[Listing], rejected_before: Iterable[Rejected] = ())
                 rejected.setdefault((row.path, row.reason), row)
     classes = first if union <= set(first) else tuple(natural_order(union))
     refused = (*rejected.values(), *rejected_before)
-    return Listing(tuple(entries), refused, classes, tuple(notes))
+    columns = tuple(column for listing in listings for column in listing.columns)
+    label_source = ", ".join(dict.fromkeys(listing.label_source for listing in listings))
+    return Listing(tuple(entries), refused, classes, tuple(notes), columns, label_source)
 
 
 def _refuse_equal_ids(entries: Sequence[Entry]) -> None:

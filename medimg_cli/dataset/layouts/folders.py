@@ -1,14 +1,18 @@
-"""Class folders: `NORMAL/…`, `PNEUMONIA/…`, or the same below `train/`, `val/` and `test/`."""
+"""Class folders: `NORMAL/…`, `PNEUMONIA/…`, or the same below `train/`, `val/` and `test/`; outermost or innermost."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 
 from medimg_cli.dataset.labels import natural_order
 from medimg_cli.dataset.layouts import LAYOUTS, Layout
+from medimg_cli.dataset.layouts.masks import find_masks
 from medimg_cli.dataset.layouts.tree import Tree, contents, kind_of
 from medimg_cli.dataset.listing import Entry, Listing, Rejected, Source
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.workspace.settings import IngestSettings
+
+INNER = "inner-folders"
 
 
 def misfit(source: Source, settings: IngestSettings) -> str | None:
@@ -23,39 +27,78 @@ def misfit(source: Source, settings: IngestSettings) -> str | None:
     return None
 
 
-def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:  # noqa: ARG001 -- every layout's
+def inner_misfit(source: Source, settings: IngestSettings) -> str | None:
+    """Return why the innermost folders of `source` do not tell classes apart, or None."""
+    reason = misfit(source, settings)
+    if reason is None and settings.layout == "auto":
+        return "taken only where it is named"
+    if reason is None:
+        tree = contents(source)
+        base = _unwrap(tree)
+        splits = _split_folders(_children(tree.folders, base))
+        places = [_place(file, base, splits) for file in tree.files]
+        pairs = {(p[0][0], p[0][-1]) for p in places if not isinstance(p, str) and len(p[0]) > 1}
+        outer, inner = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+        # The names of classes come again below each site or year, those of cases do not.
+        if len(outer) < 2 or len(inner) < 2 or len(outer) * len(inner) > 1.5 * len(pairs):
+            reason = "the innermost folders are not called the same in each outer folder"
+    return reason
+
+
+def list_images(
+    sources: Sequence[Source],
+    settings: IngestSettings,  # noqa: ARG001 -- every layout's
+    *,
+    inner: bool = False,
+) -> Listing:
     """List images whose class is the name of the folder they are in, at any depth below it.
 
     Folders called train, val and test (in any of the usual spellings) with class folders below are official
-    splits. A single folder that only wraps the class folders is looked through.
+    splits. A single folder that only wraps the class folders is looked through. Segmentation masks beside their
+    images are rejected.
+
+    Args:
+        inner: the class is the innermost folder instead of the outermost; the folders above go along as `folder`.
     """
-    listings = [_list_source(source) for source in sources]
+    listings = [_list_source(source, inner=inner) for source in sources]
     return Listing(
         entries=tuple(entry for listing in listings for entry in listing.entries),
         rejected=tuple(row for listing in listings for row in listing.rejected),
         classes=tuple(natural_order(name for listing in listings for name in listing.classes)),
         notes=tuple(note for listing in listings for note in listing.notes),
+        label_source="name of the folder it lies in" if inner else "name of its class folder",
     )
 
 
-def _list_source(source: Source) -> Listing:
+def _list_source(source: Source, *, inner: bool) -> Listing:
     tree = contents(source)
     base = _unwrap(tree)
     splits = _split_folders(_children(tree.folders, base))
     entries: list[Entry] = []
     rejected = list(tree.rejected)
+    depth = len(PurePosixPath(base).parts) + (2 if splits else 1)
+    masks = find_masks(tree.files, depth=99 if inner else depth)
     for file in tree.files:
         path = f"{tree.base}{file}"
+        if file in masks:
+            rejected.append(Rejected(path, f"a segmentation mask: of {masks[file]}"))
+            continue
         placed = _place(file, base, splits)
         if isinstance(placed, str):
             rejected.append(Rejected(path, placed))
             continue
-        label, split = placed
-        entries.append(Entry(f"{source.prefix}{file}", path, label, relative=file, split=split))
+        folders, split = placed
+        label = folders[-1] if inner else folders[0]
+        above = {"folder": "/".join(folders[:-1])} if inner else {}
+        entries.append(Entry(f"{source.prefix}{file}", path, label, relative=file, split=split, extra=above))
     roots = [f"{base}{name}/" for name in splits] or [base]
     classes = {name for root in roots for name in _children(tree.folders, root)}
-    notes = (f"class folders are those in {base.rstrip('/')}",) if base else ()
-    return Listing(tuple(entries), tuple(rejected), tuple(natural_order(classes)), notes)
+    if inner:
+        classes = {entry.label for entry in entries}
+    notes = [f"class folders are those in {base.rstrip('/')}"] if base else []
+    if masks:
+        notes.append(f"{len(masks):,} segmentation masks beside their images are left out")
+    return Listing(tuple(entries), tuple(rejected), tuple(natural_order(classes)), tuple(notes))
 
 
 def _unwrap(tree: Tree) -> str:
@@ -74,16 +117,16 @@ def _split_folders(children: Iterable[str]) -> dict[str, str]:
     return found if len(set(found.values())) > 1 else {}
 
 
-def _place(file: str, base: str, splits: dict[str, str]) -> tuple[str, str | None] | str:
-    """Return (class, split) of a file by the folders it is in, or why it has none."""
+def _place(file: str, base: str, splits: dict[str, str]) -> tuple[tuple[str, ...], str | None] | str:
+    """Return (folders from the class on, split) of a file by the folders it is in, or why it has no class."""
     if not file.startswith(base):
         return "stands outside the class folders"
     folders = PurePosixPath(file[len(base) :]).parts[:-1]
     if not splits:
-        return (folders[0], None) if folders else "stands in no class folder"
+        return (folders, None) if folders else "stands in no class folder"
     if not folders or folders[0] not in splits:
         return "stands outside the train, val and test folders"
-    return (folders[1], splits[folders[0]]) if len(folders) > 1 else "stands in no class folder"
+    return (folders[1:], splits[folders[0]]) if len(folders) > 1 else "stands in no class folder"
 
 
 def _children(folders: Iterable[str], base: str) -> list[str]:
@@ -92,7 +135,12 @@ def _children(folders: Iterable[str], base: str) -> list[str]:
 
 
 LAYOUTS.register("folders")(
+    Layout("one folder per class, alone or below train/val/test", misfit=misfit, list_images=list_images)
+)
+LAYOUTS.register(INNER)(
     Layout(
-        summary="one folder per class, alone or below train/val/test", misfit=misfit, list_images=list_images
+        "the innermost folder is the class, below folders of sites, years or patients",
+        misfit=inner_misfit,
+        list_images=partial(list_images, inner=True),
     )
 )

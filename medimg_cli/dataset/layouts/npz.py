@@ -135,7 +135,8 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
             ]
         if names:
             notes.append(f"{source.path.name}: class names as published for {_set_name(source.path)}")
-    return Listing(tuple(entries), (), tuple(classes), tuple(notes))
+    found_in = "labels in the archive"
+    return Listing(tuple(entries), (), tuple(classes), tuple(notes), label_source=found_in)
 
 
 def _numbers(stacks: Iterable[NDArray[Any]]) -> list[int]:

@@ -1,12 +1,13 @@
 """The rows of a table of labels as images, whatever their key means."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medimg_cli.dataset.layouts.label_columns import Labelling, choose_labelling
 from medimg_cli.dataset.layouts.labels_file import Table, guess_column, plain, require_column
 from medimg_cli.dataset.layouts.table_files import File, Finder
-from medimg_cli.dataset.listing import Entry, Listing, Rejected
+from medimg_cli.dataset.listing import Column, Entry, Listing, Rejected
 from medimg_cli.dataset.manifest import COLUMNS, UNKNOWN_COLUMN
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.errors import DataError
@@ -145,7 +146,22 @@ def list_rows(table: Table, roles: Roles, finder: Finder, notes: tuple[str, ...]
     seen = reader.entries.keys() | {row.path for row in reader.rejected}
     reader.rejected += finder.others(dict.fromkeys(seen))
     said = (*notes, *_notes(table, roles, reader.repeats))
-    return Listing(tuple(reader.entries.values()), tuple(reader.rejected), roles.labelling.classes, said)
+    entries, classes = tuple(reader.entries.values()), roles.labelling.classes
+    source = f"column {', '.join(roles.labelling.columns)} of {table.path.name}"
+    return Listing(entries, tuple(reader.rejected), classes, said, _columns(table, roles), source)
+
+
+def _columns(table: Table, roles: Roles) -> tuple[Column, ...]:
+    """Return every column, what it is taken for, and its commonest values."""
+    roles_of = {roles.split: "split", roles.patient: "patient", roles.key: "image"}
+    roles_of |= dict.fromkeys(roles.labelling.columns, "label")
+    found = []
+    for name in table.columns:
+        values = Counter(cells[name] for _, cells in table.rows if cells[name])
+        left_out = "left out: may identify people" if plain(name) in _IDENTITIES else "carried along"
+        common = tuple(value for value, _ in values.most_common(5))
+        found.append(Column(name, roles_of.get(name, left_out), common, len(values)))
+    return tuple(found)
 
 
 def _used(roles: Roles) -> set[str | None]:

@@ -1,0 +1,89 @@
+"""What an ingest did, or would do, as tables in the terminal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from medimg_cli.cli.views.render import plain_table
+from medimg_cli.dataset.ingest.preview import IngestPreview
+from medimg_cli.stages.ingest import IngestResult
+
+_REASONS = 6
+
+
+def preview_json(preview: IngestPreview) -> dict[str, Any]:
+    """Return a dry run as `ingest --dry-run --json` writes it."""
+    content = asdict(preview)
+    content["layout"] = {**content["layout"], "others": content.pop("others")}
+    return {"dry_run": True, **content}
+
+
+def draw_preview(console: Console, preview: IngestPreview) -> None:
+    """Draw a dry run: layout, classes with examples, columns, patients, splits, quarantine, groups and questions."""
+    console.print(f"layout: {preview.layout.name} - {preview.layout.why}", markup=False)
+    for other in preview.others:
+        console.print(f"  fits as well: {other.name} - {other.why}", markup=False)
+    console.print(f"label of an image: {preview.label_source}\n", markup=False)
+    table = plain_table("class", ">images", "such as")
+    for name, found in preview.classes.items():
+        table.add_row(escape(name), f"{found.count:,}", escape("  ".join(found.examples)))
+    console.print(table)
+    if preview.columns:
+        console.print()
+        table = plain_table("column", "taken for", ">values", "such as")
+        for column in preview.columns:
+            cells = (column.name, column.taken_for, f"{column.distinct:,}", ", ".join(column.values[:3]))
+            table.add_row(*map(escape, cells))
+        console.print(table)
+    said = f"from each {preview.patients_from}" if "header" in preview.patients_from else "not known"
+    if preview.patients is not None:
+        said = f"{preview.patients:,}, from {preview.patients_from}"
+    splits = ", ".join(f"{name} {count:,}" for name, count in preview.splits.items())
+    console.print(f"\npatients: {said}\nsplits (before identical files are joined): {splits}")
+    if preview.quarantine:
+        console.print(f"for quarantine: {sum(preview.quarantine.values()):,}")
+        draw_reasons(console, preview.quarantine)
+    console.print(
+        f"{preview.examined:,} of {preview.listed:,} images were decoded for this; nothing was written"
+    )
+    for question in preview.questions:
+        console.print(f"\n[bold]?[/bold] {escape(question.question)}\n  {escape(question.option)}, or --yes")
+
+
+def draw_result(console: Console, result: IngestResult) -> None:
+    """Draw what an ingest did."""
+    table = plain_table("class", ">images")
+    for name, count in result.classes.items():
+        mark = "  [bold](positive)[/bold]" if name == result.positive else ""
+        table.add_row(escape(name) + mark, f"{count:,}")
+    console.print(table)
+    splits = ", ".join(f"{name} {count:,}" for name, count in result.splits.items())
+    of_patients = f" of {result.patients:,} patients" if result.patients_known else ""
+    console.print(f"\n{result.images:,} images{of_patients}: {splits}")
+    if result.first:
+        console.print(f"layout: {result.layout}; label of an image: {result.label_source}", markup=False)
+    if result.reused:
+        changes = result.changes
+        console.print(
+            f"{len(changes.added):,} new, {len(changes.changed):,} changed, {len(changes.vanished):,} vanished; "
+            f"{result.reused:,} unchanged, not read again"
+        )
+    if result.quarantined:
+        files = "file" if result.quarantined == 1 else "files"
+        console.print(f"{result.quarantined:,} {files} in quarantine: dataset/quarantine.csv says why")
+        draw_reasons(console, result.quarantine)
+    console.print(f"manifest: {result.manifest}", markup=False)
+
+
+def draw_reasons(console: Console, reasons: Mapping[str, int]) -> None:
+    """Draw why files are in quarantine, the commonest reasons first."""
+    shown: Sequence[tuple[str, int]] = list(reasons.items())
+    for reason, count in shown[:_REASONS]:
+        console.print(f"  {count:>6,}  {reason}", markup=False)
+    if len(shown) > _REASONS:
+        console.print(
+            f"  {sum(count for _, count in shown[_REASONS:]):>6,}  for {len(shown) - _REASONS} other reasons"
+        )

@@ -1,0 +1,294 @@
+"""The way from sources to a manifest: read → label → examine → split → write; a dry run stops before the last."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import pandas as pd
+
+from medimg_cli.dataset.class_space import (
+    code_book_for,
+    label_space,
+    refuse_empty_classes,
+    without_foreign_classes,
+)
+from medimg_cli.dataset.frames import choose_frames
+from medimg_cli.dataset.ingest.collect import Changes, Gathered, compare
+from medimg_cli.dataset.ingest.examine import Copier, Examined, Examiner, quarantine_row
+from medimg_cli.dataset.ingest.plausible import Question, doubts, tables_in
+from medimg_cli.dataset.ingest.previous import Containers, Standing, to_remember
+from medimg_cli.dataset.ingest.remarks import refuse_one_patient, remark
+from medimg_cli.dataset.ingest.sources import Reading, merge, plan_readings, records
+from medimg_cli.dataset.labels import LabelSpace
+from medimg_cli.dataset.layouts import LAYOUTS, find_layout, name_sources
+from medimg_cli.dataset.listing import Entry, Listing, Rejected
+from medimg_cli.dataset.manifest import (
+    QUARANTINE_COLUMNS,
+    Dataset,
+    DatasetInfo,
+    read_quarantine,
+    write_dataset,
+)
+from medimg_cli.dataset.patients import UNKNOWN, patient_pattern, patients_of
+from medimg_cli.dataset.split_plan import SplitPlan
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.images.image import DecodedImage
+from medimg_cli.images.readers import frame_count
+from medimg_cli.workspace.progress import Remarks, tracked
+from medimg_cli.workspace.section import LabelCode
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.workspace import Workspace
+
+VANISHED = "vanished since the last ingest"
+VANISHED_EARLIER = "vanished since an earlier ingest"
+SAMPLE, SAMPLE_SECONDS = 96, 2.0
+"""A dry run decodes so many images, and none any more after so long."""
+_IMAGE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".dcm",
+        ".dicom",
+        ".ima",
+        ".gz",
+        ".nii",
+        ".npy",
+    ]
+)
+
+
+@dataclass
+class Ingest:
+    """One ingest; its steps are called in their order, each builds on what those before left here.
+
+    Args:
+        read_image: raises `UnreadableImage`, whose text becomes the reason.
+        code_book: class → what it means.
+        rejected_before: files that were refused before anything was listed.
+        dry: decode a sample, hash nothing and write nothing.
+    """
+
+    workspace: Workspace
+    sources: Sequence[Path]
+    settings: IngestSettings
+    standing: Standing
+    remarks: Remarks
+    read_image: Callable[[str], DecodedImage]
+    code_book: Mapping[str, LabelCode] | None = None
+    rejected_before: tuple[Rejected, ...] = ()
+    dry: bool = False
+
+    readings: list[tuple[str, Reading]] = field(init=False)
+    listing: Listing = field(init=False)
+    space: LabelSpace = field(init=False)
+    questions: list[Question] = field(init=False, default_factory=list)
+    gathered: Gathered = field(init=False, default_factory=Gathered)
+    examined: int = field(init=False, default=0)
+    changes: Changes = field(init=False)
+    quarantine: pd.DataFrame = field(init=False)
+    rows: pd.DataFrame = field(init=False)
+    info: DatasetInfo = field(init=False)
+
+    @property
+    def layout(self) -> str:
+        """Return the layouts that the sources are read by, joined by "+"."""
+        return "+".join(dict.fromkeys(layout for layout, _ in self.readings))
+
+    def read(self) -> None:
+        """List what the sources hold, by the layout of each."""
+        taken = () if self.standing.info is None else tuple(o.prefix for o in self.standing.info.origins)
+        named = name_sources(self.sources, taken=taken)
+        readings = plan_readings(self.workspace, named, self.settings, self.standing)
+        self.readings = [(find_layout(reading.sources, reading.settings), reading) for reading in readings]
+        listings = [LAYOUTS.get(layout).list_images(r.sources, r.settings) for layout, r in self.readings]
+        for (_, reading), found in zip(self.readings, listings, strict=True):
+            if not found.entries and len(listings) > 1:
+                places = ", ".join(str(source.path) for source in reading.sources)
+                self.remarks.warn(f"no image was found in {places}")
+        self.listing = merge(listings, self.rejected_before)
+        for note in self.listing.notes:
+            self.remarks.note(note)
+
+    def label(self) -> None:
+        """Tell the classes; a dry run collects what is implausible, else an ingest without `--yes` stops there.
+
+        Raises:
+            UsageError: something is implausible, and nobody said that it is meant so.
+            DataError: there is no image, or one class only.
+        """
+        first = self.standing.info is None
+        self.questions = doubts(self.listing, self.layout) if first and not self.settings.yes else []
+        if self.questions and not self.dry:
+            worst = self.questions[0]
+            raise UsageError(
+                worst.question,
+                f"{worst.option} answers it, --yes goes on as it is; `medimg ingest --dry-run` shows it all",
+            )
+        try:
+            self.space = label_space(self.listing, self.settings)
+        except DataError as error:
+            table = next(iter(tables_in(self.listing)), None)
+            option = f"--labels {table}" if table and self.settings.labels is None else error.hint
+            if not self.dry or not self.listing.entries:
+                raise DataError(error.what, f"{error.hint}; {option}?" if table else error.hint) from error
+            self.questions.append(Question(error.what, option))
+            self.space = LabelSpace(self.listing.classes)
+
+    def examine(self) -> None:
+        """Decode every new or changed image once, of a dry run a sample; everything else gets its reason."""
+        rejected = list(self.listing.rejected)
+        entries: list[Entry] = []
+        for choice in self._frames():
+            if isinstance(choice, Rejected):
+                rejected.append(choice)
+            else:
+                entries.append(choice)
+        before = {} if self.standing.info is None else self.standing.info.containers
+        self._containers = Containers(before)
+        lost: set[str] = set()
+        for entry, outcome in self._examined(entries):
+            self.examined += 1
+            if isinstance(outcome, Rejected):
+                rejected.append(outcome)
+                lost.add(entry.image_id)
+                self.gathered.lose(entry, outcome.reason)
+            else:
+                self.gathered.add(outcome, self.standing)
+        self._entries = [e for e in entries if e.image_id not in lost] if self.dry else self.gathered.entries
+        self.changes = compare(self.gathered, self.standing)
+        if self.dry:
+            found = [(row.path, row.reason) for row in rejected]
+            self.quarantine = pd.DataFrame(found, columns=["path", "reason"])
+            return
+        self.quarantine = self._quarantine(rejected)
+        self.space = without_foreign_classes(
+            self.space, self.gathered.foreign_labels(), self.settings, self.standing, self.remarks
+        )
+        refuse_empty_classes(self.space, self.gathered.labels(), list(self.quarantine["reason"]))
+
+    def split(self) -> None:
+        """Tell patients apart and give every image its split; the manifest is complete then, but not written."""
+        entries, settings, standing = self._entries, self.settings, self.standing
+        pattern = None if settings.patient_regex is None else patient_pattern(settings.patient_regex)
+        patients, origin = patients_of(entries, self._headers(), pattern, standing, self.remarks)
+        if self.dry:
+            ids = [entry.image_id for entry in entries]
+            labels = [entry.label for entry in entries]
+            # Nothing is hashed: of identical files, which an ingest keeps together, a dry run knows nothing.
+            self.rows = pd.DataFrame({"image_id": ids, "label": labels, "sha256": ids})
+        else:
+            self.rows = self.gathered.frame(standing.further_columns)
+        rows = self.rows
+        rows["patient_id"] = patients
+        splits = SplitPlan(entries, patients, list(rows["sha256"]), settings, standing)
+        rows["split"] = splits.assign()
+        if settings.folds is not None:
+            rows["fold"] = splits.folds(list(rows["split"]))
+        known = origin != UNKNOWN
+        self.info = DatasetInfo(
+            classes=self.space.classes,
+            positive=self.space.positive,
+            positive_guessed=self.space.positive is not None and settings.positive is None,
+            multi_label=settings.multi_label,
+            seed=settings.seed,
+            layout=self.layout,
+            sources=tuple(self.workspace.relative(s.path) for _, r in self.readings for s in r.sources),
+            patients_known=known,
+            patients_from=origin,
+            splits_given=splits.official,
+            split_origin=splits.origin(list(rows["split"]), known=known),
+            folds=settings.folds,
+            code_book=code_book_for(self.space, self.code_book, standing),
+            origins=records(self.workspace, self.readings),
+            settings=to_remember(settings),
+            containers=dict(sorted(self._containers.hashes.items())),
+            vanished=standing.splits_to_keep(self.changes.lost, entries),
+        )
+        refuse_one_patient(rows, self.info, settings)
+        remark(rows, self.info, settings, standing, self.changes, self.remarks)
+
+    def write(self) -> None:
+        """Write the manifest, the quarantine and, where it is asked for, copies of the images."""
+        entries = self._entries
+        if (
+            self.settings.copy_images and not self.settings.deidentify
+        ):  # de-identified copies are there already
+            copier = Copier(self.workspace)
+            self.rows["path"] = [copier.copy(entry) for entry in entries]
+        else:
+            self.rows["path"] = [self.workspace.relative(Path(entry.path)) for entry in entries]
+        write_dataset(self.workspace, Dataset(self.rows, self.info), self.quarantine)
+
+    def _frames(self) -> Iterator[Entry | Rejected]:
+        if (
+            self.settings.frames == "middle" or self.dry
+        ):  # no header needs to be opened for the readers' own choice
+            yield from self.listing.entries
+            return
+        frames = self.settings.frames
+        for choices in map_ordered(
+            lambda e: list(choose_frames(e, frames, frame_count)), self.listing.entries
+        ):
+            yield from choices
+
+    def _examined(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Examined | Rejected]]:
+        examiner = Examiner(
+            self.workspace, self.read_image, self.standing, self._containers, hashing=not self.dry
+        )
+        chosen = _sample(entries) if self.dry else entries
+        outcomes = map_ordered(examiner.examine, chosen)
+        started = monotonic()
+        for pair in tracked(
+            zip(chosen, outcomes, strict=True), self.remarks.progress, "reading images", total=len(chosen)
+        ):
+            yield pair
+            if self.dry and monotonic() - started > SAMPLE_SECONDS:
+                outcomes.close()
+                return
+
+    def _headers(self) -> list[str]:
+        """Return the PatientID in the header of each image; of a dry run, what the sample says of all."""
+        if not self.dry:
+            return self.gathered.headers
+        seen = {e.image_id: h for e, h in zip(self.gathered.entries, self.gathered.headers, strict=True)}
+        rest = next(iter(set(seen.values())), "") if len(set(seen.values())) < 2 else ""
+        return [seen.get(entry.image_id, rest) for entry in self._entries]
+
+    def _quarantine(self, rejected: Sequence[Rejected]) -> pd.DataFrame:
+        """Return a row for everything that cannot be used, and for every image that is gone."""
+        rows = list(map_ordered(lambda row: quarantine_row(self.workspace, row), rejected))
+        known = {row["path"] for row in rows}
+        known |= {self.workspace.relative(Path(entry.path)) for entry in self.gathered.entries}
+        gone = dict.fromkeys((self.standing.cell(name, "path") for name in self.changes.vanished), VANISHED)
+        if self.standing.info is not None:
+            earlier = read_quarantine(self.workspace)
+            earlier = earlier[earlier["reason"].isin([VANISHED, VANISHED_EARLIER])]
+            gone = dict.fromkeys(earlier["path"], VANISHED_EARLIER) | gone
+        rows += [
+            {"path": path, "reason": reason, "bytes": "", "sha256": ""}
+            for path, reason in gone.items()
+            if path not in known
+        ]
+        rows.sort(key=lambda row: (str(row["path"]), str(row["reason"])))
+        return pd.DataFrame(rows, columns=list(QUARANTINE_COLUMNS))
+
+
+def reasons(quarantine: pd.DataFrame) -> dict[str, int]:
+    """Return reason → how many files, the commonest first; what concerns one file alone is cut off."""
+    short = (str(reason).split(": ")[0].split(" (")[0] for reason in quarantine["reason"])
+    return dict(Counter(short).most_common())
+
+
+def _sample(entries: Sequence[Entry]) -> list[Entry]:
+    """Return images spread evenly over the listing, and first of all files whose suffix is no image's."""
+    odd = [e for e in entries if Path(e.relative.split("#")[0]).suffix.lower() not in _IMAGE_SUFFIXES]
+    spread = entries[:: max(1, len(entries) // SAMPLE)]
+    return list({entry.image_id: entry for entry in (*odd[: 2 * SAMPLE], *spread)}.values())

@@ -1,0 +1,171 @@
+"""Classes that cannot be meant raise a question; ordinary data sets raise none."""
+
+from pathlib import Path
+
+import pytest
+
+from medimg_cli.dataset.ingest.plausible import doubts
+from medimg_cli.dataset.layouts import LAYOUTS, name_sources
+from medimg_cli.dataset.layouts.masks import find_masks
+from medimg_cli.workspace.settings import IngestSettings
+
+
+def questions(root: Path, *files: str, **settings: str) -> list[str]:
+    """Return question and option of each doubt about a folder of empty files."""
+    for file in files:
+        path = root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\0" * 128 + b"DICM" if file.endswith(".dcm") else b"")
+    chosen = IngestSettings.model_validate(settings)
+    layout = "folders" if chosen.labels is None else "csv"
+    listing = LAYOUTS.get(layout).list_images(name_sources([root]), chosen)
+    return [f"{doubt.question} => {doubt.option}" for doubt in doubts(listing, layout)]
+
+
+def folders(names: list[str], images: int = 4, suffix: str = "png") -> list[str]:
+    return [f"{name}/{abs(hash(name)) % 97}x{i}.{suffix}" for name in names for i in range(images)]
+
+
+IMPLAUSIBLE = {
+    "cases": ([f"IMD{n:03d}" for n in range(30)], "identifiers", "--labels"),
+    "patients": (["patient_1", "patient_2", "patient_3"], "cases or patients", "--labels"),
+    "subjects": ([f"sub-{n:02d}" for n in range(12)], "cases or patients", "--labels"),
+    "numbered": ([str(n) for n in range(1, 60)], "look like cases", "--labels"),
+    "persons": (
+        [f"{a}{b} {c}" for a in "LMR" for b in ("ena", "iro") for c in "abcdefgh"],
+        "cases",
+        "--labels",
+    ),
+    "uids": (["1.2.840.113619.2.1", "1.2.840.113619.2.2"], "identifiers", "--labels"),
+    "hashes": (["9f86d081884c7d65", "2c26b46b68ffc68f"], "identifiers", "--labels"),
+    "years": (["2018", "2019", "2020"], "years", "--labels"),
+    "dates": (["2021-03-04", "2021-03-05"], "dates", "--labels"),
+    "sites": (["site_A", "site_B", "Hospital 3"], "sites", "--labels"),
+    "vendors": (["GE", "Siemens", "Philips"], "sites, devices", "--labels"),
+    "parts": (["HAM_part_1", "HAM_part_2"], "parts of the data set", "--labels"),
+    "modalities": (["CT", "MR", "US"], "modalities", "--labels"),
+    "sequences": (["T1", "T2", "FLAIR"], "modalities or views", "--labels"),
+    "masks": (["images", "masks"], "segmentation masks", "--labels"),
+    "one split": (["train", "extra"], "called as a split", "--labels"),
+}
+
+
+@pytest.mark.parametrize("kind", IMPLAUSIBLE)
+def test_folders_that_are_no_classes_raise_a_question_with_an_option(tmp_path: Path, kind: str) -> None:
+    names, what, option = IMPLAUSIBLE[kind]
+    found = questions(tmp_path, *folders(names))
+    assert len(found) == 1, found
+    assert what in found[0]
+    assert f"=> {option}" in found[0]
+
+
+DISEASES = [
+    "acne",
+    "eczema",
+    "psoriasis",
+    "melanoma",
+    "nevus",
+    "rosacea",
+    "scabies",
+    "vitiligo",
+    "warts",
+    "impetigo",
+    "melasma",
+    "urticaria",
+    "lupus",
+    "lichen",
+    "pemphigus",
+    "cellulitis",
+    "folliculitis",
+    "keratosis",
+    "lentigo",
+    "hemangioma",
+    "lipoma",
+    "neurofibroma",
+    "xanthoma",
+    "chickenpox",
+    "shingles",
+    "ringworm",
+    "alopecia",
+    "dermatitis",
+    "erythema",
+    "ichthyosis",
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "images"),
+    [
+        (["NORMAL", "PNEUMONIA"], 30),
+        (["benign", "malignant", "normal"], 3),
+        (["0", "1", "2", "3", "4"], 3),
+        (["A", "B"], 2),
+        (["grade_1", "grade_2", "grade_3"], 5),
+        (["AbdomenCT", "BreastMRI", "CXR", "ChestCT", "Hand", "HeadCT"], 4),
+        (["CT_COVID", "CT_NonCOVID"], 4),
+        (["glioma", "meningioma", "notumor", "pituitary"], 4),
+        (["EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL"], 4),
+        (["01_TUMOR", "02_STROMA", "03_COMPLEX", "04_LYMPHO"], 4),
+        ([f"{name}_{place}" for name in DISEASES[:25] for place in ("face", "hand")], 3),
+        (DISEASES, 3),
+        (["cat", "dog"], 30),
+        (["test", "control"], 5),
+        ([f"class_{n:02d}" for n in range(50)], 3),
+    ],
+)
+def test_ordinary_class_folders_raise_none(tmp_path: Path, names: list[str], images: int) -> None:
+    assert questions(tmp_path, *folders(names, images)) == []
+    inside = [f"{split}/{file}" for split in ("train", "test") for file in folders(names, images)]
+    assert questions(tmp_path / "split", *inside) == []
+
+
+def test_dicom_folders_without_a_finding_in_their_names_ask_for_labels(tmp_path: Path) -> None:
+    assert "labels?" in questions(tmp_path / "a", *folders(["pydicom-data", "wg04"], suffix="dcm"))[0]
+    assert questions(tmp_path / "b", *folders(["normal", "lung opacity"], suffix="dcm")) == []
+
+
+def test_classes_below_folders_of_sites_are_offered_as_a_layout(tmp_path: Path) -> None:
+    files = [f"{site}/{file}" for site in ("Lyon", "Turin") for file in folders(["benign", "malignant"])]
+    found = questions(tmp_path, *files)
+    assert "'benign', 'malignant' lie in each of 'Lyon', 'Turin'" in found[0]
+    assert found[0].endswith("--layout inner-folders")
+    listing = LAYOUTS.get("inner-folders").list_images(name_sources([tmp_path]), IngestSettings())
+    assert listing.classes == ("benign", "malignant")
+    assert {entry.extra["folder"] for entry in listing.entries} == {"Lyon", "Turin"}
+
+
+def test_masks_beside_their_images_are_left_out_and_no_question(tmp_path: Path) -> None:
+    files = [f"{name}/{name} ({n}).png" for name in ("benign", "normal") for n in range(1, 5)]
+    masks = [f"{file[:-4]}_mask.png" for file in files] + ["benign/benign (1)_mask_1.png"]
+    assert questions(tmp_path, *files, *masks) == []
+    listing = LAYOUTS.get("folders").list_images(name_sources([tmp_path]), IngestSettings())
+    assert len(listing.entries) == 8
+    assert {row.reason.split(":")[0] for row in listing.rejected} == {"a segmentation mask"}
+    assert len(listing.rejected) == len(masks)
+
+
+def test_masks_in_a_folder_below_the_class_are_left_out_but_never_a_class_folder() -> None:
+    files = ["COVID/images/a.png", "COVID/masks/a.png", "normal/b.png", "lesion/b.png", "lesion/c_mask.png"]
+    assert find_masks(files, depth=1) == {"COVID/masks/a.png": "COVID/images/a.png"}
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ([f"2021-03-{n:02d}" for n in range(1, 13)], "holds dates"),
+        ([f"P{n:05d}" for n in range(12)], "holds identifiers"),
+        ([f"{n * 0.37:.2f}" for n in range(24)], "holds measurements"),
+        (["Ann", "Bob", "Cid", "Dee", "Eve", "Fay", "Gus", "Hal"], "something else of nearly each image"),
+    ],
+)
+def test_a_label_column_that_holds_no_classes_raises_a_question(
+    tmp_path: Path, values: list[str], what: str
+) -> None:
+    table = tmp_path / "t.csv"
+    lines = [f"{n}.png,{value},{'ab'[n % 2]}" for n, value in enumerate(values)]
+    table.write_text("\n".join(["image,label,sort", *lines]))
+    names = [f"{n}.png" for n in range(len(values))]
+    found = questions(tmp_path / "images", *names, labels=str(table))
+    assert what in found[0]
+    assert found[0].endswith("--label-col sort")
+    assert questions(tmp_path / "images", labels=str(table), label_col="sort") == []

@@ -1,0 +1,116 @@
+"""`ingest --dry-run` says what an ingest would do and writes nothing; implausible classes stop an ingest."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from medimg_cli.cli.app import app
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.stages.ingest import dry_run, ingest
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.workspace import Workspace
+from tests.stages.ingest_cohort import cohort, draw, run
+
+
+def preview(tmp_path: Path, *sources: Path, **settings: Any) -> Any:
+    return dry_run(Workspace(tmp_path / "study"), sources, IngestSettings(**settings))
+
+
+def test_a_dry_run_tells_what_the_ingest_then_does_and_writes_nothing(tmp_path: Path) -> None:
+    raw = cohort(tmp_path / "raw")
+    (raw / "SICK" / "notes.txt").write_text("no image")
+    (raw / "SICK" / "empty.png").write_bytes(b"")
+    (raw / "about.md").write_text("about")
+    told = preview(tmp_path, raw, patient_regex=r"(p\d+)")
+    assert not (tmp_path / "study").exists()
+    result, _ = run(tmp_path, raw, patient_regex=r"(p\d+)")
+    assert {name: found.count for name, found in told.classes.items()} == result.classes
+    assert (told.patients, told.splits) == (result.patients, result.splits)
+    assert told.quarantine == result.quarantine
+    assert sum(result.quarantine.values()) == result.quarantined == 3
+    assert told.layout.name == result.layout == "folders"
+    assert len(told.classes["SICK"].examples) == 3
+
+
+def test_columns_and_the_source_of_labels_are_told(tmp_path: Path) -> None:
+    raw = cohort(tmp_path / "raw")
+    lines = [
+        f"{path.name},{path.parent.name},{path.name[:3]},{n % 7}" for n, path in enumerate(raw.rglob("*.png"))
+    ]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["file,dx,patient,age", *lines]))
+    told = preview(tmp_path, raw, labels=table)
+    assert told.label_source == "column dx of t.csv"
+    assert {column.name: column.taken_for for column in told.columns} == {
+        "file": "image",
+        "dx": "label",
+        "patient": "patient",
+        "age": "carried along",
+    }
+    assert set(told.columns[1].values) == {"SICK", "normal"}
+    assert told.patients == 12
+
+
+def test_json_of_a_dry_run_has_its_keys_and_patients_are_null_where_unknown(tmp_path: Path) -> None:
+    raw = cohort(tmp_path / "raw")
+    (raw / "labels.csv").write_text("a,b\n")
+    call = ["ingest", str(raw), "--dry-run", "--json", "-q", "-C", str(tmp_path / "w")]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["patients"] is None
+    assert told["layout"]["name"] == "folders"
+    assert [other["name"] for other in told["layout"]["others"]] == ["csv"]
+    assert {"classes", "label_source", "columns", "splits", "quarantine", "questions"} <= told.keys()
+    assert not (tmp_path / "w").exists()
+    drawn = CliRunner().invoke(app, [part for part in call if part != "--json"])
+    assert "patients: not known" in drawn.output
+
+
+def test_implausible_classes_stop_an_ingest_which_leaves_nothing_until_yes(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for case in range(30):
+        draw(raw / f"case{case:02d}" / "a.png", case)
+    (raw / "labels.csv").write_text("a,b\n")
+    for extra in ({}, {"copy_images": True}, {"deidentify": True}):
+        with pytest.raises(UsageError, match="look like cases or patients") as caught:
+            run(tmp_path, raw, **extra)
+        assert f"--labels {raw / 'labels.csv'}" in caught.value.hint
+        assert "--yes" in caught.value.hint
+        assert not (tmp_path / "study").exists()
+    told = preview(tmp_path, raw)
+    assert "look like cases" in told.questions[0].question
+    result, _ = run(tmp_path, raw, yes=True)
+    assert len(result.classes) == 30
+
+
+def test_one_class_is_a_question_of_a_dry_run_and_an_error_of_an_ingest(tmp_path: Path) -> None:
+    draw(tmp_path / "raw" / "SICK" / "a.png", 0)
+    assert preview(tmp_path, tmp_path / "raw").questions[0].question == "only one class: 'SICK'"
+    with pytest.raises(DataError, match="only one class"):
+        run(tmp_path, tmp_path / "raw")
+
+
+def test_split_folders_without_class_folders_ask_for_labels(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        draw(tmp_path / "raw" / split / "a.png", 0)
+    with pytest.raises(DataError, match="stands in no class folder") as caught:
+        run(tmp_path, tmp_path / "raw")
+    assert "--labels" in caught.value.hint
+
+
+def test_an_ingest_that_failed_half_way_does_not_change_the_next(tmp_path: Path) -> None:
+    raw = cohort(tmp_path / "raw")
+    (raw / "EMPTY").mkdir()
+    for extra in ({}, {"copy_images": True}):
+        with pytest.raises(DataError, match="'EMPTY' has no readable image"):
+            run(tmp_path, raw, **extra)
+        assert not (tmp_path / "study").exists()
+    (raw / "EMPTY").rmdir()
+    workspace = Workspace(tmp_path / "study")
+    workspace.manifest_path.parent.mkdir(parents=True)
+    workspace.manifest_path.write_text("image_id,path\n")  # killed before dataset.json was written
+    assert ingest(workspace, [raw], IngestSettings()).first
