@@ -17,7 +17,22 @@ _Sources = Annotated[
 _Layout = Annotated[
     str | None, typer.Option(help="auto, folders, inner-folders, csv, dicom or npz.", show_default="auto")
 ]
-_Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="Table of labels (CSV or TSV).")]
+_Labels = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Table of labels (CSV, .xlsx, .xls, .ods).")
+]
+_Sheet = Annotated[str | None, typer.Option(metavar="NAME|N", help="Sheet of a workbook, by name or number.")]
+_LabelKind = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="Several label columns: one-hot (one a class) or readers.",
+        show_default="by content",
+    ),
+]
+_MapClasses = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="OLD=NEW", help="Class that a label belongs to; may be repeated."),
+]
 _ImageCol = Annotated[
     str | None, typer.Option(metavar="NAME", help="Its column of file names or DICOM UIDs.")
 ]
@@ -74,8 +89,11 @@ def ingest(
     sources: _Sources,
     layout: _Layout = None,
     labels: _Labels = None,
+    sheet: _Sheet = None,
     image_col: _ImageCol = None,
     label_col: _LabelCol = None,
+    label_kind: _LabelKind = None,
+    map_classes: _MapClasses = None,
     patient_col: _PatientCol = None,
     use_split_col: _UseSplitCol = None,
     multi_label: _MultiLabel = None,

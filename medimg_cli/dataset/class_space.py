@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from medimg_cli.dataset.ingest.previous import Standing
 from medimg_cli.dataset.labels import LABEL_SEP, LabelSpace, guess_positive, parts_of
-from medimg_cli.dataset.listing import Listing
+from medimg_cli.dataset.listing import Listing, Missed, said_of
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean
 from medimg_cli.workspace.progress import Remarks
@@ -20,6 +20,13 @@ def label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
         DataError: there is no image, one class only, or a class with the sign between labels in its name.
         UsageError: the named disease is no class.
     """
+    if not listing.entries and listing.missed:
+        left = (row.path for row in listing.rejected if row.reason == "not in the table of labels")
+        there = next(left, None)
+        raise DataError(
+            f"no image was found: {said_of(listing.missed)}",
+            "write paths from the source on" + (f"; a file that is there: {there}" if there else ""),
+        )
     if not listing.entries:
         reasons = Counter(row.reason for row in listing.rejected).most_common(1)
         said = f": {reasons[0][0]} ({reasons[0][1]} of {len(listing.rejected)} files)" if reasons else ""
@@ -87,12 +94,15 @@ def without_foreign_classes(
     return LabelSpace(classes, settings.positive or guess)
 
 
-def refuse_empty_classes(space: LabelSpace, labels: Sequence[str], reasons: Sequence[str]) -> None:
+def refuse_empty_classes(
+    space: LabelSpace, labels: Sequence[str], reasons: Sequence[str], missed: Sequence[Missed] = ()
+) -> None:
     """Refuse a class that none of the readable images has.
 
     Args:
         labels: of each readable image (N,).
         reasons: why the others cannot be read.
+        missed: rows of tables without a file.
 
     Raises:
         DataError: there is such a class, or no image at all.
@@ -104,6 +114,12 @@ def refuse_empty_classes(space: LabelSpace, labels: Sequence[str], reasons: Sequ
         )
     present = {part for label in set(labels) for part in (label, *parts_of(label))}
     empty = next((name for name in space.classes if name not in present), None)
+    causes = [row for row in missed if row.label is not None and empty in (row.label, *parts_of(row.label))]
+    if empty is not None and causes:
+        raise DataError(
+            f"class '{empty}' has no readable image: {said_of(causes)}",
+            "write paths from the source on, so that each names one file",
+        )
     if empty is not None:
         raise DataError(
             f"class '{empty}' has no readable image",

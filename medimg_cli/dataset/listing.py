@@ -1,6 +1,7 @@
 """What sources are said to hold, before anything is decoded: what layouts return and ingest reads."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,24 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A row of a table that names no file, or several.
+
+    Args:
+        table: its name.
+        number: of the row, as a spreadsheet counts.
+        value: what was looked for.
+        label: what it says the image is.
+    """
+
+    table: str
+    number: int
+    value: str
+    reason: str
+    label: str | None
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table of labels.
@@ -76,6 +95,7 @@ class Listing:
         notes: what the user should know about how the sources were read.
         columns: of the table of labels, () without one.
         label_source: how the label of an image was found, for people.
+        missed: rows of tables without a file; they are among the rejected.
     """
 
     entries: tuple[Entry, ...]
@@ -84,3 +104,17 @@ class Listing:
     notes: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     label_source: str = "name of its class folder"
+    missed: tuple[Missed, ...] = ()
+
+
+def said_of(missed: Sequence[Missed]) -> str:
+    """Return how many rows name no file, which, and what was looked for, by two examples of different reasons."""
+    kinds = {re.sub(r"[:(].*", "", row.reason.replace(row.value or " ", "")): row for row in reversed(missed)}
+    examples = [*dict.fromkeys([*reversed(kinds.values()), *missed])][:2]
+    said = "; ".join(
+        f"row {row.number} '{row.value}': {row.reason}" if row.value else f"row {row.number}: {row.reason}"
+        for row in sorted(examples, key=lambda row: row.number)
+    )
+    numbers = ", ".join(str(row.number) for row in missed[:5]) + (", …" if len(missed) > 5 else "")
+    rows = "row names" if len(missed) == 1 else "rows name"
+    return f"{missed[0].table}: {len(missed):,} {rows} no single file ({numbers}): {said}"

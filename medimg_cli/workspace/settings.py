@@ -1,6 +1,7 @@
 """Settings: one section per command, the names of its options with `_` for `-`."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,12 +16,17 @@ from medimg_cli.workspace.tune_settings import TuneSettings
 
 class IngestSettings(Section):
     layout: str = Field("auto", description="auto, or the name of a layout")
-    labels: Path | None = Field(None, description="table of labels (CSV or TSV)")
+    labels: Path | None = Field(None, description="table of labels (CSV, TSV, .xlsx, .xls or .ods)")
+    sheet: str | None = Field(None, description="sheet of a workbook, by name or number from 1")
     image_col: str | None = Field(None, description="column with the file names")
     label_col: str | None = Field(
         None, description="column with the classes; a,b,c = one column a class (0, 1) or a reader"
     )
     patient_col: str | None = Field(None, description="column with the patients")
+    label_kind: Literal["auto", "one-hot", "readers"] = Field(
+        "auto", description="several label columns: one a class, or one a reader"
+    )
+    map_classes: dict[str, str] = Field({}, description="label in the source: class it belongs to")
     multi_label: bool = Field(False, description="an image may carry several labels, or none")
     label_sep: str = Field("|", min_length=1, description="what stands between several labels")
     positive: str | None = Field(None, description="the disease class")
@@ -35,6 +41,22 @@ class IngestSettings(Section):
     copy_images: bool = Field(False, description="copy the images into the workspace")
     strict: bool = Field(False, description="exit with 4 when a file could not be read")
     yes: bool = Field(False, description="go on although the classes look implausible")
+
+    @field_validator("sheet", mode="before")
+    @classmethod
+    def _check_sheet(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+    @field_validator("map_classes", mode="before")
+    @classmethod
+    def _parse_map(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(old): str(new) for old, new in value.items()}
+        pairs = [text.partition("=") for text in ([value] if isinstance(value, str) else value)]
+        wrong = next(("".join(pair) for pair in pairs if not (pair[0].strip() and pair[2].strip())), None)
+        if wrong is not None:
+            raise ValueError(f"OLD=NEW such as 1=malignant, not '{wrong}'")
+        return {old.strip(): new.strip() for old, _, new in pairs}
 
     @field_validator("frames", mode="before")
     @classmethod

@@ -32,6 +32,7 @@ from medimg_cli.dataset.manifest import (
     write_dataset,
 )
 from medimg_cli.dataset.patients import UNKNOWN, patient_pattern, patients_of
+from medimg_cli.dataset.spelling import respelt
 from medimg_cli.dataset.split_plan import SplitPlan
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.images.image import DecodedImage
@@ -108,12 +109,12 @@ class Ingest:
         named = name_sources(self.sources, taken=taken)
         readings = plan_readings(self.workspace, named, self.settings, self.standing)
         self.readings = [(find_layout(reading.sources, reading.settings), reading) for reading in readings]
-        listings = [LAYOUTS.get(layout).list_images(r.sources, r.settings) for layout, r in self.readings]
+        listings = [_listed(layout, reading) for layout, reading in self.readings]
         for (_, reading), found in zip(self.readings, listings, strict=True):
             if not found.entries and len(listings) > 1:
                 places = ", ".join(str(source.path) for source in reading.sources)
                 self.remarks.warn(f"no image was found in {places}")
-        self.listing = merge(listings, self.rejected_before)
+        self.listing = merge(listings, self.rejected_before, several=self.settings.multi_label)
         for note in self.listing.notes:
             self.remarks.note(note)
 
@@ -172,7 +173,8 @@ class Ingest:
         self.space = without_foreign_classes(
             self.space, self.gathered.foreign_labels(), self.settings, self.standing, self.remarks
         )
-        refuse_empty_classes(self.space, self.gathered.labels(), list(self.quarantine["reason"]))
+        reasons_given, missed = list(self.quarantine["reason"]), self.listing.missed
+        refuse_empty_classes(self.space, self.gathered.labels(), reasons_given, missed)
 
     def split(self) -> None:
         """Tell patients apart and give every image its split; the manifest is complete then, but not written."""
@@ -279,6 +281,13 @@ class Ingest:
         ]
         rows.sort(key=lambda row: (str(row["path"]), str(row["reason"])))
         return pd.DataFrame(rows, columns=list(QUARANTINE_COLUMNS))
+
+
+def _listed(layout: str, reading: Reading) -> Listing:
+    """Return what a layout lists, its classes called as the settings say; a table's were when it was read."""
+    listing = LAYOUTS.get(layout).list_images(reading.sources, reading.settings)
+    mapping = reading.settings.map_classes if reading.settings.labels is None else {}
+    return respelt(listing, mapping, several=reading.settings.multi_label)
 
 
 def reasons(quarantine: pd.DataFrame) -> dict[str, int]:

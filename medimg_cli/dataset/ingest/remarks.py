@@ -43,7 +43,10 @@ def remark(
         remarks.note("no disease class is named: recall comes per class only (--positive CLASS)")
     alike = [name for name, count in Counter(name.casefold() for name in info.classes).items() if count > 1]
     if alike:
-        remarks.warn(f"classes differ in upper and lower case only: {', '.join(alike)}")
+        names = [name for name in info.classes if name.casefold() in alike]
+        remarks.warn(
+            f"classes differ in upper and lower case only: {', '.join(alike)} (--map {names[1]}={names[0]} makes them one)"
+        )
     _remark_splits(rows, info, settings, remarks)
     if standing.info is not None:
         _remark_changes(rows, standing, changes, remarks)

@@ -9,11 +9,22 @@ from medimg_cli.dataset.ingest.previous import Standing
 from medimg_cli.dataset.labels import natural_order
 from medimg_cli.dataset.listing import Entry, Listing, Rejected, Source
 from medimg_cli.dataset.manifest import Origin
+from medimg_cli.dataset.spelling import respelt
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
 
-_READING = ("layout", "labels", "image_col", "label_col", "patient_col", "use_split_col")
+_READING = (
+    "layout",
+    "labels",
+    "sheet",
+    "image_col",
+    "label_col",
+    "label_kind",
+    "map_classes",
+    "patient_col",
+    "use_split_col",
+)
 _FIXED = ("layout", "patient_col", "use_split_col")
 """Of these, what may not change under images that have a split."""
 
@@ -58,7 +69,7 @@ def plan_readings(
             _refuse_contradiction(reading, said)
             reading = {
                 **reading,
-                **{name: value for name, value in said.items() if value not in ("auto", None)},
+                **{name: value for name, value in said.items() if value not in ("auto", None, {})},
             }
         planned.append((Source(path, origin.prefix), reading))
     known = [source.path for source, _ in planned]
@@ -82,13 +93,16 @@ def records(workspace: Workspace, readings: Iterable[tuple[str, Reading]]) -> tu
     )
 
 
-def merge(listings: Sequence[Listing], rejected_before: Iterable[Rejected] = ()) -> Listing:
+def merge(
+    listings: Sequence[Listing], rejected_before: Iterable[Rejected] = (), *, several: bool = False
+) -> Listing:
     """Return several listings as one; a file that two of them list counts where it comes first.
 
-    The classes keep the order of the first listing where it has them all, else they are in natural order.
+    Classes that are spelt in several ways are one. They keep the order of the first listing where it has them all, else they are in natural order.
 
     Args:
         rejected_before: files that were refused before anything was listed.
+        several: an image may carry several labels.
 
     Raises:
         DataError: two files go by one image id.
@@ -117,7 +131,9 @@ def merge(listings: Sequence[Listing], rejected_before: Iterable[Rejected] = ())
     refused = (*rejected.values(), *rejected_before)
     columns = tuple(column for listing in listings for column in listing.columns)
     label_source = ", ".join(dict.fromkeys(listing.label_source for listing in listings))
-    return Listing(tuple(entries), refused, classes, tuple(notes), columns, label_source)
+    missed = tuple(row for listing in listings for row in listing.missed)
+    whole = Listing(tuple(entries), refused, classes, tuple(notes), columns, label_source, missed)
+    return respelt(whole, {}, several=several)
 
 
 def _refuse_equal_ids(entries: Sequence[Entry]) -> None:
@@ -150,7 +166,10 @@ def _to_remember(workspace: Workspace, layout: str, reading: Reading) -> dict[st
     kept = {name: getattr(reading.settings, name) for name in _READING[1:]}
     if kept["labels"] is not None:
         kept["labels"] = workspace.relative(kept["labels"])
-    return {"layout": layout, **{name: value for name, value in kept.items() if value is not None}}
+    return {
+        "layout": layout,
+        **{name: value for name, value in kept.items() if value not in ("auto", None, {})},
+    }
 
 
 def _together(
@@ -161,7 +180,7 @@ def _together(
     groups: dict[str, tuple[list[Source], dict[str, Any]]] = {}
     for source, reading in planned:
         key = repr(
-            sorted((name, str(value)) for name, value in reading.items() if value not in ("auto", None))
+            sorted((name, str(value)) for name, value in reading.items() if value not in ("auto", None, {}))
         )
         groups.setdefault(key, ([], reading))[0].append(Source(source.path, source.prefix, ignored))
     return [

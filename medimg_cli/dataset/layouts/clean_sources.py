@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from medimg_cli.dataset.layouts.labels_file import Table, guess_column, read_labels_file
+from medimg_cli.dataset.layouts.labels_file import guess_column, read_labels_file
 from medimg_cli.dataset.layouts.originals import originals_of
+from medimg_cli.dataset.layouts.table_files import File, FilesByName
 from medimg_cli.dataset.listing import Rejected
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.privacy.dicom.header_values import IdentityValues
@@ -22,6 +23,7 @@ from medimg_cli.privacy.removal.pseudonyms import Pseudonyms, read_or_make_key
 from medimg_cli.workspace.files import write_text
 from medimg_cli.workspace.progress import Remarks
 from medimg_cli.workspace.settings import DeidentifySettings, IngestSettings
+from medimg_cli.workspace.spreadsheets import Table
 from medimg_cli.workspace.workspace import Workspace
 
 _UID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){5,}")
@@ -127,14 +129,25 @@ def _with_clean_table(
     """Return the settings with a table that names the copies and no patient; as they are without a table."""
     if settings.labels is None:
         return settings
-    table = read_labels_file(settings.labels)
+    table = read_labels_file(settings)
     patient = settings.patient_col or guess_column(table, "patient", [])
+    image = settings.image_col or guess_column(table, "image", [])
     names = _new_names(outcomes)
+    loose = FilesByName([], Path())
+    for outcome in outcomes:
+        loose.add(File(outcome.name, outcome.original.relative, outcome.original.relative))
     telling = _telling_cells(table, settings, patient)
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(table.columns)
-    for number, (_, cells) in enumerate(table.rows):
+    before = table.rows[0][0]
+    for number, (line, cells) in enumerate(table.rows):
+        if line > before + 1:  # what stands below a gap may be no row of the table
+            writer.writerow(())
+        before = line
+        if image is not None and cells[image] not in names and cells[image]:
+            found = loose.find(cells[image])
+            names[cells[image]] = cells[image] if isinstance(found, str) else found[0].image_id
         writer.writerow(
             ""
             if (number, column) in telling
@@ -143,7 +156,7 @@ def _with_clean_table(
         )
     path = workspace.manifest_path.parent / "labels.csv"
     write_text(path, target.getvalue())
-    return settings.model_copy(update={"labels": path})
+    return settings.model_copy(update={"labels": path, "sheet": None})
 
 
 def _clean_cell(text: str, is_patient: bool, names: dict[str, str], pseudonyms: Pseudonyms) -> str:

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 from medimg_cli.dataset.layouts import LAYOUTS, Layout
-from medimg_cli.dataset.layouts.labels_file import read_labels_file
+from medimg_cli.dataset.layouts.labels_file import names_uids, read_labels_file
 from medimg_cli.dataset.layouts.table_files import FilesByName
-from medimg_cli.dataset.layouts.table_rows import choose_roles, list_rows
+from medimg_cli.dataset.layouts.table_rows import list_rows
 from medimg_cli.dataset.layouts.tree import kind_of
-from medimg_cli.dataset.layouts.uid_columns import names_uids
 from medimg_cli.dataset.listing import Listing, Source
-from medimg_cli.errors import DataError
 from medimg_cli.workspace.settings import IngestSettings
 
 
@@ -19,7 +17,7 @@ def misfit(source: Source, settings: IngestSettings) -> str | None:
         return "no --labels FILE"
     if kind_of(source) == "file":
         return "not a folder, an archive or a stack of images (.npy)"
-    if settings.layout == "auto" and names_uids(read_labels_file(settings.labels), settings.image_col):
+    if settings.layout == "auto" and names_uids(read_labels_file(settings), settings.image_col):
         return "the table names images by DICOM UIDs"
     return None
 
@@ -33,11 +31,8 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
         DataError: the table is unusable, an image has two labels, or a split is called something unknown.
         UsageError: a column is missing or cannot be told.
     """
-    if settings.labels is None:
-        raise DataError("no table of labels", "name it with --labels FILE")
-    table = read_labels_file(settings.labels)
-    roles = choose_roles(table, settings)
-    return list_rows(table, roles, FilesByName(sources, table.path.absolute().parent))
+    table = read_labels_file(settings)
+    return list_rows(table, settings, FilesByName(sources, table.path.absolute().parent))
 
 
 LAYOUTS.register("csv")(

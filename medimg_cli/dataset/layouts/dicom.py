@@ -6,17 +6,26 @@ from pathlib import Path
 from pydicom import dcmread
 
 from medimg_cli.dataset.layouts import LAYOUTS, Layout
-from medimg_cli.dataset.layouts.labels_file import Table, is_image_column, read_labels_file, require_column
+from medimg_cli.dataset.layouts.labels_file import (
+    UIDS,
+    is_image_column,
+    level_of,
+    names_uids,
+    read_labels_file,
+    require_column,
+    uid_columns,
+)
 from medimg_cli.dataset.layouts.table_files import File, FilesByName
-from medimg_cli.dataset.layouts.table_rows import choose_roles, list_rows
+from medimg_cli.dataset.layouts.table_rows import list_rows
 from medimg_cli.dataset.layouts.tree import walk
-from medimg_cli.dataset.layouts.uid_columns import LEVELS, level_of, names_uids, uid_columns
 from medimg_cli.dataset.listing import Listing, Rejected, Source
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.privacy.dicom.headers import is_dicom
 from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.spreadsheets import Table
 from medimg_cli.workspace.threads import map_ordered
 
+LEVELS = tuple(UIDS)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage, PS3.4 annex B.5
 _MEDIA_STORAGE_CLASS = "MediaStorageSOPClassUID"
 
@@ -26,6 +35,7 @@ class FilesByUid:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.rejected: list[Rejected] = []
+        self.loosely: dict[str, str] = {}
         self.files: list[File] = []
         self._index: dict[str, dict[str, list[File]]] = {level: {} for level in LEVELS}
         self._level = LEVELS[0]
@@ -66,7 +76,7 @@ def misfit(source: Source, settings: IngestSettings) -> str | None:
         return "no --labels FILE"
     if not source.path.is_dir():
         return "not a folder"
-    if settings.layout == "auto" and not names_uids(read_labels_file(settings.labels), settings.image_col):
+    if settings.layout == "auto" and not names_uids(read_labels_file(settings), settings.image_col):
         return "the table names no DICOM UIDs"
     return None
 
@@ -80,9 +90,7 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
         DataError: the table is unusable, names no UID that is there, or an image has two labels.
         UsageError: a column is missing or cannot be told.
     """
-    if settings.labels is None:
-        raise DataError("no table of labels", "name it with --labels FILE")
-    table = read_labels_file(settings.labels)
+    table = read_labels_file(settings)
     files = FilesByUid(sources)
     key = _key_column(table, settings)
     if key is None:
@@ -90,11 +98,11 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
         by_name.rejected = files.rejected
         for file in files.files:
             by_name.add(file)
-        return list_rows(table, choose_roles(table, settings), by_name)
+        return list_rows(table, settings, by_name)
     level = _level(table, key, files)
     files.look_for(level)
     note = f"{table.path.name}: '{key}' names images by {level}"
-    return list_rows(table, choose_roles(table, settings, key), files, (note,))
+    return list_rows(table, settings, files, key, (note,))
 
 
 def _key_column(table: Table, settings: IngestSettings) -> str | None:

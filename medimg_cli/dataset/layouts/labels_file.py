@@ -1,74 +1,51 @@
-"""Reading a labels table as people save it: comma, semicolon or tab, with or without byte order mark."""
+"""A table of labels: which of its columns is called what, and which hold DICOM unique identifiers."""
 
-import csv
-import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean
-from medimg_cli.workspace.tables import table_text
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.spreadsheets import Table, read_spreadsheet
 
-_DELIMITERS = ",;\t|"
 _GUESSES = {
     "image": "image images imageid imagename imagepath imagefile imagefilename imageindex img imgname imgpath "
-    "filename file filepath path",
-    "label": "label labels class classname diagnosis dx target finding findings findinglabel findinglabels category",
-    "patient": "patient patientid subject subjectid patientnumber patientno caseid",
+    "filename file filepath path bild bildname datei dateiname",
+    "label": "label labels class classname diagnosis dx target finding findings findinglabel findinglabels category "
+    "diagnose klasse befund",
+    "patient": "patient patientid subject subjectid patientnumber patientno caseid patientennummer patientenid patientin",
 }
+UIDS = {
+    "SOPInstanceUID": "sopinstanceuid sopuid sopinstance instanceuid imageuid",
+    "SeriesInstanceUID": "seriesinstanceuid seriesuid seriesinstance",
+    "StudyInstanceUID": "studyinstanceuid studyuid studyinstance",
+}
+"""How columns of DICOM unique identifiers are called, from one image to all of an examination (PS3.3 C.12.1, C.7)."""
+# PS3.5 §9.1: numbers with dots between, 64 characters at most; fewer than four of them identify no instance.
+_UID = re.compile(r"[0-2](?:\.[0-9]+){3,}")
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table whose cells are texts.
-
-    Args:
-        path: where it was read.
-        columns: their names.
-        rows: (line in the file, cells by column); lines without any text are left out.
-    """
-
-    path: Path
-    columns: tuple[str, ...]
-    rows: tuple[tuple[int, dict[str, str]], ...]
-
-
-def read_labels_file(path: Path) -> Table:
-    """Read a CSV or TSV in UTF-8, UTF-16 or, as spreadsheets save it in the West, Windows-1252.
+def read_labels_file(settings: IngestSettings) -> Table:
+    """Read the table that `settings.labels` names.
 
     Raises:
-        DataError: missing, unreadable, without rows, two columns of one name, or a row with too many cells.
+        DataError: there is none, or it cannot be read as `read_spreadsheet` says.
+        UsageError: it has no such sheet, or several that may be meant.
     """
-    text = table_text(path, called="--labels")
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(_DELIMITERS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    columns: tuple[str, ...] = ()
-    rows: list[tuple[int, dict[str, str]]] = []
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            if not any(cells):
-                continue
-            if not columns:
-                columns = _header(path, cells)
-                continue
-            if len(cells) > len(columns) and any(cells[len(columns) :]):
-                raise DataError(
-                    f"{path} line {reader.line_num} has {len(cells)} cells, the header {len(columns)}",
-                    "put quotes round a cell that holds the separator",
-                )
-            filled = [*cells, *[""] * (len(columns) - len(cells))]
-            rows.append((reader.line_num, dict(zip(columns, filled, strict=False))))
-    except csv.Error as error:
-        raise DataError(f"{path} line {reader.line_num}: {error}", "save the table as CSV again") from error
-    if not rows:
-        raise DataError(
-            f"{path} holds no rows", "the first line names the columns, each further one an image"
-        )
-    return Table(path, columns, tuple(rows))
+    if settings.labels is None:
+        raise DataError("no table of labels", "name it with --labels FILE")
+    columns = (settings.image_col, settings.patient_col, settings.use_split_col)
+    return read_spreadsheet(
+        settings.labels,
+        sheet=settings.sheet,
+        named=[name for name in columns if name is not None],
+        is_name=_is_name,
+        called="--labels",
+    )
+
+
+def _is_name(cell: str) -> bool:
+    return is_image_column(cell) or level_of(cell) is not None
 
 
 def require_column(table: Table, name: str, option: str) -> str:
@@ -85,14 +62,6 @@ def require_column(table: Table, name: str, option: str) -> str:
 def plain(name: str) -> str:
     """Return a column's name in lower case without what people put between words."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
-    names = [cell for cell in cells if cell]
-    double = next((name for position, name in enumerate(names) if name in names[:position]), None)
-    if double is not None:
-        raise DataError(f"{path} has two columns '{double}'", "rename one of them")
-    return tuple(cell or f"column {position + 1}" for position, cell in enumerate(cells))
 
 
 def is_image_column(name: str) -> bool:
@@ -123,3 +92,32 @@ def guess_column(table: Table, role: str, taken: Sequence[str], *, required: boo
     raise UsageError(
         f"{table.path}: no column looks like the {role}", f"name it with --{role}-col; there are {columns}"
     )
+
+
+def level_of(column: str) -> str | None:
+    """Return the level a column's name speaks of, None where it does not."""
+    return next((level for level in UIDS if plain(column) in UIDS[level].split()), None)
+
+
+def uid_columns(table: Table) -> Sequence[str]:
+    """Return the columns that hold UIDs by name or by every value, the finest level first."""
+    by_name = [column for level in UIDS for column in table.columns if level_of(column) == level]
+    by_value = [name for name in table.columns if name not in by_name and holds_uids(table, name)]
+    return [*by_name, *by_value]
+
+
+def holds_uids(table: Table, column: str) -> bool:
+    """Return whether every filled cell of a column is a UID, and there is one."""
+    values = [cells[column] for _, cells in table.rows if cells[column]]
+    return bool(values) and all(len(value) <= 64 and _UID.fullmatch(value) for value in values)
+
+
+def names_uids(table: Table, image_col: str | None) -> bool:
+    """Return whether a table names its images by UIDs: in the column named for them, or for want of file names."""
+    if image_col is not None:
+        return image_col in table.columns and (
+            level_of(image_col) is not None or holds_uids(table, image_col)
+        )
+    if any(is_image_column(name) and not holds_uids(table, name) for name in table.columns):
+        return False
+    return bool(uid_columns(table))

@@ -1,17 +1,19 @@
 """The rows of a table of labels as images, whatever their key means."""
 
+import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from medimg_cli.dataset.layouts.label_columns import Labelling, choose_labelling
-from medimg_cli.dataset.layouts.labels_file import Table, guess_column, plain, require_column
+from medimg_cli.dataset.layouts.labels_file import guess_column, plain, require_column
 from medimg_cli.dataset.layouts.table_files import File, Finder
-from medimg_cli.dataset.listing import Column, Entry, Listing, Rejected
+from medimg_cli.dataset.listing import Column, Entry, Listing, Missed, Rejected, said_of
 from medimg_cli.dataset.manifest import COLUMNS, UNKNOWN_COLUMN
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.errors import DataError
 from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.spreadsheets import Table, without_remarks
 
 _IDENTITIES = frozenset(
     [
@@ -57,71 +59,92 @@ class Roles:
     guessed: tuple[str, ...]
 
 
-def choose_roles(table: Table, settings: IngestSettings, key: str | None = None) -> Roles:
+def choose_roles(table: Table, settings: IngestSettings, image: str) -> Roles:
     """Return which column means what: the named ones, and the rest by common names where only one fits.
 
     Args:
-        key: the layout knows it already.
+        image: the column that tells the image.
 
     Raises:
-        UsageError: a named column is not there; nothing or more than one could be image or label, or more
-            than one could be the patient (guessing wrong there would let a patient into two splits).
+        UsageError: a named column is not there; more than one could be the label, or the patient (guessing wrong there
+            would let a patient into two splits).
     """
-    named = {"image": settings.image_col, "patient": settings.patient_col}
-    for role, name in named.items():
+    for name, option in (
+        (settings.patient_col, "--patient-col"),
+        (settings.use_split_col, "--use-split-col"),
+    ):
         if name is not None:
-            require_column(table, name, f"--{role}-col")
-    if settings.use_split_col is not None:
-        require_column(table, settings.use_split_col, "--use-split-col")
+            require_column(table, name, option)
     taken = [
         name
-        for name in (*named.values(), settings.label_col, settings.use_split_col, key)
+        for name in (image, settings.patient_col, settings.label_col, settings.use_split_col)
         if name is not None
     ]
-    image = key or named["image"] or guess_column(table, "image", taken, required=True)
-    patient = named["patient"] or guess_column(table, "patient", taken)
+    patient = settings.patient_col or guess_column(table, "patient", taken)
     used = [name for name in (image, patient, settings.use_split_col) if name is not None]
     labelling = choose_labelling(table, settings, used)
     guesses = (
-        ("image", image, key or named["image"]),
+        ("image", image, settings.image_col),
         ("label", labelling.columns[0], settings.label_col or (len(labelling.columns) > 1)),
-        ("patient", patient, named["patient"]),
+        ("patient", patient, settings.patient_col),
     )
     guessed = tuple(f"{role}: {name}" for role, name, said in guesses if name and not said)
-    return Roles(str(image), labelling, patient, settings.use_split_col, guessed)
+    return Roles(image, labelling, patient, settings.use_split_col, guessed)
 
 
 class RowReader:
-    """Turns rows into entries, one row after the other."""
+    """Turns rows into entries, one row after the other.
 
-    def __init__(self, table: Table, roles: Roles, finder: Finder) -> None:
+    Args:
+        found: what each cell of the key column means, or why it means nothing.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        roles: Roles,
+        rejected: Sequence[Rejected],
+        found: Mapping[str, Sequence[File] | str],
+    ) -> None:
         self._table = table
         self._roles = roles
-        self._finder = finder
+        self._found = found
         self._carried = {**_carried(table, roles), **roles.labelling.kept}
+        self._pointed = {name for name in self._carried if _has_decimal_commas(table, name)}
+        self._rows: dict[str, int] = {}
         self.entries: dict[str, Entry] = {}
-        self.rejected: list[Rejected] = list(finder.rejected)
+        self.rejected: list[Rejected] = list(rejected)
+        self.missed: list[Missed] = []
         self.repeats = 0
 
-    def read(self, line: int, cells: dict[str, str]) -> None:
+    def read(self, number: int, cells: dict[str, str]) -> None:
         """Add the images of a row, or the reason why it has none."""
         value = cells[self._roles.key]
-        files = self._finder.find(value) if value else "no file is named"
-        if isinstance(files, str):
-            self.rejected.append(Rejected(value or f"{self._table.path.name} line {line}", files))
-            return
+        files = self._found[value]
         label, reason = self._roles.labelling.verdict(cells)
+        if isinstance(files, str):
+            self.rejected.append(Rejected(value or f"{self._table.name} row {number}", files))
+            self.missed.append(Missed(self._table.name, number, value, files, label))
+            return
         for file in files:
-            self._take(file, label, reason, cells, f"{self._table.path} line {line}")
+            self._take(file, label, reason, cells, number)
 
-    def _take(self, file: File, label: str | None, reason: str, cells: dict[str, str], place: str) -> None:
+    def _take(self, file: File, label: str | None, reason: str, cells: dict[str, str], number: int) -> None:
         roles = self._roles
         if file.path in self.entries:
-            _refuse_other_label(self.entries[file.path], label, place)
+            entry = self.entries[file.path]
+            if label is not None and label != entry.label:
+                raise DataError(
+                    f"{self._table.place(number)}: {entry.image_id} is '{label}' here and '{entry.label}' in row "
+                    f"{self._rows[file.path]}",
+                    "keep one row an image",
+                )
             self.repeats += 1
         elif label is None:
             self.rejected.append(Rejected(file.path, reason))
         else:
+            self._rows[file.path] = number
+            place = self._table.place(number, roles.split or "")
             self.entries[file.path] = Entry(
                 image_id=file.image_id,
                 path=file.path,
@@ -129,26 +152,95 @@ class RowReader:
                 relative=file.relative,
                 patient_id=(cells[roles.patient] or None) if roles.patient else None,
                 split=_split(cells[roles.split], place) if roles.split else None,
-                extra={name: cells[column] for column, name in self._carried.items()}
+                extra={name: self._shown(column, cells[column]) for column, name in self._carried.items()}
                 | roles.labelling.not_judged(cells),
             )
 
+    def _shown(self, column: str, cell: str) -> str:
+        return cell.replace(".", "").replace(",", ".") if column in self._pointed else cell
 
-def list_rows(table: Table, roles: Roles, finder: Finder, notes: tuple[str, ...] = ()) -> Listing:
+    def notes(self, finder: Finder) -> Iterator[str]:
+        """Yield what was decided on the way, for people."""
+        name = self._table.name
+        if self._pointed:
+            yield f"{name}: decimal commas are read as points: {', '.join(sorted(self._pointed))}"
+        for how, count in Counter(finder.loosely.values()).items():
+            example = next(value for value, said in finder.loosely.items() if said == how)
+            files = self._found[example]
+            if not isinstance(files, str):
+                yield f"{name}: {count:,} file names are not as written ({how}): '{example}' is {files[0].relative}"
+        if self.repeats:
+            yield f"{self.repeats} rows of {name} repeat an image with the same label"
+        if self.missed and self.entries:
+            yield said_of(self.missed)
+
+
+def list_rows(
+    table: Table,
+    settings: IngestSettings,
+    finder: Finder,
+    key: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> Listing:
     """List the images a table names; rows without file and files without row are rejected, each with its reason.
+
+    Lines below the table (totals, a legend) are left out, which is said.
+
+    Args:
+        key: the column that tells the image, where the layout knows it already.
 
     Raises:
         DataError: an image has two labels, or a split is called something unknown.
+        UsageError: see `choose_roles`; or nothing or more than one could be the image.
     """
-    reader = RowReader(table, roles, finder)
-    for line, cells in table.rows:
-        reader.read(line, cells)
+    if settings.image_col is not None:
+        require_column(table, settings.image_col, "--image-col")
+    image = key or settings.image_col
+    if image is None:
+        taken = [name for name in (settings.patient_col, settings.label_col, settings.use_split_col) if name]
+        image = str(guess_column(table, "image", taken, required=True))
+    found = _found(table, image, finder)
+    table = without_remarks(table, lambda cells: not isinstance(found[cells[image]], str))
+    # A row that names no file, such as one of sums, says nothing of the classes.
+    naming = tuple(row for row in table.rows if row[1][image]) or table.rows
+    roles = choose_roles(replace(table, rows=naming), settings, image)
+    reader = RowReader(table, roles, finder.rejected, found)
+    for number, cells in table.rows:
+        reader.read(number, cells)
     seen = reader.entries.keys() | {row.path for row in reader.rejected}
     reader.rejected += finder.others(dict.fromkeys(seen))
-    said = (*notes, *_notes(table, roles, reader.repeats))
-    entries, classes = tuple(reader.entries.values()), roles.labelling.classes
-    source = f"column {', '.join(roles.labelling.columns)} of {table.path.name}"
-    return Listing(entries, tuple(reader.rejected), classes, said, _columns(table, roles), source)
+    said = (*table.notes, *notes, *_notes(table, roles), *reader.notes(finder))
+    return Listing(
+        tuple(reader.entries.values()),
+        tuple(reader.rejected),
+        roles.labelling.classes,
+        said,
+        _columns(table, roles),
+        f"column {', '.join(roles.labelling.columns)} of {table.name}",
+        tuple(reader.missed),
+    )
+
+
+def _found(table: Table, image: str, finder: Finder) -> dict[str, Sequence[File] | str]:
+    """Return what each cell of a column means; one file that two cells would mean loosely is meant by neither."""
+    found: dict[str, Sequence[File] | str] = {"": "no file is named"}
+    meant: dict[str, list[str]] = {}
+    for _, cells in table.rows:
+        value = cells[image]
+        if value not in found:
+            files = found[value] = finder.find(value)
+            for file in () if isinstance(files, str) else files:
+                meant.setdefault(file.path, []).append(value)
+    for value in list(finder.loosely):
+        files = found[value]
+        if not isinstance(files, str):
+            others = [other for other in meant[files[0].path] if other != value]
+            if others:
+                found[value] = f"may be {files[0].relative}, which another row names: {others[0]}"
+    finder.loosely = {
+        value: how for value, how in finder.loosely.items() if not isinstance(found[value], str)
+    }
+    return found
 
 
 def _columns(table: Table, roles: Roles) -> tuple[Column, ...]:
@@ -177,16 +269,26 @@ def _carried(table: Table, roles: Roles) -> dict[str, str]:
     }
 
 
-def _notes(table: Table, roles: Roles, repeats: int) -> Iterator[str]:
+def _notes(table: Table, roles: Roles) -> Iterator[str]:
     if roles.guessed:
-        yield f"{table.path.name}: columns taken by their names: {', '.join(roles.guessed)}"
+        yield f"{table.name}: columns taken by their names: {', '.join(roles.guessed)}"
     if roles.labelling.note:
         yield roles.labelling.note
     dropped = [name for name in table.columns if plain(name) in _IDENTITIES and name not in _used(roles)]
     if dropped:
         yield f"left out, as they may identify people: {', '.join(dropped)}"
-    if repeats:
-        yield f"{repeats} rows of {table.path.name} repeat an image with the same label"
+
+
+def _has_decimal_commas(table: Table, column: str) -> bool:
+    """Return whether a column's numbers have a comma for the decimal point, beyond doubt: 1,234 alone may be thousands."""
+    cells = [cells[column] for _, cells in table.rows if cells[column]]
+    commas = [cell for cell in cells if "," in cell]
+    shape = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
+    return (
+        bool(commas)
+        and all(shape.fullmatch(cell) for cell in cells)
+        and not all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas)
+    )
 
 
 def _split(value: str, place: str) -> str | None:
@@ -195,10 +297,3 @@ def _split(value: str, place: str) -> str | None:
     if value.lower() not in SPLIT_NAMES:
         raise DataError(f"{place}: '{value}' is no split", f"known: {', '.join(SPLIT_NAMES)}")
     return SPLIT_NAMES[value.lower()]
-
-
-def _refuse_other_label(entry: Entry, label: str | None, place: str) -> None:
-    if label is not None and label != entry.label:
-        raise DataError(
-            f"{place}: {entry.image_id} is '{label}' here and '{entry.label}' above", "keep one row an image"
-        )

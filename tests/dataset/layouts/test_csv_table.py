@@ -70,9 +70,9 @@ def test_named_columns_go_before_guesses(tmp_path: Path) -> None:
         ("image,label\na.png,1\n", {"label_col": "lable"}, "no column 'lable'", "did you mean 'label'?"),
         ("image,label\na.png,1\n", {"use_split_col": "fold"}, "no column 'fold'", "known: "),
         ("image,label,label\na.png,1,2\n", {}, "two columns 'label'", "rename"),
-        ("image,label\na.png,1,2,3\n", {}, "line 2 has 4 cells, the header 2", "quotes"),
+        ("image,label\na.png,1,2,3\n", {}, "row 2 has 4 cells, the header 2", "quotes"),
         ("image,label\n", {}, "holds no rows", "columns"),
-        ("image,label\na.png,x\na.png,y\n", {}, "a.png is 'y' here and 'x' above", "one row"),
+        ("image,label\na.png,x\na.png,y\n", {}, "a.png is 'y' here and 'x' in row 2", "one row"),
         ("image,label,s\na.png,x,holdout\n", {"use_split_col": "s"}, "'holdout' is no split", "train"),
     ],
 )
@@ -115,8 +115,8 @@ def test_every_row_and_every_file_that_is_not_used_gets_a_reason(tmp_path: Path)
     assert reasons == {
         "gone.png": "file not found",
         "/images/b.png": "no label in the table",
-        "labels.csv line 5": "no file is named",
-        "twin.png": "several files are called twin.png",
+        "labels.csv row 5": "no file is named",
+        "twin.png": "several files are called twin.png: 1/twin.png, 2/twin.png",
         "/images/1/twin.png": "not in the table of labels",
         "/images/2/twin.png": "not in the table of labels",
         "/images/extra.png": "not in the table of labels",

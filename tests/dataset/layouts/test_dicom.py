@@ -103,5 +103,5 @@ def test_a_table_without_any_key_says_what_it_has(tmp_path: Path) -> None:
 
 
 def test_a_series_with_two_labels_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is 'well' here and 'sick' above"):
+    with pytest.raises(DataError, match="is 'well' here and 'sick' in row 2"):
         listed(tmp_path, "StudyInstanceUID,label\n1.2.3.1,sick\n1.2.3.1,well\n")

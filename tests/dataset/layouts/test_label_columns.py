@@ -39,7 +39,7 @@ def test_a_column_a_class_is_read_in_the_order_of_the_columns(
     assert labels(listing) == {"a": "Sick", "b": "Well", "c": "Sick", "d": "Well"}
     assert listing.classes == ("Sick", "Well")
     assert listing.entries[0].extra == {}
-    assert ("one column a class: Sick, Well" in listing.notes) == (not settings)
+    assert "one column a class: Sick, Well (--label-kind readers takes them for readers)" in listing.notes
 
 
 def test_columns_of_marks_that_are_no_partition_are_not_guessed_but_proposed(tmp_path: Path) -> None:

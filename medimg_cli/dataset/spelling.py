@@ -1,0 +1,218 @@
+"""Which spellings are one class: equal numbers, equal letters, and what a user says belongs together."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from medimg_cli.dataset.labels import LABEL_SEP, natural_order, parts_of
+from medimg_cli.dataset.listing import Listing
+from medimg_cli.dataset.manifest import UNKNOWN_COLUMN
+from medimg_cli.errors import UsageError
+from medimg_cli.registry import did_you_mean
+
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,2})?")
+_NOT_SAID = frozenset(
+    [
+        "",
+        "nan",
+        "na",
+        "n/a",
+        "#n/a",
+        "n.a.",
+        "k.a.",
+        "<na>",
+        "null",
+        "nat",
+        "#value!",
+        "#ref!",
+        "?",
+        ".",
+        "--",
+    ]
+)
+"""How tables leave a label out, in small letters; `None` may be a class of images without finding."""
+
+_YES = (
+    "1",
+    "true",
+    "yes",
+    "y",
+    "ja",
+    "j",
+    "oui",
+    "o",
+    "si",
+    "sí",
+    "t",
+    "+",
+    "pos",
+    "positive",
+    "positiv",
+    "present",
+)
+_NO = ("0", "false", "no", "n", "nein", "non", "f", "-", "neg", "negative", "negativ", "absent")
+_MARKS = dict.fromkeys((*_YES, "x", "✓", "✔", "☑", "☒", "✗", "✘", "++", "+++"), True) | dict.fromkeys(
+    (*_NO, "☐"), False
+)
+# Letters alone are codes of classes too (T tumour, N normal), so that only with "y" they are a yes or a no.
+_ANSWERS = {word for word in (*_YES, *_NO) if not (len(word) == 1 and word.isalpha())}
+
+
+def clean(text: str) -> str:
+    """Return a text as it looks: composed (NFC), full-width letters as plain ones, no invisible signs, single spaces."""
+    if text.isascii():
+        return " ".join(text.split())
+    shown = (
+        unicodedata.normalize("NFKC", sign)
+        if unicodedata.decomposition(sign).startswith(("<wide>", "<narrow>"))
+        else sign
+        for sign in unicodedata.normalize("NFC", text)
+        if unicodedata.category(sign) not in ("Cf", "Cc") or sign.isspace()
+    )
+    return " ".join("".join(shown).split())
+
+
+def is_said(text: str) -> bool:
+    """Return whether a cell says a label; one that is empty, "NaN" or "n/a" does not."""
+    return clean(text).casefold() not in _NOT_SAID
+
+
+def mark_of(cell: str) -> bool | None:
+    """Return what a cell of a column a class says: yes (1, X, ja, +), no (0, nein, -), None for anything else."""
+    kind, value = _key(cell)
+    word = str(int(value)) if kind == "number" and value in (0, 1) else clean(cell).casefold()
+    return _MARKS.get(word.replace("−", "-").replace("–", "-"))
+
+
+def _key(text: str) -> tuple[str, object]:
+    """Return what two spellings of one class have in common."""
+    shown = clean(text)
+    if _NUMBER.fullmatch(shown):
+        return "number", Decimal(shown.replace(",", "."))
+    return "text", shown
+
+
+class ClassNames:
+    """The class of each text that says one.
+
+    Args:
+        counts: texts as they stand → how often.
+        mapping: text or class → class it belongs to, as a user says.
+        gaps: "NaN" and the like stand for no label, as in cells of a table.
+
+    Raises:
+        UsageError: nothing is called as the mapping says.
+    """
+
+    def __init__(self, counts: Mapping[str, int], mapping: Mapping[str, str], *, gaps: bool = True) -> None:
+        wanted = {_key(old): new for old, new in mapping.items()}
+        there = {_key(text) for text in counts}
+        unknown = next((old for old in mapping if _key(old) not in there), None)
+        if unknown is not None:
+            hint = did_you_mean(unknown, {clean(text) for text in counts})
+            raise UsageError(f"--map {unknown}={mapping[unknown]}: no label is '{unknown}'", hint)
+        self._names: dict[str, str] = {}
+        groups: dict[tuple[str, object], Counter[str]] = {}
+        for text, count in counts.items():
+            name = wanted.get(_key(text))
+            if name is not None or (is_said(text) if gaps else text):
+                said = text if name is None else name
+                groups.setdefault(_key(said), Counter())[said] += count
+                self._names[text] = said
+        named = {key: _name_of(key, spelt) for key, spelt in groups.items()}
+        sides = _answers_in(Counter({named[key]: spelt.total() for key, spelt in groups.items()}))
+        final = {key: sides.get(name, name) for key, name in named.items()}
+        self.notes = tuple(_notes(groups, final))
+        self._names = {text: final[_key(name)] for text, name in self._names.items()}
+        left_out = Counter({text: n for text, n in counts.items() if text and text not in self._names})
+        if left_out:
+            said = ", ".join(f"{_shown(text)} ({n:,})" for text, n in left_out.most_common(5))
+            self.notes += (f"taken for no label: {said}; --map OLD=NEW makes a class of one",)
+
+    def of(self, text: str) -> str:
+        """Return the class a text says, "" for none."""
+        return self._names.get(text, "")
+
+    def __call__(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """Return the distinct classes of texts, in their order."""
+        return tuple(name for name in dict.fromkeys(map(self.of, texts)) if name)
+
+
+def _name_of(key: tuple[str, object], spelt: Counter[str]) -> str:
+    kind, value = key
+    most = max(spelt, key=lambda text: (spelt[text], -len(text), text))
+    if kind == "number" and isinstance(value, Decimal) and value == value.to_integral_value():
+        shown = clean(most)
+        return str(int(value)) if len(spelt) > 1 or not shown.lstrip("+-").isdecimal() else shown
+    return clean(most)
+
+
+def _answers_in(counts: Counter[str]) -> dict[str, str]:
+    """Return name → the one that stands for its side, where all names are a yes or a no, spelt in several ways."""
+    words = {name: name.casefold() for name in counts}
+    known = _ANSWERS | ({"y", "n"} if "y" in words.values() else set())
+    sides = {name: _MARKS[word] for name, word in words.items() if word in known}
+    if len(sides) < len(counts) or len(counts) <= len(set(sides.values())):
+        return {}
+    ranked = sorted(counts, key=lambda name: (-counts[name], words[name] not in ("0", "1"), name))
+    first = {side: next(name for name in ranked if sides[name] == side) for side in set(sides.values())}
+    return {name: first[side] for name, side in sides.items()}
+
+
+def _notes(
+    groups: Mapping[tuple[str, object], Counter[str]], final: Mapping[tuple[str, object], str]
+) -> Iterable[str]:
+    spellings: dict[str, Counter[str]] = {}
+    for key, spelt in groups.items():
+        spellings.setdefault(final[key], Counter()).update(spelt)
+    for name, spelt in spellings.items():
+        if len(spelt) > 1 or (_key(next(iter(spelt)))[0] == "number" and name not in spelt):
+            said = ", ".join(f"{_shown(text)} ({count:,})" for text, count in spelt.most_common(5))
+            yield f"one class, '{name}': {said}"
+
+
+def _shown(text: str) -> str:
+    return repr(text) if text == clean(text) else ascii(text)
+
+
+def respelt(listing: Listing, mapping: Mapping[str, str], *, several: bool) -> Listing:
+    """Return a listing in which each class has one spelling; what is changed is said in its notes.
+
+    Args:
+        several: an image may carry several labels.
+
+    Raises:
+        UsageError: no class is called as the mapping says.
+    """
+    counts = Counter(dict.fromkeys(listing.classes, 0))
+    for entry in listing.entries:
+        counts.update(parts_of(entry.label) if several else (entry.label,))
+    names = ClassNames(counts, mapping, gaps=False)
+    if all(names.of(name) == name for name in listing.classes):
+        return listing
+    classes = names(listing.classes)
+    ordered = (
+        list(classes) if list(listing.classes) != natural_order(listing.classes) else natural_order(classes)
+    )
+
+    def of(label: str) -> str:
+        if not several:
+            return names.of(label)
+        return LABEL_SEP.join(sorted(names(parts_of(label)), key=ordered.index))
+
+    entries = tuple(
+        replace(
+            entry,
+            label=of(entry.label),
+            extra={
+                name: of(cell) if name == UNKNOWN_COLUMN and several else cell
+                for name, cell in entry.extra.items()
+            },
+        )
+        for entry in listing.entries
+        if of(entry.label) or several
+    )
+    return replace(listing, entries=entries, classes=tuple(ordered), notes=(*listing.notes, *names.notes))

@@ -1,0 +1,59 @@
+"""Texts of strangers for the eyes of people: no control of a terminal, nothing that a spreadsheet would run."""
+
+import re
+
+_FIRST = "=+\\-@\t\r\n＝＋－＠"
+# Where a cell may begin: also behind a separator of another country's spreadsheets, or a line end within a cell.
+_RUNS = re.compile(rf"(^|[;\t\r\n])(?='*[{_FIRST}])")
+_SHIELDED = re.compile(rf"(^|[;\t\r\n])'(?='*[{_FIRST}])")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+# C0 but for tab and line end, C1, marks and overrides of direction, line separators, lone surrogates.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    r"""Return a text whose control characters, overrides of direction included, are spelt out.
+
+    >>> visible("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return _CONTROL.sub(lambda found: _spelt(ord(found[0])), text)
+
+
+def json_visible(text: str) -> str:
+    """Return a JSON text of the same meaning in which what `visible` spells out is escaped."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _spelt(code: int) -> str:
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def shielded(cell: str) -> str:
+    """Return a cell of a CSV that no spreadsheet takes for a formula.
+
+    A sign that begins one (= + - @ tab, carriage return, line feed, full-width forms; OWASP, "CSV Injection") gets
+    an apostrophe before it, unless the cell is a number. Apostrophes that stand before such a sign already
+    get one more, so that `unshielded` gives back every cell exactly.
+
+    >>> shielded("=1+1"), shielded("-1.5"), unshielded(shielded("'=x"))
+    ("'=1+1", '-1.5', "'=x")
+    """
+    return cell if _NUMBER.fullmatch(cell) else _RUNS.sub(r"\1'", cell)
+
+
+def unshielded(cell: str) -> str:
+    """Return the cell that `shielded` was given."""
+    return _SHIELDED.sub(r"\1", cell)
+
+
+def needs_shield(text: str) -> bool:
+    """Return whether `shielded` would change one of the lines of a text; numbers with a sign may be among them."""
+    return _RUNS.search(text) is not None
+
+
+def has_shield(text: str) -> bool:
+    """Return whether one of the lines of a text may have been `shielded`."""
+    return _SHIELDED.search(text) is not None

@@ -1,0 +1,291 @@
+"""Tables as people keep them: CSV of any separator and encoding, sheets of workbooks, with lines above and below."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.registry import did_you_mean
+from medimg_cli.workspace.plain_text import has_shield, unshielded
+from medimg_cli.workspace.workbook import read_workbook
+
+_BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # ZIP and OLE compound file
+_SEPARATORS = ",;\t|"
+_HINT = "save the table as CSV (UTF-8) or as .xlsx"
+_HEAD_ROWS = 50
+# What no column is called: numbers, files, "Exported:" before a value.
+_NO_NAME = re.compile(r"[+-]?[\d.,]+%?|.*\.(png|jpe?g|tiff?|dcm|bmp|gif|webp|nii|gz|npy)|.*:", re.IGNORECASE)
+_TOTALS = re.compile(
+    r"(total|sum|summe|gesamt|mean|average|mittelwert|count|anzahl|n|legend|legende|key|note|notes|remark|remarks|"
+    r"bemerkung|hinweis|source|quelle)\b",
+    re.IGNORECASE,
+)
+
+Row = tuple[int, dict[str, str]]
+Cells = tuple[int, list[str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose cells are texts.
+
+    Args:
+        path: where it was read.
+        columns: their names.
+        rows: (number as a spreadsheet counts, cells by column); rows without any text are left out.
+        sheet: of a workbook with several, "" otherwise.
+        notes: what was decided on reading it, for people.
+        separator: of a CSV, "" of a workbook.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    sheet: str = ""
+    notes: tuple[str, ...] = ()
+    separator: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name} ({self.sheet})" if self.sheet else self.path.name
+
+    def place(self, row: int, column: str = "") -> str:
+        """Return how to name a row or a cell in an error."""
+        sheet = f", sheet '{self.sheet}'," if self.sheet else ""
+        return f"{self.path}{sheet} row {row}" + (f", column '{column}'" if column else "")
+
+
+def read_spreadsheet(
+    path: Path,
+    *,
+    sheet: str | None = None,
+    named: Sequence[str] = (),
+    is_name: Callable[[str], bool] = lambda _: False,
+    called: str = "",
+) -> Table:
+    """Read a CSV (UTF-8, UTF-16 or, as spreadsheets save it in the West, Windows-1252) or a workbook.
+
+    The header is the row that holds the columns named, or one that columns are called by, or else the first that looks like
+    names; what stands above is left out, and said.
+
+    Args:
+        sheet: name or number, from 1, of a workbook's sheet; else the shown one that holds a table.
+        named: columns that somebody said are there.
+        is_name: whether a cell is what a column of such a table is called.
+        called: stands before the path in messages, such as an option's name.
+
+    Raises:
+        DataError: missing, unreadable, without rows, two columns of one name, or a row with too many cells.
+        UsageError: there is no such sheet, or several hold such a table.
+    """
+    content = _content(path, called)
+    if content.startswith(_WORKBOOKS):
+        return _of_workbook(path, sheet, named, is_name)
+    if sheet is not None:
+        raise UsageError(f"--sheet {sheet}: {path} is no workbook, it has no sheets", "leave it out")
+    text, notes = _decoded(path, content, called)
+    separator, rows = _separated(path, text, named, is_name)
+    if has_shield(text):
+        rows = [(number, [unshielded(cell) for cell in cells]) for number, cells in rows]
+    table = _table(Table(path, (), ()), rows, _header(rows, named, is_name))
+    return replace(table, separator=separator, notes=(*notes, *table.notes))
+
+
+def _content(path: Path, called: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise DataError(f"{called} {path}: {reason}".strip(), "check the file's name") from error
+
+
+def _decoded(path: Path, content: bytes, called: str) -> tuple[str, tuple[str, ...]]:
+    """Return the text of a CSV, and what was guessed of its encoding."""
+    for mark, encoding in (*_BYTE_ORDER_MARKS, (b"", "utf-8")):
+        if content.startswith(mark):
+            try:
+                text = content.decode(encoding)
+            except UnicodeDecodeError:
+                break
+            if "\0" not in text:
+                return text, ()
+    for place, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):  # every other byte of a Latin text is 0
+        half = content[place : 1 << 16 : 2]
+        if len(content) % 2 == 0 and half.count(0) > 0.6 * len(half):
+            return content.decode(encoding, "replace"), ()
+    if b"\0" in content:
+        raise DataError(f"{called} {path} is no text".strip(), _HINT)
+    return content.decode("cp1252", "replace"), (f"{path.name} is not UTF-8, read as Windows-1252",)
+
+
+def _separated(
+    path: Path, text: str, named: Sequence[str], is_name: Callable[[str], bool]
+) -> tuple[str, list[Cells]]:
+    """Return what separates the cells, and the filled rows; the one that makes a table of the first lines."""
+    said = re.match(r"sep=(.)\r?\n", text)  # Excel's own word
+    if said is not None:
+        _, *rows = _parsed(path, text, said[1])
+        return said[1], rows
+    head = text[: 1 << 16]
+    first = next((line for line in head.splitlines() if line.strip()), "")
+
+    def fitness(separator: str) -> tuple[bool, float, int]:
+        try:
+            rows = [cells for _, cells in _parsed(path, head, separator, _HEAD_ROWS)]
+        except DataError:  # cut within quotes
+            rows = [line.split(separator) for line in head.splitlines()[:_HEAD_ROWS]]
+        known = any(len(set(filter(None, cells))) > 1 and _is_known(cells, named, is_name) for cells in rows)
+        widths = Counter(map(len, rows)) or Counter([0])
+        width, count = max(widths.items(), key=lambda item: (item[1], item[0]))
+        return known, count if width > 1 else 0, first.count(separator)
+
+    separator = max(_SEPARATORS, key=fitness)
+    return separator, _parsed(path, text, separator)
+
+
+def _parsed(path: Path, text: str, separator: str, most: int | None = None) -> list[Cells]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    rows: list[Cells] = []
+    number = 0
+    try:
+        for number, line in enumerate(reader, start=1):
+            cells = [cell.strip() for cell in line]
+            if any(cells):
+                rows.append((number, cells))
+            if most is not None and number >= most:
+                break
+    except csv.Error as error:
+        raise DataError(f"{path} row {number + 1}: {error}", _HINT) from error
+    return rows
+
+
+def _of_workbook(
+    path: Path, sheet: str | None, named: Sequence[str], is_name: Callable[[str], bool]
+) -> Table:
+    shown, rows_of = read_workbook(path, sheet)
+    if sheet is not None and not rows_of:
+        numbered = ", ".join(f"{number} {name}" for number, name in enumerate(shown, 1))
+        raise UsageError(
+            f"--sheet {sheet}: {path} has no such sheet", f"{did_you_mean(sheet, shown)} ({numbered})"
+        )
+    rows_of = {name: rows for name, rows in rows_of.items() if rows or sheet is not None}
+    headers = {name: _header(rows, named, is_name) for name, rows in rows_of.items()}
+    fits = [
+        name
+        for name, rows in rows_of.items()
+        if len(rows) > headers[name] + 1 and _is_known(rows[headers[name]][1], named, is_name)
+    ]
+    if len(fits) > 1:
+        several = ", ".join(f"'{name}'" for name in fits)
+        raise UsageError(f"{path}: which of the sheets {several} holds the table?", "name it with --sheet")
+    if not rows_of:
+        raise DataError(
+            f"{path} holds no rows", "the first line names the columns, each further one an image"
+        )
+    chosen = next(iter(fits or rows_of))
+    notes = []
+    if sheet is None and len(shown) > 1:
+        hidden = [name for name, visible in shown.items() if not visible]
+        aside = f"; hidden: {', '.join(hidden)}" if hidden else ""
+        notes.append(f"{path.name}: sheet '{chosen}' of {len(shown)} is read{aside} (--sheet names another)")
+    table = _table(Table(path, (), (), chosen), rows_of[chosen], headers[chosen])
+    return replace(table, notes=(*notes, *table.notes))
+
+
+def _is_known(cells: Sequence[str], named: Sequence[str], is_name: Callable[[str], bool]) -> bool:
+    return set(named) <= set(cells) if named else any(map(is_name, filter(None, cells)))
+
+
+def _header(rows: Sequence[Cells], named: Sequence[str], is_name: Callable[[str], bool]) -> int:
+    """Return the place of the header among the first filled rows."""
+    head = [[cell for cell in cells if cell] for _, cells in rows[:_HEAD_ROWS]]
+    if named:
+        place = next((n for n, cells in enumerate(head) if set(named) <= set(cells)), None)
+        if place is not None:
+            return place
+    names = [
+        n
+        for n, cells in enumerate(head)
+        if len(cells) > 1
+        and len(set(cells)) == len(cells)
+        and not any(_NO_NAME.fullmatch(cell) for cell in cells)
+    ]
+    known = [n for n, cells in enumerate(head) if len(cells) > 1 and any(map(is_name, cells))]
+    # Of a header in two lines the lower one has more names; a title has fewer than the header.
+    best = [n for n in known if n in names]
+    if best or known:
+        return max(best or known, key=lambda n: (len(set(head[n])), -n))
+    widest = max(map(len, head), default=0)
+    return next((n for n in names if 2 * len(head[n]) >= widest), 0)
+
+
+def _table(bare: Table, rows: Sequence[Cells], header: int) -> Table:
+    """Return a table with its rows; a sheet is a rectangle, so that only in a CSV a row can have too many cells."""
+    path = bare.path
+    nothing = DataError(
+        f"{path} holds no rows", "the first line names the columns, each further one an image"
+    )
+    if len(rows) <= header + 1:
+        raise nothing
+    line, names = rows[header]
+    named = [n for n, name in enumerate(names) if name]
+    width = max(named) + 1 if bare.sheet else len(names)
+    double = next((names[n] for n in named if names[n] in names[:n]), None)
+    if double is not None:
+        raise DataError(f"{bare.place(line)} names two columns '{double}'", "rename or remove one of them")
+    body = [(number, cells) for number, cells in rows[header + 1 :] if cells != names]
+    wide = [(number, len(cells)) for number, cells in body if any(cells[width:])]
+    if wide and not bare.sheet:
+        raise DataError(
+            f"{bare.place(wide[0][0])} has {wide[0][1]} cells, the header {width}",
+            "put quotes round a cell that holds the separator",
+        )
+    filled = {n for _, cells in body for n, cell in enumerate(cells[:width]) if cell}
+    columns = {n: names[n] or f"column {n + 1}" for n in range(width) if names[n] or n in filled}
+    kept = tuple(
+        (number, {name: cells[n] if n < len(cells) else "" for n, name in columns.items()})
+        for number, cells in body
+        if any(cells[:width])
+    )
+    if not kept:
+        raise nothing
+    notes = {
+        f"row {line} names the columns, what stands above it is left out": header > 0,
+        "the header stands among the rows again": len(body) < len(rows) - header - 1,
+        "cells beyond the last column with a name are left out": bool(wide),
+    }
+    said = tuple(f"{bare.name}: {note}" for note, holds in notes.items() if holds)
+    return replace(bare, columns=tuple(columns.values()), rows=kept, notes=said)
+
+
+def without_remarks(table: Table, is_row: Callable[[dict[str, str]], bool]) -> Table:
+    """Return a table without the legend, totals and notes that stand below it, which is said.
+
+    Args:
+        is_row: whether cells are a row of the table beyond doubt.
+    """
+    rows = table.rows
+    last = next((n for n in reversed(range(len(rows))) if is_row(rows[n][1])), None)
+    if last is None or last + 1 == len(rows):
+        return table
+
+    def is_remark(place: int) -> bool:
+        first, *others = rows[place][1].values()
+        gap = rows[place][0] > rows[place - 1][0] + 1
+        text = first and not any(others) and not _NO_NAME.fullmatch(first)
+        return gap or bool(text or _TOTALS.match(first or next(filter(None, others))))
+
+    cut = next((n for n in range(last + 1, len(rows)) if is_remark(n)), None)
+    if cut is None:
+        return table
+    first = next(cell for cell in rows[cut][1].values() if cell)
+    where = f"row {rows[cut][0]}" if cut + 1 == len(rows) else f"rows {rows[cut][0]} to {rows[-1][0]}"
+    note = f"{table.name}: {where} below the table left out: '{first}'" + (
+        " …" if cut + 1 < len(rows) else ""
+    )
+    return replace(table, rows=rows[:cut], notes=(*table.notes, note))
