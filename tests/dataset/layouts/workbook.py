@@ -1,7 +1,7 @@
 """Workbooks as hospitals keep them, drawn for tests."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -13,7 +13,7 @@ Rows = Sequence[Sequence[Any]]
 
 def write_xlsx(
     path: Path,
-    sheets: dict[str, Rows],
+    sheets: Mapping[str, Any],
     *,
     hidden: Sequence[str] = (),
     merged: Sequence[str] = (),
