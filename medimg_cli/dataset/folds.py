@@ -60,10 +60,10 @@ def _check(rows: pd.DataFrame, folds: int, dataset: Dataset) -> None:
     for name, where in spread.items():
         if len(where) < 2:
             raise DataError(f"--folds {folds}: class '{name}' is in {len(where)} of the folds alone", few)
-    positive = dataset.info.positive
-    if positive is not None and len(spread[positive]) < folds:
+    ill = set().union(*(spread[name] for name in dataset.labels.positives))
+    if dataset.labels.positives and len(ill) < folds:
         raise DataError(
-            f"--folds {folds}: class '{positive}' is in {len(spread[positive])} of the folds alone, so the others "
+            f"--folds {folds}: class '{dataset.info.positive}' is in {len(ill)} of the folds alone, so the others "
             "could not be judged",
             few,
         )

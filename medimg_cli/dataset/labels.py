@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,8 @@ class LabelSpace:
 
     Args:
         classes: names in the order of every probability vector (C,).
-        positive: the disease class, whose missed cases are the costly error; None when not stated.
+        positive: the disease class, whose missed cases are the costly error, or several ("A,B") that are the disease
+            together: P(positive) is the sum of theirs. None when not stated.
         several: an image may carry several of the classes, or none.
     """
 
@@ -71,16 +73,44 @@ class LabelSpace:
     several: bool = False
 
     def __post_init__(self) -> None:
-        if self.positive is not None and self.positive not in self.classes:
+        named = self.positives or ((self.positive,) if self.positive is not None else ())
+        wrong = next((name for name in named if name not in self.classes), None)
+        if wrong is not None:
             raise UsageError(
-                f"positive class '{self.positive}' is not one of the classes",
-                did_you_mean(self.positive, self.classes),
+                f"positive class '{wrong}' is not one of the classes", did_you_mean(wrong, self.classes)
             )
+        if len(self.positives) > 1 and (self.several or set(self.positives) == set(self.classes)):
+            why = (
+                "several labels an image have one threshold each"
+                if self.several
+                else "no class is left for the others"
+            )
+            raise UsageError(f"--positive {self.positive}: {why}", "name fewer classes")
+
+    @cached_property
+    def positives(self) -> tuple[str, ...]:
+        """Return the classes that `positive` names, none when it is not stated; a class may have a comma in its name."""
+        if self.positive is None or self.positive in self.classes:
+            return () if self.positive is None else (self.positive,)
+        return tuple(dict.fromkeys(name.strip() for name in self.positive.split(",") if name.strip()))
+
+    @cached_property
+    def is_positive(self) -> NDArray[np.bool_]:
+        """Return (C,), True for the positive classes."""
+        return np.array([name in self.positives for name in self.classes])
+
+    def positive_score(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return P(positive) (N,) of probabilities (N, C): added up in the order of the classes, by every caller alike."""
+        first, *others = np.flatnonzero(self.is_positive)
+        score: NDArray[np.float64] = probabilities[:, first]
+        for index in others:
+            score = score + probabilities[:, index]
+        return score
 
     @property
     def positive_index(self) -> int | None:
-        """Return the column of the positive class, or None."""
-        return None if self.positive is None else self.classes.index(self.positive)
+        """Return the column of the positive class, of several the first, or None."""
+        return None if self.positive is None else self.classes.index(self.positives[0])
 
     def encode(self, labels: Sequence[str]) -> NDArray[np.int64]:
         """Return class indices (N,) of `labels`.

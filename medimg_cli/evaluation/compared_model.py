@@ -119,9 +119,10 @@ def _decided(table: pd.DataFrame, labels: LabelSpace) -> tuple[OperatingPoint, s
     if labels.several:
         return OperatingPoint(), " (labels called at 0.5)"
     undecided = OperatingPoint(), " (most probable class)"
-    if labels.positive is None or len(labels.classes) != 2 or "decision" not in table:
+    if labels.positive is None or "decision" not in table:
         return undecided
-    score = table[PROBABILITY_PREFIX + labels.positive].to_numpy(dtype=np.float64)
+    columns = [PROBABILITY_PREFIX + name for name in labels.classes]
+    score = labels.positive_score(table[columns].to_numpy(dtype=np.float64))
     called = (table["decision"] == "positive").to_numpy()
     if not (called | (table["decision"] == "negative").to_numpy()).all():
         return undecided

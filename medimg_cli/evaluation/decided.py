@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.evaluation import Confusion
 from medimg_cli.evaluation.metrics import OneVsRest
-from medimg_cli.predictions.decide import called_labels
+from medimg_cli.predictions.decide import Decided, decide
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.predictions import marks_of, probabilities_of
 from medimg_cli.statistics.sampling import Sampling
@@ -60,22 +60,19 @@ class Answered:
         return np.eye(len(self.classes), dtype=np.float32)[self.truth]
 
     @cached_property
+    def decided(self) -> Decided:
+        """Return the decisions at the thresholds in force."""
+        return decide(self.probabilities, self.labels, self.point.threshold, self.point.thresholds)
+
+    @property
     def called(self) -> NDArray[np.int64]:
         """Return called classes (N,), of one label an image."""
-        threshold = self.point.threshold
-        return decide_classes(
-            self.probabilities,
-            positive=self.labels.positive_index,
-            threshold=threshold.value if threshold else None,
-        )
+        return self.decided.called
 
-    @cached_property
+    @property
     def calls(self) -> NDArray[np.bool_]:
         """Return (N, C), True where a class is called."""
-        if self.labels.several:
-            return called_labels(self.probabilities, self.classes, self.point.thresholds)
-        calls: NDArray[np.bool_] = np.arange(len(self.classes)) == self.called[:, None]
-        return calls
+        return self.decided.calls
 
     @cached_property
     def judged(self) -> dict[str, NDArray[np.int64]]:
@@ -94,7 +91,23 @@ class Answered:
         positive = self.labels.positive
         if positive is None or self.labels.several:
             return self.views
-        return {positive: self.views[positive]}
+        return {positive: self.view_of(positive)}
+
+    def view_of(self, name: str) -> OneVsRest:
+        """Return a class against the rest, or the positive classes together against all others."""
+        if name in self.classes:
+            return self.views[name]
+        return self._of_positives
+
+    def rows_of(self, name: str) -> NDArray[np.int64]:
+        """Return the rows (M,) that `view_of` is of."""
+        return self.judged[name] if name in self.classes else np.arange(self.n)
+
+    @cached_property
+    def _of_positives(self) -> OneVsRest:
+        ill = self.labels.is_positive
+        score = self.labels.positive_score(self.probabilities)
+        return OneVsRest(ill[self.truth], score, ill[self.called], self.sampling)
 
     @property
     def kinds(self) -> list[str]:
@@ -134,13 +147,3 @@ class Answered:
         sampling = self.sampling if len(rows) == self.n else self.sampling.of(rows)
         truth, score = self.marks[rows, index] == 1, self.probabilities[rows, index]
         return OneVsRest(truth, score, self.calls[rows, index], sampling)
-
-
-def decide_classes(
-    probabilities: NDArray[np.float64], *, positive: int | None, threshold: float | None
-) -> NDArray[np.int64]:
-    """Return called classes (N,): at the threshold for two classes with a positive, else the most probable."""
-    if threshold is None or positive is None or probabilities.shape[1] != 2:
-        most_probable: NDArray[np.int64] = probabilities.argmax(axis=1)
-        return most_probable
-    return np.where(probabilities[:, positive] >= threshold, positive, 1 - positive).astype(np.int64)

@@ -52,7 +52,7 @@ def evaluation_of(
         per_class=per_class(here),
         missed=None
         if positive is None
-        else missed_of(here.views[positive], here.table["image_id"].iloc[here.judged[positive]]),
+        else missed_of(here.view_of(positive), here.table["image_id"].iloc[here.rows_of(positive)]),
         leakage=leakage,
         roc=roc,
         precision_recall=precision_recall,
@@ -101,7 +101,7 @@ def _curves(here: Answered) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
 
 def _warnings(here: Answered, leakage: Leakage) -> tuple[str, ...]:
     positive = here.labels.positive
-    positives = None if positive is None else int(here.views[positive].truth.sum())
+    positives = None if positive is None else int(here.view_of(positive).truth.sum())
     of_labels = remarks_on_labels(here.views, here.point.thresholds) if here.labels.several else []
     of_classes = of_labels if here.labels.several else remarks_on_classes(here)
     return (*remarks_on_positives(positives), *of_classes, *remarks_on_data(here, leakage))

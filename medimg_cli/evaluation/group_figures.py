@@ -75,9 +75,10 @@ class Brief:
     def rights(self) -> NDArray[np.float64]:
         """Return (N, C'), C' the classes of `over`: 1 called, 0 missed, NaN where an image is none of the class."""
         answered = self.answered
-        columns = [answered.classes.index(name) for name in self.over]
-        carried = answered.marks[:, columns] == 1
-        return np.where(carried, answered.calls[:, columns].astype(np.float64), np.nan)
+        found = np.full((answered.n, len(self.over)), np.nan)
+        for column, (name, view) in enumerate(zip(self.over, self._views, strict=True)):
+            found[answered.rows_of(name)[view.truth], column] = view.called[view.truth]
+        return found
 
     @property
     def _one(self) -> bool:
@@ -85,13 +86,13 @@ class Brief:
 
     @property
     def _views(self) -> list[OneVsRest]:
-        return [self.answered.views[name] for name in self.over]
+        return [self.answered.view_of(name) for name in self.over]
 
     def _spread(self, of_view: Callable[[OneVsRest], NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the mean over the classes of what each image (N,) adds; nothing where it was not judged."""
         whole = np.zeros(self.answered.n)
         for name, view in zip(self.over, self._views, strict=True):
-            whole[self.answered.judged[name]] += of_view(view) / len(self.over)
+            whole[self.answered.rows_of(name)] += of_view(view) / len(self.over)
         return whole
 
     def _mean_share(self, truth: bool) -> Estimate:
@@ -100,7 +101,7 @@ class Brief:
         for name, view in zip(self.over, self._views, strict=True):
             members = np.zeros((self.answered.n, 2))
             among = view.truth == truth
-            members[self.answered.judged[name]] = np.stack([among & (view.called == truth), among], axis=1)
+            members[self.answered.rows_of(name)] = np.stack([among & (view.called == truth), among], axis=1)
             columns.append(members)
         counts = np.concatenate(columns, axis=1)
         sampling = self.answered.sampling
@@ -130,7 +131,7 @@ def asked_about(answered: Answered, least: int) -> tuple[tuple[str, ...], str]:
     """
     positive = answered.labels.positive
     if positive is not None:
-        return _of_positive(answered.views[positive], positive, least)
+        return _of_positive(answered.view_of(positive), positive, least)
     images = {name: int(view.truth.sum()) for name, view in answered.views.items()}
     if answered.labels.several:
         enough = tuple(

@@ -36,7 +36,7 @@ def overall_of_labels(answered: Answered) -> dict[str, Estimate]:
     figures: dict[str, Estimate] = {}
     positive = answered.labels.positive
     if positive is not None:
-        view = answered.views[positive]
+        view = answered.view_of(positive)
         figures |= {name: METRICS.get(name)(view) for name in OF_POSITIVE}
     figures |= _means_of_labels(answered)
     losses, judged = label_log_losses(answered.probabilities, answered.marks)

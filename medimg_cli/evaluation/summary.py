@@ -57,7 +57,7 @@ def overall(answered: Answered, *, ordinal: bool = False) -> dict[str, Estimate]
     figures: dict[str, Estimate] = {}
     positive = answered.labels.positive
     if positive is not None:
-        figures |= {name: METRICS.get(name)(answered.views[positive]) for name in OF_POSITIVE}
+        figures |= {name: METRICS.get(name)(answered.view_of(positive)) for name in OF_POSITIVE}
     if positive is None or len(answered.classes) > 2:
         figures |= _over_classes(answered)
     if ordinal:

@@ -1,6 +1,5 @@
 """The thresholds that decide in an evaluation: the model's own, or others chosen from its answers on validation."""
 
-from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import UsageError
 from medimg_cli.predictions.operating_point import OperatingPoint, point_by
 from medimg_cli.predictions.predictions import marks_of, probabilities_of, read_predictions
@@ -30,11 +29,9 @@ def point_in_force(
     if rule is None or (chosen.every and _is_by(chosen, rule)):
         return chosen
     if not chosen.every:
-        raise UsageError(
-            "a threshold needs two classes and a positive one", "ingest with --positive CLASS, or choose none"
-        )
+        raise UsageError("a threshold needs a positive class", "ingest with --positive CLASS, or choose none")
     table = read_predictions(run.predictions_path("val"))
-    labels = LabelSpace(card.classes, card.positive, card.answers == "sigmoid")
+    labels = card.labels
     point = point_by(
         rule,
         labels,

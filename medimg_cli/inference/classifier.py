@@ -15,8 +15,8 @@ from medimg_cli.inference.image_features import Measured, measure
 from medimg_cli.inference.ood_detectors import COLOUR, CONTENT, LAYOUT, TEXTURE
 from medimg_cli.inference.ood_reference import References
 from medimg_cli.inference.predictor import Predictor
-from medimg_cli.predictions.decide import called_labels, joined
-from medimg_cli.predictions.prediction import Decision, Prediction
+from medimg_cli.predictions.decide import decide
+from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard
 
@@ -108,14 +108,17 @@ class Judge:
         """
         card = self.card
         chosen = _set(card, probabilities)
+        decided = decide(probabilities[None], card.labels, card.threshold, card.thresholds)
         standing = self._standing(prepared, features)
         flags = raised(Evidence(chosen, standing))
         answered = Prediction(
             status="ok",
-            label=_label(card, probabilities),
-            confidence=float(probabilities.max()),
+            label=decided.names[0],
+            confidence=float(
+                probabilities.max() if card.labels.several else probabilities[decided.called[0]]
+            ),
             probabilities=dict(zip(card.classes, probabilities.tolist(), strict=True)),
-            decision=_decision(card, probabilities),
+            decision=decided.decisions[0] or None,
             prediction_set=chosen,
             flags=flags,
         )
@@ -150,16 +153,3 @@ def _set(card: ModelCard, probabilities: NDArray[np.float64]) -> tuple[str, ...]
     return tuple(
         name for name, value in zip(card.classes, probabilities.tolist(), strict=True) if value >= least[name]
     )
-
-
-def _label(card: ModelCard, probabilities: NDArray[np.float64]) -> str:
-    if card.answers != "sigmoid":
-        return card.classes[int(probabilities.argmax())]
-    return joined(called_labels(probabilities[None], card.classes, card.thresholds)[0], card.classes)
-
-
-def _decision(card: ModelCard, probabilities: NDArray[np.float64]) -> Decision | None:
-    if card.positive is None or card.threshold is None or card.answers == "sigmoid":
-        return None
-    reached = probabilities[card.classes.index(card.positive)] >= card.threshold.value
-    return "positive" if reached else "negative"

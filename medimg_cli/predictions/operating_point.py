@@ -19,7 +19,7 @@ class OperatingPoint:
     """Where probabilities become decisions.
 
     Args:
-        threshold: of the positive one of two classes; None where the most probable class is the answer.
+        threshold: of P(positive), of one label an image; None where the most probable class is the answer.
         thresholds: of several labels an image, class → its own; none of a class that validation shows no image of.
         unmet: of several labels, class → why no threshold is what the rule asks for.
     """
@@ -46,17 +46,15 @@ def given_point(labels: LabelSpace, value: float) -> OperatingPoint:
     """Return a threshold that was fixed in advance, of several labels for each of them.
 
     Raises:
-        UsageError: there is nothing to decide on: more than two classes, or none is positive.
+        UsageError: there is nothing to decide on: none of the classes is positive.
     """
     threshold = Threshold(
         value=value, rule="given", split="", achieved_recall=None, achieved_specificity=None
     )
     if labels.several:
         return OperatingPoint(thresholds=dict.fromkeys(labels.classes, threshold))
-    if labels.positive is None or len(labels.classes) != 2:
-        raise UsageError(
-            f"--threshold {value:g} needs two classes and a positive one", "name it with --positive CLASS"
-        )
+    if labels.positive is None:
+        raise UsageError(f"--threshold {value:g} needs a positive class", "name it with --positive CLASS")
     return OperatingPoint(threshold)
 
 
@@ -94,11 +92,11 @@ def point_by(
     """
     if labels.several:
         return _point_of_labels(rule, labels, targets, probabilities, split, sampling)
-    positive = labels.positive_index
-    if positive is None or len(labels.classes) != 2:
+    if labels.positive is None:
         return OperatingPoint()
+    truth = labels.is_positive[targets.astype(np.int64)]
     return OperatingPoint(
-        threshold_by(rule, targets == positive, probabilities[:, positive], split=split, sampling=sampling)
+        threshold_by(rule, truth, labels.positive_score(probabilities), split=split, sampling=sampling)
     )
 
 

@@ -4,9 +4,8 @@ import pandas as pd
 
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import RunError, UsageError
-from medimg_cli.predictions.decide import called_labels, decide, joined
 from medimg_cli.predictions.operating_point import OperatingPoint
-from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, probabilities_of, read_predictions
+from medimg_cli.predictions.predictions import decided_table, read_predictions
 from medimg_cli.runs.run import ModelCard, Run
 
 
@@ -38,13 +37,7 @@ def held_out_predictions(run: Run, card: ModelCard, dataset: Dataset, point: Ope
     known = set(dataset.of_split("train", "val")["image_id"])
     if not known.issuperset(table["image_id"]):
         raise RunError(f"{path} holds images that are not in train or val", "run `medimg train` again")
-    if point.threshold is not None and card.positive is not None:
-        scores = table[PROBABILITY_PREFIX + card.positive]
-        table["decision"] = [decide(float(score), point.threshold.value) for score in scores]
-    if card.answers == "sigmoid":
-        called = called_labels(probabilities_of(table), card.classes, point.thresholds)
-        table["y_pred"] = [joined(labels, card.classes) for labels in called]
-    return table
+    return decided_table(table, card.labels, point)
 
 
 def how_answered(card: ModelCard, views: int, *, held_out: bool) -> tuple[str, ...]:

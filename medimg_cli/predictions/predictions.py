@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import DataError
-from medimg_cli.predictions.decide import called_labels, decide, joined
+from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.prediction_rows import PROBABILITY_PREFIX as PROBABILITY_PREFIX
 from medimg_cli.workspace.tables import read_table, write_table
@@ -20,68 +21,38 @@ def predictions_of(
 ) -> pd.DataFrame:
     """Return the predictions table of images of a data set, whatever its kind of labels.
 
-    Of several labels an image, `y_pred` joins the labels that reach their own threshold, `confidence` is the highest
-    probability, `decision` is empty, and `y_true_<class>` holds 1, 0, or nothing where nobody judged it.
+    `y_pred` is the class that the decision calls, of several labels those that reach their own threshold, joined: the
+    confusion matrix is counted from y_true and y_pred. `decision` says positive or negative at the threshold of the
+    disease, "" without one. `confidence` is the probability of `y_pred`, of several labels the highest. Of several
+    labels `y_true_<class>` holds 1, 0, or nothing where nobody judged it.
 
     Args:
-        rows: rows of its manifest, N.
+        rows: rows of its manifest, N: image_id, path, patient_id, split, label.
         probabilities: (N, C).
     """
-    info, threshold = dataset.info, point.threshold
-    table = predictions_frame(
-        rows,
-        probabilities,
-        classes=info.classes,
-        positive=None if info.multi_label else info.positive,
-        threshold=threshold.value if threshold else None,
-    )
-    if not info.multi_label:
-        return table
-    called = called_labels(probabilities, info.classes, point.thresholds)
-    table["y_pred"] = [joined(labels, info.classes) for labels in called]
-    marks = dataset.targets(rows).astype(np.float32)
-    return table.assign(**truth_columns(marks, info.classes))
-
-
-def predictions_frame(
-    rows: pd.DataFrame,
-    probabilities: NDArray[np.float64],
-    *,
-    classes: Sequence[str],
-    positive: str | None,
-    threshold: float | None,
-) -> pd.DataFrame:
-    """Return the predictions table of known images.
-
-    Args:
-        rows: image_id, path, patient_id, split, label; N rows. Further columns are carried along.
-        probabilities: (N, C).
-        classes: names of the C columns.
-        positive: the class `threshold` decides on.
-        threshold: None leaves `decision` empty.
-    """
-    best = probabilities.argmax(axis=1) if len(rows) else np.zeros(0, dtype=np.int64)
+    labels = dataset.labels
     table = pd.DataFrame(
-        {
-            "image_id": rows["image_id"].to_numpy(),
-            "path": rows["path"].to_numpy(),
-            "patient_id": rows["patient_id"].to_numpy(),
-            "split": rows["split"].to_numpy(),
-            "y_true": rows["label"].to_numpy(),
-            "y_pred": [classes[index] for index in best],
-            "confidence": probabilities.max(axis=1) if len(rows) else [],
-            "decision": [""] * len(rows),
-            "status": ["ok"] * len(rows),
-            "flags": [""] * len(rows),
-            "message": [""] * len(rows),
-        }
-    )
-    if positive is not None:
-        column = probabilities[:, list(classes).index(positive)]
-        table["decision"] = [decide(float(value), threshold) for value in column]
-    for index, name in enumerate(classes):
+        {name: rows[name].to_numpy() for name in ("image_id", "path", "patient_id", "split")}
+        | {"y_true": rows["label"].to_numpy(), "y_pred": "", "confidence": 0.0, "decision": ""}
+        | dict.fromkeys(("status", "flags", "message"), "")
+    ).assign(status="ok")
+    for index, name in enumerate(labels.classes):
         table[PROBABILITY_PREFIX + name] = probabilities[:, index]
-    return table
+    if labels.several:
+        table = table.assign(**truth_columns(dataset.targets(rows).astype(np.float32), labels.classes))
+    return decided_table(table, labels, point)
+
+
+def decided_table(table: pd.DataFrame, labels: LabelSpace, point: OperatingPoint) -> pd.DataFrame:
+    """Return a predictions table with `y_pred`, `confidence` and `decision` at other thresholds."""
+    probabilities = probabilities_of(table)
+    decided = decide(probabilities, labels, point.threshold, point.thresholds)
+    confidence = (
+        probabilities.max(axis=1, initial=0.0)
+        if labels.several
+        else (probabilities * decided.calls).sum(axis=1)
+    )
+    return table.assign(y_pred=decided.names, confidence=confidence, decision=decided.decisions)
 
 
 def write_predictions(path: Path, table: pd.DataFrame) -> None:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.evaluation import Evaluation
-from medimg_cli.predictions.decide import called_labels, joined
-from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, classes_of, marks_of, probabilities_of
+from medimg_cli.predictions.decide import decide
+from medimg_cli.predictions.predictions import classes_of, marks_of, probabilities_of
 from medimg_cli.reporting.content import GALLERY_IMAGES, TABLE_ROWS, Case, Cases
-from medimg_cli.reporting.tables.headline import threshold_in_force
 
 _NONE = "none of them"
 _SURE_FIRST = "The ones the model was surest about come first"
@@ -27,22 +27,15 @@ def wrong_cases(evaluation: Evaluation, predictions: pd.DataFrame) -> tuple[Case
     table = _with_answers(predictions, evaluation)
     if evaluation.positive is None:
         return (_misclassified(table),)
-    return (_missed(table, evaluation), _false_alarms(table, evaluation.positive))
+    return (_missed(table, evaluation), _false_alarms(table, evaluation))
 
 
 def _with_answers(predictions: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
     """Return image_id, truth, predicted and probability by the decision in force."""
-    classes, probabilities = classes_of(predictions), probabilities_of(predictions)
-    best = probabilities.argmax(axis=1)
-    predicted = pd.Series([classes[index] for index in best], index=predictions.index, dtype=str)
-    score = pd.Series(probabilities.max(axis=1), index=predictions.index)
-    positive = evaluation.positive
-    if positive is not None:
-        score = predictions[PROBABILITY_PREFIX + positive]
-        threshold = threshold_in_force(evaluation)
-        if threshold is not None:
-            negative = next(name for name in classes if name != positive)
-            predicted = (score >= threshold.value).map({True: positive, False: negative})
+    probabilities = probabilities_of(predictions)
+    labels = LabelSpace(classes_of(predictions), evaluation.positive)
+    predicted = decide(probabilities, labels, evaluation.threshold).names
+    score = probabilities.max(axis=1) if labels.positive is None else labels.positive_score(probabilities)
     names = (
         predictions["image_id"]
         if "image_id" in predictions
@@ -56,13 +49,14 @@ def _with_answers(predictions: pd.DataFrame, evaluation: Evaluation) -> pd.DataF
 def _missed_labels(predictions: pd.DataFrame, evaluation: Evaluation) -> Cases:
     """Return the images of which a label was not called that they carry, with its probability."""
     probabilities = probabilities_of(predictions)
-    called = called_labels(probabilities, evaluation.classes, evaluation.thresholds)
-    missed = (marks_of(predictions, evaluation.classes) == 1) & ~called
+    labels = LabelSpace(evaluation.classes, several=True)
+    decided = decide(probabilities, labels, thresholds=evaluation.thresholds)
+    missed = (marks_of(predictions, evaluation.classes) == 1) & ~decided.calls
     table = pd.DataFrame(
         {
             "image_id": predictions["image_id"],
             "truth": predictions["y_true"],
-            "predicted": [joined(labels, evaluation.classes) or _NONE for labels in called],
+            "predicted": [names or _NONE for names in decided.names],
             "probability": np.where(missed, probabilities, np.inf).min(axis=1),
         }
     )
@@ -78,10 +72,11 @@ def _missed(table: pd.DataFrame, evaluation: Evaluation) -> Cases:
     return _cases("Missed cases", meaning, rows)
 
 
-def _false_alarms(table: pd.DataFrame, positive: str) -> Cases:
-    alarms = table[(table["predicted"] == positive) & (table["truth"] != positive)]
+def _false_alarms(table: pd.DataFrame, evaluation: Evaluation) -> Cases:
+    ill = LabelSpace(evaluation.classes, evaluation.positive).positives
+    alarms = table[table["predicted"].isin(ill) & ~table["truth"].isin(ill)]
     rows = alarms.sort_values(["probability", "image_id"], ascending=[False, True])
-    return _cases("False alarms", f"{_SURE_FIRST}: the highest probability of {positive}.", rows)
+    return _cases("False alarms", f"{_SURE_FIRST}: the highest probability of {evaluation.positive}.", rows)
 
 
 def _misclassified(table: pd.DataFrame) -> Cases:
@@ -112,7 +107,7 @@ def explained_cases(evaluation: Evaluation, predictions: pd.DataFrame, most: int
     table = _with_answers(predictions, evaluation)
     right = table[table["predicted"] == table["truth"]]
     if evaluation.positive is not None:
-        right = right[right["truth"] == evaluation.positive]
+        right = right[right["truth"].isin(LabelSpace(evaluation.classes, evaluation.positive).positives)]
     rows = right.sort_values(["probability", "image_id"], ascending=[False, True])
     title = "Right answers" if evaluation.positive is None else "Found cases"
     found = _cases(title, f"{_SURE_FIRST}.", rows)

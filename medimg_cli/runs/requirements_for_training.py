@@ -31,9 +31,9 @@ def check_splits(dataset: Dataset) -> None:
 def _check_positives(dataset: Dataset) -> None:
     """Refuse a validation split on which no threshold could be chosen; known before hours of training."""
     labels = dataset.labels
-    if dataset.info.multi_label or labels.positive is None or len(labels.classes) != 2:
+    if dataset.info.multi_label or labels.positive is None:
         return
-    if labels.positive not in dataset.counts(dataset.of_split("val")):
+    if not set(labels.positives) & set(dataset.counts(dataset.of_split("val"))):
         raise DataError(
             f"no image of '{labels.positive}' in the validation split, so no threshold can be chosen there",
             "ingest with a larger validation share, such as 0.7,0.15,0.15, or another --seed",
@@ -45,8 +45,8 @@ def remarks_on_val(dataset: Dataset) -> list[str]:
     counts, labels = dataset.counts(dataset.of_split("val")), dataset.labels
     missing = [name for name in labels.classes if name not in counts]
     said = [f"the val split has no image of {name}: its figures are not defined there" for name in missing]
-    positives = counts.get(labels.positive or "", 0)
-    if labels.positive is not None and len(labels.classes) == 2 and positives < _FEW_POSITIVES:
+    positives = sum(counts.get(name, 0) for name in labels.positives)
+    if labels.positive is not None and not labels.several and positives < _FEW_POSITIVES:
         images = f"{positives} image{'' if positives == 1 else 's'}"
         said.append(
             f"the threshold rests on {images} of '{labels.positive}' in val: expect another recall in use"

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import DataError, RunError
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.ood_limits import Limits, Sets
@@ -127,6 +128,11 @@ class ModelCard(BaseModel):
     reference_sha256: str | None = None
     limits: Limits | None = None
     sets: Sets | None = None
+
+    @property
+    def labels(self) -> LabelSpace:
+        """Return the classes it answers for, and which of them are the disease."""
+        return LabelSpace(self.classes, self.positive, self.answers == "sigmoid")
 
 
 class RunRecord(BaseModel):

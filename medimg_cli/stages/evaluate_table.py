@@ -140,8 +140,8 @@ def _point(read: ForeignPredictions, labels: LabelSpace, settings: EvaluateSetti
     rule = settings.rule
     if rule is None:
         return OperatingPoint()
-    if not labels.several and (labels.positive is None or len(labels.classes) != 2):
-        raise UsageError("a threshold needs two classes and a positive one", "name it with --positive CLASS")
+    if not labels.several and labels.positive is None:
+        raise UsageError("a threshold needs a positive class", "name it with --positive CLASS")
     if on_val is None or not on_val.n:
         raise UsageError(
             "a threshold is chosen on rows whose split is val, and the table has none",
@@ -201,8 +201,8 @@ def _remarks(
     found = []
     if labels.positive is not None and settings.positive is None:
         found.append(f"'{labels.positive}' is taken for the disease class (--positive names another)")
-    if labels.positive is not None and not point.every and not labels.several and len(labels.classes) == 2:
-        found.append("no threshold was given: the more probable class is called")
+    if labels.positive is not None and not point.every and not labels.several:
+        found.append("no threshold was given: the most probable class is called")
     if read.unanswered:
         found.append(f"{read.unanswered:,} rows are left out: their images could not be read")
     return found

@@ -19,6 +19,7 @@ from medimg_cli.inference.load import open_judge
 from medimg_cli.inference.onnx_graph import one_graph
 from medimg_cli.inference.onnx_network import as_input
 from medimg_cli.inference.standalone import Alone
+from medimg_cli.predictions.decide import decide
 from medimg_cli.preprocessing.probe_images import Shown
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
@@ -39,6 +40,7 @@ class Compared:
         kind: what they were, in words.
         alone: how many the file's side read and resized without medimg; the others came as pixels.
         unreadable: how many files were no images that medimg reads.
+        other_decisions: how many were decided otherwise, their probability being within that difference of a threshold.
     """
 
     images: int
@@ -46,6 +48,7 @@ class Compared:
     kind: str
     alone: int = 0
     unreadable: int = 0
+    other_decisions: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ def facts_told(
         "input": f"pixels: N x {card.recipe.in_words()}, as floats of 0 to 255, last axis the channels",
         "temperatures": list(temperatures),
         "weights_sha256": card.weights_sha256,
+        "positives": list(card.labels.positives),
         "dataset_hash": card.fingerprint.dataset_hash,
         "train_images": card.fingerprint.train_images,
         "said": dict(said),
@@ -146,11 +150,12 @@ def _on_pixels(judge: Judge, alone: Alone, shown: Shown) -> Compared:
     found = alone.of_pixels(as_input(shown.pixels))
     difference = float(np.abs(found - expected).max())
     _gate(difference, f"one of {len(expected)} {shown.kind}")
-    return Compared(len(expected), difference, shown.kind)
+    others = _other_decisions(judge.card, expected, found)
+    return Compared(len(expected), difference, shown.kind, other_decisions=others)
 
 
 def _on_files(judge: Judge, alone: Alone, files: Sequence[str], progress: Progress) -> Compared:
-    largest, images, by_itself = 0.0, 0, 0
+    largest, images, by_itself, others = 0.0, 0, 0, 0
     for path in tracked(files, progress, "verify"):
         try:
             prepared = judge.prepare(image := read_image(path, judge.card.recipe.read_options))
@@ -168,10 +173,20 @@ def _on_files(judge: Judge, alone: Alone, files: Sequence[str], progress: Progre
             found = alone.of_pixels(as_input(prepared.pixels[None]))[0]
         difference = float(np.abs(found - expected).max())
         _gate(difference, path)
+        others += _other_decisions(judge.card, expected[None], found[None])
         largest, images = max(largest, difference), images + 1
     if not images:
         raise DataError("no image to verify the exported file on", "name a folder of images by --data")
-    return Compared(images, largest, "images", by_itself, len(files) - images)
+    return Compared(images, largest, "images", by_itself, len(files) - images, others)
+
+
+def _other_decisions(card: ModelCard, expected: NDArray[np.float64], found: NDArray[np.float32]) -> int:
+    """Return how many of N images both decide differently."""
+    ours, theirs = (
+        decide(answers.astype(np.float64), card.labels, card.threshold, card.thresholds).calls
+        for answers in (expected, found)
+    )
+    return int((ours != theirs).any(axis=1).sum())
 
 
 def _probabilities(named: Mapping[str, float | None]) -> NDArray[np.float64]:

@@ -252,6 +252,7 @@ def _explained(
 
     def drawn(case: Case) -> Case:
         label = evaluation.positive or case.predicted
+        label = label if label in evaluation.classes else case.truth  # of several positive classes together
         try:
             picture = drawing.of(workspace.absolute(path_of[case.image_id]), label)
         except UnreadableImage as reason:

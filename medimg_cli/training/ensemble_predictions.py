@@ -104,7 +104,7 @@ def _together(members: Sequence[Whole]) -> tuple[pd.DataFrame, NDArray[np.float6
 def _figures(
     dataset: Dataset, rows: pd.DataFrame, probabilities: NDArray[np.float64], chosen: TrainSettings
 ) -> dict[str, float | None]:
-    positive = dataset.labels.positive_index
+    positive = [dataset.labels.classes.index(name) for name in dataset.labels.positives]
     watched = watched_figures(
         probabilities, dataset.targets(rows), positive, target_recall=chosen.target_recall
     )

@@ -131,7 +131,7 @@ def _plan(seed: int, weights: "np.ndarray[tuple[int], np.dtype[np.float64]]", ep
         augment=preset("light"),
         monitor="auroc",
         patience=1,
-        positive=1,
+        positive=(1,),
         seed=seed,
         device=_CPU,
     )

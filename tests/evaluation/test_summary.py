@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics as reference
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.evaluation.decided import Answered, decide_classes
+from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.summary import overall, per_class
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.statistics.sampling import Sampling
@@ -15,7 +15,7 @@ GENERATOR = np.random.default_rng(11)
 TRUTH = GENERATOR.integers(0, 3, 400)
 LOGITS = GENERATOR.normal(0, 1, (400, 3)) + 1.5 * np.eye(3)[TRUTH]
 PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
-CALLED = decide_classes(PROBABILITIES, positive=None, threshold=None)
+CALLED = PROBABILITIES.argmax(axis=1)
 
 
 def answered(truth: np.ndarray, positive: str | None = None) -> Answered:
@@ -25,13 +25,6 @@ def answered(truth: np.ndarray, positive: str | None = None) -> Answered:
 
 
 THREE = answered(TRUTH)
-
-
-def test_the_threshold_decides_between_two_classes() -> None:
-    probabilities = np.array([[0.7, 0.3], [0.2, 0.8], [0.69, 0.31]])
-    assert decide_classes(probabilities, positive=1, threshold=0.31).tolist() == [0, 1, 1]
-    assert decide_classes(probabilities, positive=0, threshold=0.2).tolist() == [0, 0, 0]
-    assert decide_classes(probabilities, positive=1, threshold=None).tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize(

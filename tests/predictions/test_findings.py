@@ -6,7 +6,7 @@ import pytest
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import DataError
-from medimg_cli.predictions.decide import called_labels, joined
+from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.operating_point import OperatingPoint, operating_point
 from medimg_cli.predictions.predictions import marks_of, truth_columns
 
@@ -51,8 +51,12 @@ def test_each_label_gets_the_threshold_that_its_own_known_images_call_for() -> N
     assert point.thresholds["edema"].achieved_specificity == 0
     assert point.thresholds["mass"].achieved_specificity == 0.5
     assert point.figures() == {"recall_at_threshold": 1.0, "specificity_at_threshold": 0.25}
-    called = called_labels(scores, LABELS.classes, point.thresholds)
-    assert [joined(row, LABELS.classes) for row in called] == ["edema|mass|rib", "edema|mass", "edema", "rib"]
+    assert decide(scores, LABELS, thresholds=point.thresholds).names == [
+        "edema|mass|rib",
+        "edema|mass",
+        "edema",
+        "rib",
+    ]
 
 
 def test_one_label_an_image_has_one_threshold_or_none() -> None:

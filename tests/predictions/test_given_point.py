@@ -19,7 +19,8 @@ def test_several_labels_share_it() -> None:
     assert {name: each.value for name, each in point.thresholds.items()} == {"a": 0.3, "b": 0.3}
 
 
-@pytest.mark.parametrize("labels", [LabelSpace(("a", "b")), LabelSpace(("a", "b", "c"), "b")])
-def test_it_needs_two_classes_and_a_positive_one(labels: LabelSpace) -> None:
-    with pytest.raises(UsageError, match=r"--threshold 0\.3 needs two classes"):
-        given_point(labels, 0.3)
+@pytest.mark.parametrize("classes", [("a", "b"), ("a", "b", "c")])
+def test_it_needs_a_positive_class(classes: tuple[str, ...]) -> None:
+    assert given_point(LabelSpace(classes, "b"), 0.3).threshold is not None
+    with pytest.raises(UsageError, match=r"--threshold 0\.3 needs a positive class"):
+        given_point(LabelSpace(classes), 0.3)

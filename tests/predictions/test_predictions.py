@@ -7,10 +7,8 @@ import pandas as pd
 import pytest
 
 from medimg_cli.errors import DataError
-from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.predictions import (
     classes_of,
-    predictions_frame,
     probabilities_of,
     read_predictions,
     write_predictions,
@@ -29,17 +27,13 @@ PROBABILITIES = np.array([[0.1 + 0.2, 0.7], [1 / 3, 2 / 3]])
 
 
 def test_probabilities_keep_every_digit_on_disk(tmp_path: Path) -> None:
-    table = predictions_frame(ROWS, PROBABILITIES, classes=("well", "ill"), positive="ill", threshold=0.68)
-    assert table["y_pred"].tolist() == ["ill", "ill"]
-    assert table["decision"].tolist() == ["positive", "negative"]
+    table = ROWS.rename(columns={"label": "y_true"}).assign(
+        prob_well=PROBABILITIES[:, 0], prob_ill=PROBABILITIES[:, 1]
+    )
     write_predictions(tmp_path / "p.csv", table)
     found = read_predictions(tmp_path / "p.csv")
     assert classes_of(found) == ("well", "ill")
     assert np.array_equal(probabilities_of(found), PROBABILITIES)
-
-
-def test_the_threshold_itself_is_positive() -> None:
-    assert [decide(0.5, 0.5), decide(0.4999, 0.5), decide(0.9, None)] == ["positive", "negative", ""]
 
 
 @pytest.mark.parametrize(

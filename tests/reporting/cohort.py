@@ -14,7 +14,8 @@ from medimg_cli.audit.findings import AuditResult, Finding, SkippedCheck, write_
 from medimg_cli.dataset.manifest import Dataset, DatasetInfo, read_dataset, write_dataset
 from medimg_cli.evaluation.evaluation import Confusion, Evaluation, Leakage, write_evaluation
 from medimg_cli.evaluation.results.calibration import Calibration
-from medimg_cli.predictions.predictions import predictions_frame, write_predictions
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.predictions.predictions import predictions_of, write_predictions
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold
 from medimg_cli.workspace.tables import write_table
@@ -193,13 +194,7 @@ def _probabilities(dataset: Dataset, missed: int) -> NDArray[np.float64]:
 
 def _write_results(run: Run, dataset: Dataset, threshold: Threshold | None, missed: int) -> Evaluation:
     test, info = dataset.of_split("test"), dataset.info
-    table = predictions_frame(
-        test,
-        _probabilities(dataset, missed),
-        classes=info.classes,
-        positive=info.positive,
-        threshold=threshold.value if threshold else None,
-    )
+    table = predictions_of(dataset, test, _probabilities(dataset, missed), OperatingPoint(threshold))
     write_predictions(run.predictions_path("test"), table)
     pairs = table.groupby(["y_true", "y_pred"]).size()
     matrix = tuple(

@@ -39,7 +39,7 @@ PLAN = TrainingPlan(
     augment=preset("light"),
     monitor="loss",
     patience=9,
-    positive=None,
+    positive=(),
     seed=3,
     device=CPU,
 )

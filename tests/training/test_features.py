@@ -25,7 +25,7 @@ PLAN = TrainingPlan(
     augment=preset("light"),
     monitor="auroc",
     patience=8,
-    positive=1,
+    positive=(1,),
     seed=0,
     device=torch.device("cpu"),
 )

@@ -43,7 +43,7 @@ def trained(
         augment=preset("none"),
         monitor=monitor,
         patience=99,
-        positive=1,
+        positive=(1,),
         seed=0,
         device=torch.device("cpu"),
         **more,

@@ -34,4 +34,4 @@ def test_what_is_set_is_kept() -> None:
 
 def test_classes_weigh_the_same_by_default() -> None:
     assert planned(100).class_weights.tolist() == pytest.approx([2 / 3, 2])
-    assert planned(100).positive == 1
+    assert planned(100).positive == (1,)

@@ -46,12 +46,12 @@ def abstention(subject: Subject) -> Abstention | str:
 
 def certainty_of(here: Answered) -> tuple[NDArray[np.float64], str]:
     """Return how certain each decision (N,) is, and what that is in words."""
-    threshold, positive = here.point.threshold, here.labels.positive_index
-    if threshold is None or positive is None or len(here.classes) != 2:
+    threshold = here.point.threshold
+    if threshold is None or here.labels.positive is None:
         return here.probabilities.max(axis=1), _HIGHEST
     cut = logit(np.array([threshold.value]))
-    words = _FROM_THRESHOLD.format(name=here.classes[positive])
-    return np.abs(logit(here.probabilities[:, positive]) - cut), words
+    words = _FROM_THRESHOLD.format(name=here.labels.positive)
+    return np.abs(logit(here.labels.positive_score(here.probabilities)) - cut), words
 
 
 def _referrals(here: Answered, order: NDArray[np.int64]) -> tuple[Referral, ...]:
@@ -102,14 +102,16 @@ def _recall(
     here: Answered, kept: NDArray[np.bool_], tables: NDArray[np.float64]
 ) -> tuple[Estimate, int | None]:
     """Return recall and misses of the positive class among what is left, else the mean recall over classes."""
-    positive, classes = here.labels.positive_index, len(here.classes)
-    if positive is None:
+    classes = len(here.classes)
+    if here.labels.positive is None:
         cells = here.truth[kept] * classes + here.called[kept]
         table = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
         unit = here.sampling.unit
         return of_table(table, tables, balanced_accuracy_of, unit=unit, undefined=_CLASS_GONE), None
-    ill = kept & (here.truth == positive)
-    found = int((ill & (here.called == positive)).sum())
-    shares = divided(tables[:, positive, positive], tables[:, positive].sum(axis=1))
+    positive = here.labels.is_positive
+    ill = kept & positive[here.truth]
+    found = int((ill & positive[here.called]).sum())
+    of_ill = tables[:, positive].sum(axis=1)
+    shares = divided(of_ill[:, positive].sum(axis=1), of_ill.sum(axis=1))
     n = int(ill.sum())
     return drawn_proportion(found, n, shares, here.sampling, ill, undefined=_NONE_LEFT), n - found

@@ -44,7 +44,7 @@ def baselines(subject: Subject) -> Baselines | str:
 
 
 def _judged(here: Answered) -> int:
-    return here.n if here.labels.positive is None else here.views[here.labels.positive].n
+    return here.n if here.labels.positive is None else here.view_of(here.labels.positive).n
 
 
 def _truth_of_training(subject: Subject) -> NDArray[np.int64] | None:
@@ -91,7 +91,7 @@ def _of_majority(here: Answered, commonest: int, figures: dict[str, Estimate]) -
     said = f"always answering {answer} is right for {100 * accuracy:.1f} % of the images"
     if positive is None:
         return f"{said}, and misses every image of the other classes"
-    of = int(here.views[positive].truth.sum())
+    of = int(here.view_of(positive).truth.sum())
     if figures["recall"].value:
         return f"{said}; it misses no {positive}, and every other image is a false alarm"
     return f"{said}, and misses all {of:,} of {positive}" if of else said
@@ -121,12 +121,13 @@ def _metadata_only(subject: Subject, truth: NDArray[np.int64] | None) -> Baselin
 
 def _point(here: Answered, fitted: Floats, truth: NDArray[np.int64]) -> OperatingPoint:
     """Return the highest threshold whose recall on training is the one the model's own threshold was chosen at."""
-    positive, index = here.labels.positive, here.labels.positive_index
+    positive = here.labels.positive
     in_force = here.point.threshold or (here.point.thresholds.get(positive) if positive else None)
-    if in_force is None or in_force.achieved_recall is None or index is None or positive is None:
+    if in_force is None or in_force.achieved_recall is None or positive is None:
         return OperatingPoint()
-    place = 1 if here.labels.several else index
-    scores = np.sort(fitted[truth == place, place])[::-1]
+    several = here.labels.several
+    score = fitted[:, 1] if several else here.labels.positive_score(fitted)
+    scores = np.sort(score[truth == 1 if several else here.labels.is_positive[truth]])[::-1]
     wanted = in_force.achieved_recall
     value = float(scores[max(1, int(np.ceil(wanted * len(scores) - 1e-9))) - 1])
     chosen = Threshold(
@@ -145,7 +146,7 @@ def _of_metadata(here: Answered, figures: dict[str, Estimate]) -> str:
     if positive is None:
         model, baseline = macro_auroc(here.views.values(), here.sampling), figures["macro_auroc"]
     else:
-        model, baseline = METRICS.get("auroc")(here.views[positive]), figures["auroc"]
+        model, baseline = METRICS.get("auroc")(here.view_of(positive)), figures["auroc"]
     if model.value is None or baseline.value is None:
         return "the areas under the ROC curve cannot be compared"
     told = f"AUROC {baseline.value:.3f} against the model's {model.value:.3f}"
@@ -160,7 +161,7 @@ def _figures(answered: Answered) -> dict[str, Estimate]:
     """Return the figures of the positive class, else means over classes."""
     positive = answered.labels.positive
     if positive is not None:
-        return {name: METRICS.get(name)(answered.views[positive]) for name in _OF_POSITIVE}
+        return {name: METRICS.get(name)(answered.view_of(positive)) for name in _OF_POSITIVE}
     return {
         "macro_recall": of_table(
             answered.confusion_table,

@@ -82,8 +82,9 @@ def _of_labels(here: Answered, probabilities: NDArray[np.float64]) -> Mapping[st
 
 def _of_view(here: Answered, name: str, probabilities: NDArray[np.float64]) -> dict[str, float | None]:
     """Return the figures of one class against the rest, among the images in which it was judged."""
-    truth = here.views[name].truth
-    score = probabilities[here.judged[name], here.classes.index(name)]
+    truth = here.view_of(name).truth
+    column = probabilities[:, here.classes.index(name)] if name in here.classes else None
+    score = (here.labels.positive_score(probabilities) if column is None else column)[here.rows_of(name)]
     if not len(truth):
         return {}
     against_rest, ill = np.stack([1 - score, score], axis=1), truth.astype(np.int64)

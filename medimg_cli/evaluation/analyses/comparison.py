@@ -53,7 +53,7 @@ def _of_classes(here: Answered, other: Answered) -> list[Difference]:
     positive = here.labels.positive
     if positive is None:
         return [_of_balanced(here, other), *rows, _of_mean_area(here, other)]
-    view, against = here.views[positive], other.views[positive]
+    view, against = here.view_of(positive), other.view_of(positive)
     decided, other_decided = view.called == view.truth, against.called == against.truth
     return [
         _of_rates("recall", decided, other_decided, view.truth, here.sampling),

@@ -31,7 +31,7 @@ def histograms(subject: Subject) -> Histograms | str:
 
 def _true_classes(here: Answered) -> dict[str, NDArray[np.bool_]]:
     """Return class → its images (N,), the positive one first."""
-    order = sorted(range(len(here.classes)), key=lambda index: index != here.labels.positive_index)
+    order = sorted(range(len(here.classes)), key=lambda index: not here.labels.is_positive[index])
     return {here.classes[index]: here.truth == index for index in order}
 
 

@@ -24,10 +24,10 @@ def patient_level(subject: Subject) -> PatientLevels | str:
     threshold = _threshold(here, positive)
     if threshold is None:
         return f"no threshold decides on {positive}"
-    view = here.views[positive]
+    view = here.view_of(positive)
     if not view.sampling.clustered:
         return "patients are not known, or none has several images"
-    patients = here.table["patient_id"].iloc[here.judged[positive]].astype(str).to_numpy()
+    patients = here.table["patient_id"].iloc[here.rows_of(positive)].astype(str).to_numpy()
     _, first = np.unique(view.sampling.unit_of, return_index=True)
     levels = tuple(_level(view, rule, threshold.value, patients[first].tolist()) for rule in _RULES)
     return PatientLevels(positive=positive, levels=levels)

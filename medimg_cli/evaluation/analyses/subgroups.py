@@ -70,7 +70,7 @@ def _subgroup(part: Answered, name: str, least: int) -> tuple[Subgroup, Brief | 
         level=name,
         n=part.n,
         patients=part.sampling.units,
-        positives=None if positive is None else int(part.views[positive].truth.sum()),
+        positives=None if positive is None else int(part.view_of(positive).truth.sum()),
         metrics=brief.figures if brief else {},
         suppressed=suppressed,
         over=over if _is_a_part(over, part.classes, positive) else (),

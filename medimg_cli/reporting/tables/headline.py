@@ -108,8 +108,8 @@ def _leaks(leakage: Leakage) -> str:
 
 
 def threshold_in_force(evaluation: Evaluation) -> Threshold | None:
-    """Return the threshold that decides; with more than two classes the most probable class does."""
-    return evaluation.threshold if len(evaluation.classes) == 2 else None
+    """Return the threshold that decides; without one the most probable class does."""
+    return evaluation.threshold
 
 
 def threshold_line(evaluation: Evaluation) -> str:

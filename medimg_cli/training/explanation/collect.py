@@ -116,7 +116,7 @@ class Look:
 def _labels(card: ModelCard, logits: NDArray[np.float64]) -> list[str]:
     """Return the class whose map is looked at: the positive one, where there is one, else the one answered."""
     if card.positive is not None:
-        return [card.positive] * len(logits)
+        logits = np.where(card.labels.is_positive, logits, -np.inf)
     return [card.classes[int(best)] for best in logits.argmax(axis=1)]
 
 

@@ -44,7 +44,7 @@ class TrainingPlan:
         augment: changes a batch (B, C, H, W) uint8 into floats 0..255.
         monitor: the validation figure that picks the best epoch.
         patience: epochs without a better one before stopping.
-        positive: index of the positive class, None when not stated.
+        positive: indices of the positive classes, none when not stated.
         precision: fp32, bf16 or fp16, of the forward pass in training.
     """
 
@@ -57,7 +57,7 @@ class TrainingPlan:
     augment: Augment
     monitor: str
     patience: int
-    positive: int | None
+    positive: tuple[int, ...]
     seed: int
     device: torch.device
     loss: LossName = "ce"
@@ -90,7 +90,7 @@ def plan_training(
         augment=preset(settings.augment),
         monitor=settings.monitor,
         patience=settings.patience or patience_for(epochs).value,
-        positive=labels.positive_index,
+        positive=tuple(map(labels.classes.index, labels.positives)),
         seed=settings.seed,
         device=device,
         loss=loss,

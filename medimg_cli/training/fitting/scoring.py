@@ -1,6 +1,6 @@
 """Probabilities of a network, and the figures training watches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,7 @@ class Watched:
 def watched_figures(
     probabilities: NDArray[np.float64],
     targets: Targets,
-    positive: int | None,
+    positive: Sequence[int],
     *,
     target_recall: float = 0.95,
 ) -> Watched:
@@ -87,22 +87,23 @@ def watched_figures(
     Args:
         probabilities: (N, C).
         targets: (N,) class indices, or (N, C) of 1, 0 and NaN for unknown.
-        positive: index of the positive class, None when not stated.
+        positive: indices of the positive classes, which count as one; none when not stated.
         target_recall: the recall at which specificity is read.
     """
-    classes = range(probabilities.shape[1]) if positive is None else [positive]
+    groups = [list(positive)] if positive else [[index] for index in range(probabilities.shape[1])]
     several = targets.ndim == 2
     called = (
         probabilities >= 0.5 if several else _one_hot(probabilities.argmax(axis=1), probabilities.shape[1])
     )
     marks = targets if several else _one_hot(targets, probabilities.shape[1])
     figures: list[tuple[float, ...]] = []
-    for index in classes:
-        known = ~np.isnan(marks[:, index])
-        truth = marks[known, index] == 1
+    for group in groups:
+        known = ~np.isnan(marks[:, group]).any(axis=1)
+        truth = np.logical_or.reduce(marks[known][:, group] == 1, axis=1)
+        named = np.logical_or.reduce(called[known][:, group], axis=1)
         if truth.any() and not truth.all():
-            scores = probabilities[known, index]
-            figures.append(_one_class(truth, called[known, index], scores, target_recall))
+            scores = probabilities[known][:, group].sum(axis=1)
+            figures.append(_one_class(truth, named, scores, target_recall))
     auroc, recall, f1, f2, specificity = np.mean(figures, axis=0).tolist() if figures else [float("nan")] * 5
     return Watched(log_loss_of(probabilities, targets), auroc, recall, f1, f2, specificity)
 
