@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from scipy.special import betaincinv
 
 from medimg_cli.audit.measurements.measurements import Reader
+from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import UnreadableImage, split_member
 from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest
 from medimg_cli.privacy.dicom.headers import is_dicom
@@ -168,6 +169,6 @@ def _header(file: str, tags: Iterable[str] = ()) -> Dataset:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
         try:
-            return dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(tags) or None)
+            return header_of(Path(file), list(tags) or None)
         except Exception:  # damaged bytes make pydicom raise what struct and Python happen to raise;
             return Dataset()  # dicom-headers reports the file

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 
 from medimg_cli.errors import DataError
 from medimg_cli.images.decoding import foreign_decoder
+from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import (
     HEAD_BYTES,
     DecodedImage,
@@ -170,7 +170,7 @@ def _masked(facts: Mapping[str, str]) -> dict[str, str]:
 
 def _display_attributes(file: Path) -> Iterator[tuple[str, str]]:
     tags = [tag for keyword in _DISPLAY_KEYWORDS if (tag := tag_for_keyword(keyword)) is not None]
-    header = dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
+    header = header_of(file, tags)
     for keyword in _DISPLAY_KEYWORDS:
         if keyword in header:
             yield keyword, _shown(header[keyword])

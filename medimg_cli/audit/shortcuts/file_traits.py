@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from medimg_cli.audit.shortcuts.jpeg_header import estimated_quality, subsampling
+from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
 
 _NAN = float("nan")
@@ -183,7 +183,7 @@ def _first(pattern: re.Pattern[bytes], packet: bytes) -> str:
 
 
 def _of_dicom(stream: BinaryIO) -> dict[str, Any]:
-    dataset = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(_DICOM_TAGS))
+    dataset = header_of(stream, list(_DICOM_TAGS))
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
     spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
     return {

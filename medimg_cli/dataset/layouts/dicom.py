@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pydicom import dcmread
-
 from medimg_cli.dataset.layouts import LAYOUTS, Layout
 from medimg_cli.dataset.layouts.labels_file import (
     UIDS,
@@ -20,6 +18,7 @@ from medimg_cli.dataset.layouts.table_rows import list_rows
 from medimg_cli.dataset.layouts.tree import walk
 from medimg_cli.dataset.listing import Listing, Rejected, Source
 from medimg_cli.errors import DataError, UsageError
+from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.privacy.dicom.headers import is_dicom
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.spreadsheets import Table
@@ -145,7 +144,7 @@ def _uids(file: File) -> dict[str, str] | str:
             return "DICOMDIR: an index of the folder, no image"
         if not is_dicom(path):
             return "not a DICOM file"
-        header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(LEVELS))
+        header = header_of(path, list(LEVELS))
         if str(header.file_meta.get(_MEDIA_STORAGE_CLASS, "")) == _DIRECTORY:
             return "DICOMDIR: an index of the folder, no image"
         return {level: str(header.get(level)) for level in LEVELS if header.get(level)}

@@ -1,12 +1,10 @@
 """DICOM images, by pydicom and its decoders."""
 
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import read_partial
-from pydicom.pixels.processing import apply_color_lut
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -14,24 +12,21 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     MediaStorageDirectoryStorage,
+    RLELossless,
 )
 
 from medimg_cli.images.decoding import foreign_decoder, refuse_huge
-from medimg_cli.images.dicom.bombs import Elements, refuse_inflated, refuse_larger_than_said
-from medimg_cli.images.dicom.decoders import stored_values
-from medimg_cli.images.dicom.voi import (
-    functional_group,
-    padding_mask,
-    to_modality_values,
-    to_robust,
-    to_shown,
-    windowed,
-)
+from medimg_cli.images.dicom.attributes import Unusable, word
+from medimg_cli.images.dicom.bombs import Elements, codestream_claims, read_header
+from medimg_cli.images.dicom.decoders import load_frame, stored_values
+from medimg_cli.images.dicom.tables import palette_colours
+from medimg_cli.images.dicom.voi import Grey, padding_mask, to_given, to_modality_values, to_robust, to_shown
+from medimg_cli.images.greyscale import significant_bits
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
 from medimg_cli.images.readers import Content
 
 _FRAMES = Tag("NumberOfFrames")
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_COLOUR_SPACES = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom makes RGB of them
 _ENCAPSULATED = b"\xfe\xff\x00\xe0"  # the item tag every compressed stream begins with, PS3.5 A.4
 
 
@@ -48,25 +43,33 @@ def read_dicom(content: Content, member: str | None, options: ReadOptions) -> De
         UnreadableImage: no pixels, a damaged file, no such frame, or a transfer syntax no installed decoder knows.
     """
     with foreign_decoder():
-        refuse_inflated(content.stream, options.most_pixels)
-        dataset = read_partial(content.stream, Elements(), force=True)
-        _refuse_what_is_no_image(dataset)
+        dataset, stream, pixels = read_header(content.stream, most_pixels=options.most_pixels)
+        _refuse_what_is_no_image(dataset, pixels)
         refuse_huge(int(dataset.Columns), int(dataset.Rows), options.most_pixels)
-        syntax = _transfer_syntax(dataset)
+        syntax = _transfer_syntax(dataset, stream, pixels)
         frames = _frames_of(dataset)
         frame = frames // 2 if member is None else _named_frame(member, frames)
-        if syntax.is_encapsulated:
-            refuse_larger_than_said(dataset, frame, frames, options.most_pixels)
-        stored = stored_values(dataset, frame, syntax)
+        codestream = load_frame(dataset, stream, pixels, frame, frames)
+        claims = codestream_claims(codestream) if codestream is not None else None
+        if claims is not None and min(claims[:2]) > 0:  # a decoder believes its own header
+            refuse_huge(*claims[:2], options.most_pixels)
+        stored = stored_values(dataset, frame if _frames_of(dataset) > 1 else 0, codestream)
         facts = _header_facts(dataset, syntax)
         if frames > 1:
             facts["frame"] = f"{frame + 1} of {frames}"
         bits = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8)
+        high = dataset.get("HighBit")
+        if stored.dtype.kind in "iu" and high is not None and int(high) != bits - 1:
+            moved = (
+                "not heeded" if codestream and syntax != RLELossless else "samples are the bits from it down"
+            )
+            facts["note"] = f"High Bit {high} with Bits Stored {bits}: {moved}"
         if _is_colour(dataset):
-            return DecodedImage(_colour(stored, dataset), bits, facts)
-        display, more = _grey(stored, dataset, frame, options.window)
+            colour, words = _colour(stored, dataset)
+            return DecodedImage(colour, bits, facts | words)
+        display, words = _grey(stored, dataset, frame, options.window)
         return DecodedImage(
-            _spread(display, 16 if bits > 8 and options.bits == 16 else 8), bits, facts | more
+            _spread(display, 16 if bits > 8 and options.bits == 16 else 8), bits, facts | words
         )
 
 
@@ -75,9 +78,7 @@ def count_frames(content: Content, member: str | None) -> int:
     if member is not None:
         return 1
     with foreign_decoder():
-        refuse_inflated(content.stream, None)
-        stop = Elements(before_pixels=True)
-        return _frames_of(read_partial(content.stream, stop, force=True, specific_tags=[_FRAMES]))
+        return _frames_of(read_header(content.stream, specific_tags=[_FRAMES])[0])
 
 
 def _frames_of(dataset: Dataset) -> int:
@@ -94,18 +95,18 @@ def _named_frame(member: str, frames: int) -> int:
     return frame
 
 
-def _refuse_what_is_no_image(dataset: Dataset) -> None:
+def _refuse_what_is_no_image(dataset: Dataset, pixels: Elements) -> None:
     meta = getattr(dataset, "file_meta", None) or Dataset()
     if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise UnreadableImage("a DICOMDIR: an index of other files, no image")
-    if not any(keyword in dataset for keyword in _PIXELS):
+    if not pixels.tag:
         kind = str(dataset.get("Modality") or "") or "unknown modality"
         raise UnreadableImage(f"a DICOM file without pixels ({kind})")
     if dataset.get("Rows") is None or dataset.get("Columns") is None:
         raise UnreadableImage("a DICOM file that does not say how many rows and columns it has")
 
 
-def _transfer_syntax(dataset: Dataset) -> UID:
+def _transfer_syntax(dataset: Dataset, stream: BinaryIO, pixels: Elements) -> UID:
     """Return the transfer syntax; where the file meta information lacks it, the one pydicom parsed by.
 
     Raises:
@@ -114,7 +115,8 @@ def _transfer_syntax(dataset: Dataset) -> UID:
     meta = getattr(dataset, "file_meta", None)
     if meta is not None and meta.get("TransferSyntaxUID"):
         return UID(str(meta.TransferSyntaxUID))
-    if bytes(dataset.get("PixelData") or b"")[:4] == _ENCAPSULATED:
+    stream.seek(pixels.offset)
+    if stream.read(4) == _ENCAPSULATED:
         raise UnreadableImage("compressed pixels, and no transfer syntax that says by what")
     implicit, little = dataset.original_encoding
     plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
@@ -134,39 +136,51 @@ def _header_facts(dataset: Dataset, syntax: UID) -> dict[str, str]:
 
 
 def _is_colour(dataset: Dataset) -> bool:
-    return int(dataset.get("SamplesPerPixel") or 1) > 1 or _photometric(dataset) == "PALETTE COLOR"
+    return (
+        int(dataset.get("SamplesPerPixel") or 1) > 1
+        or word(dataset, "PhotometricInterpretation") == "PALETTE COLOR"
+    )
 
 
-def _photometric(dataset: Dataset) -> str:
-    return str(dataset.get("PhotometricInterpretation") or "").strip().upper()
-
-
-def _colour(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
-    """Return (H, W, 1 or 3) uint8.
+def _colour(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], dict[str, str]]:
+    """Return (H, W, 1 or 3) uint8, and the fact `window` where fewer bits are in use than the header says.
 
     `pixel_array` has made RGB of YBR already while the header still says YBR: converting by the header would
-    corrupt it. Palette entries fill their type (PS3.3 C.7.6.3.1.5), samples their Bits Stored.
+    corrupt it.
+
+    Raises:
+        UnreadableImage: a colour space that pydicom leaves as it is, samples with a sign, an unusable palette.
     """
-    bits = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8)
-    if _photometric(dataset) == "PALETTE COLOR":
-        stored = np.asarray(apply_color_lut(stored, dataset))[..., :3]
-        bits = stored.dtype.itemsize * 8
+    bits, facts = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8), {}
+    said, photometric = bits, word(dataset, "PhotometricInterpretation")
+    if photometric == "PALETTE COLOR":
+        low, high = (
+            (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if stored.dtype.kind == "i" else (0, (1 << bits) - 1)
+        )
+        try:
+            stored, said = palette_colours(stored, dataset, low, high)
+        except Unusable as error:
+            raise UnreadableImage(f"a palette image, and {error}") from error
+        bits = said
+    elif photometric not in _COLOUR_SPACES:
+        raise UnreadableImage(f"colour in {photometric or 'an unnamed colour space'}, which is not converted")
+    elif stored.dtype.kind != "u":
+        raise UnreadableImage("colour samples with a sign")
+    elif bits == 16:
+        bits = significant_bits(int(stored.max()))
+        facts = {} if bits == said else {"window": f"{bits} of {said} bits in use"}
     if bits != 8 or stored.dtype != np.uint8:
         stored = np.clip(np.rint(stored.astype(np.float64) * (255.0 / ((1 << bits) - 1))), 0, 255)
-    return collapse_grey(stored.astype(np.uint8))
+    return collapse_grey(stored.astype(np.uint8)), facts
 
 
 def _grey(
     stored: NDArray[Any], dataset: Dataset, frame: int, window: tuple[float, float] | None
 ) -> tuple[NDArray[np.float64], dict[str, str]]:
     """Return what is shown, (H, W) in 0..1, and the facts `window` and, where it was, `inverted`."""
-    modality = functional_group(dataset, frame, "PixelValueTransformationSequence")
-    values = to_modality_values(stored, modality)
-    if window is not None:
-        shown = windowed(values.astype(np.float64), *window, "LINEAR"), f"{window[0]:g},{window[1]:g} (given)"
-    else:
-        shown = _as_the_file_says(stored, values, dataset, frame)
-    facts = {"window": shown[1]}
+    grey = to_modality_values(stored, dataset, frame)
+    shown = to_given(grey, *window) if window is not None else _as_the_file_says(stored, grey, dataset, frame)
+    facts = {"window": "; skipped: ".join([shown[1], *dict.fromkeys(grey.skipped)])}
     if _is_inverted(dataset):
         facts["inverted"] = "yes"
         return 1.0 - shown[0], facts
@@ -174,16 +188,21 @@ def _grey(
 
 
 def _as_the_file_says(
-    stored: NDArray[Any], values: NDArray[Any], dataset: Dataset, frame: int
+    stored: NDArray[Any], grey: Grey, dataset: Dataset, frame: int
 ) -> tuple[NDArray[np.float64], str]:
-    """Return (values in 0..1, words for the manifest); `values` is `stored` itself where nothing was applied."""
-    shown = to_shown(values, functional_group(dataset, frame, "FrameVOILUTSequence"))
+    """Return (values in 0..1, words for the manifest)."""
+    shown = to_shown(grey, dataset, frame)
     if shown is not None:
         return shown
-    if values is stored and _is_ready_to_show(dataset):
-        bits = int(dataset.BitsStored)
+    bits = int(dataset.get("BitsStored") or 16)
+    if grey.is_stored and bits <= 8 and stored.dtype.kind == "u":  # display values already (PS3.3 C.11.2.1.2)
         return stored / float((1 << bits) - 1), f"none: all {bits} bits"
-    return to_robust(values, padding_mask(stored, dataset))
+    padding = None
+    try:
+        padding = padding_mask(stored, dataset)
+    except Unusable as error:
+        grey.skipped.append(str(error))
+    return to_robust(grey.values, padding)
 
 
 def _spread(display: NDArray[np.float64], bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -192,14 +211,12 @@ def _spread(display: NDArray[np.float64], bits: int) -> NDArray[np.uint8] | NDAr
     return samples.astype(np.uint16) if bits == 16 else samples.astype(np.uint8)
 
 
-def _is_ready_to_show(dataset: Dataset) -> bool:
-    """Return whether stored values are display values already: unsigned, 8 bits at most (PS3.3 C.11.2.1.2)."""
-    return int(dataset.get("BitsStored") or 16) <= 8 and not int(dataset.get("PixelRepresentation") or 0)
-
-
 def _is_inverted(dataset: Dataset) -> bool:
     """Return whether the least value is shown white: said by either attribute, or by both, it is one inversion.
 
     PS3.3 C.7.6.3.1.2 (MONOCHROME1) and C.11.6.1.2 (Presentation LUT Shape).
     """
-    return _photometric(dataset) == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
+    return (
+        "MONOCHROME1" in word(dataset, "PhotometricInterpretation")
+        or word(dataset, "PresentationLUTShape") == "INVERSE"
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
-from medimg_cli.images.decoding import foreign_decoder
+from medimg_cli.images.decoding import BoundedStream, foreign_decoder
 from medimg_cli.images.image import (
     HEAD_BYTES,
     DecodedImage,
@@ -161,7 +161,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, Path, str | None]]:
         if not S_ISREG(location.stat().st_mode):  # asked first: opening a pipe or a device may wait for ever
             raise UnreadableImage("not a regular file")
         with location.open("rb") as stream:
-            yield stream, location, member
+            yield BoundedStream.around(stream), location, member
 
 
 def _content_of(stream: BinaryIO, path: Path | None) -> Content:

@@ -124,6 +124,8 @@ def _refuse_damaged_png(stream: BinaryIO) -> None:
     while name != b"IEND":
         head = stream.read(8)
         length, name = int.from_bytes(head[:4], "big"), head[4:]
+        if name and not name.isalpha():
+            raise UnreadableImage("the file is damaged: rubbish where a chunk should begin")
         body, checksum = stream.read(length), stream.read(4)
         if len(checksum) < 4:
             raise UnreadableImage("the file is truncated")

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
+from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
 from medimg_cli.privacy.dicom.rules import HeaderRule, rule_for
 from medimg_cli.privacy.forms.names import is_placeholder
@@ -65,7 +66,7 @@ def read_header_identities(path: Path) -> HeaderIdentities:
         UnreadableHeader: it is no DICOM file or breaks off.
     """
     try:
-        dataset = dcmread(path, stop_before_pixels=True, force=True)
+        dataset = header_of(path)
         found = identities_of(dataset)
     except Exception as error:  # damaged bytes make pydicom raise what struct and Python happen to raise
         raise UnreadableHeader(f"{type(error).__name__}: {error}".splitlines()[0]) from error

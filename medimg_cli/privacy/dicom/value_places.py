@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
+from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
 from medimg_cli.privacy.dicom.header_texts import ElementText, element_texts
 from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest_texts, identifies
@@ -57,8 +58,7 @@ def read_values(content: Path | bytes) -> HeaderValues | None:
     if not _is_dicom(content):
         return None
     try:
-        stream = content if isinstance(content, Path) else io.BytesIO(content)
-        dataset = dcmread(stream, stop_before_pixels=True, force=True)
+        dataset = header_of(content if isinstance(content, Path) else io.BytesIO(content))
         meta = getattr(dataset, "file_meta", None)
         texts = [*element_texts(meta if meta is not None else Dataset()), *element_texts(dataset)]
     except Exception as error:  # damaged bytes make pydicom raise what struct and Python happen to raise

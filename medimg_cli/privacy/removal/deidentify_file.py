@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
 
 from medimg_cli.images.archives import read_member
+from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import HEAD_BYTES, UnreadableImage, sniff_format
 from medimg_cli.images.quiet_decoding import own_terms
 from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest, merge
@@ -163,7 +163,7 @@ def _header_values(original: Original) -> IdentityValues:
         if sniff_format(content[:HEAD_BYTES]) != "dicom":
             return IdentityValues()
         with own_terms():
-            return harvest(dcmread(io.BytesIO(content), stop_before_pixels=True, force=True))
+            return harvest(header_of(io.BytesIO(content)))
     except Exception:  # whatever is wrong with it is told when it is cleaned
         return IdentityValues()
 
