@@ -20,15 +20,21 @@ IN_WORKSPACE = "workspace"
 
 def pixels_for_training(session: "Session", settings: "Settings") -> "PreprocessResult":
     """Return the pixels of train and val at the size the network prefers; test stays undecoded."""
-    from medimg_cli.dataset.manifest import read_info
+    from medimg_cli.dataset.manifest import read_dataset
+    from medimg_cli.preprocessing.plan_recipe import plan_recipe
     from medimg_cli.runs.losses_for_labels import loss_for
     from medimg_cli.stages.preprocess import preprocess
+    from medimg_cli.training.networks.input_sizes import check_size
 
-    loss_for(settings.train, read_info(session.workspace).labels)  # before hours of decoding
+    dataset = read_dataset(session.workspace)
+    loss_for(settings.train, dataset.labels)  # before hours of decoding, and so is the size
+    arch = network_of(session, settings)
+    recipe = plan_recipe(dataset, settings.preprocess, arch=arch)
+    check_size(arch, recipe.size_px, channels=recipe.channels, stem=settings.train.stem)
     return preprocess(
         session.workspace,
         settings.preprocess,
-        arch=network_of(session, settings),
+        arch=arch,
         splits=("train", "val"),
         progress=session.progress,
     )

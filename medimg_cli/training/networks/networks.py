@@ -23,6 +23,7 @@ _TORCHVISION_LR = 5e-4
 # Networks without batch normalisation lose everything they know at that rate: VGG16 answered every image alike after
 # one epoch of 4,296 X-rays (AUROC 0.500). Those ending in _bn have it.
 _GENTLE_LR = 1e-4
+_VISION_TRANSFORMER, _MAXVIT = "vit_", "maxvit_"
 _WITHOUT_NORMALISATION = ("alexnet", "squeezenet", "vgg")
 
 
@@ -130,6 +131,11 @@ def pretrained_normalisation(channels: int) -> Normalisation:
     return Normalisation(mean=(sum(IMAGENET.mean) / 3,), std=(sum(IMAGENET.std) / 3,))
 
 
+def is_built_for_its_size(name: str) -> bool:
+    """Return whether the layers of a network may depend on the size of its images."""
+    return name in ARCHITECTURES or name.startswith((_VISION_TRANSFORMER, _MAXVIT))
+
+
 def parameter_count(network: nn.Module) -> int:
     """Return how many trainable numbers the network holds."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
@@ -143,8 +149,10 @@ def _torchvision_network(name: str, classes: int, channels: int, size_px: int) -
     if name in ("inception_v3", "googlenet"):
         # Their auxiliary heads change what a training step returns.
         options |= {"aux_logits": False, "init_weights": True}
-    if name.startswith("vit_"):
+    if name.startswith(_VISION_TRANSFORMER):
         options["image_size"] = size_px
+    elif name.startswith(_MAXVIT):
+        options["input_size"] = (size_px, size_px)
     assert "weights" in accepted, f"torchvision's {name} takes no weights argument"
     network: nn.Module = torchvision.models.get_model(name, **options)
     if channels != 3:
