@@ -6,9 +6,10 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from medimg_cli import __version__
@@ -65,13 +66,27 @@ _INTERRUPTED = (
     "what was finished is kept; the same command goes on from there, training and predicting with --resume",
 )
 
-app = typer.Typer(
-    name="medimg",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-)
+_LOOK: dict[str, Any] = {
+    "rich_markup_mode": "markdown",
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["--help", "-h"], "max_content_width": 100},
+}
+
+
+class _Commands(TyperGroup):
+    """The commands, whose options are made from the settings only when one is called: listing them reads none."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        named, command, rest = super().resolve_command(ctx, args)
+        if named is None or command is None:
+            return named, command, rest
+        name = ALIASES.get(named, named)
+        alone = typer.Typer(add_completion=False, **_LOOK)
+        alone.command(name)(with_session(name, COMMANDS[name]))
+        return named, typer.main.get_command(alone), rest
+
+
+app = typer.Typer(name="medimg", cls=_Commands, no_args_is_help=True, **_LOOK)
 
 
 def _show_version(wanted: bool) -> None:
@@ -96,10 +111,10 @@ def _medimg(
     """
 
 
-for _name, _body in COMMANDS.items():
-    app.command(_name)(with_session(_name, _body))
-for _alias, _name in ALIASES.items():
-    app.command(_alias, hidden=True)(with_session(_name, COMMANDS[_name]))
+for _name in (*COMMANDS, *ALIASES):
+    _text = COMMANDS[ALIASES.get(_name, _name)].__doc__
+    # Without parameters, as it stands in the list alone: `_Commands` makes the whole one.
+    app.command(_name, help=_text, hidden=_name in ALIASES)(lambda: None)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session, said
+from medimg_cli.cli.options import Session
+from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -19,44 +20,10 @@ _Source = Annotated[
     Path, typer.Argument(metavar="SOURCE", help="Folder, .zip or .tar archive, or file.", show_default=False)
 ]
 _Dest = Annotated[Path, typer.Argument(metavar="DEST", help="New folder for the copies.", show_default=False)]
-_Profile = Annotated[str | None, typer.Option(help="Profile of DICOM PS3.15 annex E.", show_default="basic")]
-_Keep = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LIST",
-        help="What may stay: patient, device, institution, uids, descriptions; A,B for several.",
-    ),
-]
-_Dates = Annotated[
-    bool | None,
-    typer.Option(
-        "--keep-dates/--shift-dates",
-        help="Keep dates, or move them by a number of days of each patient's own.",
-        show_default="removed",
-    ),
-]
-_MaskText = Annotated[bool | None, typer.Option("--mask-text", help="Blank text in the pixels.")]
-_Names = Annotated[
-    str | None,
-    typer.Option(help="Codes for names of files: auto (where they tell), code, keep.", show_default="auto"),
-]
-_Key = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Key of the pseudonyms, made where missing; else deidentify.key."),
-]
 
 
-def deidentify(
-    session: Session,
-    source: _Source,
-    dest: _Dest,
-    profile: _Profile = None,
-    keep: _Keep = None,
-    keep_dates: _Dates = None,
-    mask_text: _MaskText = None,
-    names: _Names = None,
-    key: _Key = None,
-) -> None:
+@takes("deidentify")
+def deidentify(session: Session, source: _Source, dest: _Dest) -> None:
     """Write de-identified copies of DICOM files and pictures; the originals stay as they are.
 
     Headers follow the basic profile of DICOM PS3.15 Table E.1-1; pictures lose all that is not pixels. Every copy
@@ -67,10 +34,9 @@ def deidentify(
 
     Example: `medimg deidentify ./raw ./clean --shift-dates --key ~/keys/study.key`
     """
-    options = said(locals(), "source", "dest")
     from medimg_cli.stages.deidentify import deidentify as run_stage
 
-    settings = session.settings(deidentify=options).deidentify
+    settings = session.settings().deidentify
     result = run_stage(session.workspace, source, dest, settings, session.progress)
     payload = {
         "files": result.files,

@@ -1,11 +1,12 @@
 """medimg evaluate: a run's figures on one split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session, said
+from medimg_cli.cli.options import Session
+from medimg_cli.cli.setting_options import takes
 from medimg_cli.cli.views.figures import interval_text, value_text
 from medimg_cli.errors import GateError
 
@@ -19,90 +20,13 @@ if TYPE_CHECKING:
     from medimg_cli.stages.evaluate_table import TableResult
 
 _SHOWN_IDS = 10
-_NO_SETTINGS = ("run", "predictions", "out", "data", "layout", "labels")
 
 
 _Run = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")]
-_Split = Annotated[str | None, typer.Option(help="train, val or test.", show_default="test")]
-_TargetRecall = Annotated[
-    float | None,
-    typer.Option(help="Choose on val the highest threshold with this recall.", show_default="as trained"),
-]
-_LowerBound = Annotated[
-    bool | None,
-    typer.Option("--lower-bound", help="The lower end of the recall's 95 % interval has to reach it."),
-]
-_TargetSpecificity = Annotated[
-    float | None, typer.Option(help="Choose on val the lowest threshold with this specificity.")
-]
-_Youden = Annotated[
-    bool | None, typer.Option("--youden", help="Choose on val the threshold with most recall + specificity.")
-]
-_MissCost = Annotated[
-    float | None,
-    typer.Option(metavar="C", help="Choose on val at the least cost, where a miss counts as C false alarms."),
-]
-_KeepThreshold = Annotated[
-    bool | None, typer.Option("--keep-threshold", help="Write the chosen threshold into the model.")
-]
-_Prevalence = Annotated[
-    str | None,
-    typer.Option(metavar="P,…", help="Give predictive values at these too.", show_default="as observed"),
-]
-_Ci = Annotated[
-    str | None,
-    typer.Option(help="wilson or exact, for proportions of independent images.", show_default="wilson"),
-]
-_Require = Annotated[
-    list[str] | None, typer.Option(metavar="METRIC>=X", help="Exit with 1 unless met; may be repeated.")
-]
-_Tta = Annotated[
-    bool | None,
-    typer.Option("--tta", help="Answer with the mean over mirrored, turned or enlarged views of each image."),
-]
-_Alpha = Annotated[
-    float | None,
-    typer.Option(help="Chance that a conformal set may miss the right class.", show_default="0.1"),
-]
-_Subgroups = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN,…",
-        help="Columns whose levels are measured.",
-        show_default="sex, age, site and the like",
-    ),
-]
-_Intersections = Annotated[
-    bool | None, typer.Option("--intersections", help="Two of these columns at once as well.")
-]
-_Compare = Annotated[
-    str | None,
-    typer.Option(metavar="RUN|FILE.csv", help="Another model's answers to the same images, to compare with."),
-]
-_Robustness = Annotated[
-    bool | None,
-    typer.Option("--robustness", help="Answer again under blur, noise, brightness, contrast and JPEG."),
-]
-_DecisionRange = Annotated[
-    str | None,
-    typer.Option(metavar="LOW,HIGH", help="Probabilities at which one might act.", show_default="0.01,0.5"),
-]
-_NearDuplicates = Annotated[
-    bool | None,
-    typer.Option("--near-duplicates", help="Search other splits for near duplicates, if no audit did."),
-]
-_AllowLeak = Annotated[
-    bool | None, typer.Option("--allow-leak", help="Evaluate a leaky split; the report says so.")
-]
 _Predictions = Annotated[
     Path | None,
     typer.Option(metavar="FILE.csv", help="Answers of any software: y_true, prob_CLASS …, instead of a run."),
 ]
-_Positive = Annotated[
-    str | None,
-    typer.Option(metavar="CLASS", help="Their disease class.", show_default="the one not called healthy"),
-]
-_GivenThreshold = Annotated[float | None, typer.Option(help="Their threshold, fixed in advance.")]
 _Out = Annotated[
     Path | None,
     typer.Option(metavar="FILE.json", help="Their metrics.", show_default="FILE.metrics.json"),
@@ -111,41 +35,21 @@ _Data = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Images from elsewhere: a folder, or a workspace (external testing)."),
 ]
-_Layout = Annotated[str | None, typer.Option(help="Of DIR, as in `ingest`.", show_default="auto")]
-_Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="Table of labels of DIR, as in `ingest`.")]
-_Protocol = Annotated[str | None, typer.Option(help="medmnist: also AUC and ACC by its definitions.")]
 
 
+@takes(
+    "evaluate",
+    {
+        "ingest.layout": "arrangement of the images of --data, as in `ingest`",
+        "ingest.labels": "table of labels of the images of --data, as in `ingest`",
+    },
+)
 def evaluate(
     session: Session,
     run: _Run = None,
-    split: _Split = None,
-    target_recall: _TargetRecall = None,
-    lower_bound: _LowerBound = None,
-    target_specificity: _TargetSpecificity = None,
-    youden: _Youden = None,
-    miss_cost: _MissCost = None,
-    keep_threshold: _KeepThreshold = None,
-    prevalence: _Prevalence = None,
-    ci: _Ci = None,
-    require: _Require = None,
-    tta: _Tta = None,
-    alpha: _Alpha = None,
-    subgroups: _Subgroups = None,
-    intersections: _Intersections = None,
-    compare: _Compare = None,
-    robustness: _Robustness = None,
-    decision_range: _DecisionRange = None,
-    near_duplicates: _NearDuplicates = None,
-    allow_leak: _AllowLeak = None,
     predictions: _Predictions = None,
-    positive: _Positive = None,
-    threshold: _GivenThreshold = None,
     out: _Out = None,
     data: _Data = None,
-    layout: _Layout = None,
-    labels: _Labels = None,
-    protocol: _Protocol = None,
 ) -> None:
     """Measure a run on the test split: recall first, an interval with every proportion, the missed cases.
 
@@ -154,8 +58,7 @@ def evaluate(
 
     Example: `medimg evaluate --require 'recall>=0.9'`
     """
-    options = said(locals(), *_NO_SETTINGS)
-    result = _evaluated(session, said(locals(), "options"), options)
+    result = _evaluated(session, run, predictions, out, data)
     payload = result.evaluation.model_dump(exclude={"roc", "precision_recall", "version"})
     reused, path = getattr(result, "reused", False), getattr(result, "path", None)
     payload |= {"unmet": result.unmet, "reused": reused, "metrics_file": path}
@@ -168,27 +71,24 @@ def evaluate(
 
 
 def _evaluated(
-    session: Session, arguments: dict[str, Any], options: dict[str, Any]
+    session: Session, run: str | None, predictions: Path | None, out: Path | None, data: Path | None
 ) -> "EvaluateResult | ExternalResult | TableResult":
-    """Return the evaluation of what was named: a table, images from elsewhere, or a split of a run.
-
-    Args:
-        arguments: all that was said, by name.
-        options: what of it are settings of `evaluate`.
-    """
+    """Return the evaluation of what was named: a table, images from elsewhere, or a split of a run."""
     from medimg_cli.cli import evaluate_external as elsewhere
 
-    elsewhere.refuse_what_does_not_fit(arguments)
-    if arguments["predictions"] is not None:
-        return elsewhere.evaluated_table(session, arguments["predictions"], options, arguments["out"])
+    arguments = {"run": run, "predictions": predictions, "out": out, "data": data}
+    elsewhere.refuse_what_does_not_fit(
+        {**arguments, **session.options["evaluate"], **session.options["ingest"]}
+    )
+    if predictions is not None:
+        return elsewhere.evaluated_table(session, predictions, out)
     from medimg_cli.cli.prerequisites import compared_run, evaluation_of_run
     from medimg_cli.runs.run_folders import find_run
 
-    found = find_run(session.workspace, arguments["run"])
-    if arguments["data"] is not None:
-        reading = {name: arguments[name] for name in ("layout", "labels")}
-        return elsewhere.evaluated_images(session, found, arguments["data"], options, reading)
-    settings = session.settings(evaluate=options)
+    found = find_run(session.workspace, run)
+    if data is not None:
+        return elsewhere.evaluated_images(session, found, data)
+    settings = session.settings()
     compared_run(session, settings)
     return evaluation_of_run(session, found, settings)
 

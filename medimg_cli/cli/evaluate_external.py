@@ -44,29 +44,21 @@ def _refuse(said: Mapping[str, Any], names: tuple[str, ...], what: str, hint: st
         raise UsageError(f"{named} cannot be heeded in the evaluation of {what}", hint)
 
 
-def evaluated_table(
-    session: "Session", path: Path, options: Mapping[str, Any], out: Path | None
-) -> "TableResult":
+def evaluated_table(session: "Session", path: Path, out: Path | None) -> "TableResult":
     """Return the evaluation of a table of predictions; no network library is loaded."""
     from medimg_cli.stages.evaluate_table import evaluate_table
 
-    return evaluate_table(path, session.settings(evaluate=options).evaluate, out=out)
+    return evaluate_table(path, session.settings().evaluate, out=out)
 
 
-def evaluated_images(
-    session: "Session", run: "Run", folder: Path, options: Mapping[str, Any], reading: Mapping[str, Any]
-) -> "ExternalResult":
-    """Return the evaluation of a run's model on images from elsewhere: a workspace, or a folder that is ingested.
-
-    Args:
-        reading: `layout` and `labels` of the folder, as `ingest` has them.
-    """
+def evaluated_images(session: "Session", run: "Run", folder: Path) -> "ExternalResult":
+    """Return the evaluation of a run's model on images from elsewhere: a workspace, or a folder that is ingested."""
     from medimg_cli.evaluation.external import name_of
     from medimg_cli.stages.evaluate_external import evaluate_external
     from medimg_cli.stages.preprocess import preprocess_with
 
-    settings = session.settings(evaluate=options)
-    place = _place(session, run, folder, reading)
+    settings = session.settings()
+    place = _place(session, run, folder)
     prepared = preprocess_with(
         place, run.read_card().recipe, workers=settings.preprocess.workers, progress=session.progress
     )
@@ -81,23 +73,23 @@ def evaluated_images(
     )
 
 
-def _place(session: "Session", run: "Run", folder: Path, reading: Mapping[str, Any]) -> "Workspace":
+def _place(session: "Session", run: "Run", folder: Path) -> "Workspace":
     """Return the workspace that holds the images: the folder itself, or one in the run's folder, brought up to date."""
     from medimg_cli.evaluation.external import external_place, is_fresh, reading_of
     from medimg_cli.stages.ingest import ingest
     from medimg_cli.workspace.config import load_settings
     from medimg_cli.workspace.workspace import Workspace
 
-    own = Workspace(folder.absolute())
+    own, reading = Workspace(folder.absolute()), session.options["ingest"]
     if own.manifest_path.is_file():
         _refuse(reading, _OF_IMAGES, f"{folder}, which is ingested already")
         return own
     place = external_place(run, folder)
     # The workspace's own settings of `ingest` are about its own images, so they are not asked.
-    said = load_settings(
+    given = load_settings(
         place, config=session.config, assignments=session.assignments, options={"ingest": reading}
     )
-    settings = reading_of(run.read_card(), said.ingest)
+    settings = reading_of(run.read_card(), given.ingest)
     # The model knows its classes: whether these are the same is told by name, not by how they look.
     settings = settings.model_copy(update={"fresh": is_fresh(place, folder, settings), "yes": True})
     ingest(place, [folder], settings, session.progress)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medimg_cli.cli.options import Session
+from medimg_cli.cli.setting_options import takes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
 _Out = Annotated[
     Path | None, typer.Option(metavar="FILE.onnx", help="The file.", show_default="RUN.onnx, here")
 ]
-_Verify = Annotated[
-    bool | None,
-    typer.Option(
-        "--verify", help="Also compare from the files on: medimg, and the exported file with Pillow alone."
-    ),
-]
 _Data = Annotated[
     Path | None,
     typer.Option(
@@ -29,13 +24,12 @@ _Data = Annotated[
 ]
 
 
+@takes("export")
 def export(
     session: Session,
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
     out: _Out = None,
-    verify: _Verify = None,
     data: _Data = None,
-    images: Annotated[int | None, typer.Option(help="How many to verify on.", show_default="64")] = None,
 ) -> None:
     """Write a run as one ONNX file, also an ensemble: from pixels to calibrated probabilities.
 
@@ -50,8 +44,7 @@ def export(
     from medimg_cli.stages.export import check_out
     from medimg_cli.stages.export import export as run_stage
 
-    options = {"verify": True if data else verify, "images": images}
-    settings = session.settings(export=options)
+    settings = session.settings(export={"verify": True if data else None})
     found = find_run(session.workspace, run)
     target = out or Path(f"{found.name}.onnx")
     check_out(target, found)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medimg_cli.cli.options import Session
+from medimg_cli.cli.setting_options import takes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,16 +16,10 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LINES = 4
 
 
+@takes("", {"preprocess.window": "", "preprocess.bits": ""})
 def info(
     session: Session,
     path: Annotated[str, typer.Argument(metavar="PATH", help="A file, or a member: set.npz#train/12.")],
-    window: Annotated[
-        str | None,
-        typer.Option(metavar="C,W|auto", help="Read with this window.", show_default="as the file says"),
-    ] = None,
-    bits: Annotated[
-        str | None, typer.Option(metavar="8|16", help="Depth to read with.", show_default="8")
-    ] = None,
 ) -> None:
     """Show how one file is read: format, size, window, histogram, and of a DICOM header what matters for display.
 
@@ -36,7 +31,7 @@ def info(
     from medimg_cli.images.image import ReadOptions
     from medimg_cli.stages.info import info as run_stage
 
-    chosen = session.settings(preprocess={"window": window, "bits": bits}).preprocess
+    chosen = session.settings().preprocess
     options = ReadOptions(window=None if chosen.window == "auto" else chosen.window, bits=chosen.bits)
     result = run_stage(path, options)
     session.show(_payload(result), lambda console: _draw(console, result))

@@ -1,12 +1,12 @@
 """medimg label-audit: what a reviewer would find first."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from medimg_cli.cli.options import Session, said
+from medimg_cli.cli.options import Session
 from medimg_cli.cli.prerequisites import embedder
+from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import GateError, UsageError
 
 if TYPE_CHECKING:
@@ -16,53 +16,9 @@ if TYPE_CHECKING:
     from medimg_cli.stages.review import ReviewResult
     from medimg_cli.workspace.settings import LabelAuditSettings
 
-_REVIEW = "Review page"
 
-
-Checks = Annotated[str | None, typer.Option(metavar="A,B", help="Only these checks.")]
-Skip = Annotated[str | None, typer.Option(metavar="A,B", help="Not these checks.")]
-FailOn = Annotated[
-    str | None, typer.Option(help="Severity that exits with 1: error, warning, never.", show_default="error")
-]
-Html = Annotated[Path | None, typer.Option(metavar="FILE", help="The page.", show_default="audit/audit.html")]
-Apply = Annotated[bool | None, typer.Option("--apply", help="Exclude copies and blanks in the manifest.")]
-Undo = Annotated[bool | None, typer.Option("--undo", help="Take back what --apply and --review marked.")]
-Weights = Annotated[
-    str | None, typer.Option(help="Network for label errors: auto, none, a file.", show_default="auto")
-]
-OcrSample = Annotated[
-    int | None, typer.Option(metavar="N", help="Images read for text though none is seen.", show_default="40")
-]
-Seed = Annotated[int | None, typer.Option(help="Of folds and samples.", show_default="0")]
-Review = Annotated[
-    bool | None,
-    typer.Option("--review", help="Decide on flagged images in the browser.", rich_help_panel=_REVIEW),
-]
-Port = Annotated[
-    int | None,
-    typer.Option(help="Where it listens; 0 = any.", show_default="8010", rich_help_panel=_REVIEW),
-]
-Reviewer = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Who decides; else asked there.", rich_help_panel=_REVIEW),
-]
-
-
-def label_audit(
-    session: Session,
-    checks: Checks = None,
-    skip: Skip = None,
-    fail_on: FailOn = None,
-    html: Html = None,
-    apply: Apply = None,
-    undo: Undo = None,
-    weights: Weights = None,
-    ocr_sample: OcrSample = None,
-    seed: Seed = None,
-    review: Review = None,
-    port: Port = None,
-    reviewer: Reviewer = None,
-) -> None:
+@takes("label_audit")
+def label_audit(session: Session) -> None:
     """Find leaks, duplicates, label errors, shortcuts, poor images and identities before a reviewer does.
 
     Findings go to `audit/audit.html`, `findings.csv`, `images.csv` and `audit.json`. The exit code is 1 on an
@@ -70,7 +26,7 @@ def label_audit(
 
     Example: `medimg label-audit --fail-on warning`
     """
-    settings = session.settings(label_audit=said(locals())).label_audit
+    settings = session.settings().label_audit
     from medimg_cli.cli.views.audit import draw_audit, draw_undone
 
     if settings.undo:

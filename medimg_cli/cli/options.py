@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from typer.models import ArgumentInfo
 
+from medimg_cli.cli.setting_options import option_of, taken_by
 from medimg_cli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -26,7 +28,11 @@ _PANEL = "Shared options"
 
 @dataclass(frozen=True)
 class Session:
-    """One command call: where it works, what was set, and how it speaks."""
+    """One command call: where it works, what was set, and how it speaks.
+
+    Args:
+        options: section → setting → value, what was given as options of settings.
+    """
 
     command: str
     workspace_dir: Path | None
@@ -35,6 +41,7 @@ class Session:
     json: bool
     quiet: bool
     verbose: bool
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @functools.cached_property
     def workspace(self) -> "Workspace":
@@ -52,15 +59,18 @@ class Session:
 
         return progress_for()
 
-    def settings(self, *, planned: bool = True, **options: Mapping[str, Any]) -> "Settings":
+    def settings(self, *, planned: bool = True, **more: Mapping[str, Any]) -> "Settings":
         """Return the settings in force.
 
         Args:
             planned: read the workspace's `plan.yaml` too.
-            options: section → option → value, None meaning not said.
+            more: section → setting → value, over the options that were given; None means not given.
         """
         from medimg_cli.workspace.config import load_settings
 
+        options = {
+            name: {**self.options.get(name, {}), **more.get(name, {})} for name in {**self.options, **more}
+        }
         settings = load_settings(
             self.workspace,
             config=self.config,
@@ -73,8 +83,8 @@ class Session:
             self.progress.note(f"workspace: {self.workspace.root}")
             for section in options:
                 values = getattr(settings, section).model_dump(mode="json")
-                said = ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
-                self.progress.note(f"settings of {section.replace('_', '-')}: {said}")
+                shown = ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+                self.progress.note(f"settings of {section.replace('_', '-')}: {shown}")
         return settings
 
     def of_one_voice(self) -> "Session":
@@ -106,16 +116,6 @@ def unbroken_stdout() -> Iterator[None]:
         # Caught here: Typer itself would end with 1, which means a gate to our users.
         drop_stdout()
         raise typer.Exit(ExitCode.BROKEN_PIPE) from error
-
-
-def said(values: Mapping[str, Any], *others: str) -> dict[str, Any]:
-    """Return what a command was told about its settings.
-
-    Args:
-        values: the command's `locals()`, first thing in its body.
-        others: parameters that are no settings: arguments, and options of another section.
-    """
-    return {name: value for name, value in values.items() if name not in ("session", *others)}
 
 
 def _shared(
@@ -167,22 +167,37 @@ def _shared(
 
 
 def with_session(name: str, body: Callable[..., None]) -> Callable[..., None]:
-    """Return `body(session, ...)` as a function of its own options and the shared ones.
+    """Return `body(session, ...)` as a function of its settings' options, its own and the shared ones.
 
     Args:
         name: the command's name as users type it.
-        body: first parameter `session`, the others Typer parameters.
+        body: first parameter `session`, the others Typer parameters; what it `takes` of the settings is in the session.
+
+    Raises:
+        ValueError: the body declares an option that a setting has already.
     """
     own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
     shared = list(inspect.signature(_shared, eval_str=True).parameters.values())
+    taken = taken_by(body)
+    repeated = {parameter.name for parameter in own} & {each.key for each in taken}
+    if repeated:
+        raise ValueError(f"{name}: {sorted(repeated)} are settings, which have their options already")
 
     @functools.wraps(body)
     def door(**values: Any) -> None:
         common = {parameter.name: values.pop(parameter.name) for parameter in shared}
         common["assignments"] = common["assignments"] or []
-        body(Session(command=name, **common), **values)
+        given: dict[str, dict[str, Any]] = {each.section: {} for each in taken}
+        for each in taken:
+            if (value := values.pop(each.key)) is not None:
+                given[each.section][each.key] = value
+        body(Session(command=name, options=given, **common), **values)
 
-    door.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
-    door.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
+    arguments = [each for each in own if isinstance(get_args(each.annotation)[-1], ArgumentInfo)]
+    others = [each for each in own if each not in arguments]
+    parameters = [*arguments, *(option_of(each) for each in taken), *others, *shared]
+    whole = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    door.__signature__ = inspect.Signature(whole)  # type: ignore[attr-defined]
+    door.__annotations__ = {parameter.name: parameter.annotation for parameter in whole}
     del door.__wrapped__
     return door

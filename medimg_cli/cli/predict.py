@@ -4,12 +4,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medimg_cli import __version__
 from medimg_cli.cli.options import Session, unbroken_stdout
+from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -37,26 +38,20 @@ _Out = Annotated[
 _Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the rows that FILE has; else it is begun anew.")
 ]
-_Tta = Annotated[
-    bool | None,
-    typer.Option("--tta", help="Answer with the mean over mirrored, turned or enlarged views of each image."),
-]
 _Explain = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Also write a heat map of every image that is answered into DIR."),
 ]
 
 
+@takes("predict")
 def predict(
     session: Session,
     inputs: _Inputs,
     run: _Run = None,
     out: _Out = None,
     resume: _Resume = False,
-    tta: _Tta = None,
     explain: _Explain = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.", show_default="32")] = None,
-    workers: Annotated[int | None, typer.Option(help="Decoding threads.", show_default="all cores")] = None,
 ) -> None:
     """Predict images a run has never seen: one row per image, also for what cannot be read (exit code 4).
 
@@ -73,8 +68,7 @@ def predict(
         raise UsageError(
             "--resume goes on with a file, and none is named", "name it: --out FILE.csv --resume"
         )
-    options: dict[str, Any] = {"tta": tta, "batch_size": batch_size, "workers": workers}
-    settings = session.settings(predict=options).predict
+    settings = session.settings().predict
     place = _place(session, run)
     judge = _opened(place, tta=settings.tta)
     if judge.remark:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session, said
+from medimg_cli.cli.options import Session
+from medimg_cli.cli.setting_options import takes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,42 +14,6 @@ if TYPE_CHECKING:
     from medimg_cli.stages.preprocess import PreprocessResult
 
 
-_Size = Annotated[
-    str | None,
-    typer.Option(metavar="N|auto", help="Side in pixels; auto: what --arch prefers.", show_default="auto"),
-]
-_Channels = Annotated[
-    str | None, typer.Option(metavar="auto|1|3", help="Grey or colour.", show_default="auto")
-]
-_ResizeMode = Annotated[
-    str | None, typer.Option(help="pad (letterbox), stretch or crop.", show_default="pad")
-]
-_Window = Annotated[
-    str | None,
-    typer.Option(
-        metavar="C,W|auto",
-        help="DICOM window: centre and width in modality values, such as HU.",
-        show_default="as the file says",
-    ),
-]
-_Bits = Annotated[
-    str | None,
-    typer.Option(
-        metavar="8|16", help="16: keep the depth of images that have more than 8.", show_default="8"
-    ),
-]
-_Clahe = Annotated[
-    bool | None,
-    typer.Option("--clahe/--no-clahe", help="Even out local contrast.", show_default="no"),
-]
-_BorderCrop = Annotated[
-    bool | None,
-    typer.Option(
-        "--border-crop/--no-border-crop",
-        help="Cut black and white frames, at most a quarter of a side at each end.",
-        show_default="no",
-    ),
-]
 _Preview = Annotated[
     Path | None,
     typer.Option(
@@ -56,25 +21,13 @@ _Preview = Annotated[
         help="Also draw a contact sheet (.png, .jpg): originals, pixels, and what --augment makes of them.",
     ),
 ]
-_Augment = Annotated[str | None, typer.Option(help="Augmentation the preview shows.", show_default="auto")]
-_Arch = Annotated[str | None, typer.Option(help="Network the size is for.", show_default="small-cnn")]
-_Workers = Annotated[int | None, typer.Option(help="Decoding threads.", show_default="all cores")]
 
 
-def preprocess(
-    session: Session,
-    size: _Size = None,
-    channels: _Channels = None,
-    resize_mode: _ResizeMode = None,
-    window: _Window = None,
-    bits: _Bits = None,
-    clahe: _Clahe = None,
-    border_crop: _BorderCrop = None,
-    preview: _Preview = None,
-    augment: _Augment = None,
-    arch: _Arch = None,
-    workers: _Workers = None,
-) -> None:
+@takes(
+    "preprocess",
+    {"train.augment": "augmentation the preview shows", "train.arch": "network the size is for"},
+)
+def preprocess(session: Session, preview: _Preview = None) -> None:
     """Decode and resize every image once, into one memory-mapped array.
 
     Commands that need it run it themselves; what is there already is not decoded again, and a call that was
@@ -82,13 +35,12 @@ def preprocess(
 
     Example: `medimg preprocess --size 224 --preview sheet.png`
     """
-    options = said(locals(), "arch", "augment", "preview")
     from medimg_cli.cli.prerequisites import network_of
     from medimg_cli.images.contact_sheet import check_sheet_path
     from medimg_cli.stages.preprocess import draw_preview
     from medimg_cli.stages.preprocess import preprocess as run_stage
 
-    settings = session.settings(preprocess=options, train={"arch": arch, "augment": augment})
+    settings = session.settings()
     if preview is not None:
         check_sheet_path(preview)
     result = run_stage(

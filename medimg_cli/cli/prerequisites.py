@@ -1,11 +1,9 @@
 """What a command needs before its own stage: built when lacking, left alone when up to date."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from medimg_cli.audit.findings import Embedder
     from medimg_cli.cli.options import Session
     from medimg_cli.preprocessing.probe_images import Shown
@@ -52,12 +50,11 @@ def network_of(session: "Session", settings: "Settings") -> str:
     return named(settings, read_dataset(session.workspace), device).train.arch
 
 
-def unfinished_run(session: "Session", named: str, options: "Mapping[str, Any]") -> "tuple[Run, Settings]":
+def unfinished_run(session: "Session", named: str) -> "tuple[Run, Settings]":
     """Return the run to go on with and its own settings.
 
     Args:
         named: a run's name or folder; `LAST` for the one begun last.
-        options: what else was said, which must be nothing.
 
     Raises:
         UsageError: an option would change the training.
@@ -67,10 +64,9 @@ def unfinished_run(session: "Session", named: str, options: "Mapping[str, Any]")
     from medimg_cli.runs.run_folders import find_unfinished
     from medimg_cli.workspace.config import read_settings
 
-    said = [name for name, value in options.items() if value is not None]
-    if said:
+    if given := [name.replace("_", "-") for name in session.options["train"]]:
         raise UsageError(
-            f"--resume goes on with the run's own settings, so --{said[0].replace('_', '-')} cannot be heeded",
+            f"--resume goes on with the run's own settings, so --{given[0]} cannot be heeded",
             "leave it out, or train anew",
         )
     run = find_unfinished(session.workspace, None if named == LAST else named)
@@ -104,7 +100,9 @@ def compared_run(session: "Session", settings: "Settings") -> None:
     evaluate = settings.evaluate
     if evaluate.compare is None or is_table(evaluate.compare):
         return
-    own = session.settings(evaluate={"split": evaluate.split, "allow_leak": evaluate.allow_leak})
+    own = replace(session, options={}).settings(
+        evaluate={"split": evaluate.split, "allow_leak": evaluate.allow_leak}
+    )
     plain = own.evaluate.model_copy(
         update={"compare": None, "require": (), "keep_threshold": False, "robustness": False}
     )

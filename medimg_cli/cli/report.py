@@ -7,19 +7,12 @@ import typer
 
 from medimg_cli.cli.options import Session
 from medimg_cli.cli.prerequisites import IN_WORKSPACE
+from medimg_cli.cli.setting_options import takes
 
 if TYPE_CHECKING:
     from medimg_cli.runs.run import Run
     from medimg_cli.workspace.settings import Settings
 
-_Facts = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="What only people know.",
-        show_default="report.yaml in the workspace, where there is one",
-    ),
-]
 _InitFacts = Annotated[
     str | None,
     typer.Option(
@@ -33,6 +26,7 @@ _Datasheet = Annotated[
 ]
 
 
+@takes("report", {"evaluate.split": "which evaluation"})
 def report(
     session: Session,
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
@@ -44,13 +38,6 @@ def report(
             show_default="report.html in the run",
         ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Which evaluation.", show_default="test")] = None,
-    title: Annotated[str | None, typer.Option(help="Title on the cover.")] = None,
-    author: Annotated[str | None, typer.Option(help="Author on the cover.")] = None,
-    templates: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of templates that replace medimg's.")
-    ] = None,
-    facts: _Facts = None,
     init_facts: _InitFacts = None,
     card: _Card = None,
     datasheet: _Datasheet = None,
@@ -69,10 +56,7 @@ def report(
     from medimg_cli.stages.report import check_outputs, facts_of
     from medimg_cli.stages.report import report as run_stage
 
-    settings = session.settings(
-        report={"title": title, "author": author, "templates": templates, "facts": facts},
-        evaluate={"split": split},
-    )
+    settings = session.settings()
     found = find_run(session.workspace, run)
     outputs = out or ([] if card or datasheet else [found.folder / "report.html"])
     check_outputs(outputs, card, datasheet)

@@ -5,46 +5,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session, said
+from medimg_cli.cli.options import Session
+from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode
 
 if TYPE_CHECKING:
     from medimg_cli.inference.load import Opened
     from medimg_cli.stages.serve import Announced
 
-_LIMITS = "Limits"
 
-
+@takes("serve")
 def serve(
     session: Session,
     run: Annotated[
         str | None,
         typer.Argument(metavar="[RUN]", help="Run that answers, or the zip of a bundle; else the newest."),
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 = any.", show_default="8000")] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="MEDIMG_TOKEN",
-            help="Asked of everybody; needed on any other host. Better in the environment: options are seen.",
-            show_default=False,
-        ),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes.", show_default="1")] = None,
-    open: Annotated[
-        bool | None, typer.Option("--open/--no-open", help="Open the page in the browser.")
-    ] = None,
-    audit_log: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Record hashes and answers, one line each.", show_default="none"),
-    ] = None,
-    max_upload_mb: Annotated[
-        int | None, typer.Option(help="Size of a file.", show_default="50", rich_help_panel=_LIMITS)
-    ] = None,
-    requests_per_minute: Annotated[
-        int | None,
-        typer.Option(help="Of one client; 0 = any number.", show_default="600", rich_help_panel=_LIMITS),
     ] = None,
 ) -> None:
     """Serve a model on this machine: a page that takes images, and an API for programs.
@@ -54,7 +29,7 @@ def serve(
 
     Example: `medimg serve --port 8000`
     """
-    settings = session.settings(serve=said(locals(), "run")).serve
+    settings = session.settings().serve
     from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.serve import serve as serve_stage
 

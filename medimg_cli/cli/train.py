@@ -1,10 +1,11 @@
 """medimg train: cache to run."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session, said
+from medimg_cli.cli.options import Session
+from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -13,101 +14,10 @@ if TYPE_CHECKING:
     from medimg_cli.stages.train import TrainResult
 
 
-_Arch = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|auto",
-        help="small-cnn, or a torchvision classifier; auto: by weights, data and device.",
-        show_default="small-cnn",
-    ),
-]
-_Weights = Annotated[
-    str | None,
-    typer.Option(metavar="none|imagenet|FILE", help="Weights to start from.", show_default="none"),
-]
-_Epochs = Annotated[int | None, typer.Option(help="Passes at most.", show_default="by network and images")]
-_BatchSize = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N|auto", help="Images a step; auto: by their number and the memory.", show_default="32"
-    ),
-]
-_TimeLimit = Annotated[
-    str | None,
-    typer.Option(
-        metavar="20m",
-        help="As many epochs as fit into 90s, 20m or 1h30m; preprocessing is not counted.",
-        show_default="none",
-    ),
-]
 _Plan = Annotated[
     bool,
     typer.Option("--plan", help="Write what would be chosen, and why, to plan.yaml; train nothing."),
 ]
-_Lr = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NUMBER|auto",
-        help="Highest learning rate; auto: a range test finds it.",
-        show_default="by network",
-    ),
-]
-_Freeze = Annotated[
-    str | None,
-    typer.Option(
-        metavar="backbone|N",
-        help="backbone: the head alone is trained, on features computed once. N: so for N epochs, then all of it.",
-        show_default="none",
-    ),
-]
-_Loss = Annotated[
-    str | None,
-    typer.Option(
-        help="ce, focal, bce (several labels an image) or ordinal (classes are grades).",
-        show_default="ce, or bce for several labels",
-    ),
-]
-_Sampler = Annotated[
-    str | None, typer.Option(help="weighted: each class is drawn equally often.", show_default="none")
-]
-_ClassWeights = Annotated[str | None, typer.Option(help="balanced or none.", show_default="balanced")]
-_Augment = Annotated[
-    str | None,
-    typer.Option(
-        help="none, light, strong, cxr, derm, fundus, histo, us; auto: by modality, else strong.",
-        show_default="auto",
-    ),
-]
-_Monitor = Annotated[
-    str | None,
-    typer.Option(
-        help="Picks the best epoch: auroc, recall, f1, f2, specificity (at the target recall), loss.",
-        show_default="auroc",
-    ),
-]
-_Patience = Annotated[
-    int | None,
-    typer.Option(help="Epochs without a better one before stopping.", show_default="a third of them"),
-]
-_TargetRecall = Annotated[
-    float | None, typer.Option(help="Recall the threshold aims at, on val.", show_default="0.95")
-]
-_Folds = Annotated[
-    int | None,
-    typer.Option(
-        help="Deal train and val into K parts by patient; a network without each.", show_default="none"
-    ),
-]
-_Seeds = Annotated[
-    int | None, typer.Option(help="Networks with seeds from --seed on, together one model.", show_default="1")
-]
-_Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")]
-_Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")]
-_Track = Annotated[
-    str | None,
-    typer.Option(help="Also tell every epoch to tensorboard, mlflow, or both.", show_default="neither"),
-]
-_Precision = Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.", show_default="by device")]
 _Nproc = Annotated[
     int | None,
     typer.Option(
@@ -123,35 +33,12 @@ _Resume = Annotated[
 _ListArchs = Annotated[
     bool, typer.Option("--list-archs", help="List networks, their size and time here; train nothing.")
 ]
-_Name = Annotated[
-    str | None, typer.Option(help="Name of the run's folder.", show_default="arch and a number")
-]
 
 
+@takes("train")
 def train(
     session: Session,
-    arch: _Arch = None,
-    weights: _Weights = None,
-    epochs: _Epochs = None,
-    batch_size: _BatchSize = None,
-    time_limit: _TimeLimit = None,
-    lr: _Lr = None,
-    freeze: _Freeze = None,
-    loss: _Loss = None,
-    class_weights: _ClassWeights = None,
-    sampler: _Sampler = None,
-    augment: _Augment = None,
-    monitor: _Monitor = None,
-    patience: _Patience = None,
-    target_recall: _TargetRecall = None,
-    seed: _Seed = None,
-    seeds: _Seeds = None,
-    folds: _Folds = None,
-    device: _Device = None,
-    precision: _Precision = None,
     nproc: _Nproc = None,
-    track: _Track = None,
-    name: _Name = None,
     resume: _Resume = None,
     plan: _Plan = False,
     list_archs: _ListArchs = False,
@@ -163,17 +50,16 @@ def train(
 
     Example: `medimg train --arch small-cnn --seed 1`
     """
-    options = said(locals(), "resume", "plan", "list_archs", "nproc")
     if list_archs:
         _show_architectures(session)
         return
     if plan:
-        _plan_ahead(session, options)
+        _plan_ahead(session)
         return
-    _train(session, options, nproc=nproc, resume=resume)
+    _train(session, nproc=nproc, resume=resume)
 
 
-def _train(session: Session, options: dict[str, Any], *, nproc: int | None, resume: str | None) -> None:
+def _train(session: Session, *, nproc: int | None, resume: str | None) -> None:
     """Train here, in processes started for it, or together with the processes this one was started with."""
     from medimg_cli.cli.prerequisites import pixels_for_training, unfinished_run
     from medimg_cli.stages.train import train as run_stage
@@ -186,9 +72,9 @@ def _train(session: Session, options: dict[str, Any], *, nproc: int | None, resu
     session = session.of_one_voice()
 
     if resume is None:
-        run, settings = None, session.settings(train=options)
+        run, settings = None, session.settings()
     else:
-        run, settings = unfinished_run(session, resume, options)
+        run, settings = unfinished_run(session, resume)
     with joined(settings.train.device) as world:
         prepared = world.in_turn(lambda: pixels_for_training(session, settings))
         result = run_stage(session.workspace, settings, prepared.cache, session.progress, resume=run)
@@ -219,11 +105,11 @@ def _show(session: Session, result: "TrainResult") -> None:
     session.show(payload, lambda console: _draw(console, result))
 
 
-def _plan_ahead(session: Session, options: dict[str, Any]) -> None:
+def _plan_ahead(session: Session) -> None:
     from medimg_cli.cli.views.train import draw_plan
     from medimg_cli.stages.train import plan as run_stage
 
-    found = run_stage(session.workspace, session.settings(planned=False, train=options), session.progress)
+    found = run_stage(session.workspace, session.settings(planned=False), session.progress)
     payload = {
         "plan": session.workspace.relative(found.path),
         "data": found.about,

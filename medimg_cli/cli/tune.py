@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session, said
+from medimg_cli.cli.options import Session
+from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -18,75 +19,14 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 
-_Trials = Annotated[int | None, typer.Option(help="Trainings at most.", show_default="20")]
-_TimeLimit = Annotated[
-    str | None,
-    typer.Option(
-        metavar="30m|2h", help="The training then at work ends, no other begins.", show_default="none"
-    ),
-]
-_Metric = Annotated[
-    str | None,
-    typer.Option(
-        help="What is improved, on validation: auroc, recall, f1, f2, specificity, loss.",
-        show_default="the monitor of train",
-    ),
-]
-_Space = Annotated[
-    str | None,
-    typer.Option(
-        metavar="a,b",
-        help="What is varied: lr, weight_decay, label_smoothing, mixup, augment, loss, batch_size, arch, size.",
-        show_default="the first five",
-    ),
-]
-_Arch = Annotated[
-    str | None, typer.Option(metavar="a,b", help="Networks to choose from.", show_default="that of train")
-]
-_Size = Annotated[
-    str | None, typer.Option(metavar="96,128", help="Sides in pixels to choose from.", show_default="one")
-]
-_BatchSize = Annotated[
-    str | None, typer.Option(metavar="16,32", help="Images a step to choose from.", show_default="one")
-]
-_Augment = Annotated[
-    str | None,
-    typer.Option(metavar="a,b", help="Presets to choose from.", show_default="none, light, that of train"),
-]
-_Pruner = Annotated[
-    str | None,
-    typer.Option(help="What stops hopeless trials: median, hyperband, none.", show_default="median"),
-]
-_Epochs = Annotated[int | None, typer.Option(help="Passes of a trial.", show_default="as train would")]
-_Seed = Annotated[int | None, typer.Option(help="Seed of what is tried.", show_default="0")]
-_Keep = Annotated[bool | None, typer.Option("--keep", help="Keep the folder of every trial.")]
-_Name = Annotated[
-    str | None,
-    typer.Option(help="Name of the search's folder below tune/.", show_default="search and a number"),
-]
 _Resume = Annotated[
     str | None,
     typer.Option(metavar="[NAME]", help="Go on with a search that is not over: the last one, or this one."),
 ]
 
 
-def tune(
-    session: Session,
-    trials: _Trials = None,
-    time_limit: _TimeLimit = None,
-    metric: _Metric = None,
-    space: _Space = None,
-    arch: _Arch = None,
-    size: _Size = None,
-    batch_size: _BatchSize = None,
-    augment: _Augment = None,
-    pruner: _Pruner = None,
-    epochs: _Epochs = None,
-    seed: _Seed = None,
-    keep: _Keep = None,
-    name: _Name = None,
-    resume: _Resume = None,
-) -> None:
+@takes("tune")
+def tune(session: Session, resume: _Resume = None) -> None:
     """Search the settings of `train` that do best on validation, with Optuna; the test split is never looked at.
 
     The first trial has the settings as they stand (`medimg.yaml`, `--set train.…`), hopeless trials are stopped
@@ -94,12 +34,9 @@ def tune(
 
     Example: `medimg tune --trials 20 --time-limit 30m --metric auroc`
     """
-    options = said(locals(), "resume")
     from medimg_cli.stages.tune import tune as run_stage
 
-    search, settings = (
-        (None, session.settings(tune=options)) if resume is None else _begun(session, resume, options)
-    )
+    search, settings = (None, session.settings()) if resume is None else _begun(session, resume)
 
     def pixels(wanted: "Settings") -> "PixelCache":
         from medimg_cli.cli.prerequisites import pixels_for_training
@@ -112,14 +49,15 @@ def tune(
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-def _begun(session: Session, named: str, options: dict[str, Any]) -> "tuple[Search, Settings]":
+def _begun(session: Session, named: str) -> "tuple[Search, Settings]":
     """Return the search to go on with and its settings, with the trials and the time limit said now."""
     from medimg_cli.cli.prerequisites import LAST
     from medimg_cli.runs.tuning_study import find_search
     from medimg_cli.stages.tune import settings_to_resume
 
-    trials, time_limit = options.pop("trials"), options.pop("time_limit")
-    others = [name for name, value in options.items() if value is not None]
+    options = session.options["tune"]
+    trials, time_limit = options.get("trials"), options.get("time_limit")
+    others = [name for name in options if name not in ("trials", "time_limit")]
     if others:
         raise UsageError(
             f"--resume goes on with the search's own settings, so --{others[0].replace('_', '-')} cannot be heeded",

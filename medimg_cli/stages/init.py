@@ -1,12 +1,14 @@
 """init: a commented settings file."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
 from medimg_cli.errors import UsageError
 from medimg_cli.workspace.files import write_text
+from medimg_cli.workspace.section import about, described
 from medimg_cli.workspace.settings import Settings
 from medimg_cli.workspace.workspace import Workspace
 
@@ -35,6 +37,15 @@ def init(workspace: Workspace) -> Path:
     return path
 
 
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of `medimg.yaml`: of every setting its type, default, unit and description."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Settings.model_json_schema(),
+        "title": "medimg.yaml",
+    }
+
+
 def _sections() -> list[tuple[str, BaseModel]]:
     return [(name, getattr(Settings(), name)) for name in Settings.model_fields]
 
@@ -46,5 +57,7 @@ def _section(name: str, section: BaseModel) -> str:
     lines = []
     for key, field in type(section).model_fields.items():
         value = yaml.safe_dump(defaults[key], default_flow_style=True).removesuffix("...\n").strip()
-        lines.append(f"#  {key}: {value}".ljust(36) + f" # {field.description}\n")
+        empty = f"; empty = {unset}" if (unset := about(field).unset) else ""
+        unit = f" [{about(field).unit}]" if about(field).unit else ""
+        lines.append(f"#  {key}: {value}".ljust(36) + f" # {described(field)}{empty}{unit}\n")
     return f"\n#{name}:\n" + "".join(lines)

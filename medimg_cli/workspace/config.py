@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from medimg_cli.errors import UsageError
 from medimg_cli.registry import did_you_mean
 from medimg_cli.workspace.plan import DATA, fitting_part
-from medimg_cli.workspace.section import LabelCode
+from medimg_cli.workspace.section import LabelCode, about
 from medimg_cli.workspace.settings import Settings
 from medimg_cli.workspace.workspace import Workspace
 
@@ -137,12 +137,13 @@ def _as_usage_error(error: ValidationError) -> UsageError:
             f"below a class stand {', '.join(LabelCode.model_fields)}, each a text",
         )
     if first["type"] == "extra_forbidden":
-        section = Settings.model_fields.get(place[0]) if len(place) > 1 else None
-        names = section.default.__class__.model_fields if section else Settings.model_fields
+        names = Settings.fields_of(place[0]) if len(place) > 1 else Settings.model_fields
         return UsageError(f"unknown setting '{'.'.join(place)}'", did_you_mean(place[-1], names))
     section_name, option = place[0].replace("_", "-"), place[1] if len(place) > 1 else place[0]
     said = first["msg"].removeprefix("Value error, ")
-    what = f"{section_name}: --{option.replace('_', '-')}"
+    field = Settings.fields_of(place[0]).get(option)
+    flags = about(field).flags if field else ""
+    what = f"{section_name}: {flags.split('/')[0] or '--' + option.replace('_', '-')}"
     return UsageError(
         f"{what} cannot be given here" if first["input"] is True else f"{what} cannot be {first['input']!r}",
         said[0].lower() + said[1:],

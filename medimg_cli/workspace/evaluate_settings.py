@@ -2,44 +2,51 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
 from medimg_cli.workspace.operating_settings import OperatingSettings
-from medimg_cli.workspace.section import Chance, PositiveInt, ProbabilityRange, listed
+from medimg_cli.workspace.section import Chance, PositiveInt, ProbabilityRange, Several, setting
 
 _SHAPES_NOTHING = {"keep_threshold", "require", "allow_leak", "near_duplicates", "batch_size"}
 
 
 class EvaluateSettings(OperatingSettings):
-    split: Literal["train", "val", "test"] = Field("test", description="which split")
-    ci: Literal["wilson", "exact"] = Field("wilson", description="intervals of independent proportions")
-    require: tuple[str, ...] = Field((), description="requirements such as recall>=0.9")
-    allow_leak: bool = Field(False, description="evaluate a leaky split; the report says so")
-    tta: bool = Field(False, description="the mean over several views of each image")
-    alpha: Chance = Field(0.1, description="chance that a conformal set may miss the right class")
-    decision_range: ProbabilityRange = Field(
-        (0.01, 0.5), description="probabilities at which one might act, of the decision curve"
+    split: Literal["train", "val", "test"] = setting("test", "which split")
+    ci: Literal["wilson", "exact"] = setting("wilson", "intervals of proportions of independent images")
+    require: tuple[str, ...] = setting(
+        (), "exit with 1 unless met, such as recall>=0.9", metavar="METRIC>=X", repeated=True
     )
-    subgroups: tuple[str, ...] = Field(
-        (), description="columns whose levels are measured; empty = sex, age, site and the like"
+    tta: bool = setting(False, "answer with the mean over mirrored, turned or enlarged views of each image")
+    alpha: Chance = setting(0.1, "chance that a conformal set may miss the right class")
+    decision_range: ProbabilityRange = setting(
+        (0.01, 0.5), "probabilities at which one might act, of the decision curve", metavar="LOW,HIGH"
     )
-    intersections: bool = Field(False, description="two of these columns at once as well")
-    min_positives: PositiveInt = Field(10, description="fewer positive images of a subgroup: counts only")
-    compare: str | None = Field(
-        None, description="another run, or a table of predictions, on the same images"
+    subgroups: Several[str] = setting(
+        (), "columns whose levels are measured", unset="sex, age, site and the like", metavar="COLUMN,…"
     )
-    robustness: bool = Field(False, description="recall under blur, noise, brightness, contrast and JPEG")
-    near_duplicates: bool = Field(
-        False, description="search other splits for near duplicates if no audit did"
+    intersections: bool = setting(False, "two of these columns at once as well")
+    min_positives: PositiveInt = setting(
+        10, "fewer positive images of a subgroup: counts only", option=False, unit="images"
     )
-    positive: str | None = Field(
-        None, description="the disease class of a predictions table of other software"
+    compare: str | None = setting(
+        None,
+        "another model's answers to the same images, to compare with: a run, or a table of predictions",
+        metavar="RUN|FILE.csv",
     )
-    threshold: Chance | None = Field(None, description="its threshold, fixed before anybody saw the answers")
-    protocol: Literal["medmnist"] | None = Field(
-        None, description="also AUC and ACC as MedMNIST defines them"
+    robustness: bool = setting(False, "answer again under blur, noise, brightness, contrast and JPEG")
+    near_duplicates: bool = setting(False, "search other splits for near duplicates, if no audit did")
+    allow_leak: bool = setting(False, "evaluate a leaky split; the report says so")
+    positive: str | None = setting(
+        None,
+        "the disease class of a table of predictions (--predictions)",
+        unset="the one not called healthy",
+        metavar="CLASS",
     )
-    batch_size: PositiveInt = Field(128, description="images a step")
+    threshold: Chance | None = setting(
+        None, "the threshold of that table, fixed before anybody saw the answers"
+    )
+    protocol: Literal["medmnist"] | None = setting(None, "also AUC and ACC by its definitions")
+    batch_size: PositiveInt = setting(128, "images a step", option=False, unit="images")
 
     @field_validator("threshold")
     @classmethod
@@ -49,11 +56,6 @@ class EvaluateSettings(OperatingSettings):
         if value is not None and said:
             raise ValueError(f"a threshold is given or chosen: leave out this one or {said[0]}")
         return value
-
-    @field_validator("subgroups", mode="before")
-    @classmethod
-    def _split_columns(cls, value: Any) -> Any:
-        return listed(value)
 
     def shaping(self) -> dict[str, Any]:
         """Return the settings that shape the numbers, for the record and to know them again."""

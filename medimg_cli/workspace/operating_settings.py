@@ -4,32 +4,29 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from medimg_cli.workspace.section import Fraction, Section
+from medimg_cli.workspace.section import Fraction, Section, Several, setting
 from medimg_cli.workspace.threshold_rule import ThresholdRule
 
 _RULES = ("target_recall", "target_specificity", "youden", "miss_cost")
 
 
 class OperatingSettings(Section):
-    target_recall: Fraction | None = Field(
-        None, description="choose on validation the highest threshold with this recall"
+    target_recall: Fraction | None = setting(
+        None, "choose on validation the highest threshold with this recall", unset="as trained"
     )
-    lower_bound: bool = Field(
-        False, description="the lower end of the recall's 95 % interval has to reach target_recall"
+    lower_bound: bool = setting(
+        False, "the lower end of the recall's 95 % interval has to reach --target-recall"
     )
-    target_specificity: Fraction | None = Field(
-        None, description="choose on validation the lowest threshold with this specificity"
+    target_specificity: Fraction | None = setting(
+        None, "choose on validation the lowest threshold with this specificity"
     )
-    youden: bool = Field(
-        False, description="choose on validation the threshold with the highest recall + specificity"
+    youden: bool = setting(False, "choose on validation the threshold with the highest recall + specificity")
+    miss_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = setting(
+        None, "choose on validation at the least cost, where a miss counts as C false alarms", metavar="C"
     )
-    miss_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        None,
-        description="choose on validation at the least cost, where a miss counts as so many false alarms",
-    )
-    keep_threshold: bool = Field(False, description="write the chosen threshold into the model")
-    prevalence: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (), description="prevalences, such as 0.01,0.1, to give predictive values at beside the observed one"
+    keep_threshold: bool = setting(False, "write the chosen threshold into the model")
+    prevalence: Several[Annotated[float, Field(gt=0, lt=1)]] = setting(
+        (), "give predictive values at these prevalences too", unset="as observed", metavar="P,…"
     )
 
     @property
@@ -42,13 +39,6 @@ class OperatingSettings(Section):
         if self.miss_cost is not None:
             return ThresholdRule("miss_cost", self.miss_cost)
         return ThresholdRule("youden") if self.youden else None
-
-    @field_validator("prevalence", mode="before")
-    @classmethod
-    def _split_numbers(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return (value,) if isinstance(value, int | float) else value
 
     @field_validator("target_specificity", "youden", "miss_cost")
     @classmethod

@@ -1,46 +1,57 @@
 """Settings of `serve`: where it listens, who may ask, and how much it takes."""
 
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import SecretStr
 
-from medimg_cli.workspace.section import PositiveInt, Section, listed
+from medimg_cli.workspace.section import PositiveInt, Section, Several, setting
 
 LEAST_TOKEN = 12
 """Characters of a token: 12 hexadecimal digits are 48 bits, and attempts to sign in are counted."""
 
 
 class ServeSettings(Section):
-    host: str = Field("127.0.0.1", description="address to listen on; any but this machine's needs a token")
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on; 0 = any")
-    token: SecretStr | None = Field(None, description="asked of everybody; empty = MEDIMG_TOKEN, or nobody")
-    names: tuple[str, ...] = Field(
-        (), description="further names in the header Host, such as a reverse proxy's"
+    host: str = setting("127.0.0.1", "address to listen on; any but this machine's needs a token")
+    port: int = setting(8000, "port to listen on; 0 = any", ge=0, le=65535)
+    token: SecretStr | None = setting(
+        None,
+        "asked of everybody; needed on any other host; better in the environment, as options are seen",
+        unset="MEDIMG_TOKEN, or nobody is asked",
+        envvar="MEDIMG_TOKEN",
     )
-    proxies: tuple[str, ...] = Field(
-        (), description="addresses of reverse proxies whose X-Forwarded headers are believed"
+    names: Several[str] = setting(
+        (), "further names in the header Host, such as a reverse proxy's", option=False
     )
-    workers: PositiveInt = Field(1, description="processes that answer, each with the model in memory")
-    decoders: PositiveInt | None = Field(None, description="decoding threads of each; empty = all cores")
-    batch_size: PositiveInt = Field(8, description="images the model is asked for at once")
-    queue: PositiveInt = Field(32, description="requests of a process under way; a further one gets 503")
-    max_upload_mb: PositiveInt = Field(50, description="size of a file, in millions of bytes")
-    max_request_mb: PositiveInt = Field(200, description="size of the files of one request")
-    max_memory_mb: PositiveInt = Field(500, description="uploads a process holds at once")
-    max_files: PositiveInt = Field(32, description="files of one request")
-    max_images: PositiveInt = Field(64, description="images of one request, frames counted")
-    max_megapixels: Annotated[int, Field(gt=0, le=500)] = Field(50, description="size of an image")
-    requests_per_minute: Annotated[int, Field(ge=0)] = Field(600, description="of one client; 0 = any number")
-    upload_seconds: PositiveInt = Field(60, description="an upload has to be here by then")
-    answer_seconds: PositiveInt = Field(120, description="an upload has to be answered by then")
-    grace_seconds: PositiveInt = Field(30, description="for what is under way when the server ends")
-    audit_log: Path | None = Field(
-        None, description="a line of hashes and answers for each image; empty = none"
+    proxies: Several[str] = setting(
+        (), "addresses of reverse proxies whose X-Forwarded headers are believed", option=False
     )
-    open: bool = Field(False, description="open the page in the browser")
-
-    @field_validator("names", "proxies", mode="before")
-    @classmethod
-    def _split_names(cls, value: Any) -> Any:
-        return listed(value)
+    workers: PositiveInt = setting(1, "processes that answer, each with the model in memory")
+    open: bool = setting(False, "open the page in the browser", flags="--open/--no-open")
+    audit_log: Path | None = setting(None, "record hashes and answers, a line an image", unset="none")
+    decoders: PositiveInt | None = setting(
+        None, "decoding threads of each process", unset="all cores", option=False
+    )
+    batch_size: PositiveInt = setting(8, "images the model is asked for at once", option=False, unit="images")
+    queue: PositiveInt = setting(
+        32, "requests of a process under way; a further one gets 503", option=False, unit="requests"
+    )
+    max_upload_mb: PositiveInt = setting(50, "size of a file", unit="MB", panel="Limits")
+    max_request_mb: PositiveInt = setting(200, "size of the files of one request", option=False, unit="MB")
+    max_memory_mb: PositiveInt = setting(500, "uploads a process holds at once", option=False, unit="MB")
+    max_files: PositiveInt = setting(32, "files of one request", option=False, unit="files")
+    max_images: PositiveInt = setting(
+        64, "images of one request, frames counted", option=False, unit="images"
+    )
+    max_megapixels: int = setting(50, "size of an image", option=False, unit="megapixels", gt=0, le=500)
+    requests_per_minute: int = setting(
+        600, "requests a minute of one client; 0 = any number", ge=0, panel="Limits"
+    )
+    upload_seconds: PositiveInt = setting(
+        60, "an upload has to be here by then", option=False, unit="seconds"
+    )
+    answer_seconds: PositiveInt = setting(
+        120, "an upload has to be answered by then", option=False, unit="seconds"
+    )
+    grace_seconds: PositiveInt = setting(
+        30, "for what is under way when the server ends", option=False, unit="seconds"
+    )

@@ -6,41 +6,63 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
 from medimg_cli.workspace.duration import Seconds
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
-from medimg_cli.workspace.section import Chance, Fraction, LabelCode, PositiveInt, Section, listed
+from medimg_cli.workspace.section import (
+    Chance,
+    Commas,
+    Fraction,
+    LabelCode,
+    PositiveInt,
+    Section,
+    Several,
+    setting,
+)
 from medimg_cli.workspace.serve_settings import ServeSettings
 from medimg_cli.workspace.tune_settings import TuneSettings
 
 
 class IngestSettings(Section):
-    layout: str = Field("auto", description="auto, or the name of a layout")
-    labels: Path | None = Field(None, description="table of labels (CSV, TSV, .xlsx, .xls or .ods)")
-    sheet: str | None = Field(None, description="sheet of a workbook, by name or number from 1")
-    image_col: str | None = Field(None, description="column with the file names")
-    label_col: str | None = Field(
-        None, description="column with the classes; a,b,c = one column a class (0, 1) or a reader"
+    layout: str = setting(
+        "auto",
+        "arrangement of the source: auto, folders, inner-folders, csv, dicom or npz",
+        metavar="NAME|auto",
     )
-    patient_col: str | None = Field(None, description="column with the patients")
-    label_kind: Literal["auto", "one-hot", "readers"] = Field(
-        "auto", description="several label columns: one a class, or one a reader"
+    labels: Path | None = setting(None, "table of labels (CSV, TSV, .xlsx, .xls or .ods)")
+    sheet: str | None = setting(None, "sheet of a workbook, by name or number from 1", metavar="NAME|N")
+    image_col: str | None = setting(None, "its column of file names or DICOM UIDs", metavar="NAME")
+    label_col: str | None = setting(
+        None, "its column of classes; A,B,C: one of 0/1 a class, or one a reader", metavar="NAME"
     )
-    map_classes: dict[str, str] = Field({}, description="label in the source: class it belongs to")
-    multi_label: bool = Field(False, description="an image may carry several labels, or none")
-    label_sep: str = Field("|", min_length=1, description="what stands between several labels")
-    positive: str | None = Field(None, description="the disease class")
-    patient_regex: str | None = Field(None, description="first group in the path = patient")
-    split: tuple[float, float, float] = Field((0.7, 0.15, 0.15), description="train, val, test")
-    use_split_col: str | None = Field(None, description="column that already holds the split")
-    folds: int | None = Field(None, ge=2, le=100, description="number train and val in this many folds")
-    seed: int = Field(0, ge=0, description="seed of the split")
-    frames: str = Field("middle", description="of several frames: middle, first, all, or a number from 0")
-    fresh: bool = Field(False, description="start over instead of adding to the data set")
-    deidentify: bool = Field(False, description="de-identified copies of the images")
-    copy_images: bool = Field(False, description="copy the images into the workspace")
-    strict: bool = Field(False, description="exit with 4 when a file could not be read")
-    yes: bool = Field(False, description="go on although the classes look implausible")
+    label_kind: Literal["auto", "one-hot", "readers"] = setting(
+        "auto", "several label columns: one-hot, one a class; readers, one a reader; auto: by content"
+    )
+    map_classes: dict[str, str] = setting(
+        {}, "class that a label of the source belongs to", flags="--map", metavar="OLD=NEW", repeated=True
+    )
+    patient_col: str | None = setting(None, "its column of patients", metavar="NAME")
+    use_split_col: str | None = setting(None, "its column of splits", metavar="NAME")
+    multi_label: bool = setting(False, "images may have several labels, or none")
+    label_sep: str = setting("|", "what stands between the labels of a cell", min_length=1)
+    positive: str | None = setting(None, "the disease class", metavar="CLASS")
+    patient_regex: str | None = setting(None, "patient = first group found in a file's path", metavar="RE")
+    split: Annotated[tuple[float, float, float], Commas()] = setting(
+        (0.7, 0.15, 0.15), "shares of train, val, test", metavar="T,V,T"
+    )
+    folds: int | None = setting(
+        None, "number train and val in K folds, by patient", metavar="K", ge=2, le=100
+    )
+    frames: str = setting(
+        "middle", "of several frames: middle, first, all, or a number from 0", metavar="WHICH"
+    )
+    seed: int = setting(0, "seed of the split", ge=0)
+    copy_images: bool = setting(False, "copy the images into the workspace", flags="--copy/--link")
+    deidentify: bool = setting(False, "work on de-identified copies in dataset/images (see `deidentify`)")
+    fresh: bool = setting(False, "start over: forget sources, splits and settings")
+    strict: bool = setting(False, "exit with 4 when a file could not be read")
+    yes: bool = setting(False, "go on although the classes look implausible")
 
     @field_validator("sheet", mode="before")
     @classmethod
@@ -66,11 +88,6 @@ class IngestSettings(Section):
             raise ValueError("middle, first, all, or the number of a frame, counted from 0")
         return text
 
-    @field_validator("split", mode="before")
-    @classmethod
-    def _parse_split(cls, value: Any) -> Any:
-        return tuple(value.split(",")) if isinstance(value, str) else value
-
     @field_validator("split")
     @classmethod
     def _check_split(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -80,58 +97,67 @@ class IngestSettings(Section):
 
 
 class LabelAuditSettings(Section):
-    checks: tuple[str, ...] = Field((), description="only these checks; empty = all")
-    skip: tuple[str, ...] = Field((), description="not these checks")
-    fail_on: Literal["error", "warning", "never"] = Field("error", description="severity that exits with 1")
-    html: Path | None = Field(None, description="the page; empty = audit/audit.html")
-    apply: bool = Field(False, description="mark in the manifest what the findings exclude")
-    undo: bool = Field(False, description="take back what --apply and --review marked")
-    review: bool = Field(False, description="open the flagged images in the browser and decide")
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(8010, description="of the review page; 0 = any")
-    reviewer: str | None = Field(None, description="who decides on the review page; empty = asked there")
-    weights: str = Field("auto", description="features for label errors: auto, none, or a file of weights")
-    ocr_sample: Annotated[int, Field(ge=0)] = Field(
-        40, description="images read for text though none is seen"
+    checks: Several[str] = setting((), "only these checks", unset="all")
+    skip: Several[str] = setting((), "not these checks")
+    fail_on: Literal["error", "warning", "never"] = setting("error", "severity that exits with 1")
+    html: Path | None = setting(None, "the page", unset="audit/audit.html")
+    apply: bool = setting(False, "exclude copies and blanks in the manifest")
+    undo: bool = setting(False, "take back what --apply and --review marked")
+    weights: str = setting(
+        "auto", "network for label errors: auto, none, or a file of weights", metavar="auto|none|FILE"
     )
-    seed: int = Field(0, ge=0, description="seed of folds and samples")
-
-    @field_validator("checks", "skip", mode="before")
-    @classmethod
-    def _split_names(cls, value: Any) -> Any:
-        return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
+    ocr_sample: int = setting(40, "images read for text though none is seen", metavar="N", ge=0)
+    seed: int = setting(0, "seed of folds and samples", ge=0)
+    review: bool = setting(False, "decide on flagged images in the browser", panel="Review page")
+    port: int = setting(8010, "where the review page listens; 0 = any", panel="Review page", ge=0, le=65535)
+    reviewer: str | None = setting(
+        None, "who decides on the review page", unset="asked there", metavar="NAME", panel="Review page"
+    )
 
 
 class DeidentifySettings(Section):
-    profile: Literal["basic"] = Field("basic", description="profile of PS3.15 annex E")
-    keep: tuple[Literal["patient", "device", "institution", "uids", "descriptions"], ...] = Field(
-        (), description="what else may stay; empty = nothing"
+    profile: Literal["basic"] = setting("basic", "profile of DICOM PS3.15 annex E")
+    keep: Several[Literal["patient", "device", "institution", "uids", "descriptions"]] = setting(
+        (), "what else may stay", unset="nothing"
     )
-    keep_dates: bool | None = Field(
-        None, description="true = kept, false = shifted by days of the patient's own; empty = removed"
+    keep_dates: bool | None = setting(
+        None,
+        "yes: dates are kept; no: they are moved by a number of days of each patient's own",
+        unset="removed",
+        flags="--keep-dates/--shift-dates",
     )
-    mask_text: bool = Field(False, description="blank text in the pixels")
-    names: Literal["auto", "code", "keep"] = Field(
-        "auto", description="file names: codes where they look like an identity, always, or never"
+    mask_text: bool = setting(False, "blank text in the pixels")
+    names: Literal["auto", "code", "keep"] = setting(
+        "auto", "file names: codes where they look like an identity, always, or never"
     )
-    key: Path | None = Field(None, description="file of the key; empty = deidentify.key in the workspace")
-
-    @field_validator("keep", mode="before")
-    @classmethod
-    def _split_keep(cls, value: Any) -> Any:
-        return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
+    key: Path | None = setting(
+        None, "key of the pseudonyms, made where missing", unset="deidentify.key in the workspace"
+    )
 
 
 class PreprocessSettings(Section):
-    size: int | Literal["auto"] = Field("auto", description="side in pixels; auto = what the network prefers")
-    channels: Literal["auto", 1, 3] = Field("auto", description="1 grey, 3 colour; auto = as the images are")
-    resize_mode: Literal["pad", "stretch", "crop"] = Field("pad", description="how a side ratio is kept")
-    window: Literal["auto"] | tuple[float, float] = Field(
-        "auto", description="centre, width in modality values; auto = as the file says"
+    size: int | Literal["auto"] = setting(
+        "auto", "side of the images; auto: what the network prefers", unit="px"
     )
-    clahe: bool = Field(False, description="even out local contrast (CLAHE)")
-    bits: Literal[8, 16] = Field(8, description="16 = kept where images have more than 8")
-    border_crop: bool = Field(False, description="cut black and white frames, at most a quarter a side")
-    workers: PositiveInt | None = Field(None, description="decoding threads; empty = all cores")
+    channels: Literal["auto", 1, 3] = setting("auto", "1 grey, 3 colour; auto: as the images are")
+    resize_mode: Literal["pad", "stretch", "crop"] = setting(
+        "pad", "how a ratio of sides becomes square; pad = letterbox"
+    )
+    window: Literal["auto"] | tuple[float, float] = setting(
+        "auto",
+        "DICOM window: centre and width in modality values, such as HU; auto: as the file says",
+        metavar="C,W|auto",
+    )
+    clahe: bool = setting(False, "even out local contrast (CLAHE)", flags="--clahe/--no-clahe")
+    bits: Literal[8, 16] = setting(
+        8, "16: keep the depth of images that have more than 8", unit="bits a sample"
+    )
+    border_crop: bool = setting(
+        False,
+        "cut black and white frames, at most a quarter of a side at each end",
+        flags="--border-crop/--no-border-crop",
+    )
+    workers: PositiveInt | None = setting(None, "decoding threads", unset="all cores")
 
     @field_validator("size", "channels", "bits", mode="before")
     @classmethod
@@ -168,88 +194,90 @@ class PreprocessSettings(Section):
 
 
 class TrainSettings(Section):
-    arch: str = Field(
-        "small-cnn", description="small-cnn, a torchvision classifier, or auto = by weights, data and device"
+    arch: str = setting(
+        "small-cnn",
+        "small-cnn, or a torchvision classifier; auto: by weights, data and device",
+        metavar="NAME|auto",
     )
-    weights: str = Field("none", description="none, imagenet, or a file of weights")
-    epochs: PositiveInt | None = Field(
-        None, description="empty = what the network and the number of images ask for"
+    weights: str = setting("none", "weights to start from", metavar="none|imagenet|FILE")
+    epochs: PositiveInt | None = setting(None, "passes at most", unset="by network and images", unit="epochs")
+    batch_size: PositiveInt | Literal["auto"] = setting(
+        32, "images a step; auto: by their number and the memory", unit="images"
     )
-    batch_size: PositiveInt | Literal["auto"] = Field(
-        32, description="images a step; auto = by the number of images and the memory"
-    )
-    time_limit: Seconds | None = Field(
-        None, description="as many epochs as fit, such as 90s, 20m or 1h30m; preprocessing is not counted"
-    )
-    lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
-        None, description="highest learning rate; auto = found by a range test; empty = the network's"
-    )
-    layer_decay: Fraction | None = Field(
-        None, description="each third of the backbone learns so much slower than the next; empty = as fast"
-    )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.05, description="of AdamW")
-    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(0.1, description="of the cross-entropy")
-    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.995, description="decay of the averaged weights; 0 = none"
-    )
-    freeze: Literal["none", "backbone"] | PositiveInt = Field(
-        "none",
-        description="backbone = the head alone is trained, on features computed once; N = so for N epochs, then all",
-    )
-    stem: Literal["own", "small"] = Field(
-        "own", description="small = 3x3 first convolution that keeps small images whole; own = as published"
-    )
-    loss: Literal["auto", "ce", "focal", "bce", "ordinal"] = Field(
-        "auto",
-        description="ce; focal: hard images count more; bce: several labels; ordinal: classes are grades",
-    )
-    focal_gamma: Annotated[float, Field(ge=0, le=5)] = Field(2.0, description="of the focal loss")
-    class_weights: Literal["balanced", "none"] = Field(
-        "balanced", description="weight of a class in the loss"
-    )
-    sampler: Literal["none", "weighted"] = Field(
-        "none", description="weighted = each class is drawn equally often"
-    )
-    mixup: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="alpha of mixup; 0 = none")
-    cutmix: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="alpha of cutmix; 0 = none")
-    accumulate: PositiveInt = Field(1, description="batches whose gradients make one step")
-    clip: Annotated[float, Field(ge=0)] = Field(5.0, description="largest norm of the gradients; 0 = any")
-    augment: str = Field(
-        "auto",
-        description="none, light, strong, cxr, derm, fundus, histo or us; auto = by modality, else strong",
-    )
-    monitor: Literal["auroc", "recall", "f1", "f2", "specificity", "loss"] = Field(
-        "auroc", description="picks the best epoch; specificity is read at the target recall"
-    )
-    patience: PositiveInt | None = Field(None, description="epochs without a better one; empty = a third")
-    target_recall: Fraction = Field(0.95, description="recall the threshold aims at on validation")
-    false_alarms: Chance = Field(
-        0.05, description="share of ordinary images that may be called unlike the training and be refused"
-    )
-    seed: int = Field(0, ge=0, description="seed of everything random")
-    seeds: int = Field(
-        1, ge=1, le=100, description="networks with seeds from seed on; their mean is the model"
-    )
-    folds: int | None = Field(
+    time_limit: Seconds | None = setting(
         None,
+        "as many epochs as fit into 90s, 20m or 1h30m; preprocessing is not counted",
+        unset="none",
+        metavar="20m",
+        unit="seconds",
+    )
+    lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = setting(
+        None, "highest learning rate; auto: a range test finds it", unset="by network"
+    )
+    layer_decay: Fraction | None = setting(
+        None,
+        "each third of the backbone learns so much slower than the next",
+        unset="as fast",
+        option=False,
+    )
+    weight_decay: float = setting(0.05, "weight decay of AdamW", option=False, ge=0)
+    label_smoothing: float = setting(0.1, "label smoothing of the cross-entropy", option=False, ge=0, lt=0.5)
+    ema: float = setting(0.995, "decay of the averaged weights; 0 = none", option=False, ge=0, lt=1)
+    freeze: Literal["none", "backbone"] | PositiveInt = setting(
+        "none",
+        "backbone: the head alone is trained, on features computed once; N: so for N epochs, then all of it",
+    )
+    stem: Literal["own", "small"] = setting(
+        "own",
+        "small = 3x3 first convolution that keeps small images whole; own = as published",
+        option=False,
+    )
+    loss: Literal["auto", "ce", "focal", "bce", "ordinal"] = setting(
+        "auto",
+        "focal: hard images count more; bce: several labels an image; ordinal: classes are grades; "
+        "auto: ce, or bce for several labels",
+    )
+    focal_gamma: float = setting(2.0, "gamma of the focal loss", option=False, ge=0, le=5)
+    class_weights: Literal["balanced", "none"] = setting("balanced", "weight of a class in the loss")
+    sampler: Literal["none", "weighted"] = setting("none", "weighted: each class is drawn equally often")
+    mixup: float = setting(0.0, "alpha of mixup; 0 = none", option=False, ge=0, le=2)
+    cutmix: float = setting(0.0, "alpha of cutmix; 0 = none", option=False, ge=0, le=2)
+    accumulate: PositiveInt = setting(
+        1, "batches whose gradients make one step", option=False, unit="batches"
+    )
+    clip: float = setting(5.0, "largest norm of the gradients; 0 = any", option=False, ge=0)
+    augment: str = setting(
+        "auto", "none, light, strong, cxr, derm, fundus, histo or us; auto: by modality, else strong"
+    )
+    monitor: Literal["auroc", "recall", "f1", "f2", "specificity", "loss"] = setting(
+        "auroc", "picks the best epoch; specificity is read at the target recall"
+    )
+    patience: PositiveInt | None = setting(
+        None, "epochs without a better one before stopping", unset="a third of them", unit="epochs"
+    )
+    target_recall: Fraction = setting(0.95, "recall the threshold aims at on validation")
+    false_alarms: Chance = setting(
+        0.05,
+        "share of ordinary images that may be called unlike the training and be refused",
+        option=False,
+    )
+    seed: int = setting(0, "seed of everything random", ge=0)
+    seeds: int = setting(1, "networks with seeds from --seed on, together one model", ge=1, le=100)
+    folds: int | None = setting(
+        None,
+        "deal train and val into K parts by patient; a network without each",
+        unset="none",
         ge=2,
         le=100,
-        description="train and val in this many parts, each held out once; empty = as split",
     )
-    device: str = Field("auto", description="auto, cpu, cuda, mps")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto",
-        description="of the arithmetic in training; auto = bf16 or fp16 where the device is fast in it",
+    device: str = setting("auto", "auto, cpu, cuda or mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
+        "auto", "arithmetic of the training; auto: bf16 or fp16 where the device is fast in it"
     )
-    track: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
-        (), description="who else is told of every epoch: tensorboard, mlflow"
+    track: Several[Literal["tensorboard", "mlflow"]] = setting(
+        (), "also send every epoch to these", unset="none"
     )
-    name: str | None = Field(None, description="name of the run's folder")
-
-    @field_validator("track", mode="before")
-    @classmethod
-    def _split_trackers(cls, value: Any) -> Any:
-        return listed(value)
+    name: str | None = setting(None, "name of the run's folder", unset="arch and a number")
 
     @field_validator("freeze", mode="before")
     @classmethod
@@ -271,21 +299,25 @@ class TrainSettings(Section):
 
 
 class PredictSettings(Section):
-    tta: bool = Field(False, description="the mean over several views of each image")
-    batch_size: PositiveInt = Field(32, description="images a step")
-    workers: PositiveInt | None = Field(None, description="decoding threads; empty = all cores")
+    tta: bool = setting(False, "answer with the mean over mirrored, turned or enlarged views of each image")
+    batch_size: PositiveInt = setting(32, "images a step", unit="images")
+    workers: PositiveInt | None = setting(None, "decoding threads", unset="all cores")
 
 
 class ReportSettings(Section):
-    title: str | None = Field(None, description="title on the cover")
-    author: str | None = Field(None, description="author on the cover")
-    templates: Path | None = Field(None, description="folder of templates that replace medimg's")
-    facts: Path | None = Field(None, description="what only people know; empty = the workspace's report.yaml")
+    title: str | None = setting(None, "title on the cover")
+    author: str | None = setting(None, "author on the cover")
+    templates: Path | None = setting(None, "folder of templates that replace medimg's", metavar="DIR")
+    facts: Path | None = setting(
+        None, "what only people know", unset="report.yaml in the workspace, where there is one"
+    )
 
 
 class ExportSettings(Section):
-    verify: bool = Field(False, description="also compare from the files on")
-    images: PositiveInt = Field(64, description="how many files to compare")
+    verify: bool = setting(
+        False, "also compare from the files on: medimg, and the exported file with Pillow alone"
+    )
+    images: PositiveInt = setting(64, "how many files to verify on")
 
 
 class LabelsSection(Section):
@@ -302,18 +334,24 @@ class LabelsSection(Section):
 class Settings(Section):
     """All sections of a workspace's `medimg.yaml`."""
 
-    labels: LabelsSection = LabelsSection()
-    ingest: IngestSettings = IngestSettings()
-    label_audit: LabelAuditSettings = LabelAuditSettings()
-    deidentify: DeidentifySettings = DeidentifySettings()
-    preprocess: PreprocessSettings = PreprocessSettings()
-    train: TrainSettings = TrainSettings()
-    tune: TuneSettings = TuneSettings()
-    evaluate: EvaluateSettings = EvaluateSettings()
-    predict: PredictSettings = PredictSettings()
-    report: ReportSettings = ReportSettings()
-    export: ExportSettings = ExportSettings()
-    serve: ServeSettings = ServeSettings()
+    labels: LabelsSection = Field(default_factory=LabelsSection)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
+    label_audit: LabelAuditSettings = Field(default_factory=LabelAuditSettings)
+    deidentify: DeidentifySettings = Field(default_factory=DeidentifySettings)
+    preprocess: PreprocessSettings = Field(default_factory=PreprocessSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    tune: TuneSettings = Field(default_factory=TuneSettings)
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    predict: PredictSettings = Field(default_factory=PredictSettings)
+    report: ReportSettings = Field(default_factory=ReportSettings)
+    export: ExportSettings = Field(default_factory=ExportSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
+
+    @classmethod
+    def fields_of(cls, section: str) -> dict[str, FieldInfo]:
+        """Return the settings of a section by name, without making one; a section nobody knows has none."""
+        kind = cls.model_fields[section].annotation if section in cls.model_fields else None
+        return kind.model_fields if isinstance(kind, type) and issubclass(kind, Section) else {}
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -1,11 +1,11 @@
 """The section `tune` of the settings: what is searched, how long, and by which figure."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from medimg_cli.workspace.duration import Seconds
-from medimg_cli.workspace.section import PositiveInt, Section, listed
+from medimg_cli.workspace.section import PositiveInt, Section, Several, setting
 
 Searched = Literal[
     "lr", "weight_decay", "label_smoothing", "mixup", "augment", "loss", "batch_size", "arch", "size"
@@ -14,32 +14,32 @@ Searched = Literal[
 
 
 class TuneSettings(Section):
-    trials: PositiveInt = Field(20, description="trainings at most, with those before a --resume")
-    time_limit: Seconds | None = Field(None, description="such as 30m: no training begins after it")
-    metric: Literal["auroc", "recall", "f1", "f2", "specificity", "loss"] | None = Field(
-        None, description="validation figure to improve; empty = the monitor of train"
+    trials: PositiveInt = setting(20, "trainings at most, with those before a --resume")
+    time_limit: Seconds | None = setting(
+        None,
+        "such as 30m or 2h: the training then at work ends, no other begins",
+        unset="none",
+        metavar="30m|2h",
+        unit="seconds",
     )
-    space: tuple[Searched, ...] = Field(
-        ("lr", "weight_decay", "label_smoothing", "mixup", "augment"),
-        description="what is varied; also loss, batch_size, and what is listed below",
+    metric: Literal["auroc", "recall", "f1", "f2", "specificity", "loss"] | None = setting(
+        None, "validation figure to improve", unset="the monitor of train"
     )
-    arch: tuple[str, ...] = Field((), description="networks to choose from; empty = that of train")
-    size: tuple[Annotated[int, Field(ge=8, le=4096)], ...] = Field(
-        (), description="sides in pixels to choose from; empty = that of preprocess"
+    space: Several[Searched] = setting(
+        ("lr", "weight_decay", "label_smoothing", "mixup", "augment"), "what is varied"
     )
-    batch_size: tuple[PositiveInt, ...] = Field((), description="images a step to choose from")
-    augment: tuple[str, ...] = Field(
-        (), description="presets to choose from; empty = none, light and that of train"
+    arch: Several[str] = setting((), "networks to choose from", unset="that of train")
+    size: Several[Annotated[int, Field(ge=8, le=4096)]] = setting(
+        (), "sides to choose from", unset="that of preprocess", unit="px", metavar="96,128"
     )
-    pruner: Literal["median", "hyperband", "none"] = Field(
-        "median", description="stops trials early: below the median of the others, or by rounds"
+    batch_size: Several[PositiveInt] = setting(
+        (), "images a step to choose from", unset="that of train", unit="images", metavar="16,32"
     )
-    epochs: PositiveInt | None = Field(None, description="passes of a trial; empty = as train would")
-    seed: int = Field(0, ge=0, description="seed of what is tried; trainings have the seed of train")
-    keep: bool = Field(False, description="keep the folder of every trial")
-    name: str | None = Field(None, description="name of the search's folder")
-
-    @field_validator("space", "arch", "size", "batch_size", "augment", mode="before")
-    @classmethod
-    def _split_lists(cls, value: Any) -> Any:
-        return listed(value)
+    augment: Several[str] = setting((), "presets to choose from", unset="none, light and that of train")
+    pruner: Literal["median", "hyperband", "none"] = setting(
+        "median", "stops hopeless trials early: below the median of the others, or by rounds"
+    )
+    epochs: PositiveInt | None = setting(None, "passes of a trial", unset="as train would", unit="epochs")
+    seed: int = setting(0, "seed of what is tried; trainings have the seed of train", ge=0)
+    keep: bool = setting(False, "keep the folder of every trial")
+    name: str | None = setting(None, "name of the search's folder below tune/", unset="search and a number")
