@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, MediaStorageDirectoryStorage
 
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
 from medimg_cli.privacy.removal.profile import Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.dicom_files import write_dicom
+from tests.privacy.hidden_places import dicom, picture
 from tests.privacy.planted_identities import left_in, planted, secrets
 
 _KEY = Pseudonyms(b"k" * 32)
@@ -223,17 +223,44 @@ def test_damaged_bytes_and_a_directory_are_refused(tmp_path: Path) -> None:
         deidentify_dicom(target.getvalue(), Profile(), _KEY)
 
 
-def test_a_name_in_a_comment_of_a_compressed_frame_keeps_a_file_from_being_written(tmp_path: Path) -> None:
-    frame = BytesIO()
-    Image.new("L", (2, 2)).save(frame, "JPEG", comment=b"Quintrell^Zebedee")
-    dataset = dcmread(BytesIO(_file(tmp_path, PatientName="Quintrell^Zebedee")))
-    dataset.PixelData = encapsulate([frame.getvalue()])
-    dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    target = BytesIO()
-    dataset.save_as(target)
-    with pytest.raises(CannotDeidentify, match="PatientName among the bytes of the pixels"):
-        deidentify_dicom(target.getvalue(), Profile(), _KEY)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Quintrell",
+        "ZEBEDEE",
+        "7734219",
+        "MRN7734219",
+        "19370219",
+        "19.02.1937",
+        "February 19, 1937",
+        "Zebedee Quintrell",
+    ],
+)
+@pytest.mark.parametrize("coding", ["latin-1", "utf-16-le", "utf-16-be"])
+def test_a_value_or_a_part_of_one_among_the_samples_keeps_a_file_from_being_written(
+    text: str, coding: str
+) -> None:
+    # Into the entropy-coded data, where nothing but a decoder can tell it from samples.
+    frame = picture("JPEG")[:-2] + text.encode(coding) + b"\xff\xd9"
+    with pytest.raises(CannotDeidentify, match="among the bytes of the pixels"):
+        deidentify_dicom(dicom(JPEGBaseline8Bit, encapsulate([frame])), Profile(), _KEY)
+
+
+@pytest.mark.parametrize(
+    "text", ["quintrellct", "told by ZEBEDEE", "id8472", "7734219", "on 19.2.1937", "2/19/1937"]
+)
+def test_parts_of_values_are_found_in_texts(text: str) -> None:
+    profile = Profile(keep=frozenset(["descriptions"]))
+    after = _clean(
+        dicom(ExplicitVRLittleEndian, SeriesDescription=text, ImageComments="plain words"), profile
+    )
+    assert (after.SeriesDescription == text) == (text == "id8472")
+    assert after.ImageComments == "plain words"
+
+
+@pytest.mark.parametrize("name", ["Basic^Option", "Clean^Pixel", "Profile^Dates"])
+def test_words_that_medimg_writes_itself_are_no_residue(name: str) -> None:
+    assert _clean(dicom(ExplicitVRLittleEndian, PatientName=name)).PatientIdentityRemoved == "YES"
 
 
 def test_a_maker_as_institution_stays_the_maker_and_a_patient_of_that_name_does_not(tmp_path: Path) -> None:

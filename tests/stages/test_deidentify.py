@@ -162,7 +162,7 @@ def test_a_file_in_which_something_is_left_is_not_written(
     )
     result = _run(tmp_path, source)
     (row,) = (row for row in result.not_written if row.path.startswith("sick/"))
-    assert row.reason.startswith("still there after cleaning: ")
+    assert row.reason.startswith(("still there after cleaning: ", "text among the numbers of "))
     assert not list((tmp_path / "clean").rglob("*.dcm"))
     assert "uintrell" not in row.path + row.reason
 

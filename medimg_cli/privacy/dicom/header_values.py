@@ -32,8 +32,8 @@ _LETTERS = {
     }.items()
     for keyword in keywords.split()
 }
-_PLACES = frozenset(keyword for keyword, letter in _LETTERS.items() if letter == "B")
-_BIRTH_DATES = frozenset(keyword for keyword, letter in _LETTERS.items() if letter == "C")
+PLACES = frozenset(keyword for keyword, letter in _LETTERS.items() if letter == "B")
+BIRTH_DATES = frozenset(keyword for keyword, letter in _LETTERS.items() if letter == "C")
 
 _NAME_PART = 3
 _WHOLE_NAME = 5
@@ -151,9 +151,9 @@ def _forms(text: ElementText) -> Iterator[str]:
             continue
         if text.vr == "PN":
             yield from _name_forms(value)
-        elif text.keyword in _BIRTH_DATES:
+        elif text.keyword in BIRTH_DATES:
             yield from _date_forms(value.strip())
-        elif text.keyword in _PLACES:
+        elif text.keyword in PLACES:
             yield from _place_forms(value)
         else:
             yield from _number_forms(value, text.keyword)
@@ -182,7 +182,7 @@ def _name_forms(value: str) -> Iterator[str]:
 
 
 def _number_forms(value: str, keyword: str) -> Iterator[str]:
-    """Yield a number or code whole, and without leading zeros."""
+    """Yield a number or code whole, without leading zeros, and its runs of six digits and more."""
     whole = joined(value)
     least = _SURE_NUMBER if keyword in _OFTEN_COUNTED else _NUMBER
     digits = sum(sign.isdigit() for sign in whole)
@@ -192,6 +192,8 @@ def _number_forms(value: str, keyword: str) -> Iterator[str]:
     # A code without a digit is a name somebody made a number of; a short one is a word.
     if digits or len(whole) >= _WHOLE_NAME:
         yield whole
+    if len(words) > 1:
+        yield from (word for word in words if word.isdigit() and len(word) >= _SURE_NUMBER)
     bare = whole.lstrip("0")
     if bare != whole and len(bare) >= _SURE_NUMBER:
         yield bare
@@ -216,6 +218,7 @@ def _date_forms(value: str) -> Iterator[str]:
         return
     yield from (whole, day + month + year, month + day + year)
     short = day.lstrip("0")
+    yield from (short + month.lstrip("0") + year, month.lstrip("0") + short + year)
     for name in {_MONTHS[int(month) - 1][:3], _MONTHS[int(month) - 1]}:
         for written in {day, short}:
             yield from (written + name + year, name + written + year, year + name + written)

@@ -1,5 +1,7 @@
 """One text that travels inside an image file, and how bytes become one within limits."""
 
+import itertools
+import math
 import mmap
 import re
 import struct
@@ -14,6 +16,7 @@ FILE_LIMIT = 16 << 20
 TEXTS_LIMIT = 10_000
 """Texts of one file."""
 
+_LETTERS_SHARE = 0.27  # of all bytes are letters, digits or what stands between them in a name
 _PLACE_LIMIT = 40
 _SHOWN = re.compile(rb"[\x20-\x7e\x80-\xff\t]{4,}")
 _SHOWN_WIDE = re.compile(rb"(?:[\x20-\x7e]\0){4,}")
@@ -57,6 +60,33 @@ def strings_text(place: str, data: bytes) -> MetadataText:
     # One sign over and over is padding or a table.
     readable = [run for run in runs if len(set(filter(str.isalnum, run))) > 1]
     return MetadataText(place, " ".join(readable), len(data) <= TEXT_LIMIT)
+
+
+def reads_like_text(data: bytes) -> bool:
+    """Return whether bytes that should be numbers hold a run of letters, of 8 or 16 bits each, as only text does.
+
+    The run is as long as random bytes of this size would show in one of a thousand, and its letters go up and down:
+    tables that rise, or repeat one value, are numbers.
+
+    >>> reads_like_text(b"Quintrell^Zebedee"), reads_like_text(bytes(range(256)))
+    (True, False)
+    """
+    size = len(data)
+    if size < 6:
+        return False
+    least = max(6, math.ceil((math.log(size) + math.log(1000)) / -math.log(_LETTERS_SHARE)))
+    narrow = re.compile(rb"[A-Za-z0-9 ^,.'_-]{%d,}" % least)
+    wide = re.compile(rb"(?:\0[A-Za-z0-9 ^,.'_-]){%d,}|(?:[A-Za-z0-9 ^,.'_-]\0){%d,}" % (least, least))
+    return any(_is_written(run) for run in narrow.findall(data)) or any(
+        _is_written(run.replace(b"\0", b"")) for run in wide.findall(data)
+    )
+
+
+def _is_written(run: bytes) -> bool:
+    """Return whether neighbouring letters rise and fall by turns, three times at least, and most are letters."""
+    steps = [b > a for a, b in itertools.pairwise(run) if a != b]
+    turns = sum(one != other for one, other in itertools.pairwise(steps))
+    return turns >= 3 and sum(bytes([byte]).isalnum() for byte in run) * 4 >= len(run) * 3
 
 
 def place_name(name: str) -> str:

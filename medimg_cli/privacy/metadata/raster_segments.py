@@ -1,15 +1,23 @@
 """What stands beside the pixels in JPEG, PNG, WebP and BMP files, segment by segment."""
 
-import re
 import struct
 from collections.abc import Iterator
 
+from medimg_cli.privacy.metadata.containers import (
+    APP0,
+    APP15,
+    COM,
+    EOI,
+    bmp_layout,
+    jpeg_segments,
+    png_chunks,
+    webp_chunks,
+)
 from medimg_cli.privacy.metadata.embedded_texts import irb_texts, xmp_texts
 from medimg_cli.privacy.metadata.metadata_text import (
     TEXT_LIMIT,
     Bytes,
     MetadataText,
-    UnreadableMetadata,
     icc_texts,
     inflate,
     place_name,
@@ -18,18 +26,12 @@ from medimg_cli.privacy.metadata.metadata_text import (
 )
 from medimg_cli.privacy.metadata.tiff_tags import tiff_texts
 
-_SEGMENTS_LIMIT = 1_000_000
 TRAILING = "trailing bytes"
 
 _EXIF = b"Exif\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
-# ITU-T T.81 B.1.1.3: in entropy-coded data FF is followed by 00, a restart marker or more FF.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SOS, _EOI, _COM = 0xDA, 0xD9, 0xFE
-_ALONE = frozenset([0x01, 0xD8, *range(0xD0, 0xD8)])
-
 _PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _PNG_TIME = struct.Struct(">HBBBBB")
 # PNG 3rd edition §11, APNG and what is sealed for the pixels' sake: no text stands in these.
@@ -46,33 +48,22 @@ def jpeg_texts(data: Bytes) -> Iterator[MetadataText]:
     Raises:
         UnreadableMetadata: it breaks off before its end.
     """
-    at = 2
     extended: list[bytes] = []
-    for _ in range(_SEGMENTS_LIMIT):
-        found = _MARKER.search(data, at)
-        if found is None:
-            raise UnreadableMetadata("the JPEG file breaks off before its end")
-        marker, start = data[found.start() + 1], found.end()
-        if marker == _EOI:
+    for marker, start, end in jpeg_segments(data):
+        if marker == EOI:
             if extended:
                 yield from xmp_texts(b"".join(extended))
             yield from trailing(data, start)
-            return
-        at = start
-        if marker not in _ALONE:
-            (size,) = struct.unpack(">H", bytes(data[start : start + 2]).ljust(2, b"\0"))
-            at = start + max(size, 2)
-            if 0xE0 <= marker <= 0xEF or marker == _COM:
-                held = bytes(data[start + 2 : at])
-                if held.startswith(_XMP_MORE):
-                    extended.append(held[len(_XMP_MORE) + 40 :])  # after a digest, a length and an offset
-                else:
-                    yield from _jpeg_segment(marker, held)
-    raise UnreadableMetadata(f"more than {_SEGMENTS_LIMIT:,} segments in the JPEG file")
+        elif APP0 <= marker <= APP15 or marker == COM:
+            held = bytes(data[start:end])
+            if held.startswith(_XMP_MORE):
+                extended.append(held[len(_XMP_MORE) + 40 :])  # after a digest, a length and an offset
+            else:
+                yield from _jpeg_segment(marker, held)
 
 
 def _jpeg_segment(marker: int, held: bytes) -> Iterator[MetadataText]:
-    if marker == _COM:
+    if marker == COM:
         yield plain_text("JPEG comment", held)
     elif held.startswith(_EXIF):
         yield from tiff_texts(held[6:], "EXIF")
@@ -96,19 +87,11 @@ def png_texts(data: Bytes) -> Iterator[MetadataText]:
     Raises:
         UnreadableMetadata: it breaks off before its end.
     """
-    at = 8
-    for _ in range(_SEGMENTS_LIMIT):
-        head = bytes(data[at : at + 8])
-        if len(head) < 8:
-            raise UnreadableMetadata("the PNG file breaks off before its end")
-        size, kind = struct.unpack(">I4s", head)
+    for kind, start, end in png_chunks(data):
         if kind not in _PNG_SILENT:
-            yield from _png_chunk(kind, bytes(data[at + 8 : at + 8 + min(size, TEXT_LIMIT)]), size)
-        at += 12 + size
+            yield from _png_chunk(kind, bytes(data[start : min(end, start + TEXT_LIMIT)]), end - start)
         if kind == b"IEND":
-            yield from trailing(data, at)
-            return
-    raise UnreadableMetadata(f"more than {_SEGMENTS_LIMIT:,} chunks in the PNG file")
+            yield from trailing(data, end + 4)
 
 
 def _png_chunk(kind: bytes, held: bytes, size: int) -> Iterator[MetadataText]:
@@ -183,18 +166,13 @@ def webp_texts(data: Bytes) -> Iterator[MetadataText]:
     Raises:
         UnreadableMetadata: it breaks off before its end.
     """
-    (whole,) = struct.unpack("<I", bytes(data[4:8]))
-    end, at = 8 + whole, 12
-    if end > len(data):
-        raise UnreadableMetadata("the WebP file breaks off before its end")
-    while at + 8 <= end:
-        kind, size = struct.unpack("<4sI", bytes(data[at : at + 8]))
-        if kind not in _WEBP_PIXELS:
-            if size > TEXT_LIMIT:
+    for kind, start, end in webp_chunks(data):
+        if not kind:
+            yield from trailing(data, start)
+        elif kind not in _WEBP_PIXELS:
+            if end - start > TEXT_LIMIT:
                 yield MetadataText(f"WebP {_name(kind)} beyond the limit", "", complete=False)
-            yield from _webp_chunk(kind, bytes(data[at + 8 : at + 8 + min(size, TEXT_LIMIT)]))
-        at += 8 + size + size % 2
-    yield from trailing(data, end + end % 2)
+            yield from _webp_chunk(kind, bytes(data[start : min(end, start + TEXT_LIMIT)]))
 
 
 def _webp_chunk(kind: bytes, held: bytes) -> Iterator[MetadataText]:
@@ -214,12 +192,8 @@ def bmp_texts(data: Bytes) -> Iterator[MetadataText]:
     Raises:
         UnreadableMetadata: its header breaks off.
     """
-    head = bytes(data[:138])
-    if len(head) < 26:
-        raise UnreadableMetadata("the header of the BMP file breaks off")
-    pixels, info = struct.unpack_from("<II", head, 10)
-    end = pixels + _bmp_pixel_bytes(head, info)
-    if info >= 124 and len(head) == 138:  # BITMAPV5HEADER
+    layout, head, end = bmp_layout(data), bytes(data[:138]), bmp_layout(data).end
+    if layout.info >= 124 and len(head) == 138:  # BITMAPV5HEADER
         offset, size = struct.unpack_from("<II", head, 14 + 112)
         if offset and size:
             linked = head[14 + 56 : 14 + 60] == b"KNIL"  # 'LINK', the path of a file, stored backwards
@@ -227,17 +201,6 @@ def bmp_texts(data: Bytes) -> Iterator[MetadataText]:
             yield from [plain_text("BMP profile path", held)] if linked else icc_texts(held)
             end = max(end, 14 + offset + size)
     yield from trailing(data, end)
-
-
-def _bmp_pixel_bytes(head: bytes, info: int) -> int:
-    """Return how many bytes the pixels take: said for compressed ones, else rows of whole four bytes."""
-    if info == 12:
-        width, height, _, bits = struct.unpack_from("<HHHH", head, 18)
-        return int((width * bits + 31) // 32 * 4 * height)
-    width, height, _, bits, compression, size = struct.unpack_from("<iiHHII", head.ljust(40, b"\0"), 18)
-    if compression not in (0, 3, 6):
-        return int(size)
-    return int((abs(width) * bits + 31) // 32 * 4 * abs(height))
 
 
 def trailing(data: Bytes, end: int) -> Iterator[MetadataText]:

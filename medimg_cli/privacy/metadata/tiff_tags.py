@@ -1,6 +1,5 @@
 """Texts in the tags of TIFF files and EXIF blocks, which are TIFF files of their own."""
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -14,45 +13,10 @@ from medimg_cli.privacy.metadata.metadata_text import (
     plain_text,
     strings_text,
 )
+from medimg_cli.privacy.metadata.tiff_directories import ASCII, BYTE, UNDEFINED, Entry, Tiff
 
 _DIRECTORIES_LIMIT = 4096
-_ENTRIES_LIMIT = 4096
 _BYTES_LIMIT = 64 << 20
-# TIFF 6.0 §2 and BigTIFF: bytes of one value of each type.
-VALUE_BYTES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
-_BYTE, _ASCII, _UNDEFINED = 1, 2, 7
-_CODES = {
-    1: "B",
-    3: "H",
-    4: "I",
-    6: "b",
-    8: "h",
-    9: "i",
-    11: "f",
-    12: "d",
-    13: "I",
-    16: "Q",
-    17: "q",
-    18: "Q",
-}
-
 _EXIF_IFD, _GPS_IFD, _SUB_IFDS, _INTEROP_IFD = 0x8769, 0x8825, 0x014A, 0xA005
 _PACKETS = {700: xmp_texts, 33723: iptc_texts, 34377: irb_texts, 34675: icc_texts}
 _FIRST_PRIVATE = 0x8000
@@ -70,16 +34,11 @@ class _Reading:
     """One walk through the directories of a TIFF.
 
     Args:
-        data: the file or block.
         form: "TIFF" or "EXIF", the first word of every place.
-        order: "<" or ">".
-        big: BigTIFF, with 64-bit offsets.
     """
 
-    data: Bytes
+    tiff: Tiff
     form: str
-    order: str
-    big: bool
     seen: set[int] = field(default_factory=set)
     bytes_read: int = 0
 
@@ -89,20 +48,15 @@ class _Reading:
         Raises:
             UnreadableMetadata: values that lie on each other would be read without end.
         """
-        held = bytes(self.data[start : start + min(size, TEXT_LIMIT)])
+        held = bytes(self.tiff.data[start : start + min(size, TEXT_LIMIT)])
         self.bytes_read += len(held)
         if self.bytes_read > _BYTES_LIMIT:
             raise UnreadableMetadata(f"more than {_BYTES_LIMIT >> 20} MiB of values in the {self.form} block")
         return held
 
-
-@dataclass(frozen=True)
-class _Entry:
-    """One entry of a directory: the type of its values, where they start, and how many bytes they take."""
-
-    code: int
-    start: int
-    size: int
+    def numbers(self, entry: Entry) -> list[float]:
+        """Return the numbers of an entry, at most 32 KiB of them."""
+        return self.tiff.numbers(entry, self.read(entry.start, min(entry.size, 1 << 15)))
 
 
 def tiff_texts(data: Bytes, form: str) -> Iterator[MetadataText]:
@@ -115,16 +69,8 @@ def tiff_texts(data: Bytes, form: str) -> Iterator[MetadataText]:
     Raises:
         UnreadableMetadata: it breaks off, or has more than 4,096 directories.
     """
-    head = bytes(data[:16])
-    order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if order is None or len(head) < 8:
-        raise UnreadableMetadata(f"the {form} block has no byte order mark")
-    big = struct.unpack_from(order + "H", head, 2)[0] == 43
-    if big and len(head) < 16:
-        raise UnreadableMetadata(f"the {form} block breaks off")
-    reading = _Reading(data, form, order, big)
-    first = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
-    yield from _chain(reading, first, "main")
+    tiff = Tiff(data, form)
+    yield from _chain(_Reading(tiff, form), tiff.number(tiff.pointer, tiff.link), "main")
 
 
 def _chain(reading: _Reading, offset: int, kind: str) -> Iterator[MetadataText]:
@@ -136,7 +82,7 @@ def _chain(reading: _Reading, offset: int, kind: str) -> Iterator[MetadataText]:
                 f"more than {_DIRECTORIES_LIMIT:,} directories in the {reading.form} block"
             )
         reading.seen.add(offset)
-        entries, following = _directory(reading, offset)
+        entries, following = reading.tiff.directory(offset)
         # In EXIF the second directory is the preview's (Exif 2.32 §4.5.8); in a TIFF it is the next page.
         preview = kind == "sub" or (reading.form == "EXIF" and number > 0)
         yield from _texts_of(reading, entries, kind, preview=preview)
@@ -145,48 +91,15 @@ def _chain(reading: _Reading, offset: int, kind: str) -> Iterator[MetadataText]:
         offset, number = following, number + 1
 
 
-def _directory(reading: _Reading, offset: int) -> tuple[dict[int, _Entry], int]:
-    """Return tag → entry of a directory, and the offset of the next one, 0 after the last."""
-    count_code, entry_size, value_at = ("Q", 20, 12) if reading.big else ("H", 12, 8)
-    head = struct.calcsize("<" + count_code)
-    count = _unpack(reading, count_code, offset)
-    if count > _ENTRIES_LIMIT:
-        raise UnreadableMetadata(f"a directory of the {reading.form} block has {count:,} entries")
-    entries: dict[int, _Entry] = {}
-    for number in range(count):
-        at = offset + head + entry_size * number
-        tag, code = _unpack(reading, "H", at), _unpack(reading, "H", at + 2)
-        size = _unpack(reading, "Q" if reading.big else "I", at + 4) * VALUE_BYTES.get(code, 0)
-        inline = 8 if reading.big else 4
-        start = (
-            at + value_at if size <= inline else _unpack(reading, "Q" if reading.big else "I", at + value_at)
-        )
-        if size:
-            entries[tag] = _Entry(code, start, size)
-    end = offset + head + entry_size * count
-    tail = struct.calcsize("<" + ("Q" if reading.big else "I"))
-    # Many writers leave the last offset out; then nothing follows.
-    following = _unpack(reading, "Q" if reading.big else "I", end) if end + tail <= len(reading.data) else 0
-    return entries, following
-
-
-def _unpack(reading: _Reading, code: str, at: int) -> int:
-    size = struct.calcsize("<" + code)
-    held = bytes(reading.data[at : at + size])
-    if len(held) < size:
-        raise UnreadableMetadata(f"the {reading.form} block breaks off")
-    return int(struct.unpack(reading.order + code, held)[0])
-
-
 def _texts_of(
-    reading: _Reading, entries: dict[int, _Entry], kind: str, *, preview: bool
+    reading: _Reading, entries: dict[int, Entry], kind: str, *, preview: bool
 ) -> Iterator[MetadataText]:
     for tag, entry in entries.items():
         if kind == "gps":
             yield from _gps(reading, tag, entry)
         elif tag in (_EXIF_IFD, _GPS_IFD, _SUB_IFDS, _INTEROP_IFD):
             below = {_GPS_IFD: "gps", _SUB_IFDS: "sub"}.get(tag, "exif")
-            for offset in _numbers(reading, entry):
+            for offset in reading.numbers(entry):
                 yield from _chain(reading, int(offset), below)
         elif tag in _PACKETS:
             yield from _packet(reading, tag, entry)
@@ -196,28 +109,28 @@ def _texts_of(
         yield from _preview(reading, entries)
 
 
-def _packet(reading: _Reading, tag: int, entry: _Entry) -> Iterator[MetadataText]:
+def _packet(reading: _Reading, tag: int, entry: Entry) -> Iterator[MetadataText]:
     if entry.size > TEXT_LIMIT:
         yield MetadataText(f"{reading.form} tag {tag} beyond the limit", "", complete=False)
     yield from _PACKETS[tag](reading.read(entry.start, entry.size))
 
 
-def _gps(reading: _Reading, tag: int, entry: _Entry) -> Iterator[MetadataText]:
+def _gps(reading: _Reading, tag: int, entry: Entry) -> Iterator[MetadataText]:
     held = reading.read(entry.start, entry.size)
     if tag in _GPS_KEPT or not held.strip(b"\0 "):
         return
     place = f"{reading.form} GPS{GPS_NAMES.get(tag, f' tag {tag}')}"
-    if entry.code in (_ASCII, _UNDEFINED):
+    if entry.code in (ASCII, UNDEFINED):
         yield plain_text(place, held)
     else:
-        yield MetadataText(place, " ".join(f"{number:g}" for number in _numbers(reading, entry)))
+        yield MetadataText(place, " ".join(f"{number:g}" for number in reading.numbers(entry)))
 
 
-def _value(reading: _Reading, tag: int, entry: _Entry) -> Iterator[MetadataText]:
+def _value(reading: _Reading, tag: int, entry: Entry) -> Iterator[MetadataText]:
     """Yield the text of one tag, if it has one: by its type, or because its tag is known for texts."""
-    if entry.code not in (_BYTE, _ASCII, _UNDEFINED) or tag in _NO_TEXT:
+    if entry.code not in (BYTE, ASCII, UNDEFINED) or tag in _NO_TEXT:
         return
-    if entry.code != _ASCII and tag < _FIRST_PRIVATE:
+    if entry.code != ASCII and tag < _FIRST_PRIVATE:
         return  # tables and samples
     name = TAG_NAMES.get(tag, f"tag {tag}")
     held = reading.read(entry.start, entry.size)
@@ -225,7 +138,7 @@ def _value(reading: _Reading, tag: int, entry: _Entry) -> Iterator[MetadataText]
         text = _comment(reading, held)
     elif tag in _UTF16:
         text = plain_text(f"{reading.form} {name}", held, "utf-16-le")
-    elif entry.code == _ASCII:
+    elif entry.code == ASCII:
         text = plain_text(f"{reading.form} {name}", held)
     else:  # a maker's note, or a private tag of a microscope or of ImageJ
         text = strings_text(f"{reading.form} {name}", held)
@@ -235,31 +148,16 @@ def _value(reading: _Reading, tag: int, entry: _Entry) -> Iterator[MetadataText]
 
 def _comment(reading: _Reading, held: bytes) -> MetadataText:
     """Return UserComment: eight bytes name its character code (Exif 2.32 §4.6.5)."""
-    wide = "utf-16-le" if reading.order == "<" else "utf-16-be"
+    wide = "utf-16-le" if reading.tiff.order == "<" else "utf-16-be"
     encoding = {b"UNICODE\0": wide, b"JIS\0\0\0\0\0": "iso2022_jp"}.get(held[:8], "utf-8")
     return plain_text(f"{reading.form} UserComment", held[8:], encoding)
 
 
-def _preview(reading: _Reading, entries: dict[int, _Entry]) -> Iterator[MetadataText]:
+def _preview(reading: _Reading, entries: dict[int, Entry]) -> Iterator[MetadataText]:
     """Yield one entry for a small picture beside the real one: it may show what was cut or masked there."""
     strips = 0x0111 in entries or 0x0144 in entries
     if strips or (_PREVIEW_OFFSET in entries and _PREVIEW_LENGTH in entries):
         yield MetadataText(f"{reading.form} thumbnail", "")
-
-
-def _numbers(reading: _Reading, entry: _Entry) -> list[float]:
-    """Return the numbers of an entry, at most 4,096; fractions come as quotients."""
-    held = reading.read(entry.start, min(entry.size, 1 << 15))
-    letters = {5: "I", 10: "i"}.get(entry.code) or _CODES.get(entry.code)
-    if letters is None:
-        return []
-    size = struct.calcsize("<" + letters)
-    count = len(held) // size
-    values = [float(n) for n in struct.unpack(reading.order + letters * count, held[: count * size])]
-    if entry.code in (5, 10):
-        pairs = zip(values[::2], values[1::2], strict=False)
-        return [top / bottom if bottom else 0.0 for top, bottom in pairs]
-    return values
 
 
 # Exif 2.32 §4.6.4 to 4.6.8, TIFF 6.0 §8 and the XP tags of Windows; a text in any other tag is read too.

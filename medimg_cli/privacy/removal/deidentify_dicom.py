@@ -15,6 +15,7 @@ from pydicom.uid import (
 
 from medimg_cli import __version__
 from medimg_cli.images.quiet_decoding import own_terms
+from medimg_cli.privacy.removal.bulk_data import PIXEL_DATA, cut_bulk_data
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
 from medimg_cli.privacy.removal.elements import text_of
 from medimg_cli.privacy.removal.header_cleaner import HeaderCleaner
@@ -24,7 +25,7 @@ from medimg_cli.privacy.removal.residues import original_values, residues
 
 # A UID of our own by PS3.5 annex B.2: 2.25 and a number drawn once.
 _IMPLEMENTATION_UID = "2.25.277905424706529937231938043092174613927"
-_ENCAPSULATED_DOCUMENT, _PIXEL_DATA = 0x00420011, 0x7FE00010
+_ENCAPSULATED_DOCUMENT = 0x00420011
 _OVERLAY_BIT_POSITION, _OVERLAY_DATA = 0x0102, 0x3000
 _ITEM = b"\xfe\xff\x00\xe0"
 # Who a file is about, the surest first; the last resort keeps the images of one study together.
@@ -65,6 +66,7 @@ def _deidentify(content: bytes, profile: Profile, pseudonyms: Pseudonyms, mask: 
     cleaner.uids.add(text_of(getattr(dataset, "file_meta", Dataset()), 0x00020003))
     cleaner.clean(dataset)
     _decode_what_is_written_otherwise(dataset)
+    cut_bulk_data(dataset, syntax)
     if mask is not None:
         cleaner.counts["text_regions_masked"] = mask(dataset)
         syntax = (
@@ -109,7 +111,7 @@ def _transfer_syntax(dataset: Dataset) -> UID:
     read_by = ImplicitVRLittleEndian if implicit else explicit
     named = UID(str(meta.get("TransferSyntaxUID", "")))
     if not named:
-        pixels = dataset.get_item(_PIXEL_DATA) if _PIXEL_DATA in dataset else None
+        pixels = dataset.get_item(PIXEL_DATA) if PIXEL_DATA in dataset else None
         if pixels is not None and bytes(pixels.value or b"")[:4] == _ITEM:
             raise CannotDeidentify("compressed pixels, and no transfer syntax that says by what")
         return read_by
@@ -126,7 +128,7 @@ def _decode_what_is_written_otherwise(dataset: Dataset) -> None:
     if all(getattr(element, "is_implicit_VR", implicit) == implicit for element in raw):
         return
     for element in dataset.iterall():
-        if element.tag == _PIXEL_DATA and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        if element.tag == PIXEL_DATA and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
             element.VR, element.is_undefined_length = "OB", True  # PS3.5 annex A.4
 
 

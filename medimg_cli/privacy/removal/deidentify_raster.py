@@ -8,13 +8,11 @@ from typing import Any
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from medimg_cli.images.quiet_decoding import own_terms
-from medimg_cli.privacy.forms.names import find_identities
 from medimg_cli.privacy.metadata.metadata_text import MetadataText, UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
 from medimg_cli.privacy.removal.raster_rewrite import (
     EXIF_ORIENTATION,
-    CannotRewrite,
     bmp_without_metadata,
     jpeg_without_metadata,
     png_without_metadata,
@@ -32,16 +30,14 @@ _OPENERS: dict[str, type[Any]] = {
 }
 RASTER_FORMATS = frozenset(_OPENERS)
 _PROFILE = "ICC "
-# Versions, dates of standards and addresses of makers stand in profiles everywhere.
-_NUMBERS_OF_PROFILES = frozenset(["date", "ip-address", "record-number", "uid", "url"])
 _UPRIGHT = 1
 
 
 def deidentify_raster(content: bytes, image_format: str) -> CleanFile:
     """Return a picture with its pixels, how it is turned and its colour profile, and nothing else.
 
-    A profile stays only where no text in it looks like an identity. The samples are copied as they are coded, so
-    no quality is lost, and every page decodes to the same pixels as before. Of a file that holds further pictures
+    A profile is written anew with what colours are computed from. The samples are copied as they are coded, so no
+    quality is lost, and every page decodes to the same pixels as before. Of a file that holds further pictures
     behind its first (MPO), the first remains.
 
     Raises:
@@ -53,17 +49,14 @@ def deidentify_raster(content: bytes, image_format: str) -> CleanFile:
 
 def _deidentified(content: bytes, image_format: str) -> CleanFile:
     try:
-        texts = read_metadata_of(content)
-        profile = not any(_is_telling(text.text) for text in texts if text.place.startswith(_PROFILE))
-        clean = _rewritten(content, image_format, _orientation(content, image_format), profile=profile)
+        clean = _rewritten(content, image_format, _orientation(content, image_format))
         if _pixels(clean, image_format) != _pixels(content, image_format):
             raise CannotDeidentify("the pixels would not be the same")
+        texts = read_metadata_of(clean)
         left = [
-            text
-            for text in read_metadata_of(clean)
-            if not text.place.startswith(_PROFILE) and not _says_how_it_is_shown(text)
+            text for text in texts if not text.place.startswith(_PROFILE) and not _says_how_it_is_shown(text)
         ]
-    except (UnreadableMetadata, CannotRewrite) as error:
+    except UnreadableMetadata as error:
         raise CannotDeidentify(str(error)) from error
     except CannotDeidentify:
         raise
@@ -71,24 +64,35 @@ def _deidentified(content: bytes, image_format: str) -> CleanFile:
         raise CannotDeidentify(f"a damaged picture ({type(error).__name__})") from error
     if left:
         raise CannotDeidentify(f"still there after cleaning: {left[0].place}")
-    gone = len(texts) - len(read_metadata_of(clean))
-    return CleanFile(clean, Counter({"removed": max(0, gone)}))
+    return CleanFile(clean, Counter({"removed": max(0, _count(content) - len(texts))}))
 
 
-def _rewritten(content: bytes, image_format: str, orientation: int, *, profile: bool) -> bytes:
+def _count(content: bytes) -> int:
+    """Return how many entries stand beside the pixels; damaged ones, which go as well, count as one."""
+    try:
+        return len(read_metadata_of(content))
+    except UnreadableMetadata:
+        return 1
+
+
+def _rewritten(content: bytes, image_format: str, orientation: int) -> bytes:
     if image_format == "jpeg":
-        return jpeg_without_metadata(content, orientation, profile=profile)
+        return jpeg_without_metadata(content, orientation)
     if image_format == "png":
-        return png_without_metadata(content, orientation, profile=profile)
+        return png_without_metadata(content, orientation)
     if image_format == "webp":
-        return webp_without_metadata(content, orientation, profile=profile)
+        return webp_without_metadata(content, orientation)
     if image_format == "tiff":
-        return tiff_without_metadata(content, profile=profile)
+        return tiff_without_metadata(content, lambda page: _bilevel_page(content, page))
     return bmp_without_metadata(content)
 
 
-def _is_telling(text: str) -> bool:
-    return any(identity.kind not in _NUMBERS_OF_PROFILES for identity in find_identities(text))
+def _bilevel_page(content: bytes, page: int) -> bytes:
+    picture = TiffImagePlugin.TiffImageFile(io.BytesIO(content))
+    picture.seek(page)
+    if picture.mode != "1":
+        raise CannotDeidentify("a TIFF file of fax codes in shades of grey")
+    return picture.tobytes()
 
 
 def _says_how_it_is_shown(text: MetadataText) -> bool:

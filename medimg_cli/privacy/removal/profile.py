@@ -62,6 +62,11 @@ _DATE_CODES = {
     "keep": ("113106", "Retain Longitudinal Temporal Information Full Dates Option"),
     "shift": ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
 }
+MARK_WORDS = " ".join(
+    [meaning for _, meaning in (_BASIC_CODE, _PIXELS_CODE, *_KEPT_CODES.values(), *_DATE_CODES.values())]
+    + ["medimg basic profile dates removed shifted kept text masked unmodified", *KEEPABLE]
+).lower()
+"""What a de-identified header says of itself, by chance the names of some."""
 # PS3.3 C.7.1.4.1.1, Longitudinal Temporal Information Modified (0028,0303).
 TEMPORAL = {"remove": "REMOVED", "shift": "MODIFIED", "keep": "UNMODIFIED"}
 

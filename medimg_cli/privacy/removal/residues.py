@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom import Dataset, dcmread
+from pydicom.charset import convert_encodings
 from pydicom.datadict import keyword_for_tag
 
-from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest
+from medimg_cli.privacy.dicom.header_texts import element_texts
+from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest_texts
 from medimg_cli.privacy.dicom.headers import HeaderIdentities, identities_of
-from medimg_cli.privacy.dicom.normal_form import joined
+from medimg_cli.privacy.dicom.normal_form import joined, plain_letters
 from medimg_cli.privacy.dicom.rules import HeaderRule, rule_for
+from medimg_cli.privacy.dicom.written_forms import WHOLE, encoded, found_among, written_forms
 from medimg_cli.privacy.forms.names import is_placeholder
 from medimg_cli.privacy.removal.elements import representation, text_of
-from medimg_cli.privacy.removal.profile import Profile, Verb
+from medimg_cli.privacy.removal.profile import MARK_WORDS, Profile, Verb
 
 _PATIENT_NAME = 0x00100010
 # Makers stand as institution in test images and phantoms, and as maker in every file: no identity.
@@ -38,8 +41,11 @@ _MAKERS = (
 _MAKER_FORMS = frozenset(form for name in _MAKERS for form in (joined(name), joined(name.split()[0])))
 _INSTITUTIONS = frozenset(["InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName"])
 _SHORTEST_TEXT = 5
-_SHORTEST_IN_PIXELS = 8
+_SHORTEST_FORM, _SHORTEST_IN_SAMPLES = 5, 8
+"""Bytes of a value that compressed frames hold by chance in one of a million files; neighbouring plain samples are alike,
+and spell short words more often."""
 _UID = re.compile(rb"[0-2](?:\.[0-9]+){4,}")
+_OUR_MARKS = (0x00120063, 0x00120064)
 _PREAMBLE_BYTES = 132
 _GROUP_LENGTH_BYTES = 12
 # Pixel Data (7FE0,0010) as it begins in the file, by byte order.
@@ -54,59 +60,91 @@ class OriginalValues:
     Args:
         harvested: names, numbers and dates in all the ways they are written.
         whole: keyword and whole value of every direct identity, at any depth, in capitals.
+        written: keyword and every form in which a value may stand among bytes, parts of names and numbers too.
+        codings: what Python calls the character sets of the header.
     """
 
     harvested: IdentityValues
     whole: tuple[tuple[str, str], ...]
+    written: tuple[tuple[str, str], ...]
+    codings: tuple[str, ...]
 
     def search(self, text: str) -> list[str]:
-        """Return the keywords of the attributes whose values stand in `text`."""
-        capitals = text.upper()
+        """Return the keywords of the attributes whose values stand in `text`; names of six letters in words, too."""
+        capitals, letters = text.upper(), plain_letters(text)
         found = dict.fromkeys(self.harvested.search(text))
         found |= dict.fromkeys(keyword for keyword, value in self.whole if value in capitals)
+        for value, keywords in self.harvested.values.items():
+            if len(value) >= WHOLE and value.isalpha() and value in letters:
+                found |= dict.fromkeys(keywords)
         return list(found)
 
 
 def original_values(header: Dataset) -> OriginalValues:
     """Return the values to look for; the header's own elements stay undecoded but for its sequences."""
-    found = harvest(header)
+    texts = list(element_texts(header))
+    found = harvest_texts(texts)
     values = {
         value: keywords
         for value, keywords in found.values.items()
         if not (value in _MAKER_FORMS and keywords <= _INSTITUTIONS)  # people may be called Philips
     }
     harvested = IdentityValues(values, found.weak & values.keys())
-    return OriginalValues(harvested, tuple(dict.fromkeys(_whole_values(header))))
+    whole = dict.fromkeys(_whole_values(header))
+    written = {
+        (text.keyword, form)
+        for text in texts
+        for form in written_forms(text)
+        if not (text.keyword in _INSTITUTIONS and joined(form) in _MAKER_FORMS)
+    }
+    codings = convert_encodings(header.original_character_set or None)
+    return OriginalValues(harvested, tuple(whole), tuple(sorted(written | whole.keys())), tuple(codings))
 
 
 def residues(content: bytes, values: OriginalValues, uids: set[str], profile: Profile) -> list[str]:
     """Return in words what is left in a de-identified DICOM file, nothing where it is clean.
 
-    The header is scanned as the audit does, every text is searched for the values that stood in it, and the file's
-    bytes for whole values and for UIDs that were replaced.
+    The header is scanned as the audit does, every text is searched for the values that stood in it, and all bytes for
+    the forms in which values are written and for UIDs that were replaced.
 
     Args:
         content: the file.
     """
     dataset = dcmread(BytesIO(content), force=True)
     left = [f"{rule.keyword} {rule.display_tag}" for rule in _kept_rules(identities_of(dataset), profile)]
-    banned = [(keyword, value) for keyword, value in values.whole if not profile.spares(keyword)]
     for keyword, text in _texts(dataset):
         left += [
             f"the value of {name} in {keyword}" for name in values.search(text) if not profile.spares(name)
         ]
     header, pixels = _split(_inflated(content, dataset))
     header = header.lower()
-    # Compressed frames are whole JPEG files, comments and all; plain samples are numbers.
-    pixels = pixels.lower() if dataset.file_meta.TransferSyntaxUID.is_encapsulated else b""
-    for keyword, value in banned:
-        if any(form in header for form in _encoded(value)):
-            left.append(f"the value of {keyword} in the bytes of the header")
-        elif len(value) >= _SHORTEST_IN_PIXELS and any(form in pixels for form in _encoded(value)):
-            left.append(f"the value of {keyword} among the bytes of the pixels")
+    shortest = _SHORTEST_FORM if dataset.file_meta.TransferSyntaxUID.is_encapsulated else _SHORTEST_IN_SAMPLES
+    forms: dict[bytes, tuple[str, str]] = {}
+    for keyword, form in values.written:
+        if not profile.spares(keyword) and form.lower() not in MARK_WORDS:
+            forms |= {
+                one: (keyword, form) for one in encoded(form, values.codings) if len(one) >= _SHORTEST_FORM
+            }
+    small = {one.lower(): named for one, named in forms.items()}
+    left += [
+        f"the value of {small[one][0]} in the bytes of the header"
+        for one in sorted(found_among(small, header))
+        if _stands(one, small[one][1], header)
+    ]
+    long = (one for one, (_, form) in forms.items() if len(form) >= shortest)
+    left += [
+        f"the value of {forms[one][0]} among the bytes of the pixels"
+        for one in sorted(found_among(long, pixels))
+    ]
     if any(match.decode("ascii") in uids for match in _UID.findall(header)):
         left.append("a UID of the original")
     return list(dict.fromkeys(left))
+
+
+def _stands(form: bytes, text: str, header: bytes) -> bool:
+    """Return whether a form stands in a header: not inside a longer number, and a short one in no longer word."""
+    edge = rb"\d" if text[:1].isdigit() and text[-1:].isdigit() else rb"[a-z]" if len(text) < WHOLE else b""
+    return not edge or re.search(rb"(?<!%b)%b(?!%b)" % (edge, re.escape(form), edge), header) is not None
 
 
 def _kept_rules(found: HeaderIdentities, profile: Profile) -> Iterator[HeaderRule]:
@@ -125,6 +163,8 @@ def _texts(dataset: Dataset) -> Iterator[tuple[str, str]]:
     """Yield (keyword, text) of every text in a data set, those in sequences too."""
     for tag in list(dataset.keys()):
         vr = representation(dataset, tag)
+        if tag in _OUR_MARKS:
+            continue
         if vr == "SQ":
             for item in dataset[tag].value or ():
                 yield from _texts(item)
@@ -147,13 +187,6 @@ def _whole_values(dataset: Dataset) -> Iterator[tuple[str, str]]:
                 telling = not maker and not is_placeholder(plain)
                 if len(plain) >= _SHORTEST_TEXT and telling:
                     yield keyword_for_tag(tag), plain.upper()
-
-
-def _encoded(value: str) -> set[bytes]:
-    """Return the bytes of a value as they may stand in a file whose ASCII letters were made small."""
-    codings = ("utf-8", "latin-1", "utf-16-le")
-    encoded = {form.encode(coding, "ignore") for form in {value, value.lower()} for coding in codings}
-    return {form.lower() for form in encoded} - {b""}
 
 
 def _split(content: bytes) -> tuple[bytes, bytes]:

@@ -1,159 +1,233 @@
-"""TIFF files rewritten with the tags and samples their pixels need (TIFF 6.0, BigTIFF); nothing is encoded anew."""
+"""TIFF files rewritten with the tags and samples their pixels need (TIFF 6.0, BigTIFF); samples stay as coded."""
 
 import struct
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable
 
-from medimg_cli.privacy.metadata.tiff_tags import VALUE_BYTES
-from medimg_cli.privacy.removal.raster_rewrite import CannotRewrite
+from medimg_cli.privacy.metadata.containers import broken
+from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata, reads_like_text
+from medimg_cli.privacy.metadata.tiff_directories import FRACTIONS, Entry, Tiff
+from medimg_cli.privacy.removal.codestreams import bare_deflate, bare_jpeg, bare_lzw, bare_packbits
+from medimg_cli.privacy.removal.colour_profile import clean_profile
 
-# TIFF 6.0: what a decoder needs to know of the samples, where the picture's corner is, and its resolution.
-_KEPT = frozenset(
-    [
-        *range(254, 260),
-        *range(262, 267),
-        274,
-        277,
-        278,
-        *range(280, 285),
-        *range(290, 294),
-        296,
-        301,
-        *range(317, 324),
-        336,
-        *range(338, 342),
-        347,
-        *range(529, 533),
-    ]
+# TIFF 6.0: tag → how many values a decoder needs of it; "samples" for one a sample.
+_SAMPLES = -1
+_KEPT = {
+    **dict.fromkeys((254, 255, 256, 257, 259, 262, 266, 274, 277, 278, 282, 283, 284, 292, 293, 296, 317, 322), 1),
+    **dict.fromkeys((258, 338, 339), _SAMPLES), 318: 2, 319: 6, 323: 1, 529: 3, 530: 2, 531: 1, 532: 6,
+}  # fmt: skip
+_COLOUR_MAP, _JPEG_TABLES, _ICC_PROFILE = 320, 347, 34675
+_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES_TAG = (
+    256,
+    257,
+    258,
+    259,
+    262,
+    266,
+    277,
 )
-_ICC_PROFILE = 34675
+_ROWS, _PLANAR, _SUBSAMPLING, _TILE_WIDTH, _TILE_LENGTH = 278, 284, 530, 322, 323
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
-_OLD_JPEG = 6
-_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_FAX_OPTIONS = (292, 293)
+_NONE, _FAX, _LZW, _OLD_JPEG, _JPEG, _DEFLATE, _OLD_DEFLATE, _PACKBITS = (
+    1,
+    (2, 3, 4),
+    5,
+    6,
+    7,
+    8,
+    32946,
+    32773,
+)
+_YCBCR, _BLACK_IS_ZERO, _SHORT, _LONG, _LONG8 = 6, 1, 3, 4, 16
 _PAGES_LIMIT = 10_000
+_NUMBER_LIMIT = 1 << 28  # above stand fractions whose bytes are letters, and no resolution
 
-
-@dataclass(frozen=True)
-class _Kind:
-    """Classic TIFF or BigTIFF, in one byte order."""
-
-    order: str
-    big: bool
-
-    @property
-    def pointer(self) -> str:
-        return self.order + ("Q" if self.big else "I")
-
-    @property
-    def count(self) -> str:
-        return self.order + ("Q" if self.big else "H")
-
-    @property
-    def entry(self) -> str:
-        return self.order + ("HHQ" if self.big else "HHI")
-
-    @property
-    def room(self) -> int:
-        """Bytes of a value that stands in its entry."""
-        return 8 if self.big else 4
-
-
-_Entries = dict[int, tuple[int, int, bytes]]
+_Values = dict[int, tuple[int, int, bytes]]
 """Tag → type, count, value in the file's byte order."""
 
 
-def tiff_without_metadata(content: bytes, *, profile: bool) -> bytes:
-    """Return a TIFF of the same pages, each with the tags of `_KEPT` and its samples as they are coded.
+def tiff_without_metadata(content: bytes, bilevel_page: Callable[[int], bytes]) -> bytes:
+    """Return a TIFF of the same pages, each with the tags of `_KEPT` and its samples to their last one.
 
     Descriptions, dates, EXIF and GPS directories, thumbnails in sub-directories and whatever lies between the parts
-    are gone.
+    are gone. Fax codes (T.4, T.6) do not say where they end: such pages are deflated anew, black and white as before.
+
+    Args:
+        bilevel_page: page number → its decoded rows, one bit a pixel, 1 for white, rows of whole bytes.
 
     Raises:
-        CannotRewrite: it breaks off, or holds JPEG in the way TIFF 6.0 described and every reader refuses.
+        UnreadableMetadata: it breaks off, or its samples are coded in a way whose end cannot be found.
     """
-    kind = _kind(content)
-    first = 8 if kind.big else 4
-    target = bytearray(content[:first] + bytes(struct.calcsize(kind.pointer)))
-    link, seen = first, set[int]()
-    try:
-        (at,) = struct.unpack_from(kind.pointer, content, first)
-        while at:
-            if at in seen or len(seen) > _PAGES_LIMIT:
-                raise CannotRewrite("the pages of the TIFF file lead round in circles")
-            seen.add(at)
-            entries, at = _directory(content, at, kind)
-            link = _append(target, link, _page(content, target, entries, kind, profile=profile), kind)
-    except struct.error as error:
-        raise CannotRewrite("the TIFF file breaks off before its end") from error
+    source = Tiff(content, "TIFF")
+    target = bytearray(content[: source.link] + bytes(source.room))
+    link, seen, at = source.link, set[int](), source.number(source.pointer, source.link)
+    while at:
+        if at in seen or len(seen) > _PAGES_LIMIT:
+            raise UnreadableMetadata("the pages of the TIFF file lead round in circles")
+        seen.add(at)
+        entries, at = source.directory(at)
+        link = _append(
+            target, link, _Page(source, entries, target).values(len(seen) - 1, bilevel_page), source
+        )
     if not seen:
-        raise CannotRewrite("the TIFF file has no page")
+        raise UnreadableMetadata("the TIFF file has no page")
     return bytes(target)
 
 
-def _kind(content: bytes) -> _Kind:
-    order = "<" if content[:2] == b"II" else ">"
-    (version,) = struct.unpack_from(f"{order}H", content, 2)
-    return _Kind(order, version == 43)
+class _Page:
+    """One page of a TIFF: `values` appends its samples to `target` and returns the entries that stay, pointing there."""
+
+    def __init__(self, source: Tiff, entries: dict[int, Entry], target: bytearray) -> None:
+        self._source, self._entries, self._target = source, entries, target
+        self._samples = self._one(_SAMPLES_TAG, 1)
+        self._compression = self._one(_COMPRESSION, _NONE)
+
+    def values(self, page: int, bilevel_page: Callable[[int], bytes]) -> _Values:
+        kept: _Values = {}
+        for tag, count in _KEPT.items():
+            if tag in self._entries and (
+                value := self._value(tag, self._samples if count == _SAMPLES else count)
+            ):
+                kept[tag] = value
+        if _COLOUR_MAP in self._entries:
+            kept[_COLOUR_MAP] = self._palette()
+        if _JPEG_TABLES in self._entries and self._compression == _JPEG:
+            tables = bare_jpeg(self._bytes(self._entries[_JPEG_TABLES]), all_tables=True)
+            kept[_JPEG_TABLES] = (7, len(tables), tables)
+        if _ICC_PROFILE in self._entries:
+            profile = clean_profile(self._bytes(self._entries[_ICC_PROFILE]))
+            kept |= {_ICC_PROFILE: (7, len(profile), profile)} if profile else {}
+        if self._compression in _FAX:
+            return self._deflated(kept, bilevel_page(page))
+        tiled = _TILES in self._entries
+        places, sizes = (_TILES, _TILE_BYTES) if tiled else (_STRIPS, _STRIP_BYTES)
+        if places not in self._entries or sizes not in self._entries:
+            raise UnreadableMetadata("a TIFF file that does not say where its samples are, and how long")
+        self._put(kept, places, sizes, self._parts(self._many(places), self._many(sizes), tiled=tiled))
+        return kept
+
+    def _parts(self, places: list[int], sizes: list[int], *, tiled: bool) -> list[bytes]:
+        found = []
+        for number, (place, size) in enumerate(zip(places, sizes, strict=True)):
+            held = bytes(self._source.data[place : place + size])
+            if len(held) < size:
+                raise broken("TIFF")
+            # Size and place 0 stand for a tile without samples (GDAL).
+            found.append(self._bare(held, self._needed(number, tiled=tiled)) if size else b"")
+        return found
+
+    def _bare(self, held: bytes, needed: int) -> bytes:
+        if self._compression == _NONE:
+            if len(held) < needed:
+                raise broken("TIFF")
+            return held[:needed]
+        if self._compression == _PACKBITS:
+            return bare_packbits(held, 0, needed)[0]
+        if self._compression == _LZW:
+            return bare_lzw(held, needed)
+        if self._compression in (_DEFLATE, _OLD_DEFLATE):
+            return bare_deflate(held, needed)
+        if self._compression == _JPEG:
+            return bare_jpeg(held)
+        if self._compression == _OLD_JPEG:
+            raise UnreadableMetadata("a TIFF file with JPEG of the old kind")
+        raise UnreadableMetadata(
+            f"a TIFF file compressed in a way that medimg cannot take apart ({self._compression})"
+        )
+
+    def _needed(self, number: int, *, tiled: bool) -> int:
+        """Return how many bytes a strip or tile holds when it is decoded."""
+        width, length = self._one(_WIDTH), self._one(_LENGTH)
+        bits = self._many(_BITS) if _BITS in self._entries else [1]
+        planes = self._samples if self._one(_PLANAR, 1) == 2 else 1
+        if tiled:
+            columns = self._one(_TILE_WIDTH)
+            rows = self._one(_TILE_LENGTH)
+            plane = number // max(1, -(-width // columns) * -(-length // rows))
+        else:
+            columns, high = width, min(self._one(_ROWS, length), length)
+            strips = -(-length // high)
+            rows, plane = min(high, length - number % strips * high), number // strips
+        if self._one(_PHOTOMETRIC, 0) == _YCBCR and planes == 1 and self._compression != _JPEG:
+            across, down = (self._many(_SUBSAMPLING) if _SUBSAMPLING in self._entries else [2, 2])[:2]
+            return -(-columns // across) * -(-rows // down) * (across * down + 2)
+        bits_a_pixel = (
+            bits[min(plane, len(bits) - 1)] if planes > 1 else sum((bits * self._samples)[: self._samples])
+        )
+        return (columns * bits_a_pixel + 7) // 8 * rows
+
+    def _deflated(self, kept: _Values, rows: bytes) -> _Values:
+        for tag in (_FILL_ORDER, _TILE_WIDTH, _TILE_LENGTH, *_FAX_OPTIONS):
+            kept.pop(tag, None)
+        for tag, number in (
+            (_COMPRESSION, _DEFLATE),
+            (_PHOTOMETRIC, _BLACK_IS_ZERO),
+            (_ROWS, self._one(_LENGTH)),
+        ):
+            kept[tag] = (_LONG, 1, struct.pack(self._source.order + "I", number))
+        self._put(kept, _STRIPS, _STRIP_BYTES, [zlib.compress(rows)])
+        return kept
+
+    def _put(self, kept: _Values, places: int, sizes: int, parts: list[bytes]) -> None:
+        form, code = (_LONG8, "Q") if self._source.big else (_LONG, "I")
+        for tag, numbers in (
+            (places, [_put(self._target, part) if part else 0 for part in parts]),
+            (sizes, list(map(len, parts))),
+        ):
+            kept[tag] = (form, len(parts), struct.pack(f"{self._source.order}{len(parts)}{code}", *numbers))
+
+    def _value(self, tag: int, count: int) -> tuple[int, int, bytes] | None:
+        """Return a tag's first `count` values, None where they are no numbers or those of letters."""
+        entry = self._entries[tag]
+        count = min(count, entry.count)
+        held = self._bytes(entry)[: entry.size // entry.count * count]
+        if not self._source.numbers(entry, held) or entry.code in (1, 2, 6, 7):
+            return None
+        if entry.code in FRACTIONS:
+            parts = struct.unpack(f"{self._source.order}{2 * count}{'I' if entry.code == 5 else 'i'}", held)
+            return (entry.code, count, held) if max(map(abs, parts)) < _NUMBER_LIMIT else None
+        return entry.code, count, held
+
+    def _palette(self) -> tuple[int, int, bytes]:
+        entry = self._entries[_COLOUR_MAP]
+        count = min(entry.count, 3 << self._many(_BITS)[0])
+        held = self._bytes(entry)[: 2 * count]
+        if entry.code != _SHORT or reads_like_text(held):
+            raise UnreadableMetadata("text in the palette")
+        return _SHORT, count, held
+
+    def _bytes(self, entry: Entry) -> bytes:
+        held = bytes(self._source.data[entry.start : entry.start + entry.size])
+        if len(held) < entry.size:
+            raise broken("TIFF")
+        return held
+
+    def _many(self, tag: int) -> list[int]:
+        entry = self._entries[tag]
+        if entry.code not in (_SHORT, _LONG, _LONG8):
+            raise UnreadableMetadata("a TIFF file whose directory holds no numbers where they should be")
+        return [int(number) for number in self._source.numbers(entry, self._bytes(entry))]
+
+    def _one(self, tag: int, missing: int = 0) -> int:
+        return self._many(tag)[0] if tag in self._entries else missing
 
 
-def _directory(content: bytes, at: int, kind: _Kind) -> tuple[_Entries, int]:
-    """Return the entries of a directory and where the next one begins, 0 for none."""
-    (count,) = struct.unpack_from(kind.count, content, at)
-    at += struct.calcsize(kind.count)
-    entries: _Entries = {}
-    head = struct.calcsize(kind.entry)
-    for _ in range(count):
-        tag, form, number = struct.unpack_from(kind.entry, content, at)
-        size = VALUE_BYTES.get(form, 0) * number
-        place = at + head
-        if size > kind.room:
-            (place,) = struct.unpack_from(kind.pointer, content, place)
-        if place + size > len(content):
-            raise CannotRewrite("the TIFF file breaks off before its end")
-        entries[tag] = (form, number, content[place : place + size])
-        at += head + kind.room
-    (following,) = struct.unpack_from(kind.pointer, content, at)
-    return entries, following
-
-
-def _page(content: bytes, target: bytearray, entries: _Entries, kind: _Kind, *, profile: bool) -> _Entries:
-    """Append a page's samples to `target` and return the entries that stay, pointing there."""
-    if 259 in entries and _numbers(entries[259], kind)[:1] == (_OLD_JPEG,):
-        raise CannotRewrite("a TIFF file with JPEG of the old kind")
-    kept = {tag: entry for tag, entry in entries.items() if tag in _KEPT or (profile and tag == _ICC_PROFILE)}
-    for places, sizes in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
-        if places not in entries:
-            continue
-        if sizes not in entries:
-            raise CannotRewrite("a TIFF file that does not say how long its samples are")
-        moved = []
-        lengths = _numbers(entries[sizes], kind)
-        for place, length in zip(_numbers(entries[places], kind), lengths, strict=True):
-            if place + length > len(content):
-                raise CannotRewrite("the TIFF file breaks off before its end")
-            moved.append(_put(target, content[place : place + length]))
-        form = 16 if kind.big else 4
-        kept[places] = (form, len(moved), struct.pack(f"{kind.order}{len(moved)}{_FORMATS[form]}", *moved))
-        kept[sizes] = entries[sizes]
-    return kept
-
-
-def _numbers(entry: tuple[int, int, bytes], kind: _Kind) -> tuple[int, ...]:
-    form, count, value = entry
-    if form not in _FORMATS:
-        raise CannotRewrite("a TIFF file whose directory holds no numbers where they should be")
-    return struct.unpack(f"{kind.order}{count}{_FORMATS[form]}", value)
-
-
-def _append(target: bytearray, link: int, entries: _Entries, kind: _Kind) -> int:
+def _append(target: bytearray, link: int, entries: _Values, source: Tiff) -> int:
     """Append a directory, let `link` point to it, and return where its own link stands."""
     rows = []
     for tag, (form, count, value) in sorted(entries.items()):
-        held = value if len(value) <= kind.room else struct.pack(kind.pointer, _put(target, value))
-        rows.append(struct.pack(kind.entry, tag, form, count) + held.ljust(kind.room, b"\0"))
-    start = _put(target, struct.pack(kind.count, len(rows)) + b"".join(rows))
-    struct.pack_into(kind.pointer, target, link, start)
+        head = struct.pack(f"{source.order}HH{source.pointer}", tag, form, count)
+        place = (
+            value
+            if len(value) <= source.room
+            else struct.pack(source.order + source.pointer, _put(target, value))
+        )
+        rows.append(head + place.ljust(source.room, b"\0"))
+    start = _put(target, struct.pack(source.order + source.count_code, len(rows)) + b"".join(rows))
+    struct.pack_into(source.order + source.pointer, target, link, start)
     end = len(target)
-    target += bytes(struct.calcsize(kind.pointer))
+    target += bytes(source.room)
     return end
 
 

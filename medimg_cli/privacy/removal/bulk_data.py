@@ -1,0 +1,222 @@
+"""Pixels and tables of a DICOM file cut to what its header says they hold; frames are not encoded anew."""
+
+import re
+import struct
+from collections.abc import Iterator
+from itertools import pairwise
+
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.encaps import encapsulate, encapsulate_extended
+from pydicom.tag import BaseTag
+from pydicom.uid import UID
+
+from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata, reads_like_text
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify
+from medimg_cli.privacy.removal.codestreams import bare_jpeg, bare_jpeg2000, bare_rle
+from medimg_cli.privacy.removal.colour_profile import clean_profile
+from medimg_cli.privacy.removal.elements import put
+
+PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
+_ICC_PROFILE, _LUT_DATA, _LUT_DESCRIPTOR, _WAVEFORM = 0x00282000, 0x00283006, 0x00283002, 0x54001010
+_OFFSETS, _LENGTHS, _TOTAL = 0x7FE00001, 0x7FE00002, 0x7FE00003
+_PALETTES = {0x00281201 + number: 0x00281101 + number for number in range(4)}
+"""Palette data (red, green, blue, alpha) → its descriptor."""
+_NUMBERS = frozenset(
+    ["AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "UN", "US", "UV"]
+)
+_ITEM, _END = 0xFFFEE000, 0xFFFEE0DD
+# PS3.5 annex A, transfer syntaxes below 1.2.840.10008.1.2.
+_JPEG = frozenset(f"4.{number}" for number in (*range(50, 67), 70, 80, 81))
+_JPEG_2000 = frozenset(f"4.{number}" for number in (90, 91, 92, 93, 201, 202, 203))
+_RLE, _UNCOMPRESSED = "5", "1.98"
+_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\0\0\0\x0cjP  ")
+
+
+def cut_bulk_data(dataset: Dataset, syntax: UID) -> None:
+    """Cut every binary value of a data set to its content, in place.
+
+    Native pixels end with their last sample. Compressed frames lose comments, application segments, and what stands
+    behind their end; fragments of no frame go, offset tables are made anew. Tables have their declared entries, and
+    colour profiles say only colours.
+
+    Raises:
+        CannotDeidentify: parts cannot be told apart, or text stands where numbers belong.
+    """
+    try:
+        _cut_pixels(dataset, syntax)
+    except (UnreadableMetadata, struct.error, IndexError) as error:
+        reason = str(error) if isinstance(error, UnreadableMetadata) else "a compressed picture is damaged"
+        raise CannotDeidentify(f"its frames cannot be cleaned: {reason}") from error
+    _cut_tables(dataset)
+
+
+def _cut_tables(dataset: Dataset, *, nested: bool = False) -> None:
+    for tag in list(dataset.keys()):
+        element = dataset.get_item(tag)
+        vr = _vr(tag, element)
+        if vr == "SQ":
+            for item in dataset[tag].value or ():
+                _cut_tables(item, nested=True)
+        elif nested and tag in (PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS):
+            del dataset[tag]  # a small second picture
+        elif (
+            vr in _NUMBERS
+            and isinstance(element.value, bytes)
+            and tag not in (PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS)
+        ):
+            _cut_table(dataset, tag, vr, element.value)
+
+
+def _cut_table(dataset: Dataset, tag: BaseTag, vr: str, value: bytes) -> None:
+    if tag == _ICC_PROFILE:
+        profile = clean_profile(value)
+        if profile is None:
+            del dataset[tag]
+        else:
+            put(dataset, tag, "OB", profile + bytes(len(profile) % 2))
+        return
+    size = _declared_bytes(dataset, tag, len(value))
+    if size is not None and size < len(value):
+        value = value[:size] + bytes(size % 2)
+        put(dataset, tag, vr, value)
+    if reads_like_text(value):
+        raise CannotDeidentify(f"text among the numbers of {keyword_for_tag(tag) or tag}")
+
+
+def _declared_bytes(dataset: Dataset, tag: BaseTag, length: int) -> int | None:
+    """Return how long the header says a table is, None where it says nothing."""
+    if tag == _WAVEFORM:
+        parts = ("NumberOfWaveformChannels", "NumberOfWaveformSamples", "WaveformBitsAllocated")
+        channels, samples, bits = (_number(dataset, keyword) for keyword in parts)
+        return channels * samples * bits // 8
+    descriptor = _LUT_DESCRIPTOR if tag == _LUT_DATA else _PALETTES.get(int(tag))
+    if descriptor is None or descriptor not in dataset:
+        return None
+    held = dataset[descriptor].value
+    entries = int(held[0]) % (1 << 16) or 1 << 16
+    # Entries of 8 bits may be packed (PS3.3 C.7.6.3.1.6) or take 16 bits each: the length tells which.
+    return entries if length <= entries + 1 else 2 * entries
+
+
+def _cut_pixels(dataset: Dataset, syntax: UID) -> None:
+    compressed = syntax.is_encapsulated
+    for tag, bits in (
+        (_FLOAT_PIXELS, 32),
+        (_DOUBLE_PIXELS, 64),
+        (PIXEL_DATA, _number(dataset, "BitsAllocated")),
+    ):
+        element = dataset.get_item(tag) if tag in dataset else None
+        if element is None or not element.value:
+            continue
+        if tag == PIXEL_DATA and compressed:
+            _cut_frames(dataset, element.value, syntax)
+            return
+        count = max(1, _number(dataset, "NumberOfFrames", 1))
+        size = (_frame_bits(dataset, bits, len(element.value) // count) * count + 7) // 8
+        if not size:
+            raise CannotDeidentify("a header that does not say how many pixels there are")
+        if len(element.value) > size:
+            put(dataset, tag, _vr(tag, element), element.value[:size] + bytes(size % 2))
+
+
+def _frame_bits(dataset: Dataset, bits: int, length: int = 0) -> int:
+    """Return how many bits one frame takes; `length` bytes tell where a halved colour is halved in name alone."""
+    pixels, samples = (
+        _number(dataset, "Rows") * _number(dataset, "Columns"),
+        _number(dataset, "SamplesPerPixel", 1),
+    )
+    halved = str(dataset.get("PhotometricInterpretation", "")).strip() in ("YBR_FULL_422", "YBR_PARTIAL_422")
+    return pixels * bits * (2 if halved and length * 8 < pixels * samples * bits else samples)
+
+
+def _cut_frames(dataset: Dataset, value: bytes, syntax: UID) -> None:
+    frames_wanted = max(1, _number(dataset, "NumberOfFrames", 1))
+    frames = list(_frames(dataset, value, frames_wanted))
+    cleaned = [_bare_frame(frame, dataset, syntax) for frame in frames]
+    if _OFFSETS in dataset:
+        pixels, offsets, lengths = encapsulate_extended(cleaned)
+        put(dataset, _OFFSETS, "OV", offsets)
+        put(dataset, _LENGTHS, "OV", lengths)
+    else:
+        pixels = encapsulate(cleaned, has_bot=sum(map(len, cleaned)) < 1 << 31)
+    if _TOTAL in dataset:
+        put(dataset, _TOTAL, "UV", sum(map(len, cleaned)))
+    put(dataset, PIXEL_DATA, "OB", pixels)
+    dataset[PIXEL_DATA].is_undefined_length = True
+
+
+def _bare_frame(frame: bytes, dataset: Dataset, syntax: UID) -> bytes:
+    kind = str(syntax).removeprefix("1.2.840.10008.1.2.")
+    pixels, bits = _number(dataset, "Rows") * _number(dataset, "Columns"), _number(dataset, "BitsAllocated")
+    size = (_frame_bits(dataset, bits) + 7) // 8
+    if kind in _JPEG:
+        if frame[:2] != b"\xff\xd8":
+            raise UnreadableMetadata("a frame that is no JPEG")
+        return bare_jpeg(frame)
+    if kind in _JPEG_2000:
+        return bare_jpeg2000(frame)
+    if kind == _RLE:
+        return bare_rle(frame, pixels, _number(dataset, "SamplesPerPixel", 1) * ((bits + 7) // 8))
+    if kind == _UNCOMPRESSED and len(frame) >= size:
+        return frame[:size]
+    raise UnreadableMetadata(f"{syntax.name} is compressed in a way that medimg cannot take apart")
+
+
+def _frames(dataset: Dataset, value: bytes, wanted: int) -> Iterator[bytes]:
+    """Yield the frames in the fragments of encapsulated pixels (PS3.5 A.4): by a table of offsets where one fits
+    them, else by how frames begin; fragments of none are left out of all but the one they follow."""
+    fragments = list(_fragments(value))
+    table = bytes(fragments.pop(0)[1]) if fragments else b""
+    extended = dataset.get_item(_OFFSETS) if _OFFSETS in dataset else None
+    starts = [0] if wanted == 1 else list(range(len(fragments))) if len(fragments) == wanted else None
+    places = {place: number for number, (place, _) in enumerate(fragments)}
+    for code, held in ((8, getattr(extended, "value", None) or b""), (4, table)):
+        offsets = [int.from_bytes(held[at : at + code], "little") for at in range(0, wanted * code, code)]
+        found = [places[offset] for offset in offsets if offset in places]
+        if starts is None and len(found) == wanted and found == sorted(set(found)) and found[0] == 0:
+            starts = found
+    if starts is None:
+        starts = [number for number, (_, held) in enumerate(fragments) if held.startswith(_STARTS)]
+        starts = starts or list(range(len(fragments)))  # RLE: one fragment a frame (PS3.5 A.4.2)
+    if len(starts) < wanted or not fragments:
+        raise UnreadableMetadata(f"{len(starts) if fragments else 0} frames where {wanted} belong")
+    for start, end in pairwise([*starts, len(fragments)][: wanted + 1]):
+        yield b"".join(held for _, held in fragments[start:end])
+
+
+def _fragments(value: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset behind the first item, content) of the items; the first one is the Basic Offset Table."""
+    at, base = 0, None
+    while at + 8 <= len(value):
+        group, element, size = struct.unpack_from("<HHI", value, at)
+        if group << 16 | element == _END:
+            return
+        if group << 16 | element != _ITEM or at + 8 + size > len(value):
+            raise UnreadableMetadata("fragments of pixels that break off")
+        yield (at - base if base is not None else 0), value[at + 8 : at + 8 + size]
+        at += 8 + size
+        base = at if base is None else base
+
+
+def _vr(tag: BaseTag | int, element: DataElement | RawDataElement) -> str:
+    if element.VR not in (None, "UN"):
+        return str(element.VR)
+    try:
+        return dictionary_VR(tag).split(" or ")[-1]
+    except KeyError:
+        return "UN"
+
+
+def _number(dataset: Dataset, keyword: str, missing: int = 0) -> int:
+    """Return a number of the header, of an ill-formed one the digits it begins with.
+
+    Raises:
+        CannotDeidentify: it is none.
+    """
+    value = dataset.get(keyword)
+    match = re.match(r"\s*(\d+)", str(value))
+    if value not in (None, "") and match is None:
+        raise CannotDeidentify(f"a {keyword} that is no number")
+    return missing if match is None else int(match[1])

@@ -1,0 +1,136 @@
+"""Texts in places that no attribute names: gone, or the file is not written; and the pixels are as before."""
+
+import contextlib
+import re
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
+
+from medimg_cli.images.quiet_decoding import own_terms
+from medimg_cli.privacy.removal.cleaned import CannotDeidentify
+from medimg_cli.privacy.removal.colour_profile import clean_profile
+from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
+from medimg_cli.privacy.removal.deidentify_raster import deidentify_raster
+from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
+from tests.privacy.hidden_places import PIXELS, SECRET, dicom, dicom_places, picture, profile, raster_places
+
+_KEY = Pseudonyms(b"k" * 32)
+_DICOM = dict(dicom_places())
+_RASTER = dict(raster_places())
+_PLAIN = dicom(JPEGBaseline8Bit, encapsulate([picture("JPEG")]))
+_REFUSED = {"in a palette", "in a waveform", "numbers of an attribute", "an encapsulated document"}
+# No decoder at hand reads these.
+_UNREADABLE = {
+    "jpeg: bytes between segments",
+    "jpeg: a long frame header",
+    "jpeg: a reserved segment",
+    "webp: second picture",
+}
+
+
+def _holds(content: bytes) -> bool:
+    forms = (
+        SECRET,
+        SECRET.decode().encode("utf-16-be"),
+        SECRET.decode().encode("utf-16-le"),
+        b"Hepzibah",
+        b"8472913",
+    )
+    return any(form in content for form in forms)
+
+
+@pytest.mark.parametrize("place", _DICOM)
+def test_no_hidden_text_survives_in_a_dicom_file(place: str) -> None:
+    content = _DICOM[place]
+    assert _holds(content)
+    if place in _REFUSED:
+        with pytest.raises(CannotDeidentify, match=r"text among|encapsulated document"):
+            deidentify_dicom(content, Profile(), _KEY)
+        return
+    clean = deidentify_dicom(content, Profile(), _KEY).content
+    assert not _holds(clean)
+    assert deidentify_dicom(clean, Profile(keep=frozenset(["uids"])), _KEY).content
+    if "uncompressed" not in place:  # pydicom decodes no such frames
+        assert np.array_equal(
+            _frames(clean), _frames(_PLAIN if _is_lossy(clean) else dicom(ExplicitVRLittleEndian))
+        )
+
+
+def _is_lossy(content: bytes) -> bool:
+    return dcmread(BytesIO(content)).file_meta.TransferSyntaxUID == JPEGBaseline8Bit
+
+
+def _frames(content: bytes) -> NDArray[Any]:
+    """Return the first frame; the original is not decoded, as decoders abort on some of these places."""
+    with own_terms():
+        pixels = dcmread(BytesIO(content)).pixel_array
+    return pixels if pixels.ndim == 2 else pixels[0]
+
+
+@pytest.mark.parametrize("place", _RASTER)
+def test_no_hidden_text_survives_in_a_picture(place: str) -> None:
+    form, content = place.split(":")[0], _RASTER[place]
+    if place in _UNREADABLE:
+        with pytest.raises(CannotDeidentify, match=r"no format|damaged picture"):
+            deidentify_raster(content, form)
+        return
+    clean = deidentify_raster(content, form).content
+    assert not _holds(clean)
+    assert not any(_holds(held) for held in _unpacked(clean))
+    with own_terms(), Image.open(BytesIO(clean)) as after, Image.open(BytesIO(content)) as before:
+        assert (after.mode, after.size, after.tobytes()) == (before.mode, before.size, before.tobytes())
+    if place == "bmp: padding of rows":
+        assert all(clean[at + 135] == 0 for at in range(54, len(clean), 136))
+
+
+def _unpacked(content: bytes) -> Iterator[bytes]:
+    """Yield what every zlib stream in a file holds."""
+    for match in re.finditer(rb"\x78[\x01\x5e\x9c\xda]", content):
+        with contextlib.suppress(zlib.error):
+            yield zlib.decompressobj().decompress(content[match.start() :])
+
+
+def test_text_in_a_palette_keeps_a_picture_from_being_written() -> None:
+    indexed = Image.fromarray(PIXELS // 32).convert("P")
+    indexed.putpalette([value for level in range(8) for value in (level * 30,) * 3] + list(SECRET))
+    png, bmp = BytesIO(), BytesIO()
+    indexed.save(png, "PNG")
+    indexed.save(bmp, "BMP")
+    bottom = bmp.getvalue().index(b"peH\0")
+    written = bmp.getvalue()[:bottom] + SECRET + bmp.getvalue()[bottom + len(SECRET) :]
+    for form, content in (("png", png.getvalue()), ("bmp", written)):
+        assert SECRET in content
+        with pytest.raises(CannotDeidentify, match="text in the palette"):
+            deidentify_raster(content, form)
+
+
+def test_a_profile_says_the_same_colours_and_no_text() -> None:
+    named = profile()
+    clean = clean_profile(named)
+    assert clean is not None and clean_profile(clean) == clean
+    assert not _holds(clean) and _holds(named)
+    lab = ImageCms.createProfile("LAB")
+    colours = Image.merge(
+        "RGB",
+        [
+            Image.fromarray(PIXELS),
+            Image.fromarray(PIXELS[::-1]),
+            Image.fromarray(PIXELS.T[:40, :40]).resize((48, 40)),
+        ],
+    )
+    seen = [
+        ImageCms.profileToProfile(colours, ImageCms.ImageCmsProfile(BytesIO(one)), lab, outputMode="LAB")
+        for one in (named, clean)
+    ]
+    assert seen[0] is not None and seen[1] is not None
+    assert seen[0].tobytes() == seen[1].tobytes()
