@@ -36,6 +36,7 @@ from medimg_cli.cli import (
 from medimg_cli.cli.options import with_session
 from medimg_cli.cli.prerequisites import IN_WORKSPACE, LAST
 from medimg_cli.errors import ExitCode, MedimgError
+from medimg_cli.workspace.plain_text import visible_line
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init.init,
@@ -167,7 +168,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _say(what: str, hint: str) -> None:
-    typer.echo(f"error: {what}\nhint: {hint}", err=True)
+    typer.echo(f"error: {visible_line(what)}\nhint: {visible_line(hint)}", err=True)
 
 
 def _one_line(text: str) -> str:

@@ -25,7 +25,7 @@ _SHOWN_IDS = 10
 _Run = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")]
 _Predictions = Annotated[
     Path | None,
-    typer.Option(metavar="FILE.csv", help="Answers of any software: y_true, prob_CLASS …, instead of a run."),
+    typer.Option(metavar="FILE", help="Answers of any software: y_true, prob_CLASS …, instead of a run."),
 ]
 _Out = Annotated[
     Path | None,
@@ -42,6 +42,8 @@ _Data = Annotated[
     {
         "ingest.layout": "arrangement of the images of --data, as in `ingest`",
         "ingest.labels": "table of labels of the images of --data, as in `ingest`",
+        "ingest.sheet": "sheet of the workbook of --labels or --predictions, by name or number from 1",
+        "ingest.map_classes": "the model's class that a label of the images of --data is",
     },
 )
 def evaluate(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _OF_A_MODEL = ("tta", "robustness", "keep_threshold", "near_duplicates")
 _OF_A_TABLE = ("positive", "threshold", "out")
-_OF_IMAGES = ("layout", "labels")
+_OF_IMAGES = ("layout", "labels", "map_classes")
 _NOT_EXTERNAL = ("split", "robustness", "keep_threshold", "near_duplicates")
 
 
@@ -34,13 +34,14 @@ def refuse_what_does_not_fit(said: Mapping[str, Any]) -> None:
         _refuse(said, (*_NOT_EXTERNAL, *_OF_A_TABLE), "images from elsewhere (--data)")
     else:
         _refuse(said, _OF_A_TABLE, "a run", hint="it goes with --predictions FILE")
-        _refuse(said, _OF_IMAGES, "a run's own split", hint="it goes with --data DIR")
+        _refuse(said, (*_OF_IMAGES, "sheet"), "a run's own split", hint="it goes with --data DIR")
 
 
 def _refuse(said: Mapping[str, Any], names: tuple[str, ...], what: str, hint: str = "leave it out") -> None:
     wrong = next((name for name in names if said.get(name) is not None), None)
     if wrong is not None:
-        named = f"RUN '{said[wrong]}'" if wrong == "run" else f"--{wrong.replace('_', '-')}"
+        option = "--map" if wrong == "map_classes" else f"--{wrong.replace('_', '-')}"
+        named = f"RUN '{said[wrong]}'" if wrong == "run" else option
         raise UsageError(f"{named} cannot be heeded in the evaluation of {what}", hint)
 
 
@@ -48,7 +49,8 @@ def evaluated_table(session: "Session", path: Path, out: Path | None) -> "TableR
     """Return the evaluation of a table of predictions; no network library is loaded."""
     from medimg_cli.stages.evaluate_table import evaluate_table
 
-    return evaluate_table(path, session.settings().evaluate, out=out)
+    settings = session.settings()
+    return evaluate_table(path, settings.evaluate, out=out, sheet=session.options["ingest"].get("sheet"))
 
 
 def evaluated_images(session: "Session", run: "Run", folder: Path) -> "ExternalResult":
@@ -82,7 +84,7 @@ def _place(session: "Session", run: "Run", folder: Path) -> "Workspace":
 
     own, reading = Workspace(folder.absolute()), session.options["ingest"]
     if own.manifest_path.is_file():
-        _refuse(reading, _OF_IMAGES, f"{folder}, which is ingested already")
+        _refuse(reading, (*_OF_IMAGES, "sheet"), f"{folder}, which is ingested already")
         return own
     place = external_place(run, folder)
     # The workspace's own settings of `ingest` are about its own images, so they are not asked.

@@ -82,12 +82,12 @@ def is_said(text: str) -> bool:
 
 def mark_of(cell: str) -> bool | None:
     """Return what a cell of a column a class says: yes (1, X, ja, +), no (0, nein, -), None for anything else."""
-    kind, value = _key(cell)
+    kind, value = key_of(cell)
     word = str(int(value)) if kind == "number" and value in (0, 1) else clean(cell).casefold()
     return _MARKS.get(word.replace("−", "-").replace("–", "-"))
 
 
-def _key(text: str) -> tuple[str, object]:
+def key_of(text: str) -> tuple[str, object]:
     """Return what two spellings of one class have in common."""
     shown = clean(text)
     if _NUMBER.fullmatch(shown):
@@ -108,25 +108,25 @@ class ClassNames:
     """
 
     def __init__(self, counts: Mapping[str, int], mapping: Mapping[str, str], *, gaps: bool = True) -> None:
-        wanted = {_key(old): new for old, new in mapping.items()}
-        there = {_key(text) for text in counts}
-        unknown = next((old for old in mapping if _key(old) not in there), None)
+        wanted = {key_of(old): new for old, new in mapping.items()}
+        there = {key_of(text) for text in counts}
+        unknown = next((old for old in mapping if key_of(old) not in there), None)
         if unknown is not None:
             hint = did_you_mean(unknown, {clean(text) for text in counts})
             raise UsageError(f"--map {unknown}={mapping[unknown]}: no label is '{unknown}'", hint)
         self._names: dict[str, str] = {}
         groups: dict[tuple[str, object], Counter[str]] = {}
         for text, count in counts.items():
-            name = wanted.get(_key(text))
+            name = wanted.get(key_of(text))
             if name is not None or (is_said(text) if gaps else text):
                 said = text if name is None else name
-                groups.setdefault(_key(said), Counter())[said] += count
+                groups.setdefault(key_of(said), Counter())[said] += count
                 self._names[text] = said
         named = {key: _name_of(key, spelt) for key, spelt in groups.items()}
         sides = _answers_in(Counter({named[key]: spelt.total() for key, spelt in groups.items()}))
         final = {key: sides.get(name, name) for key, name in named.items()}
         self.notes = tuple(_notes(groups, final))
-        self._names = {text: final[_key(name)] for text, name in self._names.items()}
+        self._names = {text: final[key_of(name)] for text, name in self._names.items()}
         left_out = Counter({text: n for text, n in counts.items() if text and text not in self._names})
         if left_out:
             said = ", ".join(f"{_shown(text)} ({n:,})" for text, n in left_out.most_common(5))
@@ -169,7 +169,7 @@ def _notes(
     for key, spelt in groups.items():
         spellings.setdefault(final[key], Counter()).update(spelt)
     for name, spelt in spellings.items():
-        if len(spelt) > 1 or (_key(next(iter(spelt)))[0] == "number" and name not in spelt):
+        if len(spelt) > 1 or (key_of(next(iter(spelt)))[0] == "number" and name not in spelt):
             said = ", ".join(f"{_shown(text)} ({count:,})" for text, count in spelt.most_common(5))
             yield f"one class, '{name}': {said}"
 

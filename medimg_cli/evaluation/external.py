@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from medimg_cli.dataset.ingest.previous import to_remember
-from medimg_cli.dataset.labels import LABEL_SEP
+from medimg_cli.dataset.ingest.sources import READING
+from medimg_cli.dataset.labels import LABEL_SEP, parts_of
 from medimg_cli.dataset.manifest import UNKNOWN_COLUMN, Dataset, read_info
+from medimg_cli.dataset.spelling import key_of
 from medimg_cli.errors import DataError, GateError
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.registry import did_you_mean
@@ -46,8 +48,14 @@ def is_fresh(place: Workspace, folder: Path, settings: IngestSettings) -> bool:
     info = read_info(place)
     same = info.sources == (place.relative(folder),) and info.settings == to_remember(settings)
     reading = info.origins[0].reading if len(info.origins) == 1 else {}
-    asked = settings.model_dump(mode="json", include=set(reading))
-    return not (same and all(asked[name] == reading[name] for name in asked if name != "layout"))
+    asked = settings.model_dump(mode="json", include=set(READING) - {"layout"})
+    unsaid: tuple[object, ...] = ("auto", None, {})
+    return not (
+        same
+        and all(
+            reading.get(name, value if value in unsaid else None) == value for name, value in asked.items()
+        )
+    )
 
 
 def as_the_model_has_it(dataset: Dataset, card: ModelCard, split: str) -> Dataset:
@@ -73,12 +81,18 @@ def as_the_model_has_it(dataset: Dataset, card: ModelCard, split: str) -> Datase
             f"the images have {theirs} each, the model knows {ours} an image",
             "ingest them " + ("with" if several else "without") + " --multi-label",
         )
-    foreign = next((name for name in info.classes if name not in card.classes), None)
+    ours_as = {key_of(name): name for name in card.classes}
+    renamed = {name: ours_as.get(key_of(name), name) for name in info.classes}
+    foreign = next((name for name in renamed.values() if name not in card.classes), None)
     if foreign is not None:
         raise DataError(
             f"the model does not know class '{foreign}', it knows {', '.join(card.classes)}",
-            f"rename it; {did_you_mean(foreign, card.classes)}",
+            f"--map '{foreign}=CLASS' says which it is; {did_you_mean(foreign, card.classes)}",
         )
+    if any(new != old for old, new in renamed.items()):
+        told = [LABEL_SEP.join(renamed[part] for part in parts_of(label)) for label in rows["label"]]
+        rows = rows.assign(label=told if several else [renamed[label] for label in rows["label"]])
+        info = info.model_copy(update={"classes": tuple(renamed.values())})
     rows = rows.assign(split=split)
     if several:
         absent = [name for name in card.classes if name not in info.classes]

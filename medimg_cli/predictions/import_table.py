@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
+from medimg_cli.dataset.spelling import is_said, key_of, mark_of
 from medimg_cli.errors import DataError
 from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX, classes_of
 from medimg_cli.registry import did_you_mean
-from medimg_cli.workspace.tables import read_spreadsheet
+from medimg_cli.workspace.spreadsheets import Table, read_spreadsheet, without_remarks
 
 _UNANSWERED = "unreadable"
-_MARKS = {"1": "1", "1.0": "1", "0": "0", "0.0": "0", "": "", "nan": "", "NaN": "", "NA": ""}
+_OWN = ("image_id", "patient_id", "split", "y_true", "status")
 _SHAPE = (
     "y_true and one prob_<class> for each class; several labels an image: y_true_<class> with 1, 0 or nothing"
 )
@@ -34,6 +35,7 @@ class ForeignPredictions:
         patients_known: else each image counts as a patient of its own.
         splits_known: column `split` is there.
         unanswered: rows left out, as they say that the image could not be read.
+        notes: what was decided on reading it, for people.
     """
 
     table: pd.DataFrame
@@ -42,24 +44,32 @@ class ForeignPredictions:
     patients_known: bool
     splits_known: bool
     unanswered: int
+    notes: tuple[str, ...] = ()
 
 
-def read_foreign_predictions(path: Path) -> ForeignPredictions:
-    """Read predictions of any software.
+def read_foreign_predictions(file: Path, sheet: str | None = None) -> ForeignPredictions:
+    """Read predictions of any software: a CSV, or a sheet of a workbook.
 
     Columns: y_true and prob_<class> for each class, or y_true_<class> with 1, 0 or nothing where an image may carry
     several labels; image_id, patient_id and split may be there, others are carried along. Where image_id is not, rows
-    are called row-1, row-2, … A column without a single entry counts as not there.
+    are called row-1, row-2, … A column without a single entry counts as not there. Percentages are divided by 100.
+    Probabilities that somebody rounded are taken as they are, not divided by their sum: a threshold was chosen on these.
 
     Raises:
         DataError: a column is missing; a cell is empty, no probability or an unknown label; an image stands there
             twice; one patient's images cannot be told. One line that names the row.
     """
-    rows, separator = read_spreadsheet(path)
+    table = read_spreadsheet(file, sheet=sheet, is_name=_is_name)
+    table = without_remarks(
+        table,
+        lambda cells: any(cells[name] for name in cells if _called(name).startswith(PROBABILITY_PREFIX)),
+    )
+    path, rows = table.where, _frame(table)
     rows = rows.drop(columns=[name for name in ("image_id", "patient_id", "split") if _is_blank(rows, name)])
     rows, unanswered = _answered(path, rows)
     classes, several = _classes(path, rows)
-    numbers = check_probabilities(path, rows, classes, several=several, decimal_comma=separator != ",")
+    comma = table.separator != ","
+    numbers, decided = check_probabilities(path, rows, classes, several=several, decimal_comma=comma)
     truth = _marks(path, rows, classes) if several else _labels(path, rows, classes)
     names = _image_ids(path, rows)
     splits = _splits(path, rows)
@@ -74,15 +84,44 @@ def read_foreign_predictions(path: Path) -> ForeignPredictions:
     }
     further = [name for name in rows.columns if name not in columns and name != "y_true"]
     own = pd.DataFrame(columns, index=rows.index)
-    table = pd.concat([own, rows[further]], axis=1).reset_index(drop=True)
-    return ForeignPredictions(table, classes, several, known, splits is not None, unanswered)
+    whole = pd.concat([own, rows[further]], axis=1).reset_index(drop=True)
+    notes = (*table.notes, *decided)
+    return ForeignPredictions(whole, classes, several, known, splits is not None, unanswered, notes)
+
+
+def _is_name(cell: str) -> bool:
+    return _called(cell).startswith(("y_true", PROBABILITY_PREFIX))
+
+
+def _called(name: str) -> str:
+    """Return what a column is called here, however it is spelt there."""
+    plain = name.strip().casefold()
+    if plain in _OWN:
+        return plain
+    for prefix in (TRUTH_PREFIX, PROBABILITY_PREFIX):
+        if plain.startswith(prefix):
+            return prefix + name.strip()[len(prefix) :].strip()
+    return name
+
+
+def _frame(table: Table) -> pd.DataFrame:
+    """Return the cells as texts; index + 2 is the row, as a spreadsheet counts."""
+    index = [number - 2 for number, _ in table.rows]
+    called = [_called(name) for name in table.columns]
+    double = next((name for place, name in enumerate(called) if name in called[:place]), None)
+    if double is not None:
+        raise DataError(f"{table.where} has two columns '{double}'", "rename or remove one of them")
+    columns = {
+        new: [cells[old] for _, cells in table.rows] for old, new in zip(table.columns, called, strict=True)
+    }
+    return pd.DataFrame(columns, index=index, dtype=object)
 
 
 def _is_blank(rows: pd.DataFrame, name: str) -> bool:
     return name in rows and bool((rows[name].str.strip() == "").all())
 
 
-def _answered(path: Path, rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _answered(path: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Leave out the rows of which medimg's own `predict` says that there is no answer."""
     if "status" not in rows:
         return rows, 0
@@ -92,9 +131,16 @@ def _answered(path: Path, rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return kept, len(rows) - len(kept)
 
 
-def _classes(path: Path, rows: pd.DataFrame) -> tuple[tuple[str, ...], bool]:
+def _classes(path: str, rows: pd.DataFrame) -> tuple[tuple[str, ...], bool]:
     """Return the classes, and whether an image may carry several of them."""
     classes = classes_of(rows)
+    alike = {key_of(name): name for name in classes}
+    twin = next((name for name in classes if alike[key_of(name)] != name), None)
+    if twin is not None:
+        raise DataError(
+            f"{path}: {PROBABILITY_PREFIX}{twin} and {PROBABILITY_PREFIX}{alike[key_of(twin)]} are one class",
+            "leave one of them out, or rename it",
+        )
     judged = [name.removeprefix(TRUTH_PREFIX) for name in rows.columns if name.startswith(TRUTH_PREFIX)]
     if not classes or not (judged or "y_true" in rows):
         lacking = "y_true" if classes else "prob_<class>"
@@ -116,9 +162,10 @@ def _classes(path: Path, rows: pd.DataFrame) -> tuple[tuple[str, ...], bool]:
     return classes, False
 
 
-def _labels(path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.Series]:
-    """Return `y_true`, each cell one of the classes; "1.0" is class "1", as numbers are often saved."""
-    told = {cell: _as_class(cell, classes) for cell in rows["y_true"].unique()}
+def _labels(path: str, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.Series]:
+    """Return `y_true`, each cell one of the classes however it is spelt: "1.0" is class "1", as numbers are often saved."""
+    spelt = {key_of(name): name for name in classes}
+    told = {cell: spelt.get(key_of(cell), cell.strip()) for cell in rows["y_true"].unique()}
     wrong = next((cell for cell, name in told.items() if name not in classes), None)
     if wrong is not None:
         row = _line(rows, (rows["y_true"] == wrong).to_numpy())
@@ -130,15 +177,7 @@ def _labels(path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str,
     return {"y_true": rows["y_true"].map(told)}
 
 
-def _as_class(cell: str, classes: Sequence[str]) -> str:
-    text = cell.strip()
-    if text in classes:
-        return text
-    whole = text.removesuffix(".0")
-    return whole if whole in classes else text
-
-
-def _marks(path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.Series]:
+def _marks(path: str, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.Series]:
     """Return y_true_<class> with "1", "0", or "" for unknown."""
     marks = {}
     for name in classes:
@@ -147,7 +186,8 @@ def _marks(path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, 
             raise DataError(
                 f"{path} lacks {column}", "one for each prob_<class>; leave it empty where nobody judged"
             )
-        told = rows[column].str.strip().map(_MARKS)
+        marks_of = {cell: _mark(cell) for cell in rows[column].unique()}
+        told = rows[column].map(marks_of)
         wrong = told.isna().to_numpy()
         if wrong.any():
             cell = rows[column].iloc[int(wrong.argmax())]
@@ -161,7 +201,12 @@ def _marks(path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, 
     return marks
 
 
-def _image_ids(path: Path, rows: pd.DataFrame) -> pd.Series:
+def _mark(cell: str) -> str | None:
+    mark = mark_of(cell)
+    return ("1" if mark else "0") if mark is not None else None if is_said(cell) else ""
+
+
+def _image_ids(path: str, rows: pd.DataFrame) -> pd.Series:
     if "image_id" not in rows:
         return pd.Series([f"row-{number}" for number in range(1, len(rows) + 1)], index=rows.index)
     names = _filled(path, rows, "image_id")
@@ -176,7 +221,7 @@ def _image_ids(path: Path, rows: pd.DataFrame) -> pd.Series:
     return names
 
 
-def _splits(path: Path, rows: pd.DataFrame) -> pd.Series | None:
+def _splits(path: str, rows: pd.DataFrame) -> pd.Series | None:
     if "split" not in rows:
         return None
     said = _filled(path, rows, "split")
@@ -188,7 +233,7 @@ def _splits(path: Path, rows: pd.DataFrame) -> pd.Series | None:
     return told
 
 
-def _filled(path: Path, rows: pd.DataFrame, column: str) -> pd.Series:
+def _filled(path: str, rows: pd.DataFrame, column: str) -> pd.Series:
     """Return a column's texts; refuse a table where only some of them are there."""
     texts = rows[column].str.strip()
     empty = (texts == "").to_numpy()
@@ -206,24 +251,40 @@ def _line(rows: pd.DataFrame, wrong: NDArray[np.bool_]) -> int:
 
 
 SUM_TOLERANCE = 1e-3
+_WIDEST = 0.1
 
 
 def check_probabilities(
-    path: Path, rows: pd.DataFrame, classes: Sequence[str], *, several: bool, decimal_comma: bool
-) -> NDArray[np.float64]:
-    """Return the probabilities (N, C) of a table of texts.
+    path: str, rows: pd.DataFrame, classes: Sequence[str], *, several: bool, decimal_comma: bool
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Return the probabilities (N, C) of a table of texts, and what was decided about them.
 
     Args:
-        path: to name in errors.
-        rows: columns prob_<class>; index + 2 is the line in the file.
+        path: of the file, and its sheet, to name in errors.
+        rows: columns prob_<class>; index + 2 is the row in the file.
         several: an image may carry several labels, so that a row need not sum to 1.
         decimal_comma: a comma may stand for the decimal point, as it is not what separates cells.
 
     Raises:
-        DataError: a cell is no number or outside 0..1, or a row does not sum to 1 (beyond 0.001).
+        DataError: a cell is no number or outside 0..1 (0..100 of percentages), or a row does not sum to 1: beyond 0.001, or
+            what rounding to the decimals of the table explains (0.02 of two decimals, 0.005 a class of more than four, 0.1 at most).
     """
     columns = [PROBABILITY_PREFIX + name for name in classes]
-    numbers = np.stack([_numbers(rows[column], decimal_comma=decimal_comma) for column in columns], axis=1)
+    texts = [rows[column].str.strip() for column in columns]
+    if decimal_comma:
+        texts = [cells.str.replace(",", ".", regex=False) for cells in texts]
+    signed = [cells.str.endswith("%") for cells in texts]
+    bare = [cells.str.removesuffix("%").str.strip() for cells in texts]
+    numbers = np.stack([pd.to_numeric(cells, errors="coerce").to_numpy(np.float64) for cells in bare], axis=1)
+    notes = []
+    sign = np.stack([one.to_numpy(bool) for one in signed], axis=1)
+    percent = bool(sign.any())
+    if percent:
+        numbers = np.where(sign, numbers / 100, numbers)
+    elif _are_percentages(numbers, several=several):
+        numbers, percent = numbers / 100, True
+    if percent:
+        notes.append("probabilities are read as percentages and divided by 100")
     wrong = ~np.isfinite(numbers)
     if wrong.any():
         row, column = _first(wrong)
@@ -241,13 +302,31 @@ def check_probabilities(
             _what_else(numbers, several=several),
         )
     if not several:
-        _check_sums(path, rows, numbers)
-    return numbers
+        decimals = _decimals(bare) + 2 * percent
+        notes += _check_sums(path, rows, numbers, decimals)
+    return numbers, notes
 
 
-def _check_sums(path: Path, rows: pd.DataFrame, numbers: NDArray[np.float64]) -> None:
+def _are_percentages(numbers: NDArray[np.float64], *, several: bool) -> bool:
+    """Return whether numbers (N, C) lie in 0..100, and sum to about 100 where one class holds."""
+    if not np.isfinite(numbers).all() or numbers.min() < 0 or not 1.5 < numbers.max() <= 100:
+        return False
+    return several or bool((np.abs(numbers.sum(axis=1) - 100) <= 2).all())
+
+
+def _decimals(columns: Sequence[pd.Series]) -> int:
+    """Return the most digits that stand behind a decimal point."""
+    texts = {str(text) for cells in columns for text in cells.unique()}
+    return max((16 if "e" in text.lower() else len(text.partition(".")[2]) for text in texts), default=0)
+
+
+def _check_sums(path: str, rows: pd.DataFrame, numbers: NDArray[np.float64], decimals: int) -> list[str]:
+    """Refuse rows that do not sum to 1; return what there is to say where only rounding explains that they do."""
     sums = numbers.sum(axis=1)
-    off = np.abs(sums - 1) > SUM_TOLERANCE
+    # Each of C classes is off by half a unit of the last decimal at most; answers of 0 and 1 are not rounded.
+    rounded = 0.5 * 10.0**-decimals * numbers.shape[1] if decimals else 0.0
+    allowed = max(SUM_TOLERANCE, min(rounded, _WIDEST), 0.02 if decimals == 2 else 0.0) + 1e-9
+    off = np.abs(sums - 1) > allowed
     if off.any():
         row = int(off.argmax())
         raise DataError(
@@ -255,15 +334,13 @@ def _check_sums(path: Path, rows: pd.DataFrame, numbers: NDArray[np.float64]) ->
             f"({int(off.sum()):,} of {len(rows):,} rows)",
             "one prob_<class> for every class; where an image may carry several labels, use y_true_<class> columns",
         )
-
-
-def _numbers(cells: pd.Series, *, decimal_comma: bool) -> NDArray[np.float64]:
-    """Return numbers (N,), NaN where a cell holds none."""
-    numbers = pd.to_numeric(cells, errors="coerce")
-    if decimal_comma and numbers.isna().any():
-        numbers = pd.to_numeric(cells.str.replace(",", ".", regex=False), errors="coerce")
-    found: NDArray[np.float64] = numbers.to_numpy(dtype=np.float64)
-    return found
+    loose = int((np.abs(sums - 1) > SUM_TOLERANCE).sum())
+    if not loose:
+        return []
+    return [
+        f"probabilities are rounded to {decimals} decimals: {loose:,} rows sum to {sums.min():.2f} to {sums.max():.2f}, "
+        "taken as they are"
+    ]
 
 
 def _first(wrong: NDArray[np.bool_]) -> tuple[int, int]:
@@ -274,9 +351,8 @@ def _first(wrong: NDArray[np.bool_]) -> tuple[int, int]:
 def _what_else(numbers: NDArray[np.float64], *, several: bool) -> str:
     """Return what numbers (N, C) beyond 0..1 look like, and what makes probabilities of them."""
     low, high, sums = numbers.min(), numbers.max(), numbers.sum(axis=1)
-    whole = bool((np.abs(sums - 100) <= 1).all())
-    if low >= 0 and high <= 100 and (whole or (several and high > 1.5)):
-        return "they look like percentages: divide them by 100"
+    if low >= 0 and high <= 100 and np.median(sums) > 50:
+        return "they look like percentages, but not all of them: each row sums to 100"
     if high <= 0 and (several or np.allclose(np.exp(numbers).sum(axis=1), 1, atol=SUM_TOLERANCE)):
         return "they look like logarithms of probabilities: take their exp()"
     if low < 0 and high > 1:

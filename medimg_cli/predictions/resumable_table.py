@@ -16,6 +16,7 @@ from medimg_cli.errors import MachineError, UsageError
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.predictions.prediction_rows import MODEL, Row, columns_of, prediction_of, row_of
 from medimg_cli.workspace.lock import claim
+from medimg_cli.workspace.plain_text import quoting_of, shielded, unshielded
 
 _SECONDS_BETWEEN_SYNCS = 5.0
 _ANOTHER = "name another --out, or leave out --resume to begin the file anew"
@@ -34,7 +35,7 @@ class _Form(Protocol):
 
 
 class _Csv:
-    """RFC 4180 but for the line ends, which are plain."""
+    """RFC 4180 but for the line ends, which are plain; in which a spreadsheet finds nothing to run."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
@@ -45,7 +46,7 @@ class _Csv:
 
     def row(self, record: bytes) -> dict[str, Any]:
         cells = next(csv.reader(io.StringIO(record.decode("utf-8"), newline=""), strict=True))
-        return dict(zip(self._columns, cells, strict=True))
+        return dict(zip(self._columns, map(unshielded, cells), strict=True))
 
     def is_whole(self, record: bytes) -> bool:
         return record.endswith(b"\n") and record.count(b'"') % 2 == 0  # else the line end stands in a cell
@@ -53,7 +54,8 @@ class _Csv:
     @staticmethod
     def _line(cells: Sequence[Any]) -> bytes:
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerow(cells)
+        safe = [shielded(cell) if isinstance(cell, str) else cell for cell in cells]
+        csv.writer(text, lineterminator="\n", quoting=quoting_of(safe)).writerow(safe)
         return text.getvalue().encode("utf-8")
 
 

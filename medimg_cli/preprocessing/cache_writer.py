@@ -26,6 +26,7 @@ from medimg_cli.preprocessing.cache import (
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
 from medimg_cli.workspace.files import write_json
 from medimg_cli.workspace.lock import locked
+from medimg_cli.workspace.plain_text import shielded
 from medimg_cli.workspace.tables import write_table
 from medimg_cli.workspace.workspace import Workspace
 
@@ -100,7 +101,7 @@ class CacheWriter:
             try:
                 for (image_id, sha256), (image, border) in zip(names, images, strict=True):
                     pixels.write(np.ascontiguousarray(image.reshape(self._shape)).data)
-                    table.writerow([image_id, sha256, self._rows, border][: len(self._columns)])
+                    table.writerow([shielded(image_id), sha256, self._rows, border][: len(self._columns)])
                     self._rows += 1
                     if time.monotonic() - saved > CHECKPOINT_SECONDS:
                         self._checkpoint(pixels, journal, lines)

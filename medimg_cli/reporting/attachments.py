@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from medimg_cli.workspace.tables import safe_csv
+
 _NAMING = ("path", "message")
 
 
@@ -18,4 +20,4 @@ def predictions_csv(table: pd.DataFrame) -> bytes:
     if "patient_id" in shown:
         numbers, _ = pd.factorize(shown["patient_id"])
         shown = shown.assign(patient_id=[f"patient-{number + 1}" for number in numbers])
-    return shown.to_csv(index=False, lineterminator="\n").encode("utf-8")
+    return safe_csv(shown).encode("utf-8")

@@ -48,16 +48,19 @@ class TableResult:
     path: Path
 
 
-def evaluate_table(path: Path, settings: EvaluateSettings, *, out: Path | None = None) -> TableResult:
+def evaluate_table(
+    path: Path, settings: EvaluateSettings, *, out: Path | None = None, sheet: str | None = None
+) -> TableResult:
     """Write the metrics of a table of predictions beside it.
 
     Where it has a column `split`, the rows of the split in the settings are evaluated (test, unless said), and those of
     val are there to choose a threshold on and to calibrate conformal sets; else all rows are.
 
     Args:
-        path: a CSV with y_true and prob_<class>, as `predictions.import_table` reads it.
+        path: a CSV or workbook with y_true and prob_<class>, as `predictions.import_table` reads it.
         settings: threshold or rule, positive class, subgroups, requirements.
         out: where the metrics go instead of `<name>.metrics.json` beside the table.
+        sheet: of a workbook, by name or number.
 
     Raises:
         DataError: the table cannot be used, or it has no row of the split, or the one to compare is of other images.
@@ -65,7 +68,7 @@ def evaluate_table(path: Path, settings: EvaluateSettings, *, out: Path | None =
         GateError: splits share patients, and `allow_leak` is off.
     """
     requirements = parse_requirements(settings.require)
-    read = read_foreign_predictions(path)
+    read = read_foreign_predictions(path, sheet)
     labels = _labels(read, settings)
     asked_columns(settings.subgroups, read.table.columns)
     split = settings.split if read.splits_known else ALL
@@ -198,7 +201,7 @@ def _remarks(
     read: ForeignPredictions, labels: LabelSpace, point: OperatingPoint, settings: EvaluateSettings
 ) -> list[str]:
     """Return what was taken for granted."""
-    found = []
+    found = list(read.notes)
     if labels.positive is not None and settings.positive is None:
         found.append(f"'{labels.positive}' is taken for the disease class (--positive names another)")
     if labels.positive is not None and not point.every and not labels.several:

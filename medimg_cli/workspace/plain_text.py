@@ -1,6 +1,9 @@
 """Texts of strangers for the eyes of people: no control of a terminal, nothing that a spreadsheet would run."""
 
+import csv
 import re
+from collections.abc import Iterable
+from typing import Any, Literal
 
 _FIRST = "=+\\-@\t\r\n＝＋－＠"
 # Where a cell may begin: also behind a separator of another country's spreadsheets, or a line end within a cell.
@@ -13,12 +16,17 @@ _CONTROL = re.compile(
 )
 
 
-def visible(text: str) -> str:
-    r"""Return a text whose control characters, overrides of direction included, are spelt out.
+def visible_line(text: str) -> str:
+    r"""Return a text as one line whose control characters, overrides of direction included, are spelt out.
 
-    >>> visible("a\x1b[31mb")
-    'a\\x1b[31mb'
+    >>> visible_line("a\x1b[31m\nb")
+    'a\\x1b[31m\\nb'
     """
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters but for tabs and line ends are spelt out."""
     return _CONTROL.sub(lambda found: _spelt(ord(found[0])), text)
 
 
@@ -49,11 +57,12 @@ def unshielded(cell: str) -> str:
     return _SHIELDED.sub(r"\1", cell)
 
 
-def needs_shield(text: str) -> bool:
-    """Return whether `shielded` would change one of the lines of a text; numbers with a sign may be among them."""
-    return _RUNS.search(text) is not None
+def quoting_of(cells: Iterable[Any]) -> Literal[0, 2]:
+    """Return how to quote cells: a carriage return alone ends a row for readers, but is not quoted by itself (Python < 3.13)."""
+    return csv.QUOTE_NONNUMERIC if any(isinstance(c, str) and "\r" in c for c in cells) else csv.QUOTE_MINIMAL
 
 
-def has_shield(text: str) -> bool:
-    """Return whether one of the lines of a text may have been `shielded`."""
-    return _SHIELDED.search(text) is not None
+def may_need_shield(cells: Iterable[str]) -> bool:
+    """Return False where `shielded` changes none of many cells for sure; a column of ordinary texts is seen through at once."""
+    text = "\0".join(["", *cells])
+    return any(sign in text for sign in ";\t\r\n") or any(f"\0{sign}" in text for sign in "'=+-@＝＋－＠")

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from medimg_cli.errors import MachineError
+from medimg_cli.workspace.plain_text import visible_line
 
 Item = TypeVar("Item")
 
@@ -100,7 +101,7 @@ class LoggedProgress(PassedOn):
     def _write(self, line: str) -> None:
         try:
             with self._path.open("a", encoding="utf-8") as log:
-                log.write(line + "\n")
+                log.write(visible_line(line) + "\n")
         except OSError as error:
             raise MachineError(
                 f"cannot write {self._path}: {error.strerror or error}",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean
-from medimg_cli.workspace.plain_text import has_shield, unshielded
+from medimg_cli.workspace.plain_text import unshielded
 from medimg_cli.workspace.workbook import read_workbook
 
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -54,10 +54,14 @@ class Table:
     def name(self) -> str:
         return f"{self.path.name} ({self.sheet})" if self.sheet else self.path.name
 
+    @property
+    def where(self) -> str:
+        """Return how to name it in an error."""
+        return f"{self.path}, sheet '{self.sheet}'," if self.sheet else str(self.path)
+
     def place(self, row: int, column: str = "") -> str:
         """Return how to name a row or a cell in an error."""
-        sheet = f", sheet '{self.sheet}'," if self.sheet else ""
-        return f"{self.path}{sheet} row {row}" + (f", column '{column}'" if column else "")
+        return f"{self.where} row {row}" + (f", column '{column}'" if column else "")
 
 
 def read_spreadsheet(
@@ -90,7 +94,7 @@ def read_spreadsheet(
         raise UsageError(f"--sheet {sheet}: {path} is no workbook, it has no sheets", "leave it out")
     text, notes = _decoded(path, content, called)
     separator, rows = _separated(path, text, named, is_name)
-    if has_shield(text):
+    if "'" in text:
         rows = [(number, [unshielded(cell) for cell in cells]) for number, cells in rows]
     table = _table(Table(path, (), ()), rows, _header(rows, named, is_name))
     return replace(table, separator=separator, notes=(*notes, *table.notes))

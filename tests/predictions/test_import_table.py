@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medimg_cli.errors import DataError
 from medimg_cli.predictions.import_table import read_foreign_predictions
+from tests.dataset.layouts.workbook import write_xlsx
 
 GOOD = "y_true,prob_well,prob_ill\nwell,0.8,0.2\nill,0.3,0.7\n"
 
@@ -85,7 +87,11 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "an empty cell": ("y_true,prob_a,prob_b\na,1,0\nb,,1\n", "row 3: prob_a is empty"),
     "a text": ("y_true,prob_a,prob_b\na,high,0\n", "row 2: prob_a is 'high'"),
     "no number": ("y_true,prob_a,prob_b\na,nan,1\n", "row 2: prob_a is 'nan'"),
-    "percentages": ("y_true,prob_a,prob_b\na,90,10\nb,5,95\n", "look like percentages: divide them by 100"),
+    "some percentages": ("y_true,prob_a,prob_b\na,90,10\nb,0.5,0.5\nc,20,80\n", "percentages, but not all"),
+    "two decimals too far": ("y_true,prob_a,prob_b\na,0.90,0.13\n", "row 2: .*sum to 1.0300"),
+    "four decimals": ("y_true,prob_a,prob_b\na,0.9012,0.0879\n", "row 2: .*sum to 0.9891"),
+    "answers of 0 and 1": ("y_true,prob_a,prob_b\na,1,1\n", "row 2: .*sum to 2"),
+    "one class twice": ("y_true,prob_1,prob_1.0\n1,1,0\n", "prob_1 and prob_1.0 are one class"),
     "logits": ("y_true,prob_a,prob_b\na,3.1,-2\nb,-1,1.5\n", "look like logits: take their softmax"),
     "logarithms": ("y_true,prob_a,prob_b\na,-0.1054,-2.3026\n", "look like logarithms.*exp"),
     "no sum": ("y_true,prob_a,prob_b\na,0.9,0.1\nb,0.9,0.7\n", "row 3: .*sum to 1.6000.*1 of 2 rows"),
@@ -99,8 +105,8 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     ),
     "another split": ("split,y_true,prob_a,prob_b\nfold2,a,1,0\n", "row 2: split 'fold2'"),
     "a column twice": ("y_true,prob_a,prob_a\na,1,0\n", "two columns 'prob_a'"),
-    "a cell too many": ("y_true,prob_a,prob_b\na,1,0\nb,0,1,5\n", "Expected 3 fields in line 3, saw 4"),
-    "a workbook": (b"PK\x03\x04rest", "save the sheet as CSV"),
+    "a cell too many": ("y_true,prob_a,prob_b\na,1,0\nb,0,1,5\n", "row 3 has 4 cells, the header 3"),
+    "a workbook": (b"PK\x03\x04rest", "no workbook that can be read"),
     "other bytes": (b"PAR1\x00\x01\x9d\x00", "is no text"),
     "a label without answer": (
         "y_true_a,y_true_b,prob_a\n1,0,0.5\n",
@@ -108,7 +114,6 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     ),
     "an answer without label": ("y_true_a,prob_a,prob_b\n1,0.5,0.5\n", "lacks y_true_b"),
     "another mark": ("y_true_a,prob_a\n1,0.5\n-1,0.5\n", "row 3: y_true_a is '-1'.*empty = unknown"),
-    "labels in percent": ("y_true_a,y_true_b,prob_a,prob_b\n1,0,91,3\n", "divide them by 100"),
     "labels as logits": ("y_true_a,y_true_b,prob_a,prob_b\n1,0,2.5,-3\n", "take their sigmoid"),
     "nobody judged": ("y_true_a,prob_a\n,0.5\n,0.6\n", "every y_true_<class> is empty"),
 }
@@ -124,3 +129,86 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(name: str, tmp_path:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv: no such file"):
         read_foreign_predictions(tmp_path / "none.csv")
+
+
+def probabilities(
+    folder: Path, text: str | bytes, column: str = "prob_a"
+) -> tuple[list[float], tuple[str, ...]]:
+    read = read_foreign_predictions(written(folder, text))
+    return read.table[column].tolist(), read.notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "sums"),
+    [
+        (["0.33,0.66", "0.50,0.51"], "0.99 to 1.01"),
+        (["0.5,0.48", "1,0.02"], "0.98 to 1.02"),
+        (["0.9,0.2", "0.5,0.5"], "1.00 to 1.10"),
+    ],
+)
+def test_rounded_probabilities_are_taken_as_they_are_and_it_is_said(
+    tmp_path: Path, cells: list[str], sums: str
+) -> None:
+    found, notes = probabilities(tmp_path, "y_true,prob_a,prob_b\n" + "".join(f"a,{row}\n" for row in cells))
+    assert found == [float(row.split(",")[0]) for row in cells]
+    assert f"rows sum to {sums}, taken as they are" in notes[0]
+
+
+def test_seven_classes_of_two_decimals_may_be_off_by_half_a_hundredth_each(tmp_path: Path) -> None:
+    header = "y_true," + ",".join(f"prob_{name}" for name in "abcdefg")
+    found, _ = probabilities(tmp_path, f"{header}\na,0.71,0.04,0.04,0.04,0.04,0.04,0.06\n")
+    assert found == [0.71]
+    assert "sum to 0.9600" in refused(tmp_path, f"{header}\na,0.71,0.04,0.04,0.04,0.04,0.04,0.05\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "y_true,prob_a,prob_b\na,90,10\nb,5,95\n",
+        "y_true,prob_a,prob_b\na,90 %,10 %\nb,5%,95%\n",
+        "y_true;prob_a;prob_b\na;90,0;10,0\nb;5,0;95,0\n",
+        "y_true_a,y_true_b,prob_a,prob_b\n1,0,90,3\n0,1,5,30\n",
+    ],
+)
+def test_percentages_are_divided_and_it_is_said(tmp_path: Path, text: str) -> None:
+    found, notes = probabilities(tmp_path, text)
+    assert found == pytest.approx([0.9, 0.05])
+    assert notes == ("probabilities are read as percentages and divided by 100",)
+
+
+@pytest.mark.parametrize(
+    ("truth", "name"),
+    [
+        ("1.0", "1"),
+        ("1", "1.0"),
+        (" krank ", "krank"),
+        ("mu\u0308de", "müde"),
+        ("kr\u200bank", "krank"),
+        ("01", "1"),
+    ],
+)
+def test_a_label_is_its_class_however_it_is_spelt(tmp_path: Path, truth: str, name: str) -> None:
+    read = read_foreign_predictions(written(tmp_path, f"Y_True,Prob_{name}, prob_x\n{truth},0.8,0.2\n"))
+    assert read.table["y_true"].tolist() == [name]
+
+
+def test_marks_may_be_words(tmp_path: Path) -> None:
+    read = read_foreign_predictions(written(tmp_path, "y_true_a,prob_a\nyes,0.5\n-,0.2\nn/a,0.1\nX,0.3\n"))
+    assert read.table["y_true_a"].tolist() == ["1", "0", "", "1"]
+
+
+def test_a_sheet_with_a_title_and_a_total_is_read(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [
+        ["Answers of 3 May"],
+        [],
+        ["y_true", "prob_a", "prob_b"],
+        ["a", 0.25, 0.75],
+        ["b", 0.5, 0.5],
+    ]
+    path = write_xlsx(tmp_path / "preds.xlsx", {"Notes": [["x", "y"]], "P": [*rows, [], ["n = 2"]]})
+    read = read_foreign_predictions(path)
+    assert read.table["prob_a"].tolist() == [0.25, 0.5]
+    assert any("row 3 names the columns" in note for note in read.notes)
+    with pytest.raises(DataError, match="sheet 'P', row 4: prob_a is 'x'"):
+        rows[3][1] = "x"
+        read_foreign_predictions(write_xlsx(tmp_path / "preds.xlsx", {"P": rows}))

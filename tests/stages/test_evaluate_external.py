@@ -13,6 +13,7 @@ from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
+from tests.dataset.layouts.workbook import write_xlsx
 
 
 @pytest.fixture
@@ -110,6 +111,28 @@ def test_a_table_of_labels_can_be_named(own: Workspace, elsewhere: Path) -> None
     pd.DataFrame(rows, columns=["image", "label"]).to_csv(labels, index=False)
     assert evaluated(own, elsewhere, "--labels", str(labels)) == 0
     assert results(own)[1]["class_counts"] == {"CLEAR": 8, "SPOT": 8}
+
+
+def test_other_names_of_the_classes_are_mapped_to_the_model_s(
+    own: Workspace, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        (f"D:\\x\\{path.name}", {"CLEAR": 0.0, "SPOT": 1.0}[path.parent.name])
+        for path in elsewhere.rglob("*.png")
+    ]
+    for path in sorted(elsewhere.rglob("*.png")):
+        path.rename(elsewhere / path.name)
+    sheet = [["Clinic"], [], ["image", "label"], *rows]
+    labels = write_xlsx(elsewhere.parent / "labels.xlsx", {"Legend": [["a", "b"]], "Data": sheet})
+    given = ("--labels", str(labels), "--sheet", "Data")
+    assert evaluated(own, elsewhere, *given) == 3
+    assert "does not know class '0'" in capsys.readouterr().err
+    assert evaluated(own, elsewhere, *given, "--map", "0=CLEAR", "--map", "1=SPOT") == 0
+    assert results(own)[1]["class_counts"] == {"CLEAR": 8, "SPOT": 8}
+    assert evaluated(own, elsewhere, *given, "--map", "2=SPOT") == 2
+    assert "--map 2=SPOT: no label is '2'" in capsys.readouterr().err
+    assert evaluated(own, elsewhere, "--map", "SPOT") == 2
+    assert medimg(own.root, "evaluate", "first", "--map", "1=SPOT") == 2
 
 
 def test_without_the_training_s_images_leaks_are_not_excluded(own: Workspace, elsewhere: Path) -> None:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from medimg_cli.cli.views.render import plain_table, stdout_console
 from medimg_cli.predictions.prediction import Prediction
+from medimg_cli.workspace.plain_text import visible_line
 
 if TYPE_CHECKING:
     from medimg_cli.runs.run import ModelCard, Threshold
@@ -77,7 +78,7 @@ class PredictionTable:
             cell.rjust(width) if name.startswith(">") else cell.ljust(width)
             for cell, name, width in zip(cells, _COLUMNS, self._widths, strict=True)
         ]
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+        sys.stdout.write(visible_line("  ".join(padded).rstrip()) + "\n")
 
     def _say_faults(self, result: "PredictResult") -> None:
         for status, named in self._faults.items():

@@ -1,13 +1,12 @@
 """The JSON object of `medimg predict`, written row by row: a million of them need no memory."""
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medimg_cli.cli.views.render import json_text
 from medimg_cli.predictions.prediction import Prediction
-from medimg_cli.workspace.files import to_jsonable
 
 if TYPE_CHECKING:
     from medimg_cli.stages.predict import PredictResult
@@ -21,12 +20,12 @@ class PredictionJson:
     """
 
     def __init__(self, beginning: Mapping[str, Any]) -> None:
-        self._before = f'{_dumped(beginning)[:-1]}, "predictions": ['
+        self._before = f'{json_text(beginning)[:-1]}, "predictions": ['
         self._begun = False
 
     def tell(self, path: str, prediction: Prediction) -> None:
         """Write a row; nothing stands on stdout before the first."""
-        sys.stdout.write(self._before + _dumped(prediction.entry(path)))
+        sys.stdout.write(self._before + json_text(prediction.entry(path)))
         self._before, self._begun = ", ", True
 
     def end(self, result: "PredictResult", out: Path | None) -> None:
@@ -40,9 +39,5 @@ class PredictionJson:
             self._close({"interrupted": True})
 
     def _close(self, ending: Mapping[str, Any]) -> None:
-        sys.stdout.write(f"], {_dumped(ending)[1:]}\n")
+        sys.stdout.write(f"], {json_text(ending)[1:]}\n")
         self._begun = False
-
-
-def _dumped(value: Mapping[str, Any]) -> str:
-    return json.dumps(to_jsonable(value), ensure_ascii=False, allow_nan=False)

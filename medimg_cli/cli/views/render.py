@@ -4,10 +4,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -19,10 +19,12 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from medimg_cli.workspace.files import SCHEMA, to_jsonable
+from medimg_cli.workspace.plain_text import json_visible, visible, visible_line
 from medimg_cli.workspace.progress import Progress as ProgressListener
 
 _PIPE_WIDTH = 10_000
@@ -31,15 +33,28 @@ _LEAST_SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_COUNTS = 60.0
 
 
+class SafeConsole(Console):
+    """A console on which texts of strangers (names of files, cells of tables) control nothing."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+
 def stdout_console() -> Console:
     """Return a console for results; a pipe gets plain text whose lines are never folded."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return SafeConsole(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def show_json(command: str, payload: Mapping[str, Any]) -> None:
     """Write exactly one JSON object to stdout; NaN becomes null."""
     whole = {"schema": SCHEMA, "command": command, **payload}
-    sys.stdout.write(json.dumps(to_jsonable(whole), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json_text(whole) + "\n")
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """Return a mapping as JSON in one line, in which nothing controls a terminal; NaN becomes null."""
+    return json_visible(json.dumps(to_jsonable(value), ensure_ascii=False, allow_nan=False))
 
 
 def drop_stdout() -> None:
@@ -107,7 +122,7 @@ class TerminalProgress:
     """A bar that goes when its task is done, an aligned line per epoch."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = SafeConsole(stderr=True, highlight=False)
         self._epochs = _EpochLines()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -139,10 +154,10 @@ class TerminalProgress:
             self._console.print(line, style="dim" if "epoch" in line else "")
 
     def note(self, message: str) -> None:
-        self._console.print(f"[dim]note:[/dim] {escape(message)}")
+        self._console.print(f"[dim]note:[/dim] {escape(visible_line(message))}")
 
     def warn(self, message: str) -> None:
-        self._console.print(f"[yellow]warning:[/yellow] {escape(message)}")
+        self._console.print(f"[yellow]warning:[/yellow] {escape(visible_line(message))}")
 
 
 class LineProgress:
@@ -194,5 +209,5 @@ class LineProgress:
 
 
 def _write(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(visible_line(line) + "\n")
     sys.stderr.flush()

@@ -39,8 +39,9 @@ class Gathered:
 
     def add(self, image: Examined, standing: Standing) -> None:
         """Append an image; a column it is the first to have is empty for those before."""
-        for name in image.cells.keys() - self._columns.keys():
-            self._columns[name] = [""] * len(self.entries)
+        for name in image.cells:  # in their order: a set's differs from process to process
+            if name not in self._columns:
+                self._columns[name] = [""] * len(self.entries)
         for name, values in self._columns.items():
             values.append(image.cells.get(name, ""))
         self.entries.append(image.entry)

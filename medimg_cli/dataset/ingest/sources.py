@@ -14,7 +14,7 @@ from medimg_cli.errors import DataError, UsageError
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
 
-_READING = (
+READING = (
     "layout",
     "labels",
     "sheet",
@@ -53,7 +53,7 @@ def plan_readings(
         DataError: a source of the data set is not there any more.
         UsageError: a setting contradicts how a source was read.
     """
-    said = {name: getattr(settings, name) for name in _READING if name in settings.model_fields_set}
+    said = {name: getattr(settings, name) for name in READING if name in settings.model_fields_set}
     origins = () if standing.info is None else standing.info.origins
     planned: list[tuple[Source, dict[str, Any]]] = []
     for origin in origins:
@@ -163,7 +163,7 @@ def _absolute_table(workspace: Workspace, reading: dict[str, Any]) -> dict[str, 
 
 
 def _to_remember(workspace: Workspace, layout: str, reading: Reading) -> dict[str, Any]:
-    kept = {name: getattr(reading.settings, name) for name in _READING[1:]}
+    kept = {name: getattr(reading.settings, name) for name in READING[1:]}
     if kept["labels"] is not None:
         kept["labels"] = workspace.relative(kept["labels"])
     return {
@@ -176,7 +176,7 @@ def _together(
     planned: Sequence[tuple[Source, dict[str, Any]]], settings: IngestSettings, ignored: frozenset[Path]
 ) -> list[Reading]:
     """Return sources that are read alike as one reading, in the order of their first."""
-    plain = settings.model_dump(exclude=set(_READING))
+    plain = settings.model_dump(exclude=set(READING))
     groups: dict[str, tuple[list[Source], dict[str, Any]]] = {}
     for source, reading in planned:
         key = repr(

@@ -10,6 +10,7 @@ from medimg_cli.privacy.dicom.rules import edition
 from medimg_cli.privacy.removal.deidentify_file import Outcome
 from medimg_cli.privacy.removal.profile import Profile, Verb
 from medimg_cli.workspace.files import atomic_path, write_text
+from medimg_cli.workspace.plain_text import quoting_of, shielded, unshielded
 
 LOG_NAME = "deidentify-log.csv"
 COUNTS = (*(str(verb) for verb in Verb), "text_regions_masked")
@@ -76,12 +77,12 @@ def _rows(path: Path) -> list[list[str]]:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.reader(stream))[1:]
+        return [[*map(unshielded, row)] for row in csv.reader(stream)][1:]
 
 
 def _table(head: list[str], rows: Sequence[Sequence[object]]) -> str:
     target = io.StringIO()
-    writer = csv.writer(target, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
+    safe = [[shielded(str(cell)) for cell in row] for row in rows]
+    quoting = quoting_of(cell for row in safe for cell in row)
+    csv.writer(target, lineterminator="\n", quoting=quoting).writerows([head, *safe])
     return target.getvalue()
