@@ -64,7 +64,15 @@ def evaluate(
     payload = result.evaluation.model_dump(exclude={"roc", "precision_recall", "version"})
     reused, path = getattr(result, "reused", False), getattr(result, "path", None)
     payload |= {"unmet": result.unmet, "reused": reused, "metrics_file": path}
-    session.show(payload, lambda console: _draw(console, result.evaluation, path))
+    looks = getattr(result, "looks", None)
+    payload["looks"] = None if looks is None else looks.model_dump()
+
+    def draw(console: "Console") -> None:
+        _draw(console, result.evaluation, path)
+        if looks is not None:
+            console.print(looks.sentence(result.evaluation.split), markup=False)
+
+    session.show(payload, draw)
     if result.unmet:
         raise GateError(
             f"not met on {result.evaluation.split}: {', '.join(result.unmet)}",
@@ -177,10 +185,14 @@ def _draw_headline(console: "Console", evaluation: "Evaluation") -> None:
         if missed.count:
             more = f" … ({missed.count - _SHOWN_IDS} more)" if missed.count > _SHOWN_IDS else ""
             console.print(f"[dim]missed: {escape(', '.join(missed.ids[:_SHOWN_IDS]))}{more}[/dim]")
+    if evaluation.contract is not None and evaluation.contract.outcome:
+        console.print(f"[bold]{escape(evaluation.contract.outcome)}[/bold]")
     if evaluation.threshold is not None:
         threshold = evaluation.threshold
         where = "" if threshold.rule == "given" else f" on {threshold.split}"
         console.print(f"threshold {threshold.value:.4f}: {threshold.rule}{where}")
+    if evaluation.contract is not None and evaluation.contract.promise:
+        console.print(evaluation.contract.promise)
     console.print(
         f"{evaluation.run} on {evaluation.split}: {evaluation.n:,} images of {evaluation.patients:,} patients"
     )

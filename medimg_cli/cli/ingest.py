@@ -1,6 +1,5 @@
 """medimg ingest: files to a manifest."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,7 +56,6 @@ def ingest(session: Session, sources: _Sources, dry_run: _DryRun = False) -> Non
         "quarantine": result.quarantine,
         "layout": result.layout,
         "label_source": result.label_source,
-        "groups": [asdict(found) for found in result.groups],
         "classes": result.classes,
         "splits": result.splits,
         "positive": result.positive,

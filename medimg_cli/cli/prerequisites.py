@@ -82,7 +82,7 @@ def evaluation_of_run(session: "Session", run: "Run", settings: "Settings") -> "
     prepared = preprocess_with(
         session.workspace,
         recipe,
-        splits=(settings.evaluate.split,),
+        splits=(settings.evaluate.split, *(("val",) if settings.evaluate.tta else ())),
         workers=settings.preprocess.workers,
         progress=session.progress,
     )

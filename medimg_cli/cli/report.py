@@ -72,8 +72,15 @@ def report(
         card=card,
         datasheet=datasheet,
     )
-    payload = {"outputs": [path.as_posix() for path in result.outputs], "not_reported": result.not_reported}
+    looks = result.looks
+    payload = {
+        "outputs": [path.as_posix() for path in result.outputs],
+        "not_reported": result.not_reported,
+        "looks": None if looks is None else looks.model_dump(),
+    }
     lines = "\n".join(f"wrote {path}" for path in result.outputs)
+    if looks is not None:
+        lines += f"\n{looks.sentence(settings.evaluate.split)}"
     session.show(payload, lambda console: console.print(lines, markup=False))
 
 
@@ -91,7 +98,10 @@ def as_evaluated(settings: "Settings", run: "Run") -> "Settings":
     if before is None:
         return settings
     leakage = before.leakage
-    known = {"allow_leak": leakage.allowed, "near_duplicates": leakage.near_duplicates is not None}
+    # The model's own threshold and answers, also where an earlier version wrote an exploration here.
+    rules = {"target_recall", "lower_bound", "assurance", "target_specificity", "youden", "miss_cost"}
+    own = dict.fromkeys(rules & before.asked.keys()) | {"lower_bound": False, "youden": False, "tta": False}
+    known = {"allow_leak": leakage.allowed, "near_duplicates": leakage.near_duplicates is not None} | own
     try:
         asked = EvaluateSettings.model_validate(before.asked | known)
     except ValidationError:  # another version asked: what is set now is asked again

@@ -129,6 +129,7 @@ def _show_architectures(session: Session) -> None:
 
 def _draw(console: "Console", result: "TrainResult") -> None:
     from medimg_cli.cli.views.render import plain_table
+    from medimg_cli.predictions.contract import promise_of
 
     table = plain_table("out of fold" if result.folds else "validation", ">value", *_spread_titles(result))
     for name, value in result.val.items():
@@ -138,6 +139,7 @@ def _draw(console: "Console", result: "TrainResult") -> None:
     if result.threshold is not None:
         where = {"val": "validation"}.get(result.threshold.split, result.threshold.split)
         console.print(f"\nthreshold {result.threshold.value:.4f}: {result.threshold.rule} on {where}")
+        console.print(promise_of(result.threshold))
     _draw_thresholds(console, result)
     console.print(
         f"{result.run.name}: {_kept(result)}, "

@@ -21,6 +21,7 @@ def evaluation_of(
     leakage: Leakage,
     views: int = 1,
     remarks: Sequence[str] = (),
+    exploration: str = "",
 ) -> Evaluation:
     """Return all numbers of one predictions table.
 
@@ -30,6 +31,7 @@ def evaluation_of(
         leakage: what the split shares with others.
         views: of each image that the model was asked about.
         remarks: what a reader must know beside what the table itself shows.
+        exploration: that it does not decide as the model does, in words; "" where it does.
     """
     here = subject.here
     positive = here.labels.positive
@@ -57,7 +59,12 @@ def evaluation_of(
         roc=roc,
         precision_recall=precision_recall,
         views=views,
-        warnings=(*_warnings(here, leakage), *remarks),
+        warnings=(
+            *filter(None, [exploration]),
+            *_warnings(here, leakage),
+            *remarks,
+        ),
+        exploration=exploration,
         protocol=medmnist(here) if subject.settings.protocol == "medmnist" else None,
         asked=subject.settings.shaping(),
         dataset_hash=recorded.dataset_hash,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from medimg_cli.errors import RunError
 from medimg_cli.evaluation.results.abstention import Abstention, Conformal
 from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.evaluation.results.contract import Contract
 from medimg_cli.evaluation.results.decisions import (
     Comparison,
     DecisionCurves,
@@ -107,6 +108,8 @@ class Evaluation(BaseModel):
         asked: the settings that shaped these numbers.
         not_run: analysis (a field below) → why it has no result.
         protocol: figures by a benchmark's own definitions, where they were asked for.
+        exploration: that another threshold than the model's decides here, in words; "" where the model's does.
+        contract: what the threshold promised on validation, and what came of it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -153,6 +156,8 @@ class Evaluation(BaseModel):
     label_set: LabelSet | None = None
     histograms: Histograms | None = None
     protocol: Protocol | None = None
+    exploration: str = ""
+    contract: Contract | None = None
     not_run: dict[str, str] = {}
     asked: dict[str, Any] = {}
 

@@ -1,16 +1,30 @@
 """The thresholds that decide in an evaluation: the model's own, or others chosen from its answers on validation."""
 
+import pandas as pd
+
 from medimg_cli.errors import UsageError
 from medimg_cli.predictions.operating_point import OperatingPoint, point_by
-from medimg_cli.predictions.predictions import marks_of, probabilities_of, read_predictions
-from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.predictions.predictions import (
+    decided_table,
+    marks_of,
+    probabilities_of,
+    read_predictions,
+    write_predictions,
+)
+from medimg_cli.runs.run import ModelCard, OverViews, Run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.workspace.lock import locked
-from medimg_cli.workspace.threshold_rule import ThresholdRule
+from medimg_cli.workspace.threshold_rule import ThresholdRule, rule_in_words
 
 
 def point_in_force(
-    run: Run, card: ModelCard, rule: ThresholdRule | None, *, patients_known: bool, exact: bool = False
+    run: Run,
+    card: ModelCard,
+    rule: ThresholdRule | None,
+    *,
+    patients_known: bool,
+    exact: bool = False,
+    answers: pd.DataFrame | None = None,
 ) -> OperatingPoint:
     """Return the model's thresholds, or those a rule takes from the run's predictions of validation.
 
@@ -20,24 +34,28 @@ def point_in_force(
     Args:
         patients_known: some of validation's images may be of one patient, which a bound of recall has to know.
         exact: such a bound is Clopper and Pearson's where each image is of another patient, instead of Wilson's.
+        answers: to validation in another way than the model's own, such as over several views: the threshold is chosen
+            anew on them, without a rule by the model's own.
 
     Raises:
         UsageError: a rule is given, and the model has no threshold.
         DataError: validation has no threshold that the rule asks for.
     """
     chosen = OperatingPoint(card.threshold, card.thresholds)
-    if rule is None or (chosen.every and _is_by(chosen, rule)):
+    if answers is not None and chosen.every:
+        rule = rule or rule_in_words(chosen.every[0].rule)
+    if rule is None or (answers is None and chosen.every and _is_by(chosen, rule)):
         return chosen
     if not chosen.every:
         raise UsageError("a threshold needs a positive class", "ingest with --positive CLASS, or choose none")
-    table = read_predictions(run.predictions_path("val"))
+    table = read_predictions(run.predictions_path("val")) if answers is None else answers
     labels = card.labels
     point = point_by(
         rule,
         labels,
         marks_of(table, labels.classes) if labels.several else labels.encode(table["y_true"].tolist()),
         probabilities_of(table),
-        split=chosen.every[0].split,
+        split=chosen.every[0].split or "val",
         sampling=sampling_of(table, known=patients_known, exact=exact),
     )
     there = {**card.thresholds, **point.thresholds}
@@ -45,8 +63,18 @@ def point_in_force(
     return OperatingPoint(point.threshold, thresholds, point.unmet)
 
 
-def keep_point(run: Run, card: ModelCard, point: OperatingPoint) -> None:
-    """Write thresholds into the run's model, so that `predict` uses them, and their figures into its record."""
+def keep_point(run: Run, card: ModelCard, point: OperatingPoint, *, over_views: bool = False) -> None:
+    """Write thresholds into the run's model, so that `predict` uses them, and what follows into its records.
+
+    Args:
+        over_views: they are for answers over several views, beside those of the plain ones.
+    """
+    if over_views:
+        own = OverViews(threshold=point.threshold, thresholds=dict(point.thresholds))
+        if own != card.over_views:
+            with locked(run.lock_path, doing=f"training run '{run.name}'"):
+                run.write_card(card.model_copy(update={"over_views": own}))
+        return
     if card.threshold == point.threshold and card.thresholds == point.thresholds:
         return
     kept = {"threshold": point.threshold, "thresholds": dict(point.thresholds)}
@@ -54,6 +82,9 @@ def keep_point(run: Run, card: ModelCard, point: OperatingPoint) -> None:
         run.write_card(card.model_copy(update=kept))
         record = run.read_record()
         run.write_record(record.model_copy(update={"val": record.val | point.figures()}))
+        path = run.predictions_path("val")
+        if path.is_file():
+            write_predictions(path, decided_table(read_predictions(path), card.labels, point))
 
 
 def remarks_on_point(point: OperatingPoint) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import DataError, UsageError
+from medimg_cli.predictions.contract import positives_of
 from medimg_cli.predictions.threshold_choice import NoThresholdError, place_by, recall_bound, steps_of
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.sampling import Sampling
@@ -65,10 +66,37 @@ def operating_point(
     *,
     target_recall: float,
     split: str,
+    assurance: float | None = None,
+    sampling: Sampling | None = None,
 ) -> OperatingPoint:
-    """Return the thresholds that reach a wanted recall on a split, if its kind of labels has any; as `point_by`."""
-    rule = ThresholdRule("recall", target_recall)
-    return point_by(rule, labels, targets, probabilities, split=split)
+    """Return the thresholds that reach a wanted recall on a split, if its kind of labels has any; as `point_by`.
+
+    Args:
+        assurance: probability that the recall to come reaches it. Where the split has too few positives for that, all of
+            them are called, and the threshold's rule says so.
+    """
+    if assurance is None:
+        rule = ThresholdRule("recall", target_recall)
+        return point_by(rule, labels, targets, probabilities, split=split, sampling=sampling)
+    rule = ThresholdRule("recall_assured", target_recall, assurance)
+    try:
+        point = point_by(rule, labels, targets, probabilities, split=split, sampling=sampling)
+    except NoThresholdError:
+        point = OperatingPoint(unmet={"": ""})
+    if not point.unmet:
+        return point
+    every = point_by(
+        ThresholdRule("recall", 1.0), labels, targets, probabilities, split=split, sampling=sampling
+    )
+    said = {
+        "rule": f"{rule.words}, which so few positives cannot give: all are called",
+        "target_recall": target_recall,
+        "reaches_target": None,
+    }
+    if every.threshold is not None:
+        return OperatingPoint(every.threshold.model_copy(update=said))
+    found = {name: every.thresholds[name].model_copy(update=said) for name in point.unmet}
+    return OperatingPoint(thresholds={**point.thresholds, **found})
 
 
 def point_by(
@@ -158,7 +186,9 @@ def threshold_by(
         )
     steps = steps_of(truth, score)
     of_positives = (sampling or Sampling(None, len(truth))).of(truth)
-    place = place_by(rule, steps, recall_bound(score[truth], of_positives))
+    positives = positives_of(score[truth], of_positives)
+    place = place_by(rule, steps, recall_bound(score[truth], of_positives), positives)
+    found, target = int(steps.found[place]), rule.target_recall
     return Threshold(
         value=float(steps.value[place]),
         rule=rule.words,
@@ -167,6 +197,9 @@ def threshold_by(
         target_specificity=rule.target_specificity,
         achieved_recall=steps.recall(place),
         achieved_specificity=steps.specificity(place),
+        positives=(positives.images, positives.patients),
+        expected_recall=positives.expected(found),
+        reaches_target=None if target is None else positives.reaches(found, target),
     )
 
 

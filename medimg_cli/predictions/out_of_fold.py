@@ -40,11 +40,12 @@ def held_out_predictions(run: Run, card: ModelCard, dataset: Dataset, point: Ope
     return decided_table(table, card.labels, point)
 
 
-def how_answered(card: ModelCard, views: int, *, held_out: bool) -> tuple[str, ...]:
+def how_answered(card: ModelCard, views: int, *, held_out: bool, alike: bool = False) -> tuple[str, ...]:
     """Return what a reader of an evaluation must know about how its answers came about.
 
     Args:
         views: of each image whose answers were averaged.
+        alike: the threshold was chosen on such means too.
     """
     found = []
     if held_out:
@@ -56,6 +57,10 @@ def how_answered(card: ModelCard, views: int, *, held_out: bool) -> tuple[str, .
         chosen = card.threshold is not None or card.thresholds
         found.append(
             f"each answer is the mean over {views} views of the image"
-            + ("; the threshold was chosen without them" if chosen else "")
+            + (
+                f"; the threshold was chosen {'on such means too' if alike else 'without them'}"
+                if chosen
+                else ""
+            )
         )
     return tuple(found)

@@ -29,10 +29,14 @@ class Recorded:
 
 
 def keep_predictions(
-    run: Run, card: ModelCard, dataset: Dataset, split: str, table: pd.DataFrame
+    run: Run, card: ModelCard, dataset: Dataset, split: str, table: pd.DataFrame, *, place: Run | None = None
 ) -> Recorded:
-    """Write a run's predictions of a split, or of another data set, into its folder and return what they are of."""
-    path = run.predictions_path(split)
+    """Write a run's predictions of a split, or of another data set, and return what they are of.
+
+    Args:
+        place: the folder they go into instead of the run's own.
+    """
+    path = (place or run).predictions_path(split)
     write_predictions(path, table)
     return Recorded(
         run=run.name,

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.errors import DataError
+from medimg_cli.predictions.contract import Positives, least_for_assurance, least_for_bound
 from medimg_cli.statistics.intervals import clopper_pearson, wilson
 from medimg_cli.statistics.sampling import Sampling, interval_of_share
-from medimg_cli.workspace.threshold_rule import RuleName, ThresholdRule
+from medimg_cli.workspace.threshold_rule import ThresholdRule
 
 
 class NoThresholdError(DataError):
@@ -82,12 +83,13 @@ def recall_bound(score: NDArray[np.float64], sampling: Sampling) -> Bound:
     return bound
 
 
-def place_by(rule: ThresholdRule, steps: Steps, bound: Bound) -> int:
+def place_by(rule: ThresholdRule, steps: Steps, bound: Bound, positives: Positives) -> int:
     """Return the place of the threshold that a rule takes.
 
     Args:
         steps: with a positive.
         bound: of recall, by threshold.
+        positives: what they say of the recall to come.
 
     Raises:
         NoThresholdError: none is what it asks for, or the rule needs negatives and there are none.
@@ -97,6 +99,8 @@ def place_by(rule: ThresholdRule, steps: Steps, bound: Bound) -> int:
             "no negative image to choose a threshold on",
             "give the split at least one, or ingest again with another --seed",
         )
+    if rule.name == "recall_assured":
+        return _of_assurance(steps, rule, positives)
     return _PLACES[rule.name](steps, rule.wanted, bound)
 
 
@@ -120,7 +124,27 @@ def _of_bound(steps: Steps, wanted: float, bound: Bound) -> int:
     if place == whole and (best := bound(float(steps.value[whole]))) < wanted:
         raise NoThresholdError(
             f"the lower bound of recall cannot reach {wanted:g}: with all {steps.positives} positive images found it "
-            f"is {best:.3f}",
+            f"is {best:.3f}, and below {least_for_bound(wanted) or 'any number'} of them it never does",
+            "ask for less, or put more images of the class into validation",
+        )
+    return place
+
+
+def _of_assurance(steps: Steps, rule: ThresholdRule, positives: Positives) -> int:
+    whole = int(np.searchsorted(steps.found, steps.positives))
+    place = bisect_left(
+        range(whole + 1),
+        True,
+        key=lambda k: positives.reaches(int(steps.found[k]), rule.wanted) >= rule.assurance,
+    )
+    if place > whole:
+        of = f"{positives.images} positive images"
+        if positives.patients < positives.images:
+            of += f" of {positives.patients} patients, which say as much as {positives.effective:.0f},"
+        raise NoThresholdError(
+            f"recall {rule.wanted:g} cannot be had with probability {rule.assurance:g}: with all {of} found it is "
+            f"{positives.reaches(positives.images, rule.wanted):.2f}; it takes "
+            f"{least_for_assurance(rule.wanted, rule.assurance)} independent ones",
             "ask for less, or put more images of the class into validation",
         )
     return place
@@ -156,7 +180,7 @@ def _last_best(gain: NDArray[np.int64] | NDArray[np.floating[Any]]) -> int:
 
 
 _NEEDS_NEGATIVES = ("specificity", "youden")
-_PLACES: Mapping[RuleName, Callable[[Steps, float, Bound], int]] = {
+_PLACES: Mapping[str, Callable[[Steps, float, Bound], int]] = {
     "recall": lambda steps, wanted, _: place_of_recall(steps, wanted),
     "recall_bound": _of_bound,
     "specificity": _of_specificity,

@@ -11,6 +11,7 @@ from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.reporting.study_facts import Facts
 from medimg_cli.runs.explanation import Explanation
+from medimg_cli.runs.ledger import Looks
 from medimg_cli.runs.run import ModelCard, RunRecord
 
 GALLERY_IMAGES = 40
@@ -97,6 +98,7 @@ class ReportContent:
         audit: None when no audit was run.
         cases: kinds of errors, missed cases first.
         notes: what the reader must know that the evaluation cannot say.
+        looks: at the same images before; None where they are not counted.
         facts: what people said in `report.yaml`.
         external: evaluations of the same model on data from elsewhere.
         explained: None where nobody looked at the model's heat maps.
@@ -113,6 +115,7 @@ class ReportContent:
     audit: AuditResult | None
     cases: tuple[Cases, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
+    looks: Looks | None = None
     facts: Facts = field(default_factory=Facts)
     external: tuple[Evaluation, ...] = ()
     explained: Explained | None = None

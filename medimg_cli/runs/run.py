@@ -30,6 +30,9 @@ class Threshold(BaseModel):
         target_recall, target_specificity: what the rule aims at, None where it aims at something else.
         achieved_recall: recall on that split at `value`; None where there is no such split.
         achieved_specificity: specificity there.
+        positives: images that it was chosen on, and their patients; as many where these are not known.
+        expected_recall: 95 % interval of the recall to come, where images come as they did on that split.
+        reaches_target: probability that the recall to come reaches `target_recall`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +44,9 @@ class Threshold(BaseModel):
     target_specificity: float | None = None
     achieved_recall: float | None
     achieved_specificity: float | None
+    positives: tuple[int, int] | None = None
+    expected_recall: tuple[float, float] | None = None
+    reaches_target: float | None = None
 
 
 class Normalisation(BaseModel):
@@ -62,6 +68,20 @@ class Fingerprint(BaseModel):
     train_patients: int
     val_images: int
     class_counts: dict[str, int]
+
+
+class Recalibration(BaseModel):
+    """What a model's probabilities are changed by for another place, after everything else.
+
+    Args:
+        scale: the log probabilities (of several labels the logits) are multiplied by it; 1 / temperature.
+        shift: (C,), added to them then; 0 for all but where the classes are more or less frequent there.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    shift: tuple[float, ...]
 
 
 class Member(BaseModel):
@@ -86,6 +106,15 @@ class Member(BaseModel):
         return value
 
 
+class OverViews(BaseModel):
+    """The operating point of answers that are means over several views of an image (`--tta`), chosen on such answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    threshold: Threshold | None
+    thresholds: dict[str, Threshold] = {}
+
+
 class ModelCard(BaseModel):
     """`model.json`: together with `model.safetensors` the whole model; no pickle, no code.
 
@@ -103,6 +132,8 @@ class ModelCard(BaseModel):
         onnx_sha256: of the ONNX copy of the network; None where there is none, as for an ensemble, which asks its members.
         reference_sha256: of what tells images unlike the training; None as for `onnx_sha256`, and `limits` too.
         sets: which classes cannot be ruled out; None of several labels an image.
+        over_views: thresholds for `--tta`, once `evaluate --tta` chose them; None = those of the plain answers decide there.
+        recalibration: for another place, by `medimg recalibrate`; None of a model as it was trained.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -128,6 +159,8 @@ class ModelCard(BaseModel):
     reference_sha256: str | None = None
     limits: Limits | None = None
     sets: Sets | None = None
+    recalibration: Recalibration | None = None
+    over_views: OverViews | None = None
 
     @property
     def labels(self) -> LabelSpace:
@@ -144,6 +177,8 @@ class RunRecord(BaseModel):
         resumed: how often training was taken up again.
         members: how many networks it holds that were trained to their end; epochs and parameters are their sum.
         folds: validation figures of each fold that was held out, none without `--folds`.
+        parent: the run that this one was recalibrated from, "" of one that was trained.
+        recalibrated: on what, and what that gave.
     """
 
     version: int = 1
@@ -169,6 +204,8 @@ class RunRecord(BaseModel):
     git_commit: str | None = None
     members: int = 1
     folds: tuple[dict[str, int | float | None], ...] = ()
+    parent: str = ""
+    recalibrated: dict[str, Any] = {}
 
 
 class Run:

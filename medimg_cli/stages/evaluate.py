@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from medimg_cli.evaluation.compared_model import RivalFile, find_rival, read_riv
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
+from medimg_cli.evaluation.exploration import place_of
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
 from medimg_cli.evaluation.threshold_in_force import keep_point, point_in_force, remarks_on_point
@@ -31,11 +33,13 @@ from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.preprocessing.corruptions import DisturbedAnswers, drawn_evenly
 from medimg_cli.preprocessing.intensities import compared_intensities
 from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
+from medimg_cli.runs.ledger import Looks, looks_before, record_look
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.augmentation.views import views_of
 from medimg_cli.training.corrupted_predictions import MOST_IMAGES, answers_to_disturbed
 from medimg_cli.training.predictor import predictor_of
+from medimg_cli.training.view_predictions import val_over_views
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.progress import Progress, SilentProgress
@@ -50,11 +54,15 @@ class EvaluateResult:
         evaluation: as `metrics-<split>.json` holds it.
         unmet: requirements that are not met, as text.
         reused: nothing had changed since it was written.
+        path: of an exploration's file; None where it is the run's own.
+        looks: at the same images before; None of training and validation.
     """
 
     evaluation: Evaluation
     unmet: tuple[str, ...]
     reused: bool
+    path: Path | None = None
+    looks: Looks | None = None
 
 
 def evaluate(
@@ -88,29 +96,45 @@ def evaluate(
     splits = ("train", "val") if held_out else (settings.split,)
     leakage = _leakage(dataset, settings, splits, _near_duplicates(workspace, settings, progress))
     known, exact = dataset.info.patients_known, settings.ci == "exact"
-    point = point_in_force(run, card, settings.rule, patients_known=known, exact=exact)
+    on_val = val_over_views(run, card, dataset, cache, settings)
+    point = point_in_force(run, card, settings.rule, patients_known=known, exact=exact, answers=on_val)
+    place = place_of(run, card, point, settings)
     rival = find_rival(workspace, settings.compare, settings.split) if settings.compare else None
-    evaluation = _up_to_date(run, card, dataset, point, leakage, settings, views, rival)
+    evaluation = _up_to_date(place.folder, card, dataset, point, leakage, settings, views, rival)
     reused = evaluation is not None
     if evaluation is None:
         if held_out:
             table = held_out_predictions(run, card, dataset, point)
         else:
             table = _predict(run, dataset, cache, point, settings, progress)
-        recorded = keep_predictions(run, card, dataset, settings.split, table)
-        subject = _subject(run, card, dataset, table, point, settings, cache)
+        recorded = keep_predictions(run, card, dataset, settings.split, table, place=place.folder)
+        subject = _subject(run, card, dataset, table, point, settings, cache, on_val)
         if settings.robustness:
             disturbed = HELD_OUT if held_out else _disturbed(subject.here, run, cache, settings, progress)
             subject = replace(subject, disturbed=disturbed)
         if rival is not None:
             subject = replace(subject, rival=read_rival(rival, subject.here))
-        remarks = (*remarks_on_point(point), *how_answered(card, views, held_out=held_out))
-        evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage, views=views, remarks=remarks)
-        write_evaluation(run.metrics_path(settings.split), evaluation)
-    if settings.keep_threshold:
-        keep_point(run, card, point)
+        remarks = (
+            *remarks_on_point(point),
+            *how_answered(card, views, held_out=held_out, alike=on_val is not None),
+        )
+        if settings.split == "test":
+            record_look(workspace, run.name, card, dataset, dataset.of_split("test"), point.every, views)
+        evaluation = evaluation_of(
+            subject,
+            recorded=recorded,
+            leakage=leakage,
+            views=views,
+            remarks=remarks,
+            exploration=place.remark,
+        )
+        write_evaluation(place.folder.metrics_path(settings.split), evaluation)
+    if settings.keep_threshold or (on_val is not None and settings.rule is None):
+        keep_point(run, card, point, over_views=on_val is not None)
     unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)
-    return EvaluateResult(evaluation, unmet, reused)
+    path = place.folder.metrics_path(settings.split) if place.remark else None
+    looks = looks_before(workspace, dataset.of_split(settings.split))
+    return EvaluateResult(evaluation, unmet, reused, path, looks)
 
 
 def _subject(
@@ -121,6 +145,7 @@ def _subject(
     point: OperatingPoint,
     settings: EvaluateSettings,
     cache: PixelCache,
+    on_val: pd.DataFrame | None,
 ) -> Subject:
     """Return the answers with what is known around them: validation, training, the manifest's columns."""
     rows = dataset.rows.set_index("image_id", drop=False)
@@ -128,8 +153,9 @@ def _subject(
     training = training_rows(dataset)
     known, exact = dataset.info.patients_known, settings.ci == "exact"
     tuning = None
-    if settings.split == "test" and run.predictions_path("val").is_file():
+    if settings.split == "test" and on_val is None and run.predictions_path("val").is_file():
         on_val = read_predictions(run.predictions_path("val"))
+    if settings.split == "test" and on_val is not None:
         tuning = Answered(on_val, dataset.labels, point, sampling_of(on_val, known=known, exact=exact))
     return Subject(
         here=Answered(table, dataset.labels, point, sampling_of(table, known=known, exact=exact)),

@@ -15,6 +15,7 @@ from medimg_cli.evaluation.compared_model import find_rival, read_rival
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, write_evaluation
+from medimg_cli.evaluation.exploration import place_of
 from medimg_cli.evaluation.external import PREFIX, as_the_model_has_it, leakage_from
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
@@ -25,10 +26,12 @@ from medimg_cli.predictions.predictions import predictions_of, read_predictions
 from medimg_cli.predictions.recorded import keep_predictions
 from medimg_cli.preprocessing.cache import PixelCache, open_cache
 from medimg_cli.preprocessing.intensities import Intensities, intensities_of
+from medimg_cli.runs.ledger import Looks, looks_before, record_look
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.augmentation.views import views_of
 from medimg_cli.training.predictor import predictor_of
+from medimg_cli.training.view_predictions import val_over_views
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.workspace import Workspace
@@ -44,11 +47,13 @@ class ExternalResult:
         evaluation: as the file holds it.
         unmet: requirements that are not met, as text.
         path: of the file, in the run's folder.
+        looks: at the same images before.
     """
 
     evaluation: Evaluation
     unmet: tuple[str, ...]
     path: Path
+    looks: Looks | None = None
 
 
 def evaluate_external(
@@ -87,26 +92,42 @@ def evaluate_external(
     rival = find_rival(workspace, settings.compare, split) if settings.compare else None
     trained_on = _trained_on(workspace, card)
     leakage = leakage_from(trained_on, external, allowed=settings.allow_leak)
+    own_pixels = open_cache(workspace, card.recipe) if settings.tta and trained_on is not None else None
+    on_val = val_over_views(run, card, trained_on, own_pixels, settings)
     point = point_in_force(
         run,
         card,
         settings.rule,
         patients_known=trained_on is not None and trained_on.info.patients_known,
         exact=settings.ci == "exact",
+        answers=on_val,
     )
+    written = place_of(run, card, point, settings)
     probabilities = _answers(run, external, cache, settings, progress, name)
     table = predictions_of(external, external.rows, probabilities, point)
-    recorded = keep_predictions(run, card, external, split, table)
+    recorded = keep_predictions(run, card, external, split, table, place=written.folder)
     here = _answered(external, table, point, settings, known=external.info.patients_known)
-    subject = _subject(workspace, run, card, external, trained_on, here, cache, settings)
+    subject = _subject(workspace, run, card, external, trained_on, here, cache, settings, on_val)
     if rival is not None:
         subject = replace(subject, rival=read_rival(rival, here))
     views = len(views_of(card.augment)) if settings.tta else 1
-    remarks = (*remarks_on_point(point), *how_answered(card, views, held_out=False))
-    evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage, views=views, remarks=remarks)
-    write_evaluation(run.metrics_path(split), evaluation)
+    remarks = (
+        *remarks_on_point(point),
+        *how_answered(card, views, held_out=False, alike=on_val is not None),
+    )
+    record_look(workspace, run.name, card, external, external.rows, point.every, views)
+    evaluation = evaluation_of(
+        subject,
+        recorded=recorded,
+        leakage=leakage,
+        views=views,
+        remarks=remarks,
+        exploration=written.remark,
+    )
+    write_evaluation(written.folder.metrics_path(split), evaluation)
     unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)
-    return ExternalResult(evaluation, unmet, run.metrics_path(split))
+    looks = looks_before(workspace, external.rows)
+    return ExternalResult(evaluation, unmet, written.folder.metrics_path(split), looks)
 
 
 def _subject(
@@ -118,11 +139,13 @@ def _subject(
     here: Answered,
     cache: PixelCache,
     settings: EvaluateSettings,
+    on_val: pd.DataFrame | None,
 ) -> Subject:
     """Return the answers with what is known around them: validation, training, the manifest's columns."""
     tuning = None
-    if run.predictions_path("val").is_file():
+    if on_val is None and run.predictions_path("val").is_file():
         on_val = read_predictions(run.predictions_path("val"))
+    if on_val is not None:
         known = trained_on is not None and trained_on.info.patients_known
         tuning = _answered(external, on_val, here.point, settings, known=known)
     return Subject(

@@ -28,6 +28,7 @@ from medimg_cli.reporting.markdown import render_card, render_datasheet
 from medimg_cli.reporting.page import render_page
 from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 from medimg_cli.reporting.study_facts import Facts, read_facts, write_questions
+from medimg_cli.runs.ledger import Looks, looks_before
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.workspace.files import atomic_path, write_text
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
@@ -43,10 +44,11 @@ _SUFFIXES = (".html", ".pdf")
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What was written, and the facts only people know that the report lists as missing."""
+    """What was written, the facts only people know that the report lists as missing, and earlier looks at the images."""
 
     outputs: tuple[Path, ...]
     not_reported: tuple[str, ...]
+    looks: Looks | None = None
 
 
 def report(
@@ -86,7 +88,7 @@ def report(
         if path is not None:
             write_text(path, render(content, templates=settings.templates))
     written = (*outputs, *(path for path, _ in beside if path is not None))
-    return ReportResult(written, not_reported(content))
+    return ReportResult(written, not_reported(content), content.looks)
 
 
 def ask(path: Path) -> Path:
@@ -142,6 +144,7 @@ def gather(
         raise RunError(f"{run.folder} holds no evaluation of '{split}'", "run `medimg evaluate` first")
     dataset = read_dataset(workspace) if workspace.manifest_path.is_file() else None
     card = run.read_card()
+    looks = None if dataset is None else looks_before(workspace, dataset.of_split(split))
     return ReportContent(
         title=settings.title or _default_title(evaluation),
         author=settings.author,
@@ -153,7 +156,8 @@ def gather(
         dataset=dataset,
         audit=read_audit(workspace),
         cases=_all_cases(workspace, run, evaluation, card, progress),
-        notes=_notes(evaluation, card, dataset),
+        notes=_notes(evaluation, card, dataset, looks),
+        looks=looks,
         facts=facts_of(workspace, settings),
         external=_external(run),
         explained=_explained(workspace, run, evaluation, progress),
@@ -200,8 +204,12 @@ def _read_settings(run: Run) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value is not None}
 
 
-def _notes(evaluation: Evaluation, card: ModelCard, dataset: Dataset | None) -> tuple[str, ...]:
+def _notes(
+    evaluation: Evaluation, card: ModelCard, dataset: Dataset | None, looks: Looks | None
+) -> tuple[str, ...]:
     notes = []
+    if looks is not None and looks.before:
+        notes.append(f"Test: {looks.sentence(evaluation.split)}.")
     if dataset is not None and dataset.info.content_hash != evaluation.dataset_hash:
         notes.append("The data set has changed since this evaluation; its counts are those of today.")
     if card.weights_sha256 != evaluation.weights_sha256:

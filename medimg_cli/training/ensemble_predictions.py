@@ -18,6 +18,7 @@ from medimg_cli.predictions.predictions import (
     write_predictions,
 )
 from medimg_cli.runs.run import Fingerprint, Member, ModelCard, Normalisation, Run, RunRecord, now
+from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.fit import Material
 from medimg_cli.training.fitting.scoring import SHOWN, watched_figures
 from medimg_cli.training.ood.references import with_sets
@@ -56,6 +57,8 @@ def write_ensemble(
         probabilities,
         target_recall=chosen.target_recall,
         split="val" if chosen.folds is None else OUT_OF_FOLD,
+        assurance=chosen.assurance,
+        sampling=sampling_of(rows, known=dataset.info.patients_known),
     )
     table = predictions_of(dataset, rows, probabilities, point)
     if chosen.folds is not None:

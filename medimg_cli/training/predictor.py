@@ -34,7 +34,9 @@ def in_views(plain: Predictor) -> Predictor:
     """Return a model that is asked about several views of each image, the plain one first; errors as of `predictor_of`."""
     views = views_of(plain.card.augment)
     networks: list[Network] = [ViewedNetwork(network, view) for view in views for network in plain.networks]
-    return Predictor(plain.card, networks)
+    own = plain.card.over_views
+    kept = {} if own is None else {"threshold": own.threshold, "thresholds": own.thresholds}
+    return Predictor(plain.card.model_copy(update=kept), networks)
 
 
 def _in_torch(run: Run, device: torch.device) -> Predictor:

@@ -18,6 +18,7 @@ from medimg_cli.predictions.predictions import predictions_of, write_predictions
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.run import Fingerprint, ModelCard, Run, RunRecord, now
 from medimg_cli.statistics.probabilities import probabilities_from, questions_of
+from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.statistics.temperature import fit_temperature
 from medimg_cli.training.batches import PixelBatches
 from medimg_cli.training.checkpoint import save_state, save_weights
@@ -221,6 +222,8 @@ class OneTraining:
             probabilities,
             target_recall=self.chosen.target_recall,
             split="val",
+            assurance=self.chosen.assurance,
+            sampling=sampling_of(self.material.val, known=info.patients_known),
         )
         card = ModelCard(
             arch=self.chosen.arch,

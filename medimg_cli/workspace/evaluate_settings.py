@@ -7,7 +7,8 @@ from pydantic import ValidationInfo, field_validator
 from medimg_cli.workspace.operating_settings import OperatingSettings
 from medimg_cli.workspace.section import Chance, PositiveInt, ProbabilityRange, Several, setting
 
-_SHAPES_NOTHING = {"keep_threshold", "require", "allow_leak", "near_duplicates", "batch_size"}
+_RULES = {"target_recall", "assurance", "lower_bound", "target_specificity", "youden", "miss_cost"}
+_SHAPES_NOTHING = {"keep_threshold", "require", "allow_leak", "near_duplicates", "batch_size"} | _RULES
 
 
 class EvaluateSettings(OperatingSettings):

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from medimg_cli.workspace.section import Fraction, Section, Several, setting
+from medimg_cli.workspace.section import Chance, Fraction, Section, Several, setting
 from medimg_cli.workspace.threshold_rule import ThresholdRule
 
 _RULES = ("target_recall", "target_specificity", "youden", "miss_cost")
@@ -16,6 +16,9 @@ class OperatingSettings(Section):
     )
     lower_bound: bool = setting(
         False, "the lower end of the recall's 95 % interval has to reach --target-recall"
+    )
+    assurance: Chance | None = setting(
+        None, "the recall to come has to reach --target-recall with this probability", metavar="P"
     )
     target_specificity: Fraction | None = setting(
         None, "choose on validation the lowest threshold with this specificity"
@@ -33,6 +36,8 @@ class OperatingSettings(Section):
     def rule(self) -> ThresholdRule | None:
         """Return how a threshold is to be chosen on validation; None leaves the model's own in force."""
         if self.target_recall is not None:
+            if self.assurance is not None:
+                return ThresholdRule("recall_assured", self.target_recall, self.assurance)
             return ThresholdRule("recall_bound" if self.lower_bound else "recall", self.target_recall)
         if self.target_specificity is not None:
             return ThresholdRule("specificity", self.target_specificity)
@@ -46,6 +51,15 @@ class OperatingSettings(Section):
         others = _said(info)
         if value and others:
             raise ValueError(f"one rule chooses the threshold: leave out this one or {' and '.join(others)}")
+        return value
+
+    @field_validator("assurance")
+    @classmethod
+    def _check_assurance(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("target_recall") is None:
+            raise ValueError("say which recall it is of: --target-recall")
+        if value is not None and info.data.get("lower_bound"):
+            raise ValueError("one rule chooses the threshold: leave out this one or --lower-bound")
         return value
 
     @field_validator("lower_bound", "keep_threshold")

@@ -1,7 +1,6 @@
 """Settings: one section per command, the names of its options with `_` for `-`."""
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,11 +47,7 @@ class IngestSettings(Section):
     multi_label: bool = setting(False, "images may have several labels, or none")
     label_sep: str = setting("|", "what stands between the labels of a cell", min_length=1)
     positive: str | None = setting(None, "the disease class", metavar="CLASS")
-    patient_regex: str | None = setting(
-        None,
-        "patient = first group found in a file's path; auto: the best pattern that names give",
-        metavar="RE",
-    )
+    patient_regex: str | None = setting(None, "patient = first group found in a file's path", metavar="RE")
     split: Annotated[tuple[float, float, float], Commas()] = setting(
         (0.7, 0.15, 0.15), "shares of train, val, test", metavar="T,V,T"
     )
@@ -60,7 +55,7 @@ class IngestSettings(Section):
         None, "number train and val in K folds, by patient", metavar="K", ge=2, le=100
     )
     frames: str = setting(
-        "middle", "of several frames: middle, first, all, every:N, or a number from 0", metavar="WHICH"
+        "middle", "of several frames: middle, first, all, or a number from 0", metavar="WHICH"
     )
     seed: int = setting(0, "seed of the split", ge=0)
     copy_images: bool = setting(False, "copy the images into the workspace", flags="--copy/--link")
@@ -89,8 +84,8 @@ class IngestSettings(Section):
     @classmethod
     def _check_frames(cls, value: Any) -> Any:
         text = str(value)
-        if not re.fullmatch(r"middle|first|all|every:[1-9][0-9]{0,5}|[0-9]{1,9}", text):
-            raise ValueError("middle, first, all, every:N such as every:5, or the number of a frame, from 0")
+        if text not in ("middle", "first", "all") and not text.isdecimal():
+            raise ValueError("middle, first, all, or the number of a frame, counted from 0")
         return text
 
     @field_validator("split")
@@ -261,6 +256,9 @@ class TrainSettings(Section):
         None, "epochs without a better one before stopping", unset="a third of them", unit="epochs"
     )
     target_recall: Fraction = setting(0.95, "recall the threshold aims at on validation")
+    assurance: Chance | None = setting(
+        None, "probability that the recall to come reaches it", unset="about one half", metavar="P"
+    )
     false_alarms: Chance = setting(
         0.05,
         "share of ordinary images that may be called unlike the training and be refused",

@@ -46,6 +46,11 @@ class Workspace:
         return self.root / "dataset" / "quarantine.csv"
 
     @property
+    def looks_path(self) -> Path:
+        """Return the ledger of looks at test, see `runs.ledger`."""
+        return self.root / "dataset" / "test-looks.csv"
+
+    @property
     def downloads_dir(self) -> Path:
         return self.root / "downloads"
 

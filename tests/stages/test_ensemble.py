@@ -183,7 +183,7 @@ def test_the_out_of_fold_evaluation_covers_train_and_val(own: Workspace) -> None
     assert any("did not learn from it" in warning for warning in metrics["warnings"])
     pd.testing.assert_frame_equal(val_of(run), before)
     assert medimg(own.root, "evaluate", "folds", "--split", "val", "--tta") == 2
-    assert medimg(own.root, "evaluate", "folds", "--target-recall", "0.5") == 0
+    assert medimg(own.root, "evaluate", "folds", "--target-recall", "0.5", "--keep-threshold") == 0
     assert json.loads(run.metrics_path("test").read_text())["threshold"]["split"] == "out-of-fold"
 
 
@@ -274,8 +274,9 @@ def test_views_change_the_answer_and_are_told_apart_from_the_plain_ones(own: Wor
 
     def evaluated(*options: str) -> tuple[int, list[float], str]:
         assert medimg(own.root, "evaluate", "seeds", *options) == 0
-        metrics = json.loads(run.metrics_path("test").read_text())
-        scores = pd.read_csv(run.predictions_path("test"))["prob_SPOT"].tolist()
+        where = Run(run.folder / "explorations" / "tta") if options else run
+        metrics = json.loads(where.metrics_path("test").read_text())
+        scores = pd.read_csv(where.predictions_path("test"))["prob_SPOT"].tolist()
         return metrics["views"], scores, " ".join(metrics["warnings"])
 
     plain, viewed, again = evaluated(), evaluated("--tta"), evaluated()

@@ -11,6 +11,7 @@ import pytest
 from medimg_cli.errors import ExitCode
 from medimg_cli.runs.run import Run, Threshold
 from medimg_cli.runs.run_folders import find_run
+from medimg_cli.training.predictor import predictor_of
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
@@ -26,8 +27,10 @@ def evaluate(run: Run, *options: str) -> int:
     return medimg(run.folder.parent.parent, "evaluate", "first", *options)
 
 
-def figures(run: Run) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(run.metrics_path("test").read_text())
+def figures(run: Run, below: str = "") -> dict[str, Any]:
+    """Return the run's own evaluation, or the exploration of that name."""
+    folder = run.folder / "explorations" / below if below else run.folder
+    content: dict[str, Any] = json.loads((folder / "metrics-test.json").read_text())
     return content
 
 
@@ -39,20 +42,39 @@ def of_val(run: Run, threshold: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "words", "folder"),
     [
-        (("--target-specificity", "0.8"), "lowest threshold with specificity ≥ 0.8"),
-        (("--youden",), "highest recall + specificity (Youden)"),
-        (("--miss-cost", "20"), "least cost where a miss counts as 20 false alarms"),
+        (
+            ("--target-specificity", "0.8"),
+            "lowest threshold with specificity ≥ 0.8",
+            "lowest-threshold-with-specificity-0.8",
+        ),
+        (("--youden",), "highest recall + specificity (Youden)", "highest-recall-specificity-youden"),
+        (
+            ("--miss-cost", "20"),
+            "least cost where a miss counts as 20 false alarms",
+            "least-cost-where-a-miss-counts-as-20-false-alarms",
+        ),
         (
             ("--target-recall", "0.3", "--lower-bound"),
             "highest threshold whose recall's lower 95 % bound is ≥ 0.3",
+            "highest-threshold-whose-recall-s-lower-95-bound-is-0.3",
+        ),
+        (
+            ("--target-recall", "0.3", "--assurance", "0.9"),
+            "highest threshold whose recall reaches 0.3 with probability 0.9",
+            "highest-threshold-whose-recall-reaches-0.3-with-probability-0.9",
         ),
     ],
 )
-def test_every_rule_chooses_on_validation(run: Run, options: tuple[str, ...], words: str) -> None:
+def test_every_rule_chooses_on_validation_and_stands_beside(
+    run: Run, options: tuple[str, ...], words: str, folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
     assert evaluate(run, *options) == ExitCode.DONE
-    threshold = Threshold.model_validate(figures(run)["threshold"])
+    assert "an exploration: the model's own threshold" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()} == before
+    threshold = Threshold.model_validate(figures(run, folder)["threshold"])
     assert (threshold.rule, threshold.split) == (words, "val")
     assert (threshold.achieved_recall, threshold.achieved_specificity) == of_val(run, threshold.value)
 
@@ -105,3 +127,122 @@ def test_trade_offs_prevalences_and_patients_stand_in_the_figures_and_on_the_scr
     assert "specificity at recall 0.99" in shown and "0.01" in shown
     recall = f"by the highest probability of their images {highest['metrics']['recall']['value']:.4f}"
     assert f"recall of SPOT by patient: {recall}" in shown
+
+
+def test_what_is_explored_never_becomes_the_report_or_the_model(run: Run, tmp_path: Path) -> None:
+    study, own = run.folder.parent.parent, run.read_card().threshold
+    assert own is not None
+    assert evaluate(run, "--miss-cost", "20") == ExitCode.DONE
+    assert medimg(study, "report", "--out", str(tmp_path / "r.html")) == ExitCode.DONE
+    assert f"{own.value:.3f}" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert figures(run)["threshold"]["value"] == own.value
+    assert figures(run)["exploration"] == ""
+    explored = next((run.folder / "explorations").iterdir())
+    table = pd.read_csv(explored / "predictions-test.csv")
+    beside = json.loads((explored / "metrics-test.json").read_text())
+    assert "--keep-threshold" in beside["exploration"]
+    matrix = pd.crosstab(table["y_true"], table["y_pred"]).reindex(
+        index=beside["classes"], columns=beside["classes"], fill_value=0
+    )
+    assert matrix.to_numpy().tolist() == beside["confusion"]["matrix"]
+
+
+def test_an_evaluation_of_an_earlier_version_under_another_rule_is_not_reported(
+    run: Run, tmp_path: Path
+) -> None:
+    content = figures(run)
+    content["asked"] |= {"miss_cost": 20.0, "target_recall": None}
+    content["threshold"] |= {"value": 0.0191, "rule": "least cost where a miss counts as 20 false alarms"}
+    run.metrics_path("test").write_text(json.dumps(content))
+    assert medimg(run.folder.parent.parent, "report", "--out", str(tmp_path / "r.html")) == ExitCode.DONE
+    own = run.read_card().threshold
+    assert own is not None
+    assert figures(run)["threshold"]["value"] == own.value
+    assert "0.0191" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_kept_threshold_also_decides_in_the_predictions_of_validation(run: Run) -> None:
+    assert evaluate(run, "--target-recall", "0.5", "--keep-threshold") == ExitCode.DONE
+    kept, val = run.read_card().threshold, pd.read_csv(run.predictions_path("val"))
+    assert kept is not None
+    assert ((val["prob_SPOT"] >= kept.value) == (val["decision"] == "positive")).all()
+    assert (val["y_pred"] == "SPOT").equals(val["decision"] == "positive")
+    assert figures(run)["threshold"]["value"] == kept.value
+
+
+def test_every_look_at_test_is_in_the_ledger_and_counted(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = Workspace(run.folder.parent.parent).looks_path
+    before = ledger.read_text()
+    assert len(before.splitlines()) == 2  # the fixture's own
+    assert evaluate(run) == ExitCode.DONE  # up to date: nothing new is seen
+    assert ledger.read_text() == before
+    assert evaluate(run, "--split", "val") == ExitCode.DONE
+    assert ledger.read_text() == before
+    for options in (("--youden",), ("--miss-cost", "3"), ("--prevalence", "0.2")):
+        assert evaluate(run, *options) == ExitCode.DONE
+    assert ledger.read_text().startswith(before)
+    capsys.readouterr()
+    assert evaluate(run, "--target-recall", "0.4", "--json") == ExitCode.DONE
+    looks = json.loads(capsys.readouterr().out)["looks"]
+    rows = pd.read_csv(ledger)
+    assert looks["before"] == 4 == len(rows) - 1
+    assert looks["runs"] == 1
+    assert looks["configurations"] == rows["threshold"].iloc[:-1].nunique()
+    assert rows["rule"].iloc[1] == "highest recall + specificity (Youden)"
+    assert rows["images_hash"].nunique() == 1
+
+
+def test_the_ledger_outlives_a_new_ingest_and_a_torn_one_is_said(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = run.folder.parent.parent
+    ledger = Workspace(study).looks_path
+    before = ledger.read_text()
+    again = (
+        "ingest",
+        str(study / "raw"),
+        "--positive",
+        "SPOT",
+        "--fresh",
+        "--split",
+        "0.4,0.3,0.3",
+        "--seed",
+        "5",
+    )
+    assert medimg(study, *again) == ExitCode.DONE
+    assert ledger.read_text() == before
+    ledger.write_text("something else\n")
+    capsys.readouterr()
+    assert evaluate(run, "--allow-leak") == ExitCode.DATA
+    assert "test-looks.csv lacks the column" in capsys.readouterr().err
+    assert ledger.read_text() == "something else\n"
+
+
+def test_with_several_views_the_threshold_is_chosen_on_such_answers(run: Run) -> None:
+    card = run.read_card()
+    run.write_card(card.model_copy(update={"augment": "light"}))
+    assert evaluate(run, "--tta") == ExitCode.DONE
+    beside = json.loads((run.folder / "explorations" / "tta" / "metrics-test.json").read_text())
+    assert beside["views"] > 1
+    assert card.threshold is not None
+    assert beside["threshold"]["rule"] == card.threshold.rule
+    assert beside["threshold"]["split"] == "val"
+    assert beside["threshold"]["achieved_recall"] >= 0.95
+    assert beside["threshold"]["value"] != card.threshold.value
+    assert any("was chosen on such means too" in each for each in beside["warnings"])
+    kept = run.read_card()
+    assert kept.threshold == card.threshold
+    assert kept.over_views is not None and kept.over_views.threshold is not None
+    assert kept.over_views.threshold.value == beside["threshold"]["value"]
+    decided = predictor_of(run, tta=True).card.threshold
+    assert decided == kept.over_views.threshold
+    assert predictor_of(run).card.threshold == card.threshold
+    assert evaluate(run, "--tta", "--youden") == ExitCode.DONE
+    assert run.read_card() == kept
+    assert evaluate(run, "--tta", "--youden", "--keep-threshold") == ExitCode.DONE
+    again = run.read_card().over_views
+    assert again is not None and again.threshold is not None
+    assert again.threshold.rule == "highest recall + specificity (Youden)"
+    assert run.read_card().threshold == card.threshold

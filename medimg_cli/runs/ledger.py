@@ -1,0 +1,131 @@
+"""The ledger of looks at test: every evaluation of images that nothing may be chosen on, so that a reader can judge it.
+
+`dataset/test-looks.csv` is only ever added to. An evaluation that is up to date and shown again is no new look.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict
+
+from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.runs.run import ModelCard, Threshold, now
+from medimg_cli.workspace.files import sha256_of_text, write_text
+from medimg_cli.workspace.tables import read_table
+from medimg_cli.workspace.workspace import Workspace
+
+COLUMNS = (
+    "when",
+    "run",
+    "split",
+    "rule",
+    "threshold",
+    "views",
+    "dataset_hash",
+    "images_hash",
+    "configuration",
+)
+
+_PATIENCE_SECONDS = 60  # another evaluation adds one line
+
+
+class Looks(BaseModel):
+    """How often the same images were looked at before.
+
+    Args:
+        before: evaluations before this one.
+        configurations: different models, thresholds and numbers of views among them.
+        runs: different runs among them.
+        elsewhere: looks at other images under the name of the same split, as before a new ingest.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    before: int
+    configurations: int
+    runs: int
+    elsewhere: int = 0
+
+    def sentence(self, split: str) -> str:
+        """Return it in words."""
+        if not self.before:
+            return f"these images of {split} were not looked at before"
+        times = "once" if self.before == 1 else f"{self.before} times"
+        of = "1 configuration" if self.configurations == 1 else f"{self.configurations} configurations"
+        runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
+        return f"these images of {split} were looked at {times} before, by {of} of {runs}"
+
+
+def record_look(
+    workspace: Workspace,
+    run: str,
+    card: ModelCard,
+    dataset: Dataset,
+    rows: pd.DataFrame,
+    thresholds: Sequence[Threshold],
+    views: int,
+) -> None:
+    """Add one look.
+
+    Args:
+        dataset: holds the images; of another place where they are from elsewhere.
+        rows: of its manifest, the images that were answered, all of one split.
+        thresholds: that decide, none where the most probable class does.
+
+    Raises:
+        MachineError: the ledger cannot be written.
+        DataError: it is there and is no ledger.
+    """
+    path = workspace.looks_path
+    values = [f"{each.value:.6g}" for each in thresholds]  # engines differ in the last digits
+    own = [card.weights_sha256, card.temperature, card.recalibration, *values, views]
+    row = (
+        now(),
+        run,
+        rows["split"].iloc[0],
+        " | ".join(dict.fromkeys(each.rule for each in thresholds)),
+        "|".join(values),
+        views,
+        dataset.content_hash(),
+        _hash_of(rows),
+        sha256_of_text(repr(own))[:16],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(".test-looks.lock"), timeout=_PATIENCE_SECONDS):
+        _read(path)
+        there = path.read_text(encoding="utf-8") if path.is_file() else ",".join(COLUMNS) + "\n"
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerow(row)
+        write_text(path, there + text.getvalue())
+
+
+def looks_before(workspace: Workspace, rows: pd.DataFrame) -> Looks | None:
+    """Return the looks at some images before the newest one, None where they are of training or validation.
+
+    Raises:
+        DataError: the ledger is no ledger.
+    """
+    split = str(rows["split"].iloc[0]) if len(rows) else "val"
+    if split in ("train", "val"):
+        return None
+    found = _read(workspace.looks_path)
+    same = found["images_hash"] == _hash_of(rows)
+    before = found[same].iloc[:-1]
+    return Looks(
+        before=len(before),
+        configurations=before["configuration"].nunique(),
+        runs=before["run"].nunique(),
+        elsewhere=int(((found["split"] == split) & ~same).sum()),
+    )
+
+
+def _hash_of(rows: pd.DataFrame) -> str:
+    return sha256_of_text("\n".join(sorted(rows["sha256"].astype(str))))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return read_table(path, required=COLUMNS) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))

@@ -1,0 +1,34 @@
+"""Answers to validation over several views of each image: a threshold for `--tta` is chosen on answers of its own kind."""
+
+import pandas as pd
+
+from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.predictions.predictions import predictions_of
+from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.training.predictor import predictor_of
+from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+
+
+def val_over_views(
+    run: Run, card: ModelCard, dataset: Dataset | None, cache: PixelCache | None, settings: EvaluateSettings
+) -> pd.DataFrame | None:
+    """Return a predictions table of validation, None where there is none to be had.
+
+    Args:
+        dataset: that the model was trained on; None where it is not known.
+        cache: holds the pixels of its validation images; None where they are not cached.
+
+    Returns:
+        None also of a model of folds, every network of which has learnt from images of train and val.
+    """
+    if not settings.tta or dataset is None or cache is None or card.folds is not None:
+        return None
+    rows = dataset.of_split("val")
+    if rows.empty:
+        return None
+    positions = cache.positions(rows["image_id"].tolist())
+    predictor = predictor_of(run, tta=True)
+    probabilities = predictor.of_rows(cache.pixels, positions, batch_size=settings.batch_size)
+    return predictions_of(dataset, rows, probabilities, OperatingPoint(card.threshold, card.thresholds))
