@@ -2,7 +2,7 @@
 
     cache/<recipe key>/recipe.json    how the pixels were made
                        pixels.npy     (N, H, W, C); rows are appended, a written row never changes
-                       index.csv      image_id, sha256, row (and border, where the recipe cuts one)
+                       index.csv      image_id, sha256, row, crc32 of the row (and border, where the recipe cuts one)
                        journal.csv    the same columns: rows written since the index, while a write is unfinished
 
 The index decides what is valid: a row of the array that it does not name is not there. A killed write leaves the
@@ -12,6 +12,7 @@ index of before and a journal whose lines name only rows that had reached the di
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,8 @@ class PixelCache:
     Args:
         folder: its folder.
         recipe: how the pixels were made.
-        index: one row per image: image_id (unique), sha256, row (its place in the array).
+        index: one row per image: image_id (unique), sha256, row (its place in the array), crc32 of its pixels as
+            text, empty for rows of earlier versions.
         pixels: (N, H, W, C) uint8 or uint16, memory-mapped read-only; may hold more rows than the index names.
     """
 
@@ -58,6 +60,17 @@ class PixelCache:
     def holds(self, rows: pd.DataFrame) -> bool:
         """Return whether every image of `rows` (image_id, sha256) is here with the same content."""
         return bool(present(self.index, rows).all())
+
+    def damaged(self, image_ids: Sequence[str]) -> list[str]:
+        """Return which of these images have pixels on the disk that are not those that were written."""
+        rows = self.index[self.index["image_id"].isin(image_ids) & (self.index["crc32"] != "")]
+        named = zip(rows["image_id"], rows["row"], rows["crc32"], strict=True)
+        return [name for name, row, checksum in named if checksum_of(self.pixels[row]) != checksum]
+
+
+def checksum_of(image: Pixels) -> str:
+    """Return the CRC-32 of an image's pixels as eight hexadecimal digits."""
+    return f"{crc32(np.ascontiguousarray(image).data):08x}"
 
 
 def present(index: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.bool_]:
@@ -107,6 +120,8 @@ def read_index(path: Path) -> pd.DataFrame:
     index = read_table(path, required=INDEX_COLUMNS)
     if "row" not in index:  # written before caches could grow: in the array's order
         index["row"] = np.arange(len(index))
+    if "crc32" not in index:
+        index["crc32"] = ""
     try:
         index["row"] = pd.to_numeric(index["row"]).astype(np.int64)
     except (TypeError, ValueError) as error:

@@ -3,7 +3,7 @@
 import csv
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from medimg_cli.preprocessing.cache import (
     INDEX_COLUMNS,
     PixelCache,
     cache_folder,
+    checksum_of,
     is_of,
     next_row,
     open_cache,
@@ -45,7 +46,7 @@ class CacheWriter:
         self._workspace, self._recipe = workspace, recipe
         self._folder = cache_folder(workspace, recipe)
         self._pixels_path, self._journal_path = self._folder / "pixels.npy", self._folder / "journal.csv"
-        self._columns = [*INDEX_COLUMNS, "row", *(["border"] if recipe.border_crop else [])]
+        self._columns = [*INDEX_COLUMNS, "row", "crc32", *(["border"] if recipe.border_crop else [])]
         self._header_bytes = len(_header(recipe, 0))
         shape = (recipe.size_px, recipe.size_px, recipe.channels)
         self._shape, self._row_bytes = shape, int(np.prod(shape)) * recipe.dtype.itemsize
@@ -56,6 +57,10 @@ class CacheWriter:
     def missing(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return those of `rows` (image_id, sha256, …) that are not here with the same content."""
         return rows[~present(self._index, rows)]
+
+    def forget(self, image_ids: Sequence[str]) -> None:
+        """Let these images be missing, so that they are written again."""
+        self._index = self._index[~self._index["image_id"].isin(image_ids)]
 
     def append(self, rows: pd.DataFrame, images: Iterable[tuple[Pixels, str]]) -> None:
         """Write the images of `rows` (image_id, sha256), given in the same order as (pixels, border).
@@ -100,8 +105,10 @@ class CacheWriter:
             saved = time.monotonic()
             try:
                 for (image_id, sha256), (image, border) in zip(names, images, strict=True):
-                    pixels.write(np.ascontiguousarray(image.reshape(self._shape)).data)
-                    table.writerow([shielded(image_id), sha256, self._rows, border][: len(self._columns)])
+                    row = np.ascontiguousarray(image.reshape(self._shape))
+                    pixels.write(row.data)
+                    line = [shielded(image_id), sha256, self._rows, checksum_of(row), border]
+                    table.writerow(line[: len(self._columns)])
                     self._rows += 1
                     if time.monotonic() - saved > CHECKPOINT_SECONDS:
                         self._checkpoint(pixels, journal, lines)

@@ -115,9 +115,16 @@ def _bring_up_to_date(
 ) -> PreprocessResult:
     began = time.perf_counter()
     before = open_cache(workspace, recipe)
-    if before is not None and before.holds(wanted):
+    damaged = [] if before is None else before.damaged(wanted["image_id"].tolist())
+    if damaged:
+        progress.warn(
+            f"{len(damaged):,} of {len(wanted):,} images in the cache do not match their checksum, such as "
+            f"'{damaged[0]}': they are decoded again"
+        )
+    if before is not None and not damaged and before.holds(wanted):
         return PreprocessResult(before, len(wanted), 0, time.perf_counter() - began, reused=True)
     with writing(workspace, recipe) as writer:
+        writer.forget(damaged)
         missing = writer.missing(wanted)
         if 0 < len(missing) < len(wanted):
             progress.note(

@@ -19,6 +19,7 @@ from medimg_cli.inference.load import open_judge
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.predict import predict
 from medimg_cli.stages.preprocess import draw_preview, preprocess
+from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import PredictSettings, PreprocessSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import SIDE_PX, draw_cohort, medimg
@@ -38,6 +39,39 @@ def test_a_second_call_decodes_nothing(workspace: Workspace) -> None:
     first, second = preprocess(workspace, SETTINGS), preprocess(workspace, SETTINGS)
     assert (first.reused, first.decoded) == (False, 60)
     assert (second.reused, second.decoded) == (True, 0)
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.999])
+def test_a_flipped_byte_of_the_cache_is_noticed_told_and_decoded_again(
+    workspace: Workspace, place: float
+) -> None:
+    class Heard(SilentProgress):
+        said: str = ""
+
+        def warn(self, message: str) -> None:
+            self.said += message
+
+    cache = preprocess(workspace, SETTINGS).cache
+    names = cache.index["image_id"].tolist()
+    expected = cache.pixels[cache.positions(names)].copy()
+    pixels = cache.folder / "pixels.npy"
+    content = bytearray(pixels.read_bytes())
+    content[128 + int(place * (len(content) - 129))] ^= 0x40
+    del cache
+    pixels.write_bytes(content)
+    heard = Heard()
+    again = preprocess(workspace, SETTINGS, progress=heard)
+    assert (again.reused, again.decoded) == (False, 1)
+    assert heard.said.startswith("1 of 60 images in the cache do not match their checksum, such as '")
+    assert np.array_equal(again.cache.pixels[again.cache.positions(names)], expected)
+    assert preprocess(workspace, SETTINGS).reused
+
+
+def test_a_cache_of_an_earlier_version_without_checksums_is_used(workspace: Workspace) -> None:
+    folder = preprocess(workspace, SETTINGS).cache.folder
+    index = pd.read_csv(folder / "index.csv", dtype=str)
+    index.drop(columns="crc32").to_csv(folder / "index.csv", index=False)
+    assert preprocess(workspace, SETTINGS).reused
 
 
 def test_training_leaves_test_images_undecoded(workspace: Workspace) -> None:
