@@ -145,7 +145,7 @@ def test_a_killed_run_is_continued_to_the_same_bytes(workspace: Workspace) -> No
     shutil.rmtree(workspace.cache_dir)
     script = (
         "import sys, os, signal; from pathlib import Path\n"
-        "from medimg_cli.core import cache_writer; from medimg_cli.workspace.settings import PreprocessSettings\n"
+        "from medimg_cli.preprocessing import cache_writer; from medimg_cli.workspace.settings import PreprocessSettings\n"
         "from medimg_cli.workspace.workspace import Workspace; from medimg_cli.stages import preprocess as stage\n"
         "cache_writer.CHECKPOINT_SECONDS = 0.0\n"
         "read, seen = stage.read_image, []\n"
