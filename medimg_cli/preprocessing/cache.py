@@ -12,6 +12,7 @@ index of before and a journal whose lines name only rows that had reached the di
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -68,7 +69,7 @@ class PixelCache:
         return [name for name, row, checksum in named if checksum_of(self.pixels[row]) != checksum]
 
 
-def checksum_of(image: Pixels) -> str:
+def checksum_of(image: NDArray[Any]) -> str:
     """Return the CRC-32 of an image's pixels as eight hexadecimal digits."""
     return f"{crc32(np.ascontiguousarray(image).data):08x}"
 
