@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from medimg_cli.cli.app import app
@@ -12,6 +14,7 @@ from medimg_cli.errors import DataError, UsageError
 from medimg_cli.stages.ingest import dry_run, ingest
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
+from tests.conftest import medimg
 from tests.stages.ingest_cohort import cohort, draw, run
 
 
@@ -114,3 +117,16 @@ def test_an_ingest_that_failed_half_way_does_not_change_the_next(tmp_path: Path)
     workspace.manifest_path.parent.mkdir(parents=True)
     workspace.manifest_path.write_text("image_id,path\n")  # killed before dataset.json was written
     assert ingest(workspace, [raw], IngestSettings()).first
+
+
+@pytest.mark.parametrize("said", [("--layout", "folders"), ("--positive", "1998"), ("--yes",)])
+def test_who_says_what_the_folders_are_is_not_asked(tmp_path: Path, said: tuple[str, ...]) -> None:
+    for year in ("1997", "1998"):
+        for number in range(30):
+            pixels = np.random.default_rng(number + int(year)).integers(0, 255, (16, 16), dtype=np.uint8)
+            target = tmp_path / "raw" / year / f"image{number:02d}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(target)
+    assert medimg(tmp_path / "asked", "ingest", str(tmp_path / "raw")) == 2
+    assert not (tmp_path / "asked" / "dataset" / "manifest.csv").exists()
+    assert medimg(tmp_path / "said", "ingest", str(tmp_path / "raw"), *said) == 0

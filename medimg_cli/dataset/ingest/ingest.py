@@ -126,7 +126,10 @@ class Ingest:
             DataError: there is no image, or one class only.
         """
         first = self.standing.info is None
-        self.questions = doubts(self.listing, self.layout) if first and not self.settings.yes else []
+        # Who names the layout, or one of the folders as the disease, has said what the folders are.
+        said = self.settings.layout != "auto" or self.settings.positive in self.listing.classes
+        meant = self.settings.yes or (said and not self.listing.columns)
+        self.questions = doubts(self.listing, self.layout) if first and not meant else []
         if self.questions and not self.dry:
             worst = self.questions[0]
             raise UsageError(
