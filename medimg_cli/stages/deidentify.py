@@ -11,6 +11,7 @@ from medimg_cli.privacy.removal.deidentified_log import (
     COUNTS,
     IDENTITY_COUNTS,
     LOG_NAME,
+    forget_killed_runs,
     map_path,
     update_map,
     write_log,
@@ -74,7 +75,7 @@ def deidentify(
 
     Every copy is looked through as the audit looks before it is put in place. A file that cannot be cleaned, or in
     which something is left, is not written and named. The same files, settings and key give the same bytes, so an
-    interrupted run is simply started again.
+    interrupted or killed run is simply started again.
 
     Args:
         source: a folder, an archive (.zip, .tar, .tar.gz) or a file.
@@ -89,6 +90,7 @@ def deidentify(
     key = (settings.key or workspace.root / "deidentify.key").absolute()
     source, destination = source.absolute(), destination.absolute()
     _check(source, destination, key)
+    forget_killed_runs(destination, key)
     originals, refused = originals_of(source)
     if not originals and not refused:
         raise DataError(f"{source} holds no files", "name the folder or archive with the images")
@@ -101,6 +103,8 @@ def deidentify(
     profile = profile_of(settings)
     worker = Deidentifier(profile, pseudonyms, settings.names, mask)
     destination.mkdir(parents=True, exist_ok=True)
+    if not (destination / LOG_NAME).is_file():  # first of all: it tells a later run whose folder this is
+        write_log(destination, [], profile)
     outcomes = [*worker.files(originals, destination, progress), *refused]
     log = write_log(destination, outcomes, profile)
     update_map(map_path(key), source, outcomes)
@@ -145,7 +149,8 @@ def _check(source: Path, destination: Path, key: Path) -> None:
         raise UsageError(f"{source} lies in the destination", "choose another folder for the copies")
     if key.resolve().is_relative_to(target):
         raise UsageError(f"the key {key} would lie among the copies", "name a file elsewhere with --key FILE")
-    if destination.is_dir() and any(destination.iterdir()) and not (destination / LOG_NAME).is_file():
+    foreign = destination.is_dir() and any(path.suffix != ".tmp" for path in destination.iterdir())
+    if foreign and not (destination / LOG_NAME).is_file():
         raise UsageError(f"{destination} is not empty", "choose a new folder for the copies")
     if destination.exists() and not destination.is_dir():
         raise UsageError(f"{destination} is a file", "choose a folder for the copies")

@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ SCHEMA = 1
 """Of the JSON objects that commands write to stdout."""
 
 _CHUNK_BYTES = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 @contextmanager
@@ -41,6 +43,29 @@ def atomic_path(target: Path) -> Iterator[Path]:
             f"cannot write {target}: {error.strerror or error}",
             "free some disk space or choose another folder",
         ) from error
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove those of some files that `atomic_path` of a killed process left: temporary ones of no live process."""
+    for path in paths:
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _is_alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Return whether another process of this number lives; its own number is left from an earlier container."""
+    if process == os.getpid():
+        return False
+    if os.name != "posix":  # there, asking a process by a signal ends it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_text(target: Path, text: str) -> None:

@@ -2,6 +2,12 @@
 
 import csv
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -229,3 +235,44 @@ def test_an_array_of_texts_is_not_written(tmp_path: Path) -> None:
     np.savez(tmp_path / "raw" / "a.npz", names=np.array(["Quintrell"]))
     (row,) = _run(tmp_path, tmp_path / "raw").not_written
     assert row.reason == "an array file that holds texts"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the test ends copies of its own process")
+def test_a_killed_run_goes_on_with_the_same_command_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    for number in range(60):
+        write_dicom(
+            tmp_path / f"raw/{number % 5}/{number}.dcm",
+            PatientName=f"Quick^Jo{number}",
+            PatientID=f"A77{number}",
+        )
+    (tmp_path / "study").mkdir()
+    begun = time.monotonic()
+    whole = _run(tmp_path, tmp_path / "raw", "whole")
+    seconds = time.monotonic() - begun
+    delays = random.Random(0)
+    killed = 0
+    for _ in range(8):
+        child = os.fork()
+        if not child:
+            _run(tmp_path, tmp_path / "raw", "again")
+            os._exit(0)
+        time.sleep(delays.uniform(0, seconds))
+        os.kill(child, signal.SIGKILL)
+        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert killed >= 4
+    assert _run(tmp_path, tmp_path / "raw", "again").written == whole.written == 60
+    assert _files(tmp_path / "again") == _files(tmp_path / "whole")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_what_a_killed_run_left_before_its_first_copy_does_not_stop_the_next(
+    tmp_path: Path, source: Path
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    log, key = (f".deidentify-log.csv.{process.pid}.tmp", f".deidentify.key.{process.pid}.tmp")
+    for leftover in (tmp_path / "clean" / log, tmp_path / "study" / key, tmp_path / "clean" / "sick" / log):
+        leftover.parent.mkdir(parents=True, exist_ok=True)
+        leftover.write_bytes(b"half")
+        _run(tmp_path, source)
+        assert not leftover.exists()

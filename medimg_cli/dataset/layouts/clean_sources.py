@@ -15,7 +15,13 @@ from medimg_cli.errors import DataError, UsageError
 from medimg_cli.privacy.dicom.header_values import IdentityValues
 from medimg_cli.privacy.forms.manifest_columns import identities_in_column
 from medimg_cli.privacy.removal.clean_names import CleanNames
-from medimg_cli.privacy.removal.deidentified_log import folders_of_sources, map_path, update_map, write_log
+from medimg_cli.privacy.removal.deidentified_log import (
+    folders_of_sources,
+    forget_killed_runs,
+    map_path,
+    update_map,
+    write_log,
+)
 from medimg_cli.privacy.removal.deidentify_file import Deidentifier, Outcome
 from medimg_cli.privacy.removal.pixel_masking import TextMask
 from medimg_cli.privacy.removal.profile import profile_of
@@ -63,6 +69,7 @@ def clean_sources(
     """
     _check(workspace, sources)
     key = (cleaning.key or workspace.root / "deidentify.key").absolute()
+    forget_killed_runs(workspace.manifest_path.parent, key)
     pseudonyms, made = read_or_make_key(key)
     if made:
         remarks.note(f"new key {key}: keep it and the map beside it apart from the data set, and safe")

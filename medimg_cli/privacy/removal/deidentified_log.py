@@ -1,6 +1,7 @@
 """What de-identification leaves beside the copies: a log for everybody, and a map for who keeps the key."""
 
 import csv
+import glob
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from medimg_cli import __version__
 from medimg_cli.privacy.dicom.rules import edition
 from medimg_cli.privacy.removal.deidentify_file import Outcome
 from medimg_cli.privacy.removal.profile import Profile, Verb
-from medimg_cli.workspace.files import atomic_path, write_text
+from medimg_cli.workspace.files import atomic_path, remove_leftovers, write_text
 from medimg_cli.workspace.plain_text import quoting_of, shielded, unshielded
 
 LOG_NAME = "deidentify-log.csv"
@@ -23,6 +24,12 @@ _OWNER_ONLY = 0o600
 def map_path(key: Path) -> Path:
     """Return where the map of a key stands: beside it, never among the copies."""
     return key.with_name(f"{key.stem}-map.csv")
+
+
+def forget_killed_runs(copies: Path, key: Path) -> None:
+    """Remove unfinished copies, keys and maps of runs that were killed: nobody may find half a copy or a key there."""
+    beside_key = key.parent.glob(f".{glob.escape(key.stem)}*.tmp")
+    remove_leftovers([*copies.rglob(".*.tmp"), *beside_key])
 
 
 def write_log(folder: Path, outcomes: Sequence[Outcome], profile: Profile) -> Path:

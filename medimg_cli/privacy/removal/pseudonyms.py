@@ -88,15 +88,28 @@ def read_or_make_key(path: Path) -> tuple[Pseudonyms, bool]:
     """
     if path.exists():
         return read_key(path), False
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Exclusive: two runs that start together must not end with two keys.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            stream.write(secrets.token_hex(_KEY_BYTES) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        made = _put_in_place(temporary, path)
+        temporary.unlink(missing_ok=True)
     except OSError as error:
         raise MachineError(
             f"cannot write the key {path}: {error.strerror or error}", "choose another place with --key FILE"
         ) from error
-    key = secrets.token_bytes(_KEY_BYTES)
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(key.hex() + "\n")
-    return Pseudonyms(key), True
+    return read_key(path), made
+
+
+def _put_in_place(temporary: Path, path: Path) -> bool:
+    """Give a whole file its name, and return whether it was free: two runs that start together have one key."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        temporary.replace(path)
+    return True
