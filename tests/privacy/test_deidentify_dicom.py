@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    MediaStorageDirectoryStorage,
+)
 
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
@@ -269,3 +274,20 @@ def test_a_maker_as_institution_stays_the_maker_and_a_patient_of_that_name_does_
     assert after.Manufacturer == "PHILIPS"
     after = _clean(_file(tmp_path, PatientName="Philips^Anne", **header))
     assert not after.ManufacturerModelName
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+def test_the_last_of_an_odd_number_of_samples_stays_in_either_byte_order(vr: str) -> None:
+    samples = bytes(range(1, 28))
+    for little in (True, False):
+        dataset = dcmread(BytesIO(dicom(ExplicitVRLittleEndian, Rows=3, Columns=9)))
+        swapped = b"".join(samples[at : at + 2].ljust(2, b"\7")[::-1] for at in range(0, 27, 2))
+        dataset.PixelData = (samples + b"\7" if little or vr == "OB" else swapped) + b"Hepzibah"
+        dataset["PixelData"].VR = vr
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        target = BytesIO()
+        list(dataset.iterall())  # decoded, to be written in the other byte order
+        dcmwrite(target, dataset, little_endian=little, implicit_vr=False, force_encoding=True)
+        clean = deidentify_dicom(target.getvalue(), Profile(), _KEY).content
+        assert b"Hepzibah" not in clean and b"\7\0" not in clean[-3:]
+        assert dcmread(BytesIO(clean)).pixel_array.tobytes() == samples

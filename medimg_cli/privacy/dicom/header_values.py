@@ -41,7 +41,7 @@ _PLACE = 6
 _NUMBER = 4
 _SURE_NUMBER = 6
 # Numbers of steps and studies are counted from 1 in many hospitals: only long ones tell one patient from another.
-_OFTEN_COUNTED = frozenset(
+OFTEN_COUNTED = frozenset(
     ["StudyID", "RequestedProcedureID", "ScheduledProcedureStepID", "PerformedProcedureStepID"]
 )
 _MONTHS = (
@@ -184,7 +184,7 @@ def _name_forms(value: str) -> Iterator[str]:
 def _number_forms(value: str, keyword: str) -> Iterator[str]:
     """Yield a number or code whole, without leading zeros, and its runs of six digits and more."""
     whole = joined(value)
-    least = _SURE_NUMBER if keyword in _OFTEN_COUNTED else _NUMBER
+    least = _SURE_NUMBER if keyword in OFTEN_COUNTED else _NUMBER
     digits = sum(sign.isdigit() for sign in whole)
     words = set(tokens(plain_letters(value))) - ORDINARY_WORDS
     if len(whole) < least or not words or not whole.strip("0"):
@@ -192,7 +192,7 @@ def _number_forms(value: str, keyword: str) -> Iterator[str]:
     # A code without a digit is a name somebody made a number of; a short one is a word.
     if digits or len(whole) >= _WHOLE_NAME:
         yield whole
-    if len(words) > 1:
+    if len(words) > 1 and keyword not in OFTEN_COUNTED:
         yield from (word for word in words if word.isdigit() and len(word) >= _SURE_NUMBER)
     bare = whole.lstrip("0")
     if bare != whole and len(bare) >= _SURE_NUMBER:

@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 
 from medimg_cli.privacy.dicom.header_texts import ElementText
-from medimg_cli.privacy.dicom.header_values import BIRTH_DATES, PLACES, identifies
+from medimg_cli.privacy.dicom.header_values import BIRTH_DATES, OFTEN_COUNTED, PLACES, identifies
 from medimg_cli.privacy.dicom.normal_form import tokens
 from medimg_cli.privacy.dicom.ordinary_words import ORDINARY_WORDS
 from medimg_cli.privacy.forms.names import is_placeholder
@@ -56,15 +56,19 @@ def name_forms(value: str) -> Iterator[str]:
             )
 
 
-def number_forms(value: str) -> Iterator[str]:
+def number_forms(value: str, *, parts: bool = True) -> Iterator[str]:
     """Yield a number or code whole, without marks, and its runs of six digits and more.
+
+    Args:
+        parts: False for numbers that are often counted, or a day and a time.
 
     >>> sorted(number_forms("MRN-8472913"))
     ['8472913', 'MRN-8472913', 'MRN8472913']
     """
     if len(value) >= WHOLE and not set(tokens(value)) <= ORDINARY_WORDS:
         yield from {value, re.sub(r"[\W_]", "", value)}
-    yield from re.findall(rf"\d{{{NUMBER_PART},}}", value)
+    if parts:
+        yield from re.findall(rf"\d{{{NUMBER_PART},}}", value)
 
 
 def date_forms(value: str) -> Iterator[str]:
@@ -145,4 +149,4 @@ def written_forms(text: ElementText) -> Iterator[str]:
                 if len(p) >= WHOLE and not set(tokens(p)) <= ORDINARY_WORDS
             )
         else:
-            yield from number_forms(value)
+            yield from number_forms(value, parts=text.keyword not in OFTEN_COUNTED)

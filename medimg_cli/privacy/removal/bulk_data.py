@@ -118,7 +118,19 @@ def _cut_pixels(dataset: Dataset, syntax: UID) -> None:
         if not size:
             raise CannotDeidentify("a header that does not say how many pixels there are")
         if len(element.value) > size:
-            put(dataset, tag, _vr(tag, element), element.value[:size] + bytes(size % 2))
+            # Samples of 8 bits in words of the other byte order: the last one stands behind its padding.
+            swapped = size % 2 and not dataset.original_encoding[1] and _vr(tag, element) == "OW"
+            kept = (
+                bytes(1) + element.value[size : size + 1]
+                if swapped
+                else element.value[size - size % 2 : size]
+            )
+            put(
+                dataset,
+                tag,
+                _vr(tag, element),
+                element.value[: size - size % 2] + kept.ljust(2 * (size % 2), b"\0"),
+            )
 
 
 def _frame_bits(dataset: Dataset, bits: int, length: int = 0) -> int:
