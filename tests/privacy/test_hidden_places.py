@@ -134,3 +134,14 @@ def test_a_profile_says_the_same_colours_and_no_text() -> None:
     ]
     assert seen[0] is not None and seen[1] is not None
     assert seen[0].tobytes() == seen[1].tobytes()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("coding", ["latin-1", "utf-16-le", "utf-16-be"])
+def test_text_between_the_last_sample_and_the_end_goes(coding: str, progressive: bool) -> None:
+    plain = picture("JPEG", progressive=progressive)
+    content = plain[:-2] + SECRET.decode().encode(coding) + plain[-2:]
+    clean = deidentify_raster(content, "jpeg").content
+    assert _holds(content) and not _holds(clean)
+    with Image.open(BytesIO(clean)) as after, Image.open(BytesIO(plain)) as before:
+        assert after.tobytes() == before.tobytes()

@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+import re
 from collections import Counter
 from typing import Any
 
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from medimg_cli.images.quiet_decoding import own_terms
+from medimg_cli.privacy.metadata.containers import SOS, jpeg_segments
 from medimg_cli.privacy.metadata.metadata_text import MetadataText, UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
@@ -31,6 +33,8 @@ _OPENERS: dict[str, type[Any]] = {
 RASTER_FORMATS = frozenset(_OPENERS)
 _PROFILE = "ICC "
 _UPRIGHT = 1
+_SCAN_END_BYTES = 4096
+_WORDS = re.compile(rb"[A-Za-z0-9 ^,.'_-]{7,}|(?:[A-Za-z0-9 ^,.'_-]\0){5,}|(?:\0[A-Za-z0-9 ^,.'_-]){5,}")
 
 
 def deidentify_raster(content: bytes, image_format: str) -> CleanFile:
@@ -52,6 +56,8 @@ def _deidentified(content: bytes, image_format: str) -> CleanFile:
         clean = _rewritten(content, image_format, _orientation(content, image_format))
         if _pixels(clean, image_format) != _pixels(content, image_format):
             raise CannotDeidentify("the pixels would not be the same")
+        if image_format == "jpeg":
+            clean = _without_text_behind_samples(clean)
         texts = read_metadata_of(clean)
         left = [
             text for text in texts if not text.place.startswith(_PROFILE) and not _says_how_it_is_shown(text)
@@ -65,6 +71,25 @@ def _deidentified(content: bytes, image_format: str) -> CleanFile:
     if left:
         raise CannotDeidentify(f"still there after cleaning: {left[0].place}")
     return CleanFile(clean, Counter({"removed": max(0, _count(content) - len(texts))}))
+
+
+def _without_text_behind_samples(content: bytes) -> bytes:
+    """Return a JPEG without what reads like a text at the end of a scan and changes no pixel when it goes.
+
+    Decoders pass over bytes between the last sample and the next marker; only decoding tells them from samples.
+    """
+    pixels = None
+    for part in [part for part in jpeg_segments(content) if part.kind == SOS][::-1]:
+        first = max(part.start, part.end - _SCAN_END_BYTES)
+        for run in _WORDS.finditer(content[first : part.end]):
+            pixels = pixels or _pixels(content, "jpeg")
+            # The first letters may be samples that happen to be letters.
+            cuts = (content[: first + run.start() + more] + content[part.end :] for more in range(4))
+            found = next((cut for cut in cuts if _pixels(cut, "jpeg") == pixels), None)
+            if found is not None:
+                content = found
+                break
+    return content
 
 
 def _count(content: bytes) -> int:
