@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from medimg_cli.images.image import sniff_format
@@ -88,6 +89,27 @@ def test_texts_go_and_pixels_pages_and_orientation_stay(
         after.seek(page)
         assert (after.mode, after.size, after.tobytes()) == (before.mode, before.size, before.tobytes())
     assert after.getexif().get(0x0112, 1) == before.getexif().get(0x0112, 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"planarconfig": "separate", "photometric": "rgb"},
+        {"byteorder": ">", "dtype": np.uint32},
+        {"tile": (16, 16), "compression": "lzw"},
+        {"rowsperstrip": 5, "compression": "zlib", "predictor": True},
+        {"bigtiff": True, "compression": "packbits"},
+    ],
+    ids=str,
+)
+def test_tiff_files_of_every_layout_keep_their_samples(options: dict[str, Any]) -> None:
+    shape = (3, 33, 47) if "planarconfig" in options else (33, 47)
+    samples = _NOISE.integers(0, 9, shape).astype(options.pop("dtype", np.uint16))
+    target = io.BytesIO()
+    tifffile.imwrite(target, samples, description=_SECRET, **options)
+    clean = deidentify_raster(target.getvalue(), "tiff").content
+    assert _SECRET.encode() in target.getvalue() and _SECRET.encode() not in clean
+    assert np.array_equal(tifffile.imread(io.BytesIO(clean)), samples)
 
 
 def test_cleaning_again_changes_nothing() -> None:

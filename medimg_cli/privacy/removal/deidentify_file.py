@@ -119,6 +119,10 @@ class Deidentifier:
             raise CannotDeidentify(
                 "an archive inside the source; name it as a source of its own, or unpack it"
             )
+        if kind is not None:
+            raise CannotDeidentify(
+                f"a {kind} file, whose parts medimg cannot clean; convert it to PNG or TIFF first"
+            )
         raise CannotDeidentify("no image; what tables and texts say of people is left to you")
 
     def files(self, originals: Sequence[Original], folder: Path, progress: Progress) -> Iterator[Outcome]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import Any
 
+import tifffile
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from medimg_cli.images.quiet_decoding import own_terms
@@ -136,7 +137,22 @@ def _orientation(content: bytes, image_format: str) -> int:
 
 
 def _pixels(content: bytes, image_format: str) -> list[str]:
-    """Return a hash of each page: size, mode, palette and samples."""
+    """Return a hash of each page: size, mode, palette and samples; of TIFF what Pillow cannot read by tifffile."""
+    try:
+        return _seen(content, image_format)
+    except (OSError, SyntaxError):
+        if image_format != "tiff":
+            raise
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        if sum(page.size for page in file.pages) > (Image.MAX_IMAGE_PIXELS or 0) * 2:
+            raise CannotDeidentify("too many pixels to decode")
+        decoded = [page.asarray() for page in file.pages]
+    return [
+        hashlib.sha256(f"{one.shape} {one.dtype}".encode() + one.tobytes()).hexdigest() for one in decoded
+    ]
+
+
+def _seen(content: bytes, image_format: str) -> list[str]:
     picture: Image.Image = _OPENERS[image_format](io.BytesIO(content))
     found = []
     for page in range(int(getattr(picture, "n_frames", 1))):
