@@ -60,7 +60,7 @@ def evaluated_images(session: "Session", run: "Run", folder: Path) -> "ExternalR
     from medimg_cli.stages.preprocess import preprocess_with
 
     settings = session.settings()
-    place = _place(session, run, folder)
+    place = place_of_images(session, run, folder)
     prepared = preprocess_with(
         place, run.read_card().recipe, workers=settings.preprocess.workers, progress=session.progress
     )
@@ -75,7 +75,7 @@ def evaluated_images(session: "Session", run: "Run", folder: Path) -> "ExternalR
     )
 
 
-def _place(session: "Session", run: "Run", folder: Path) -> "Workspace":
+def place_of_images(session: "Session", run: "Run", folder: Path) -> "Workspace":
     """Return the workspace that holds the images: the folder itself, or one in the run's folder, brought up to date."""
     from medimg_cli.evaluation.external import external_place, is_fresh, reading_of
     from medimg_cli.stages.ingest import ingest

@@ -48,7 +48,7 @@ def point_in_force(
         return chosen
     if not chosen.every:
         raise UsageError("a threshold needs a positive class", "ingest with --positive CLASS, or choose none")
-    table = read_predictions(run.predictions_path("val")) if answers is None else answers
+    table = read_predictions(run.tuning_path) if answers is None else answers
     labels = card.labels
     point = point_by(
         rule,
@@ -82,7 +82,7 @@ def keep_point(run: Run, card: ModelCard, point: OperatingPoint, *, over_views: 
         run.write_card(card.model_copy(update=kept))
         record = run.read_record()
         run.write_record(record.model_copy(update={"val": record.val | point.figures()}))
-        path = run.predictions_path("val")
+        path = run.tuning_path
         if path.is_file():
             write_predictions(path, decided_table(read_predictions(path), card.labels, point))
 

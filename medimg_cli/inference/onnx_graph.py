@@ -18,7 +18,7 @@ from onnx import compose, helper, numpy_helper
 from medimg_cli.errors import RunError
 from medimg_cli.inference.onnx_network import FEATURES, LOGITS, MAPS
 from medimg_cli.inference.standalone import PROBABILITIES
-from medimg_cli.runs.run import ModelCard
+from medimg_cli.runs.run import ModelCard, Recalibration
 from medimg_cli.statistics.probabilities import AnswerKind
 
 LIMIT_BYTES = 2_000_000_000
@@ -26,7 +26,9 @@ LIMIT_BYTES = 2_000_000_000
 _OWN = "medimg/"
 
 
-def one_graph(members: Sequence[tuple[Path, ModelCard]], told: Mapping[str, Any]) -> bytes:
+def one_graph(
+    members: Sequence[tuple[Path, ModelCard]], told: Mapping[str, Any], change: Recalibration | None = None
+) -> bytes:
     """Return an ONNX file whose input `pixels` are (N, H, W, C) in 0..255, made by the recipe, of any N.
 
     Its outputs are `probabilities` (N, C) and, of a single network, `logits`, `features` and, where it has them, `maps`.
@@ -34,6 +36,7 @@ def one_graph(members: Sequence[tuple[Path, ModelCard]], told: Mapping[str, Any]
     Args:
         members: the copy and the card of each network.
         told: what its metadata say, each value as JSON.
+        change: of the mean over the networks, for another place.
 
     Raises:
         RunError: the copies together are too large for one file, or were written by different versions.
@@ -53,7 +56,10 @@ def one_graph(members: Sequence[tuple[Path, ModelCard]], told: Mapping[str, Any]
     for prefix, (_, card) in zip(prefixes, members, strict=True):
         _add_answer(whole.graph, prefix, card.temperature, card.answers, len(card.classes))
     answers = [f"{_OWN}{prefix}answer" for prefix in prefixes]
-    whole.graph.node.append(helper.make_node("Mean", answers, [PROBABILITIES]))
+    mean = PROBABILITIES if change is None else f"{_OWN}mean"
+    whole.graph.node.append(helper.make_node("Mean", answers, [mean]))
+    if change is not None:
+        _add_change(whole.graph, mean, change, several=members[0][1].labels.several)
     _tell(whole, parts[0] if alone else None, members[0][1], told)
     onnx.checker.check_model(whole)
     return bytes(whole.SerializeToString(deterministic=True))
@@ -101,6 +107,25 @@ def _add_answer(
         graph.node.append(helper.make_node("Sigmoid", [scaled], [answer]))
     else:
         graph.node.append(helper.make_node("Softmax", [scaled], [answer], axis=1))
+
+
+def _add_change(graph: onnx.GraphProto, mean: str, change: Recalibration, *, several: bool) -> None:
+    """Add what `statistics.probabilities.recalibrated` does."""
+
+    def add(operator: str, given: list[str], made: str, **options: Any) -> str:
+        graph.node.append(helper.make_node(operator, given, [made], **options))
+        return made
+
+    for name, value in (("faintest", 1e-30), ("scale", change.scale), ("shift", change.shift), ("one", 1.0)):
+        _constant(graph, f"{_OWN}{name}", np.array(value, np.float32))
+    logs = add("Log", [add("Max", [mean, f"{_OWN}faintest"], f"{_OWN}some")], f"{_OWN}logs")
+    if several:
+        rest = add(
+            "Max", [add("Sub", [f"{_OWN}one", mean], f"{_OWN}rest"), f"{_OWN}faintest"], f"{_OWN}other"
+        )
+        logs = add("Sub", [logs, add("Log", [rest], f"{_OWN}other-logs")], f"{_OWN}logits")
+    moved = add("Add", [add("Mul", [logs, f"{_OWN}scale"], f"{_OWN}wide"), f"{_OWN}shift"], f"{_OWN}moved")
+    add("Sigmoid", [moved], PROBABILITIES) if several else add("Softmax", [moved], PROBABILITIES, axis=1)
 
 
 def _add_grades(graph: onnx.GraphProto, own: str, classes: int) -> None:

@@ -15,7 +15,7 @@ from medimg_cli.inference.network import Network
 from medimg_cli.inference.onnx_network import OnnxNetwork
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.statistics.probabilities import probabilities_from
+from medimg_cli.statistics.probabilities import probabilities_from, recalibrated
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Answer:
     """What a model answers to N images.
 
     Args:
-        probabilities: (N, C), calibrated; of an ensemble the mean over its members.
+        probabilities: (N, C), calibrated; of an ensemble the mean over its members; as another place has them where the
+            run was recalibrated for one.
         features: of each network (N, D), in the order of its members.
         maps: (N, C, h, w), the mean of the networks' class activation maps; None where not asked for, or where a
             network has none.
@@ -54,6 +55,8 @@ class Predictor:
             for one, network in zip(seen, self.networks, strict=True)
         ]
         mean: NDArray[np.float64] = np.mean(probabilities, axis=0)
+        if (own := self.card.recalibration) is not None:
+            mean = recalibrated(mean, own.scale, own.shift, several=self.card.labels.several)
         return Answer(mean, tuple(one.features for one in seen), _mean_map([one.maps for one in seen]))
 
     def of_pixels(self, pixels: Pixels) -> NDArray[np.float64]:

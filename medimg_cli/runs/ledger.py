@@ -13,9 +13,10 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from medimg_cli.dataset.manifest import Dataset
-from medimg_cli.runs.run import ModelCard, Threshold, now
+from medimg_cli.errors import GateError
+from medimg_cli.runs.run import ModelCard, Run, Threshold, now
 from medimg_cli.workspace.files import sha256_of_text, write_text
-from medimg_cli.workspace.tables import read_table
+from medimg_cli.workspace.tables import read_table, write_table
 from medimg_cli.workspace.workspace import Workspace
 
 COLUMNS = (
@@ -121,6 +122,31 @@ def looks_before(workspace: Workspace, rows: pd.DataFrame) -> Looks | None:
         runs=before["run"].nunique(),
         elsewhere=int(((found["split"] == split) & ~same).sum()),
     )
+
+
+_SAMPLE = "recalibration-sample.csv"
+
+
+def note_sample(run: Run, rows: pd.DataFrame) -> None:
+    """Write down on which images a run was recalibrated, so that they are not taken for a test of it."""
+    write_table(run.folder / _SAMPLE, rows[["image_id", "patient_id", "sha256"]])
+
+
+def refuse_sample(run: Run, rows: pd.DataFrame, *, allowed: bool) -> None:
+    """Refuse to test a run on images that it was recalibrated on.
+
+    Raises:
+        GateError: some are, and that is not allowed.
+    """
+    path = run.folder / _SAMPLE
+    if allowed or not path.is_file():
+        return
+    shared = set(read_table(path, required=("sha256",))["sha256"]) & set(rows["sha256"].astype(str))
+    if shared:
+        raise GateError(
+            f"run '{run.name}' was recalibrated on {len(shared)} of these images, so they are no test of it",
+            "take them out; --allow-leak evaluates all the same",
+        )
 
 
 def _hash_of(rows: pd.DataFrame) -> str:

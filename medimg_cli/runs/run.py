@@ -20,6 +20,10 @@ StemKind = Literal["own", "small"]
 """A network's own first layers, or ones that keep small images whole: see `training.networks.stems`."""
 
 
+LOCAL = "local"
+"""What the labelled cases are called that a run was recalibrated on."""
+
+
 class Threshold(BaseModel):
     """The operating point: positive when the probability of the positive class is at least `value`.
 
@@ -281,6 +285,12 @@ class Run:
 
     def predictions_path(self, split: str) -> Path:
         return self.folder / f"predictions-{split}.csv"
+
+    @property
+    def tuning_path(self) -> Path:
+        """Return the predictions that its threshold was chosen on: of the local cases of a recalibrated run, else of val."""
+        local = self.predictions_path(LOCAL)
+        return local if local.is_file() else self.predictions_path("val")
 
     def metrics_path(self, split: str) -> Path:
         return self.folder / f"metrics-{split}.json"

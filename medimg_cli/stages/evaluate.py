@@ -33,7 +33,7 @@ from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.preprocessing.corruptions import DisturbedAnswers, drawn_evenly
 from medimg_cli.preprocessing.intensities import compared_intensities
 from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
-from medimg_cli.runs.ledger import Looks, looks_before, record_look
+from medimg_cli.runs.ledger import Looks, looks_before, record_look, refuse_sample
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.augmentation.views import views_of
@@ -90,6 +90,7 @@ def evaluate(
     requirements = parse_requirements(settings.require)
     dataset, card = read_dataset(workspace), run.read_card()
     _check_same_dataset(dataset, card, settings)
+    refuse_sample(run, dataset.of_split(settings.split), allowed=settings.allow_leak)
     asked_columns(settings.subgroups, dataset.rows.columns)  # before minutes of predicting
     held_out = is_held_out(card, settings.split, tta=settings.tta)
     views = len(views_of(card.augment)) if settings.tta else 1
@@ -153,8 +154,8 @@ def _subject(
     training = training_rows(dataset)
     known, exact = dataset.info.patients_known, settings.ci == "exact"
     tuning = None
-    if settings.split == "test" and on_val is None and run.predictions_path("val").is_file():
-        on_val = read_predictions(run.predictions_path("val"))
+    if settings.split == "test" and on_val is None and run.tuning_path.is_file():
+        on_val = read_predictions(run.tuning_path)
     if settings.split == "test" and on_val is not None:
         tuning = Answered(on_val, dataset.labels, point, sampling_of(on_val, known=known, exact=exact))
     return Subject(
@@ -164,7 +165,7 @@ def _subject(
         metadata=metadata,
         training=training,
         intensities=compared_intensities(cache, [*training["image_id"]], [*table["image_id"]]),
-        temperature=None if card.members else card.temperature,
+        temperature=None if card.members or card.recalibration else card.temperature,
         answers=card.answers,
         ordinal=card.answers == "ordinal",
     )

@@ -26,7 +26,7 @@ from medimg_cli.predictions.predictions import predictions_of, read_predictions
 from medimg_cli.predictions.recorded import keep_predictions
 from medimg_cli.preprocessing.cache import PixelCache, open_cache
 from medimg_cli.preprocessing.intensities import Intensities, intensities_of
-from medimg_cli.runs.ledger import Looks, looks_before, record_look
+from medimg_cli.runs.ledger import Looks, looks_before, record_look, refuse_sample
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.augmentation.views import views_of
@@ -89,6 +89,7 @@ def evaluate_external(
     card, split = run.read_card(), f"{PREFIX}{name}"
     external = as_the_model_has_it(read_dataset(place), card, split)
     asked_columns(settings.subgroups, external.rows.columns)
+    refuse_sample(run, external.rows, allowed=settings.allow_leak)
     rival = find_rival(workspace, settings.compare, split) if settings.compare else None
     trained_on = _trained_on(workspace, card)
     leakage = leakage_from(trained_on, external, allowed=settings.allow_leak)
@@ -143,8 +144,8 @@ def _subject(
 ) -> Subject:
     """Return the answers with what is known around them: validation, training, the manifest's columns."""
     tuning = None
-    if on_val is None and run.predictions_path("val").is_file():
-        on_val = read_predictions(run.predictions_path("val"))
+    if on_val is None and run.tuning_path.is_file():
+        on_val = read_predictions(run.tuning_path)
     if on_val is not None:
         known = trained_on is not None and trained_on.info.patients_known
         tuning = _answered(external, on_val, here.point, settings, known=known)
@@ -155,7 +156,7 @@ def _subject(
         metadata=external.rows,
         training=None if trained_on is None else training_rows(trained_on),
         intensities=_intensities(workspace, card, trained_on, cache, external),
-        temperature=None if card.members else card.temperature,
+        temperature=None if card.members or card.recalibration else card.temperature,
         answers=card.answers,
         ordinal=card.answers == "ordinal",
         disturbed=_NOT_DISTURBED,

@@ -112,7 +112,8 @@ def export(
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg export` writes it")
     members = members_of(run, judge.card)
     told = facts_told(run, judge.card, [card.temperature for _, card in members], said or {})
-    content = one_graph([(own.onnx_path, card) for own, card in members], told)
+    networks = [(own.onnx_path, card) for own, card in members]
+    content = one_graph(networks, told, judge.card.recalibration)
     with atomic_path(out) as temporary:
         temporary.write_bytes(content)
         alone = Alone(temporary)

@@ -1,5 +1,6 @@
 """From a network's logits to probabilities: one class of several, several labels, or grades."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ AnswerKind = Literal["softmax", "sigmoid", "ordinal"]
 """softmax: one class an image; sigmoid: several labels an image; ordinal: one of several grades."""
 
 _LEAST = 1e-12
+_FAINTEST = 1e-30
 
 
 def probabilities_from(logits: NDArray[np.float64], kind: AnswerKind = "softmax") -> NDArray[np.float64]:
@@ -82,3 +84,18 @@ def questions_of(
         asked, said = targets[:, None] >= steps, targets[:, None] > steps
     yes = logits[asked]
     return np.stack([np.zeros_like(yes), yes], axis=1), said[asked].astype(np.int64)
+
+
+def recalibrated(
+    probabilities: NDArray[np.float64], scale: float, shift: Sequence[float], *, several: bool
+) -> NDArray[np.float64]:
+    """Return probabilities (N, C) after log probabilities, of several labels logits, were scaled and shifted.
+
+    Args:
+        scale: above 0; 1 / temperature.
+        shift: (C,), added after scaling.
+    """
+    logs = np.log(np.maximum(probabilities, _FAINTEST))
+    if several:
+        return sigmoid(scale * (logs - np.log(np.maximum(1 - probabilities, _FAINTEST))) + np.asarray(shift))
+    return softmax(scale * logs + np.asarray(shift))

@@ -6,7 +6,7 @@ from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.predictions import predictions_of
 from medimg_cli.preprocessing.cache import PixelCache
-from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.runs.run import LOCAL, ModelCard, Run
 from medimg_cli.training.predictor import predictor_of
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 
@@ -21,9 +21,12 @@ def val_over_views(
         cache: holds the pixels of its validation images; None where they are not cached.
 
     Returns:
-        None also of a model of folds, every network of which has learnt from images of train and val.
+        None also of a model of folds, every network of which has learnt from images of train and val, and of one that was
+        recalibrated on cases of another place.
     """
-    if not settings.tta or dataset is None or cache is None or card.folds is not None:
+    if not settings.tta or dataset is None or cache is None:
+        return None
+    if card.folds is not None or run.predictions_path(LOCAL).is_file():
         return None
     rows = dataset.of_split("val")
     if rows.empty:

@@ -301,6 +301,16 @@ class TrainSettings(Section):
         return self.freeze if isinstance(self.freeze, int) else 0
 
 
+class RecalibrateSettings(Section):
+    target_recall: Fraction | None = setting(
+        None, "recall the threshold aims at on the local cases", unset="as the run's own"
+    )
+    assurance: Chance | None = setting(
+        None, "probability that the recall to come reaches it", unset="about one half", metavar="P"
+    )
+    name: str | None = setting(None, "name of the new run", unset="RUN-local-1, …")
+
+
 class PredictSettings(Section):
     tta: bool = setting(False, "answer with the mean over mirrored, turned or enlarged views of each image")
     batch_size: PositiveInt = setting(32, "images a step", unit="images")
@@ -345,6 +355,7 @@ class Settings(Section):
     train: TrainSettings = Field(default_factory=TrainSettings)
     tune: TuneSettings = Field(default_factory=TuneSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    recalibrate: RecalibrateSettings = Field(default_factory=RecalibrateSettings)
     predict: PredictSettings = Field(default_factory=PredictSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
     export: ExportSettings = Field(default_factory=ExportSettings)

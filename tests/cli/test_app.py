@@ -26,6 +26,7 @@ DESIGN = [
     "train",
     "tune",
     "evaluate",
+    "recalibrate",
     "predict",
     "report",
     "serve",

@@ -1,0 +1,89 @@
+"""medimg recalibrate: a run for another place, from few labelled cases there."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medimg_cli.cli.options import Session
+from medimg_cli.cli.setting_options import takes
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from medimg_cli.stages.recalibrate import RecalibrateResult
+
+
+@takes(
+    "recalibrate",
+    {
+        "ingest.layout": "arrangement of the images of --data, as in `ingest`",
+        "ingest.labels": "table of labels of the images of --data, as in `ingest`",
+    },
+)
+def recalibrate(
+    session: Session,
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Labelled cases of the place: a folder, or a workspace.")
+    ],
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
+) -> None:
+    """Adapt a run to another place by 30 to 200 labelled cases from there; the network stays as it is.
+
+    Writes a run of its own: temperature and intercept where the cases show that they are needed, and a threshold chosen
+    on the cases, with what so few can promise. They are no test: evaluate the new run on other images of the place.
+
+    Example: `medimg recalibrate small-cnn-1 --data ../other-hospital/sample --target-recall 0.95 --assurance 0.9`
+    """
+    from medimg_cli.cli.evaluate_external import place_of_images
+    from medimg_cli.runs.run_folders import find_run
+    from medimg_cli.stages.preprocess import preprocess_with
+    from medimg_cli.stages.recalibrate import recalibrate as run_stage
+
+    settings, parent = session.settings(), find_run(session.workspace, run)
+    place = place_of_images(session, parent, data)
+    prepared = preprocess_with(
+        place, parent.read_card().recipe, workers=settings.preprocess.workers, progress=session.progress
+    )
+    result = run_stage(
+        session.workspace, parent, place, prepared.cache, settings.recalibrate, session.progress
+    )
+    adapted, point = result.adapted, result.point
+    payload = {
+        "run": result.run.name,
+        "parent": result.parent,
+        "images": result.images,
+        "patients": result.patients,
+        "method": adapted.method,
+        "temperature": 1 / adapted.scale,
+        "intercepts": adapted.shift,
+        "p_any": adapted.p_any,
+        "p_temperature": adapted.p_scale,
+        "log_loss": {"before": adapted.before, "after": adapted.after},
+        "threshold": point.threshold.model_dump() if point.threshold else None,
+        "thresholds": {name: each.model_dump() for name, each in point.thresholds.items()},
+        "threshold_before": result.before.threshold.value if result.before.threshold else None,
+        "promise": result.promise,
+    }
+    session.show(payload, lambda console: _draw(console, result))
+
+
+def _draw(console: "Console", result: "RecalibrateResult") -> None:
+    adapted, threshold, before = result.adapted, result.point.threshold, result.before.threshold
+    told = {
+        "none": "probabilities stay as they are: these cases do not show that they are off",
+        "intercept": "intercept moved, temperature kept",
+        "temperature and intercept": f"temperature {1 / adapted.scale:.3g} and intercept",
+    }[adapted.method]
+    patients = f" of {result.patients:,} patients" if result.patients < result.images else ""
+    lines = [f"{result.images:,} local cases{patients}: {told}"]
+    if adapted.method != "none":
+        lines.append(f"log loss on them {adapted.before:.4f} → {adapted.after:.4f}")
+    if threshold is not None:
+        was = "" if before is None else f" (before {before.value:.4f})"
+        lines.append(f"threshold {threshold.value:.4f}{was}: {threshold.rule} on the local cases")
+        if threshold.achieved_specificity is not None:
+            lines.append(f"specificity on them {threshold.achieved_specificity:.4f}")
+    lines += [result.promise] if result.promise else []
+    lines.append(f"run: {result.run.folder}")
+    console.print("\n".join(lines), markup=False, highlight=False)
