@@ -14,7 +14,7 @@ from medimg_cli.inference.flags.out_of_distribution import exceeded
 from medimg_cli.inference.image_features import Measured, measure
 from medimg_cli.inference.ood_detectors import COLOUR, CONTENT, LAYOUT, TEXTURE
 from medimg_cli.inference.ood_reference import References
-from medimg_cli.inference.predictor import Predictor
+from medimg_cli.inference.predictor import NO_NUMBER, Predictor
 from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.preprocessing.recipe import Pixels
@@ -107,6 +107,11 @@ class Judge:
             features: of each network (D,), in the order of the members.
         """
         card = self.card
+        if not np.isfinite(probabilities).all():
+            nothing = dict.fromkeys(card.classes)
+            return Prediction(
+                "refused", None, None, nothing, "refer", message=f"{NO_NUMBER}. No answer is given"
+            )
         chosen = _set(card, probabilities)
         decided = decide(probabilities[None], card.labels, card.threshold, card.thresholds)
         standing = self._standing(prepared, features)

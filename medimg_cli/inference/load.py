@@ -1,22 +1,32 @@
 """A model from where it lies: a run's folder, or a bundle somebody made of one."""
 
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+import numpy as np
 
-from medimg_cli.errors import DataError, RunError
+from medimg_cli.errors import MachineError, RunError
+from medimg_cli.images.image import DecodedImage
 from medimg_cli.inference.classifier import Judge
 from medimg_cli.inference.ensemble_members import members_of
 from medimg_cli.inference.ood_reference import references_of
-from medimg_cli.inference.predictor import quick_predictor
-from medimg_cli.runs.bundle import ABOUT, MODEL_CARD, About, is_bundle, unpacked
+from medimg_cli.inference.predictor import NO_NUMBER, quick_predictor
+from medimg_cli.runs.bundle import ABOUT, About, is_bundle, unpacked
 from medimg_cli.runs.explanation import Explanation, read_explanation
-from medimg_cli.runs.run import Run
-from medimg_cli.workspace.files import read_json
+from medimg_cli.runs.run import Run, read_model
 
-_SIZES_PX = (8, 4096)
-"""What `preprocess` takes; a card of somebody else's could ask for an image that fills the memory."""
+_TRIAL_SECONDS = 120
+_TRIAL_BYTES = 4 << 30
+"""What opening a bundle and answering one image may take, beside four times the bundle's own size of memory."""
+_TRIAL = "import sys; sys.path[:] = {path!r}; from medimg_cli.inference.load import try_out; try_out({folder!r}, {limit})"
+_AGAIN = "copy or download it again; `medimg bundle` writes one"
+_tried: set[tuple[str, int, int]] = set()
 
 
 @dataclass(frozen=True)
@@ -26,13 +36,11 @@ class Opened:
     Args:
         judge: answers.
         about: what people said of it; None of a run's folder, whose workspace knows.
-        model_card: Markdown; None where there is none.
         explained: what is known of its heat maps; None where nobody has looked at them.
     """
 
     judge: Judge
     about: About | None = None
-    model_card: str | None = None
     explained: Explanation | None = None
 
 
@@ -54,6 +62,7 @@ def open_model(place: Path) -> Opened | None:
     if not is_bundle(place):
         return _opened(Run(place))
     with unpacked(place) as folder:
+        _try_out_apart(place, folder)
         opened = _opened(Run(folder))
         if opened is None:
             raise RunError(f"{place} lacks the ONNX copy of a network", "`medimg bundle` writes whole ones")
@@ -62,29 +71,87 @@ def open_model(place: Path) -> Opened | None:
 
 def _opened(run: Run) -> Opened | None:
     card = run.read_card()
-    low, high = _SIZES_PX
-    if not low <= card.recipe.size_px <= high:
-        raise RunError(
-            f"{run.card_path}: recipe.size_px: {card.recipe.size_px} is not between {low} and {high}",
-            "train again",
-        )
     predictor = quick_predictor(run)
     if predictor is None:
         return None
     judge = Judge(predictor, references_of(members_of(run, card)))
-    text = run.folder / MODEL_CARD
+    about = run.folder / ABOUT
     return Opened(
         judge,
-        about=_about(run.folder / ABOUT),
-        model_card=text.read_text(encoding="utf-8", errors="replace") if text.is_file() else None,
+        about=read_model(about, About, _AGAIN) if about.is_file() else None,
         explained=read_explanation(run, card),
     )
 
 
-def _about(path: Path) -> About | None:
-    if not path.is_file():
-        return None
+def _try_out_apart(place: Path, folder: Path) -> None:
+    """Have another process open a bundle and answer one image, within limits; once for a file in a process.
+
+    Raises:
+        RunError: it cannot, takes too much time or memory, or brings that process down.
+        MachineError: no process can be started.
+    """
+    state = place.stat()
+    key = (str(place.absolute()), state.st_mtime_ns, state.st_size)
+    if key in _tried:
+        return
+    code = _TRIAL.format(path=sys.path, folder=str(folder), limit=_TRIAL_BYTES + 4 * state.st_size)
+    one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}  # each reserves memory
     try:
-        return About.model_validate(read_json(path))
-    except (DataError, ValidationError) as error:
-        raise RunError(f"{path} is not what `medimg bundle` writes", "bundle the run again") from error
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TRIAL_SECONDS,
+            check=False,
+            env=os.environ | one_thread,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RunError(
+            f"{place} is refused: one image takes longer than {_TRIAL_SECONDS} s", _AGAIN
+        ) from error
+    except OSError as error:
+        raise MachineError(
+            f"cannot try {place} out: {error.strerror or error}", "free some memory"
+        ) from error
+    said = done.stdout.decode("utf-8", "replace").strip()
+    if done.returncode != 0 or said != "ok":
+        with suppress(ValueError, TypeError):
+            raise RunError(*json.loads(said))
+        raise RunError(
+            f"{place} is refused: it brings down whoever opens it, or asks for too much memory", _AGAIN
+        )
+    _tried.add(key)
+
+
+def try_out(folder: str, most_bytes: int) -> None:
+    """Open the model of a folder and answer one image, in a process of its own; print "ok", or the error as JSON.
+
+    Args:
+        most_bytes: of memory that this process may take.
+    """
+    with suppress(ImportError, ValueError, OSError):  # a system without such limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+        resource.setrlimit(resource.RLIMIT_CPU, (_TRIAL_SECONDS, _TRIAL_SECONDS))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        opened = _opened(Run(Path(folder)))
+        if opened is not None:
+            recipe = opened.judge.card.recipe
+            shape, most = (recipe.size_px, recipe.size_px, recipe.channels), np.iinfo(recipe.dtype).max
+            pixels: Any = np.random.default_rng(0).integers(most, size=shape, dtype=recipe.dtype)
+            image = DecodedImage(pixels, recipe.bits)
+            said, _ = opened.judge.with_maps(opened.judge.prepare(image))
+            if said.message.startswith(NO_NUMBER):
+                raise RunError(NO_NUMBER, _AGAIN)
+    except RunError as error:
+        sys.stdout.write(json.dumps([error.what, error.hint]))
+    except (
+        Exception,
+        RecursionError,
+    ) as error:  # whatever a stranger's file makes fail, it is that file's fault
+        said_of_it = " ".join(str(error).split())[:200] or type(error).__name__
+        sys.stdout.write(json.dumps([f"{folder} cannot be used: {said_of_it}", _AGAIN]))
+    else:
+        sys.stdout.write("ok")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.errors import RunError
 from medimg_cli.inference.network import Seen
+from medimg_cli.inference.onnx_checks import check_graph
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard
 from medimg_cli.workspace.files import sha256_of_file
@@ -72,11 +73,17 @@ class OnnxNetwork:
         answers = self._given.get(LOGITS, [0])[-1]  # a name where the graph leaves it open
         if isinstance(answers, int) and answers != len(self._card.classes):
             fits = False
-        if not fits or FEATURES not in self._given:
+        kinds = {one.type for one in (*self._session.get_inputs(), *self._session.get_outputs())}
+        if not fits or FEATURES not in self._given or kinds != {"tensor(float)"}:
             raise RunError(f"{path} does not fit the model card beside it", "restore both, or train again")
 
     def _ask(self, wanted: Sequence[str], image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        answer: list[NDArray[np.float32]] = self._session.run(list(wanted), {PIXELS: image})
+        try:
+            answer: list[NDArray[np.float32]] = self._session.run(list(wanted), {PIXELS: image})
+        except Exception as error:  # its errors have no family of their own
+            raise RunError(f"the network cannot be run: {_first_line(error)}", "train again") from error
+        if len(answer[0]) != 1 or answer[0].shape[1:] != (len(self._card.classes),) or answer[1].ndim != 2:
+            raise RunError("the network answers for other classes than its card says", "train again")
         return answer
 
 
@@ -84,8 +91,9 @@ def session_of(path: Path) -> Any:
     """Return an ONNX Runtime session of one thread.
 
     Raises:
-        RunError: it cannot be run.
+        RunError: it cannot be run, or holds what no classifier needs, see `inference.onnx_checks`.
     """
+    check_graph(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what it has to say of a damaged file, it also raises
@@ -101,8 +109,11 @@ def session_of(path: Path) -> Any:
         ]  # which may be no text
         return session
     except Exception as error:  # its errors have no family of their own
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{path} cannot be used: {said}", "train again") from error
+        raise RunError(f"{path} cannot be used: {_first_line(error)}", "train again") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def as_input(pixels: Pixels) -> NDArray[np.float32]:

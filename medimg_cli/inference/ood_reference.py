@@ -15,6 +15,9 @@ from medimg_cli.inference.ood_detectors import COLOUR, COLOUR_LIMIT, DETECTORS, 
 from medimg_cli.runs.ood_limits import Limits
 from medimg_cli.runs.run import ModelCard, Run
 
+_MOST_BYTES = 1 << 30
+_HINT = "restore it, or train again: without it the model cannot tell images it does not know"
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -51,6 +54,11 @@ class References:
         Args:
             features: of each member (D,); there may be more, of other views of the image, which are not asked.
         """
+        if any(
+            len(own) != member.known.features.shape[1]
+            for member, own in zip(self.members, features, strict=False)
+        ):
+            raise RunError("the reference was written for another network: features differ in width", _HINT)
         found = [
             member.unlikeness(measured, own) for member, own in zip(self.members, features, strict=False)
         ]
@@ -78,20 +86,21 @@ def references_of(members: Sequence[tuple[Run, ModelCard]]) -> References | None
 
 def _read(run: Run, card: ModelCard) -> Reference:
     path = run.reference_path
-    hint = "restore it, or train again: without it the model cannot tell images it does not know"
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise RunError(f"{path} has more than {_MOST_BYTES >> 20} MiB", _HINT)
         content = path.read_bytes()
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror or error}", hint) from error
+        raise RunError(f"{path} cannot be read: {error.strerror or error}", _HINT) from error
     if hashlib.sha256(content).hexdigest() != card.reference_sha256:
-        raise RunError(f"{path} is not the reference this run wrote", hint)
+        raise RunError(f"{path} is not the reference this run wrote", _HINT)
     try:
         known = Known(**load(content))
     except (SafetensorError, TypeError, ValueError, KeyError) as error:
-        raise RunError(f"{path} holds no reference: {str(error).splitlines()[0]}", hint) from error
+        raise RunError(f"{path} holds no reference: {str(error).splitlines()[0]}", _HINT) from error
     assert card.limits is not None
     if not _fits(known, card):
-        raise RunError(f"{path} does not fit the model card beside it", hint)
+        raise RunError(f"{path} does not fit the model card beside it", _HINT)
     return Reference(known, card.limits)
 
 
@@ -99,7 +108,7 @@ def _fits(known: Known, card: ModelCard) -> bool:
     """Return whether arrays and limits are those that this model's images ask for, and hold nothing but numbers."""
     assert card.limits is not None
     values = THUMBNAIL_PX**2 * card.recipe.channels
-    names, axes = figures.names(card.recipe.channels), len(known.spreads)
+    names, axes = figures.names(card.recipe.channels), known.spreads.size
     shapes: dict[str, tuple[int, ...]] = {
         "mean": (values,),
         "axes": (axes, values),
@@ -113,7 +122,7 @@ def _fits(known: Known, card: ModelCard) -> bool:
         all(arrays[name].shape == shape for name, shape in shapes.items())
         and known.features.ndim == 2
         and len(known.features) > 0
-        and all(bool(np.isfinite(array).all()) for array in arrays.values())
+        and all(array.dtype.kind == "f" and bool(np.isfinite(array).all()) for array in arrays.values())
         and set(DETECTORS) <= set(card.limits.middles) & set(card.limits.spans)
         and set(card.limits.quality) <= {*figures.BEST_HIGH, *figures.BEST_LOW}
     )

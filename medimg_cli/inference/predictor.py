@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg_cli.errors import RunError
 from medimg_cli.inference.ensemble_members import members_of, without_copy
 from medimg_cli.inference.network import Network
 from medimg_cli.inference.onnx_network import OnnxNetwork
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.probabilities import probabilities_from, recalibrated
+
+NO_NUMBER = "the network's answer to an image is no number"
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,32 @@ class Predictor:
         self.networks = tuple(networks)
 
     def answer(self, pixels: Pixels, *, maps: bool = False) -> Answer:
-        """Return everything there is to say of (N, H, W, C) pixels made by the model's recipe."""
+        """Return everything there is to say of (N, H, W, C) pixels made by the model's recipe.
+
+        Where a logit is no finite number, all probabilities of the image are NaN.
+        """
         seen = [network(pixels, maps=maps) for network in self.networks]
-        probabilities = [
-            probabilities_from(one.logits / network.card.temperature, network.card.answers)
-            for one, network in zip(seen, self.networks, strict=True)
-        ]
+        probabilities = []
+        for one, network in zip(seen, self.networks, strict=True):
+            with np.errstate(over="ignore"):
+                logits = one.logits / network.card.temperature
+            logits[~np.isfinite(logits).all(axis=1)] = np.nan
+            probabilities.append(probabilities_from(logits, network.card.answers))
         mean: NDArray[np.float64] = np.mean(probabilities, axis=0)
         if (own := self.card.recalibration) is not None:
             mean = recalibrated(mean, own.scale, own.shift, several=self.card.labels.several)
         return Answer(mean, tuple(one.features for one in seen), _mean_map([one.maps for one in seen]))
 
     def of_pixels(self, pixels: Pixels) -> NDArray[np.float64]:
-        """Return the probabilities (N, C) of (N, H, W, C) pixels made by the model's recipe."""
-        return self.answer(pixels).probabilities
+        """Return the probabilities (N, C) of (N, H, W, C) pixels made by the model's recipe.
+
+        Raises:
+            RunError: the network's answer to one of them is no number.
+        """
+        found = self.answer(pixels).probabilities
+        if not np.isfinite(found).all():
+            raise RunError(NO_NUMBER, "its weights or its temperature are out of range; train again")
+        return found
 
     def of_rows(
         self,

@@ -1,12 +1,12 @@
 """The recipe: how a decoded image becomes the pixels a network sees. It travels inside the model."""
 
 import json
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medimg_cli.images.image import DecodedImage, ReadOptions
 from medimg_cli.preprocessing.border import Border, cut, find_border
@@ -37,10 +37,10 @@ class Recipe(BaseModel):
         border_crop: cut a black or white frame first, see `preprocessing.border`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    version: int = 1
-    size_px: int
+    version: Literal[1] = 1
+    size_px: Annotated[int, Field(ge=1, le=4096)]
     channels: Literal[1, 3]
     resize_mode: Literal["pad", "stretch", "crop"] = "pad"
     interpolation: Literal["bilinear, antialiased"] = "bilinear, antialiased"
@@ -53,6 +53,8 @@ class Recipe(BaseModel):
     def _check_depth(self) -> Self:
         if self.clahe and self.bits == 16:
             raise ValueError("CLAHE works on 8 bits")
+        if self.window is not None and not self.window[1] > 0:
+            raise ValueError("a window's width is above 0")
         return self
 
     @property

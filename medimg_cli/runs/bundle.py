@@ -14,12 +14,14 @@ import hashlib
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -35,7 +37,20 @@ _CHUNK_BYTES = 1 << 20
 _LINE = re.compile(r"(?P<sum>[0-9a-f]{64}) [ *](?P<name>[^\r\n]+)")
 _BIRTH = (1980, 1, 1, 0, 0, 0)  # the first day a zip can name (APPNOTE 4.4.6)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, ValueError)
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE)
 _AGAIN = "copy or download it again; `medimg bundle` writes one"
 
 
@@ -52,7 +67,7 @@ class About(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    version: int = 1
+    version: Literal[1] = 1
     medimg: str
     run: str
     weights_sha256: str
@@ -124,8 +139,8 @@ def _unpack(path: Path, folder: Path) -> None:
     except _DAMAGES as error:
         raise RunError(f"{path} is damaged, or no bundle: {_one_line(error)}", _AGAIN) from error
     except OSError as error:
-        if error.errno == errno.EINVAL:  # the directory sent the reading to before the file's beginning
-            raise RunError(f"{path} is damaged, or no bundle", _AGAIN) from error
+        if error.errno not in _NO_ROOM:  # a place before the file's beginning, a name that is a folder's, too
+            raise RunError(f"{path} is damaged, or no bundle: {error.strerror or error}", _AGAIN) from error
         said = error.strerror or str(error)
         raise MachineError(f"cannot unpack {path}: {said}", "free some space for temporary files") from error
 

@@ -1,14 +1,12 @@
 """`explain.json`: how a model's heat maps are made, and whether they are of what it learnt."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medimg_cli.errors import DataError, RunError
-from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.workspace.files import read_json
+from medimg_cli.runs.run import ModelCard, Run, read_model
 
 LIMIT = 0.5
 """At most this much may the maps of a network and of the same network with all weights shuffled correlate by rank.
@@ -54,9 +52,9 @@ class Explanation(BaseModel):
         withheld: why not; "" where they are.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    version: int = 1
+    version: Literal[1] = 1
     method: Method
     layer: str
     side: int
@@ -65,10 +63,16 @@ class Explanation(BaseModel):
     seeds: tuple[int, ...]
     similarity: dict[str, float | None] = {}
     limit: float = LIMIT
-    full: float | None = None
+    full: Annotated[float, Field(gt=0)] | None = None
     blanked: Blanked | None = None
     passed: bool = False
     withheld: str = ""
+
+    @model_validator(mode="after")
+    def _passed_by_a_figure(self) -> Self:
+        if self.passed and self.similarity.get("all") is None:
+            raise ValueError("similarity: the check is said to be passed, and has no figure")
+        return self
 
     def in_words(self) -> str:
         """Return one line for people, without full stop."""
@@ -133,10 +137,6 @@ def combined(members: Sequence[Explanation]) -> Explanation:
 def _read(run: Run, weights_sha256: str) -> Explanation | None:
     if not run.explanation_path.is_file():
         return None
-    try:
-        found = Explanation.model_validate(read_json(run.explanation_path))
-    except (DataError, ValidationError) as error:
-        raise RunError(
-            f"{run.explanation_path} cannot be read", "delete it; it is made anew where it is needed"
-        ) from error
+    hint = "delete it; it is made anew where it is needed"
+    found = read_model(run.explanation_path, Explanation, hint)
     return found if found.weights_sha256 == weights_sha256 else None

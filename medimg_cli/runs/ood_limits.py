@@ -18,10 +18,10 @@ class Sets(BaseModel):
         split: the images' split; "out-of-fold" as in `Threshold`.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     alpha: Annotated[float, Field(gt=0, lt=1)]
-    least: dict[str, float]
+    least: dict[str, Annotated[float, Field(ge=0, le=1)]]
     counts: dict[str, int]
     split: str
 
@@ -43,7 +43,7 @@ class Limits(BaseModel):
         quality: figure → lowest and highest value that is still ordinary; an end that does not matter is 0 or 1.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     false_alarms: Annotated[float, Field(gt=0, le=1)]
     train_images: int
@@ -53,7 +53,7 @@ class Limits(BaseModel):
     unlike: _Positive
     grey: bool
     negative: float | None
-    width_px: Range
-    height_px: Range
-    ratio: Range
+    width_px: tuple[_Positive, _Positive]
+    height_px: tuple[_Positive, _Positive]
+    ratio: tuple[_Positive, _Positive]
     quality: dict[str, Range]

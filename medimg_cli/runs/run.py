@@ -1,19 +1,24 @@
 """A run: one folder with the model, how it came to be, and what it answered."""
 
+import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.errors import DataError, RunError
+from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.ood_limits import Limits, Sets
 from medimg_cli.statistics.probabilities import AnswerKind
 from medimg_cli.workspace.files import read_json, write_json
 
 Artefact = TypeVar("Artefact", bound=BaseModel)
+Share = Annotated[float, Field(ge=0, le=1)]
+_MOST_CARD_BYTES = 64 << 20
+_ELSEWHERE = "train again, or point to a run folder that medimg wrote"
+_ROUNDING = 1e-9  # a threshold on the sum of several probabilities may pass 1 by this much
 HeadKind = Literal["own", "pooled"]
 """A network's own head, or average, dropout and one layer in its place: see `training.networks.backbone.pool_head`."""
 StemKind = Literal["own", "small"]
@@ -39,27 +44,27 @@ class Threshold(BaseModel):
         reaches_target: probability that the recall to come reaches `target_recall`.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     value: float
     rule: str
     split: str
-    target_recall: float | None = None
-    target_specificity: float | None = None
-    achieved_recall: float | None
-    achieved_specificity: float | None
+    target_recall: Share | None = None
+    target_specificity: Share | None = None
+    achieved_recall: Share | None
+    achieved_specificity: Share | None
     positives: tuple[int, int] | None = None
-    expected_recall: tuple[float, float] | None = None
-    reaches_target: float | None = None
+    expected_recall: tuple[Share, Share] | None = None
+    reaches_target: Share | None = None
 
 
 class Normalisation(BaseModel):
     """Per channel, in units of 0..1 pixels, measured on the training split."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     mean: tuple[float, ...]
-    std: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
 
 
 class Fingerprint(BaseModel):
@@ -140,9 +145,9 @@ class ModelCard(BaseModel):
         recalibration: for another place, by `medimg recalibrate`; None of a model as it was trained.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    version: int = 1
+    version: Literal[1] = 1
     arch: str
     classes: tuple[str, ...]
     positive: str | None
@@ -170,6 +175,39 @@ class ModelCard(BaseModel):
     def labels(self) -> LabelSpace:
         """Return the classes it answers for, and which of them are the disease."""
         return LabelSpace(self.classes, self.positive, self.answers == "sigmoid")
+
+    @model_validator(mode="after")
+    def _contradict_nothing(self) -> Self:
+        """Refuse a card that no training writes: it would give an answer to a question nobody asked."""
+        classes = set(self.classes)
+        points = {f"thresholds.{name}": one for name, one in self.thresholds.items()}
+        if self.threshold is not None:
+            points["threshold"] = self.threshold
+        beyond = [name for name, one in points.items() if not 0 <= one.value <= 1 + _ROUNDING]
+        strangers = set(self.thresholds) - classes or set(self.sets.least if self.sets else ()) ^ (
+            classes if self.sets else set()
+        )
+        faults = {
+            "classes: none is named": not classes,
+            "classes: one has no name, or control characters in it": any(map(_is_no_name, self.classes)),
+            "classes: one is named twice": len(classes) < len(self.classes),
+            f"{', '.join(beyond)}: a threshold lies between 0 and 1": bool(beyond),
+            f"thresholds or sets: {sorted(strangers)[:1]} does not fit the classes": bool(strangers),
+            "normalisation: it has not as many figures as the recipe has channels": {
+                len(self.normalisation.mean),
+                len(self.normalisation.std),
+            }
+            != {self.recipe.channels},
+            "members: one is named twice": len({one.folder for one in self.members}) < len(self.members),
+        }
+        for fault, holds in faults.items():
+            if holds:
+                raise ValueError(fault)
+        try:
+            _ = self.labels
+        except UsageError as error:
+            raise ValueError(f"positive: {error.what}") from error
+        return self
 
 
 class RunRecord(BaseModel):
@@ -310,11 +348,11 @@ class Run:
         Raises:
             RunError: it is missing or not one of medimg's.
         """
-        return _read_model(self.card_path, ModelCard)
+        return read_model(self.card_path, ModelCard, _ELSEWHERE)
 
     def read_record(self) -> RunRecord:
         """Read `run.json`; raises `RunError` as `read_card` does."""
-        return _read_model(self.record_path, RunRecord)
+        return read_model(self.record_path, RunRecord, _ELSEWHERE)
 
     def write_card(self, card: ModelCard) -> None:
         write_json(self.card_path, card.model_dump())
@@ -328,14 +366,20 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _read_model(path: Path, model: type[Artefact]) -> Artefact:
+def _is_no_name(name: str) -> bool:
+    return not name.strip() or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
+
+
+def read_model(path: Path, model: type[Artefact], hint: str = "restore it, or train again") -> Artefact:
+    """Return a JSON file of a run as what it describes; raises `RunError` where it is not one of medimg's."""
     try:
-        return model.model_validate(read_json(path))
+        return model.model_validate(read_json(path, most_bytes=_MOST_CARD_BYTES))
     except DataError as error:
-        raise RunError(error.what, "train again, or point to a run folder that medimg wrote") from error
+        raise RunError(error.what, hint) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
+        said = f"{place}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
         raise RunError(
-            f"{path}: {place}: {first['msg']}", "was it written by another version of medimg?"
+            f"{path}: {said}", f"was it written by another version of medimg? Else {hint}"
         ) from error

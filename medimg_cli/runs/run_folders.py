@@ -26,6 +26,11 @@ def find_run(workspace: Workspace, name: str | None) -> Run:
     for folder in () if name is None else (Path(name), workspace.runs_dir / name):
         if (folder / "model.json").is_file():
             return Run(folder.absolute())
+    if name is not None and Path(name).is_dir():
+        raise RunError(
+            f"{name} is a folder without model.json: no run, and no bundle",
+            "name a run, or the .zip file that `medimg bundle` writes",
+        )
     runs = list_runs(workspace)
     if name is None:
         if not runs:

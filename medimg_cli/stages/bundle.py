@@ -62,9 +62,11 @@ class BundleResult:
 
 
 def check_out(out: Path) -> None:
-    """Refuse another suffix than .zip with a `UsageError`."""
+    """Refuse another suffix than .zip, and a folder, with a `UsageError`."""
     if out.suffix.lower() != ".zip":
         raise UsageError(f"--out {out} is not a .zip file", "name a file .zip")
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder", "name a file .zip that does not exist yet")
 
 
 def bundle(

@@ -101,6 +101,10 @@ def load_network(run: Run, card: ModelCard, device: torch.device) -> nn.Module:
         if sha256_of_file(run.weights_path) != card.weights_sha256:
             raise RunError(f"{run.weights_path} is not the file this run wrote", "restore it, or train again")
         state = load_file(run.weights_path, device=str(device))
+        if any(value.is_floating_point() and not value.isfinite().all() for value in state.values()):
+            raise RunError(
+                f"{run.weights_path}: one of its weights is no number", "train again: this training diverged"
+            )
         network = build_network(
             card.arch,
             classes=len(card.classes),

@@ -79,20 +79,37 @@ def write_json(target: Path, value: Any) -> None:
     write_text(target, json.dumps(to_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, most_bytes: int = 1 << 30) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: the file is missing or is not JSON.
+        DataError: the file is missing, is not JSON (RFC 8259; NaN is none), names a key twice, or is larger than that.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > most_bytes:
+            raise ValueError(f"it has more than {most_bytes >> 20} MiB")
+        return json.loads(
+            path.read_text(encoding="utf-8"), object_pairs_hook=_once_each, parse_constant=_no_number
+        )
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist", "run the command that writes it first") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{path} cannot be read: {error}", "restore the file or run its command again"
+            f"{path} cannot be read: {said}", "restore the file or run its command again"
         ) from error
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise ValueError(f"{twice[:80]!r} stands in it twice")
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def to_jsonable(value: Any) -> Any:
