@@ -4,6 +4,7 @@ import multiprocessing
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from medimg_cli.errors import MachineError, UsageError
 from medimg_cli.reporting.study_facts import read_facts
-from medimg_cli.web.serving.prometheus import SLOTS
+from medimg_cli.web.serving.prometheus import SLOTS, last_beat
 from medimg_cli.web.serving.supervisor import Supervisor
 from medimg_cli.web.serving.worker_config import MB, Door, Limits, Plan, is_loopback
 from medimg_cli.workspace.serve_settings import LEAST_TOKEN, ServeSettings
@@ -79,7 +80,11 @@ def serve(
             return process, ours
 
         supervisor = Supervisor(
-            start, workers=settings.workers, grace_seconds=settings.grace_seconds, note=note
+            start,
+            workers=settings.workers,
+            grace_seconds=settings.grace_seconds,
+            note=note,
+            last_beat=partial(last_beat, numbers),
         )
         told = Announced(door.address, plan.name, settings.workers, token is not None)
         return supervisor.run(lambda: announce(told))
@@ -110,6 +115,7 @@ def _limits_of(settings: ServeSettings) -> Limits:
         bytes_under_way=max(settings.max_memory_mb, settings.max_request_mb, settings.max_upload_mb) * MB,
         requests_under_way=settings.queue,
         upload_seconds=settings.upload_seconds,
+        decode_seconds=settings.decode_seconds,
         answer_seconds=settings.answer_seconds,
         requests_per_minute=settings.requests_per_minute,
     )

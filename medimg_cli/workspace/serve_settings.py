@@ -49,6 +49,7 @@ class ServeSettings(Section):
     upload_seconds: PositiveInt = setting(
         60, "an upload has to be here by then", option=False, unit="seconds"
     )
+    decode_seconds: PositiveInt = setting(30, "an image has to be read by then", option=False, unit="seconds")
     answer_seconds: PositiveInt = setting(
         120, "an upload has to be answered by then", option=False, unit="seconds"
     )

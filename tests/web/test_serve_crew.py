@@ -15,7 +15,8 @@ import pytest
 
 from medimg_cli.errors import MachineError, MedimgError, RunError
 from medimg_cli.predictions.prediction import Prediction
-from medimg_cli.web.serving.batching import Crew
+from medimg_cli.web.serving import batching, supervisor
+from medimg_cli.web.serving.batching import Crew, StuckError
 from medimg_cli.web.serving.prometheus import SLOTS, Board, resident_bytes
 from medimg_cli.web.serving.supervisor import READY, Supervisor
 
@@ -84,22 +85,37 @@ def test_nobody_works_for_a_client_that_has_gone() -> None:
     assert asked == [1, 3]
 
 
-def test_a_crew_whose_threads_are_all_lost_says_so() -> None:
+def test_work_that_takes_too_long_is_given_up_and_its_thread_counts_as_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     release = threading.Event()
+    monkeypatch.setattr(batching, "_LOST_SECONDS", 0.1)
 
-    async def lose() -> tuple[bool, bool]:
+    async def lose() -> tuple[bool, bool, str]:
         crew = crew_of(lambda _: [])
-        one = asyncio.create_task(crew.do(release.wait, 5))
-        await asyncio.sleep(0.1)
-        partly = crew.stuck(0.05)
-        two = asyncio.create_task(crew.do(release.wait, 5))
-        await asyncio.sleep(0.1)
-        wholly = crew.stuck(0.05)
+        with pytest.raises(StuckError):
+            await crew.do(release.wait, 5, seconds=0.05)
+        before = crew.stuck
+        other = await crew.do(str, 1, seconds=5)
+        await asyncio.sleep(0.15)
+        after = crew.stuck
         release.set()
-        await asyncio.gather(one, two)
-        return partly, wholly
+        return before, after, other
 
-    assert asyncio.run(lose()) == (False, True)
+    assert asyncio.run(lose()) == (False, True, "1")
+
+
+def test_work_that_waits_for_a_thread_has_not_begun_to_take_long() -> None:
+    async def wait() -> list[int]:
+        crew = Crew(lambda _: [], decoders=1, batch=1)
+
+        def slow(number: int) -> int:
+            time.sleep(0.1)
+            return number
+
+        return await asyncio.gather(*(crew.do(slow, number, seconds=0.3) for number in range(6)))
+
+    assert asyncio.run(wait()) == list(range(6))
 
 
 def test_workers_add_up_and_a_new_one_goes_on_counting() -> None:
@@ -202,3 +218,18 @@ class TestSupervisor:
         for process in seats.processes:
             process.join(5)
             assert not process.is_alive()
+
+    def test_a_worker_that_is_not_heard_of_is_killed_and_another_takes_its_place(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(supervisor, "SILENT_SECONDS", 0.2)
+        seats = Seats()
+        begun = time.monotonic()
+
+        def beat(seat: int) -> float:  # once, a moment after the workers began
+            return begun + 2.0 if seat == 0 and len(seats.processes) == 2 else 0.0
+
+        watched = Supervisor(seats.start, workers=2, grace_seconds=5, note=seats.notes.append, last_beat=beat)
+        assert watched.run(_later(lambda: time.sleep(5), _stop))
+        assert len(seats.processes) == 3
+        assert seats.notes == ["worker 1 ended (signal SIGKILL); another takes its place"]

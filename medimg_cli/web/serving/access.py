@@ -6,6 +6,7 @@ resolves to 127.0.0.1), and requests that another site sends. Everywhere else a 
 exchanges it for a cookie, or as `Authorization: Bearer`.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -13,7 +14,8 @@ import math
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from urllib.parse import parse_qs
 
 from fastapi import Request, Response
@@ -170,6 +172,7 @@ async def _short_body(request: Request) -> bytes:
 
 
 _MOST_CLIENTS = 4096
+_IDLE_SECONDS = 3.0  # after which an upload that holds room may lose it to another
 _BURST = 5
 
 
@@ -207,6 +210,8 @@ class TokenBuckets:
 class Load:
     """What is under way in this process; only the event loop touches it.
 
+    A request has a place once its body is here: whoever opens uploads and sends nothing keeps nobody out.
+
     Args:
         limits: more than they allow is refused, never queued.
     """
@@ -214,6 +219,9 @@ class Load:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.requests = 0
+        self.uploads: OrderedDict[Ticket, None] = (
+            OrderedDict()
+        )  # the one that is idle the longest comes first
         self.bytes = 0
         self.cut_short = 0  # requests that the end of the server did not wait for
         self.seconds = 1.0  # that an answer took of late
@@ -232,30 +240,79 @@ class Load:
         detail = f"The server is busy; ask again in {seconds} s."
         return Refusal(503, "busy", detail, retry_after=seconds)
 
+    def give_up_idle(self) -> None:
+        """Give up the upload that holds room and of which nothing has come for the longest time, if for long."""
+        late = time.monotonic() - _IDLE_SECONDS
+        holding = (one for one in self.uploads if one.holds and one.heard < late)
+        if (idle := next(holding, None)) is not None:
+            idle.give_up()
+
 
 class Ticket:
     """The place of one request among those under way; a context, which gives everything back at its end.
 
     Args:
         load: of the process.
+        client: whose it is, see `client_of`.
 
     Raises:
-        Refusal: on entering, where there is no place.
+        Refusal: on entering, where all places are taken.
     """
 
-    def __init__(self, load: Load) -> None:
-        self._load = load
-        self._bytes = 0
+    def __init__(self, load: Load, client: str = "") -> None:
+        self._load, self.client = load, client
+        self.holds = 0
+        self.heard = time.monotonic()
+        self._placed = False
+        self._patience: asyncio.Timeout | None = None
 
     def __enter__(self) -> "Ticket":
-        if self._load.requests >= self._load.limits.requests_under_way:
-            raise self._load.busy()
-        self._load.requests += 1
+        self._check_room()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._load.requests -= 1
-        self._load.bytes -= self._bytes
+        self._load.uploads.pop(self, None)
+        self._load.requests -= self._placed
+        self._load.bytes -= self.holds
+
+    def _check_room(self) -> None:
+        if self._load.requests >= self._load.limits.requests_under_way:
+            raise self._load.busy()
+
+    @asynccontextmanager
+    async def uploading(self) -> AsyncIterator[None]:
+        """Be an upload; it is given up at its time limits, or for a newer one of the same client's.
+
+        Raises:
+            TimeoutError: it was given up.
+        """
+        load = self._load
+        own = [one for one in load.uploads if one.client == self.client]
+        if len(own) >= load.limits.uploads_of_client:
+            own[0].give_up()
+        self._ends = asyncio.get_running_loop().time() + load.limits.upload_seconds
+        async with asyncio.timeout_at(self._ends) as self._patience:
+            self.hear()
+            yield
+        load.uploads.pop(self, None)
+        self._check_room()
+        load.requests += 1
+        self._placed = True
+
+    def hear(self) -> None:
+        """Note that something of the upload has come."""
+        self.heard = time.monotonic()
+        self._load.uploads[self] = None
+        self._load.uploads.move_to_end(self)
+        if self._patience is not None:
+            soon = asyncio.get_running_loop().time() + self._load.limits.idle_seconds
+            self._patience.reschedule(min(self._ends, soon))
+
+    def give_up(self) -> None:
+        """End the upload as if its time were over."""
+        self._load.uploads.pop(self, None)
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     def hold(self, count: int) -> None:
         """Take room for `count` more bytes.
@@ -264,9 +321,10 @@ class Ticket:
             Refusal: all the room is taken.
         """
         if self._load.bytes + count > self._load.limits.bytes_under_way:
+            self._load.give_up_idle()
             raise self._load.busy()
         self._load.bytes += count
-        self._bytes += count
+        self.holds += count
 
     def took(self, seconds: float) -> None:
         """Tell how long the answer took, for the next ones that have to wait."""

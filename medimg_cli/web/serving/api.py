@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
@@ -22,9 +23,9 @@ from medimg_cli.images.image import TooManyPixels, UnreadableImage
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.web.serving import pictures
-from medimg_cli.web.serving.access import Load, Ticket
+from medimg_cli.web.serving.access import Load, Ticket, client_of
 from medimg_cli.web.serving.audit_log import AuditLog
-from medimg_cli.web.serving.batching import Crew
+from medimg_cli.web.serving.batching import Crew, StuckError
 from medimg_cli.web.serving.engine import Engine, NoHeatmapError
 from medimg_cli.web.serving.page import Result, result_page
 from medimg_cli.web.serving.prometheus import Board
@@ -75,6 +76,7 @@ class Api:
         self, engine: Engine, crew: Crew, load: Load, board: Board, audit: AuditLog | None = None
     ) -> None:
         self.engine, self.crew, self.load, self.board, self.audit = engine, crew, load, board, audit
+        self._slow: set[str] = set()
         self._one_pdf = asyncio.Semaphore(1)  # drawing one takes a core for a second and more
 
     @property
@@ -102,7 +104,7 @@ class Api:
 
         async def work(form: Form) -> Response:
             asked = pictures.asked_of(form)
-            png, headers = await self._read(pictures.draw, self.engine, _only_file(form), asked)
+            png, headers = await self._read(partial(pictures.draw, self.engine), _only_file(form), asked)
             return Response(png, media_type="image/png", headers=headers)
 
         return await self._serve(request, work)
@@ -121,9 +123,12 @@ class Api:
 
         async def work(form: Form) -> Response:
             answers = await self._answer(request, form.files)
-            shown = await asyncio.gather(*(self.crew.do(self._with_picture, answer) for answer in answers))
+            longest = self.limits.answer_seconds
+            shown = await asyncio.gather(
+                *(self.crew.do(self._with_picture, answer, seconds=longest) for answer in answers)
+            )
             async with self._one_pdf:
-                pdf = await self.crew.do(self._pdf, shown, form.fields.get("lang"))
+                pdf = await self.crew.do(self._pdf, shown, form.fields.get("lang"), seconds=longest)
             headers = {"Content-Disposition": 'attachment; filename="medimg-result.pdf"'}
             return Response(pdf, media_type="application/pdf", headers=headers)
 
@@ -137,7 +142,7 @@ class Api:
     async def _serve(self, request: Request, work: Callable[[Form], Awaitable[Response]]) -> Response:
         """Take a place among the requests, read the form, and answer it unless the client goes away."""
         try:
-            with Ticket(self.load) as ticket:
+            with Ticket(self.load, client_of(request)) as ticket:
                 form = await receive_form(request, self.limits, ticket)
                 if not form.files:
                     raise Refusal(400, "empty", "The form holds no file.")
@@ -175,7 +180,7 @@ class Api:
 
     async def _answer(self, request: Request, files: Sequence[Upload]) -> list[Answered]:
         """Return a prediction for every image of the uploads, in order, once they stand in the audit log."""
-        counts = await asyncio.gather(*(self.crew.do(self._frames, upload) for upload in files))
+        counts = await asyncio.gather(*(self._frames(upload) for upload in files))
         if sum(counts) > self.limits.images:
             raise Refusal(413, "too_many", f"A request takes {self.limits.images} images and frames at most.")
         pairs = [
@@ -192,15 +197,31 @@ class Api:
         self.board.answered_images(answered, len(answers) - answered)
         return answers
 
-    def _frames(self, upload: Upload) -> int:
+    async def _frames(self, upload: Upload) -> int:
         try:
-            return self.engine.frames(upload)
+            return await self._timed(self.engine.frames, upload)
         except UnreadableImage:  # reading it says why
             return 1
 
+    async def _timed(self, work: Callable[..., Given], upload: Upload, *more: object) -> Given:
+        """Return what a thread makes of an upload; one that takes too long is asked nothing more.
+
+        Raises:
+            UnreadableImage: it takes too long, or whatever `work` raises.
+        """
+        seconds = self.limits.decode_seconds
+        slow = f"reading it takes longer than {seconds:g} s"
+        if upload.sha256 in self._slow:
+            raise UnreadableImage(slow)
+        try:
+            return await self.crew.do(work, upload, *more, seconds=seconds)
+        except StuckError as error:
+            self._slow.add(upload.sha256)  # it would take another thread; the process ends soon
+            raise UnreadableImage(slow) from error
+
     async def _answer_one(self, upload: Upload, member: str | None) -> Answered:
         try:
-            prepared = await self.crew.do(self.engine.prepare, upload, member)
+            prepared = await self._timed(self.engine.prepare, upload, member)
             return Answered(upload, member, await self.crew.ask(prepared))
         except UnreadableImage as reason:
             return Answered(upload, member, self.engine.unreadable(str(reason)), _code_of(reason, upload))
@@ -208,10 +229,10 @@ class Api:
             say_failed(error)
             return Answered(upload, member, self.engine.unreadable(_FAILED), "internal")
 
-    async def _read(self, work: Callable[..., Given], *arguments: object) -> Given:
+    async def _read(self, work: Callable[..., Given], upload: Upload, *more: object) -> Given:
         """Return what a thread makes of one image; raises `Refusal` where that cannot be."""
         try:
-            return await self.crew.do(work, *arguments)
+            return await self._timed(work, upload, *more)
         except TooManyPixels as reason:
             raise Refusal(413, "too_many_pixels", _sentence(reason)) from reason
         except UnreadableImage as reason:

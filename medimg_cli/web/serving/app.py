@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from medimg_cli import __version__
 from medimg_cli.web.serving import page, schemas
@@ -62,12 +64,24 @@ def _add_refusals(app: FastAPI) -> None:
         return refusal.response()
 
     @app.exception_handler(HTTPException)
-    async def no_such(_: Request, error: Exception) -> Response:
+    async def no_such(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            allowed = {"Allow": ", ".join(_methods_of(app, request))}
+            if request.method == "OPTIONS":  # RFC 9110, 9.3.7; no other site is let in, so nothing of CORS
+                return Response(status_code=204, headers=allowed)
+            error.headers = allowed
         code = _CODES.get(error.status_code, "bad_request")
         response = Refusal(error.status_code, code, f"{error.detail}.").response()
         response.headers.update(error.headers or {})
         return response
+
+
+def _methods_of(app: FastAPI, request: Request) -> list[str]:
+    """Return what may be asked of an address, of all its routes: HEAD is answered like GET."""
+    routes = [route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    found = {method for route in routes for method in getattr(route, "methods", None) or ()}
+    return sorted(found | {"OPTIONS"} | ({"HEAD"} if "GET" in found else set()))
 
 
 def _add_api(app: FastAPI, api: Api) -> None:
@@ -155,7 +169,7 @@ def _add_watch(app: FastAPI, api: Api) -> None:
         responses=schemas.text_of("It would") | schemas.refusals(421, 503),
     )
     async def readyz() -> Response:
-        if api.load.full or api.crew.stuck(api.limits.answer_seconds):
+        if api.load.full or api.crew.stuck:
             raise api.load.busy()
         return PlainTextResponse("ready\n")
 
@@ -199,15 +213,17 @@ def _life_of(api: Api) -> Any:
 
 
 async def _keep_looking(api: Api) -> None:
-    """Tell the board how things stand; end the process where every decoder is lost in a hostile file."""
+    """Tell the board how things stand; end the process where a decoder is lost in a hostile file: another begins."""
     parent = os.getppid()
     while True:
         await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
         _look(api)
-        if api.crew.stuck(api.limits.answer_seconds) or os.getppid() != parent:
+        if api.crew.stuck or os.getppid() != parent:
             signal.raise_signal(signal.SIGTERM)
             return
 
 
 def _look(api: Api) -> None:
-    api.board.set(queue_images=api.crew.depth, requests=api.load.requests, bytes=api.load.bytes)
+    api.board.set(
+        beat=time.monotonic(), queue_images=api.crew.depth, requests=api.load.requests, bytes=api.load.bytes
+    )

@@ -5,6 +5,7 @@ An image that makes the model fail is asked for again on its own, so that it har
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,8 +17,12 @@ from medimg_cli.predictions.prediction import Prediction
 Result = TypeVar("Result")
 
 
+_LOOK_SECONDS = 0.5
+_LOST_SECONDS = 10.0
+
+
 class StuckError(Exception):
-    """Raised when nobody came to a piece of work in time."""
+    """Raised when a piece of work takes longer than it may; its thread is lost."""
 
 
 class Crew:
@@ -33,12 +38,12 @@ class Crew:
         self, judge: Callable[[Sequence[Any]], list[Prediction]], *, decoders: int, batch: int
     ) -> None:
         self._judge = judge
-        self._decoders, self._batch = decoders, batch
+        self._batch = batch
         self._decoding = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
         self._judging = ThreadPoolExecutor(1, thread_name_prefix="judge")
         self._waiting: deque[tuple[Any, asyncio.Future[Prediction]]] = deque()
         self._turn: asyncio.Task[None] | None = None
-        self._began: dict[int, float] = {}
+        self._due: dict[int, float] = {}
         self._count = 0
 
     @property
@@ -46,24 +51,36 @@ class Crew:
         """Return how many images wait for the model."""
         return len(self._waiting)
 
-    def stuck(self, seconds: float) -> bool:
-        """Return whether every decoding thread has been at one piece of work for longer than `seconds`."""
-        late = time.monotonic() - seconds
-        return sum(began < late for began in list(self._began.values())) >= self._decoders
+    @property
+    def stuck(self) -> bool:
+        """Return whether a decoding thread is lost: only the end of the process frees it."""
+        late = time.monotonic() - _LOST_SECONDS
+        return any(due < late for due in list(self._due.values()))
 
-    async def do(self, work: Callable[..., Result], *arguments: object) -> Result:
-        """Return what a function gives in a decoding thread; what it raises is raised here."""
+    async def do(self, work: Callable[..., Result], *arguments: object, seconds: float = math.inf) -> Result:
+        """Return what a function gives in a decoding thread; what it raises is raised here.
+
+        Args:
+            seconds: it may take, once it has begun.
+
+        Raises:
+            StuckError: it takes longer.
+        """
         self._count += 1
         number = self._count
 
         def timed() -> Result:
-            self._began[number] = time.monotonic()
+            self._due[number] = time.monotonic() + seconds
             try:
                 return work(*arguments)
             finally:
-                del self._began[number]
+                del self._due[number]
 
-        return await asyncio.get_running_loop().run_in_executor(self._decoding, timed)
+        future = asyncio.get_running_loop().run_in_executor(self._decoding, timed)
+        while not (await asyncio.wait({future}, timeout=min(_LOOK_SECONDS, seconds)))[0]:
+            if self._due.get(number, math.inf) < time.monotonic():
+                raise StuckError
+        return future.result()
 
     async def ask(self, prepared: Any) -> Prediction:
         """Return the model's answer to one image."""

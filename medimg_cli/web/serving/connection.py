@@ -1,12 +1,15 @@
 """Connections that begin a request and never finish its head are closed."""
 
 import asyncio
-from typing import Any
+from collections import OrderedDict
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 15.0
+MOST_IDLE = 250
+"""Connections on which no whole head of a request has come; one more closes the oldest."""
 
 
 class PatientProtocol(H11Protocol):
@@ -15,6 +18,8 @@ class PatientProtocol(H11Protocol):
     def __init__(self, *arguments: Any, **names: Any) -> None:
         super().__init__(*arguments, **names)
         self._head: asyncio.TimerHandle | None = None
+
+    _idle: ClassVar[OrderedDict["PatientProtocol", None]] = OrderedDict()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -35,13 +40,17 @@ class PatientProtocol(H11Protocol):
             self._forget()
         elif self._head is None:
             self._head = self.loop.call_later(HEAD_SECONDS, self._close)
+            self._idle[self] = None
+            if len(self._idle) > MOST_IDLE:  # whoever opens the next one is rather answered than the oldest
+                next(iter(self._idle))._close()
 
     def _forget(self) -> None:
         if self._head is not None:
             self._head.cancel()
             self._head = None
+        self._idle.pop(self, None)
 
     def _close(self) -> None:
-        self._head = None
+        self._forget()
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.close()

@@ -56,7 +56,9 @@ class Doorway:
             instead = self._gate.check(Request(scope, passage.receive))
         except Refusal as refusal:
             instead = refusal.response()
-        await (instead or self._app)(scope, passage.receive, passage.send)
+        # HEAD is answered like GET, without what would follow the headers (RFC 9110, 9.3.2).
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        await (instead or self._app)(asked, passage.receive, passage.send)
 
 
 class _Passage:
@@ -74,6 +76,7 @@ class _Passage:
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0").strip()
         self._unread = b"transfer-encoding" in headers or length.strip(b"0") != b""
+        self._no_body = scope["method"] == "HEAD"
         self._waits = headers.get(b"expect", b"").lower() == b"100-continue"
 
     async def receive(self) -> Message:
@@ -90,6 +93,8 @@ class _Passage:
             self.status = message["status"]
             await self._drain()
             message = {**message, "headers": [*_without(message, SECURITY_HEADERS), *self._headers()]}
+        elif self._no_body:
+            message = {**message, "body": b""}
         await self._send(message)
 
     async def _drain(self) -> None:

@@ -31,7 +31,7 @@ ROUTES = (
 STATUSES = (200, 204, 303, 400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 429, 500, 503)
 _BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _TIMED = ("/api/predict", "/api/view", "/api/heatmap", "/api/result.pdf")
-_GAUGES = ("pid", "ready", "queue_images", "requests", "bytes", "images", "refused_images")
+_GAUGES = ("pid", "beat", "ready", "queue_images", "requests", "bytes", "images", "refused_images")
 _CODES = len(ROUTES) * len(STATUSES)
 _LATENCY = len(_BOUNDS) + 2  # one count a bucket, +Inf, and the sum
 SLOTS = _CODES + len(_TIMED) * _LATENCY + len(_GAUGES)
@@ -44,6 +44,11 @@ class Numbers(Protocol):
     def __getitem__(self, place: int) -> float: ...
 
     def __setitem__(self, place: int, value: float) -> None: ...
+
+
+def last_beat(numbers: Numbers, worker: int) -> float:
+    """Return when a worker last told how things stand, in seconds of `time.monotonic`; 0 before it is ready."""
+    return numbers[worker * SLOTS + _place("beat")]
 
 
 def route_of(path: str) -> str:
@@ -68,7 +73,7 @@ class Board:
 
     def __init__(self, numbers: Numbers, worker: int = 0, workers: int = 1) -> None:
         self._numbers, self._worker, self._workers = numbers, worker, workers
-        self.set(pid=os.getpid(), ready=0, queue_images=0, requests=0, bytes=0)
+        self.set(pid=os.getpid(), beat=0, ready=0, queue_images=0, requests=0, bytes=0)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Count an answer, and how long it took where that says something."""

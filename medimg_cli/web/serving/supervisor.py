@@ -19,6 +19,8 @@ _LOOK_SECONDS = 0.2
 _QUICK_DEATH_SECONDS = 5.0
 _MOST_PAUSE_SECONDS = 30.0
 _REACHED_SECONDS = 5.0  # beyond the grace, for a worker to leave
+SILENT_SECONDS = 45.0
+"""A worker that has not been heard of for so long is killed, and another takes its place."""
 READY = "ready"
 Report = tuple[str, type[MedimgError] | None, str, str]
 """What a worker says when it has started: `READY`, or which error kept it from starting."""
@@ -42,6 +44,7 @@ class Supervisor:
         workers: how many seats there are.
         grace_seconds: for running requests at the end.
         note: told of every worker that died.
+        last_beat: when the worker of a seat last did something, in seconds of `time.monotonic`; 0 before it is ready.
     """
 
     def __init__(
@@ -51,9 +54,10 @@ class Supervisor:
         workers: int,
         grace_seconds: float,
         note: Callable[[str], None],
+        last_beat: Callable[[int], float] = lambda _seat: 0.0,
     ) -> None:
         self._start, self._workers = start, workers
-        self._grace, self._note = grace_seconds, note
+        self._grace, self._note, self._last_beat = grace_seconds, note, last_beat
         self._asked_to_stop = 0
         self._seats: list[_Seat] = []
 
@@ -112,6 +116,10 @@ class Supervisor:
         for number, seat in enumerate(self._seats):
             if self._asked_to_stop:
                 return
+            beat = self._last_beat(number)
+            if beat > seat.began and time.monotonic() - beat > SILENT_SECONDS:
+                seat.process.kill()  # a decoder holds the interpreter: the worker itself can do nothing
+                seat.process.join(_REACHED_SECONDS)
             if seat.due is None and not seat.process.is_alive():
                 self._mourn(number, seat)
             elif seat.due is not None and time.monotonic() >= seat.due:

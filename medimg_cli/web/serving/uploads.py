@@ -3,7 +3,6 @@
 FastAPI's own forms write what is larger than a megabyte into temporary files; images of patients do not belong there.
 """
 
-import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -75,7 +74,7 @@ class _Taker:
         self._limits, self._ticket = limits, ticket
         self._part = _Part()
         self._field, self._value = b"", b""
-        self._overhead = self._file_bytes = 0
+        self._overhead = self._file_bytes = self._fields = 0
         self.files: list[Upload] = []
         self.fields: dict[str, str] = {}
         self.ended = False
@@ -105,7 +104,9 @@ class _Taker:
                 raise Refusal(400, "bad_request", "Files belong into the fields files or file.")
             if len(self.files) >= self._limits.files:
                 raise Refusal(413, "too_many", f"A request takes {self._limits.files} files at most.")
-        elif len(self.fields) >= _MOST_FIELDS:
+            return
+        self._fields += 1
+        if self._fields > _MOST_FIELDS:
             raise Refusal(413, "too_many", "The form has too many fields.")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
@@ -175,19 +176,21 @@ async def receive_form(request: Request, limits: Limits, ticket: Ticket) -> Form
     taker = _Taker(limits, ticket)
     parser = _parser_for(request, taker)
     length = request.headers.get("content-length")
-    if length is not None and int(length) > limits.request_bytes + _MOST_OVERHEAD_BYTES:
+    if length is not None and (len(length) > 18 or int(length) > limits.request_bytes + _MOST_OVERHEAD_BYTES):
         raise Refusal(413, "too_large", f"A request has {limits.request_bytes // MB} MB at most.")
     try:
-        async with asyncio.timeout(limits.upload_seconds):
+        async with ticket.uploading():
             async for chunk in _chunks(request):
+                if chunk:
+                    ticket.hear()
                 parser.write(chunk)
+            if not taker.ended:
+                raise Refusal(400, "bad_request", f"The form ends in the middle. {_NO_FORM}")
     except TimeoutError as error:
-        detail = f"The upload took longer than {limits.upload_seconds:g} s."
+        detail = f"The upload took longer than {limits.upload_seconds:g} s, or stopped on the way."
         raise Refusal(408, "bad_request", detail) from error
     except (FormParserError, UnicodeDecodeError) as error:
         raise Refusal(400, "bad_request", f"The form is malformed. {_NO_FORM}") from error
-    if not taker.ended:
-        raise Refusal(400, "bad_request", f"The form ends in the middle. {_NO_FORM}")
     return Form(tuple(taker.files), taker.fields)
 
 

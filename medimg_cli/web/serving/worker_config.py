@@ -69,6 +69,9 @@ class Limits:
         bytes_under_way: of all uploads that are held in memory at once.
         requests_under_way: that upload, wait or are answered at once.
         upload_seconds: a body has to be here by then.
+        idle_seconds: an upload of which nothing comes for that long is given up.
+        uploads_of_client: that are open at once; a further one takes the place of the one that is idle the longest.
+        decode_seconds: an image has to be read by then.
         answer_seconds: what was uploaded has to be answered by then.
         requests_per_minute: of one client; 0 = any number.
     """
@@ -81,6 +84,9 @@ class Limits:
     bytes_under_way: int = 500 * MB
     requests_under_way: int = 32
     upload_seconds: float = 60.0
+    idle_seconds: float = 15.0
+    uploads_of_client: int = 64
+    decode_seconds: float = 30.0
     answer_seconds: float = 120.0
     requests_per_minute: int = 600
 
