@@ -1,6 +1,7 @@
 """Heat maps small enough for a page: the evidence of an image that a run has answered, as a `data:` address."""
 
 import base64
+import math
 from io import BytesIO
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class CasePictures:
         assert maps is not None, "it was asked before whether it gives maps"
         heat = evidence(self._predictor.card, maps[0], label)
         whole = covered(read_image(path, ReadOptions(window=recipe.window)))
-        drawn = overlay(whole, recipe, heat, full=self._known.full, max_px=_SIDE_PX)
+        drawn = overlay(whole, recipe, heat, full=self._known.full or math.inf, max_px=_SIDE_PX)
         buffer = BytesIO()
         drawn.save(buffer, "JPEG", quality=_JPEG_QUALITY)
         return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -138,7 +138,8 @@ class Judge:
 
 def _refused(answered: Prediction, unlikeness: Mapping[str, float]) -> Prediction:
     """Return an answer taken back; the probabilities stay for the record, and `uncertain` says nothing of them."""
-    why = [_WORDS[name] for name in exceeded(unlikeness)]
+    beyond = {name: unlikeness[name] for name in exceeded(unlikeness)}
+    why = [f"{_WORDS[name]} ({value:.1f} times the limit)" for name, value in beyond.items()]
     return replace(
         answered,
         status="refused",
@@ -148,6 +149,7 @@ def _refused(answered: Prediction, unlikeness: Mapping[str, float]) -> Predictio
         prediction_set=None,
         flags=tuple(name for name in answered.flags if name != "uncertain"),
         message=f"unlike the images this model learnt from, by {'; by '.join(why)}. No answer is given",
+        unlike=beyond,
     )
 
 

@@ -1,5 +1,6 @@
 """Heat maps of predictions, one file an image, as `predict --explain` writes them."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -78,7 +79,7 @@ class HeatMaps:
         label = label_of(card, prediction)
         heat: Heat = evidence(card, maps[0], label)
         whole = covered(self._read(path, ReadOptions(window=recipe.window)))
-        return panel(whole, card, prediction, heat, label, full=self._explanation.full)
+        return panel(whole, card, prediction, heat, label, full=self._explanation.full or math.inf)
 
     def _write(self, path: Path, picture: Image.Image) -> None:
         buffer = BytesIO()

@@ -20,6 +20,7 @@ from medimg_cli.inference.predictor import NO_NUMBER, quick_predictor
 from medimg_cli.runs.bundle import ABOUT, About, is_bundle, unpacked
 from medimg_cli.runs.explanation import Explanation, read_explanation
 from medimg_cli.runs.run import Run, read_model
+from medimg_cli.runs.tested import Tested, tested_of
 
 _TRIAL_SECONDS = 120
 _TRIAL_BYTES = 4 << 30
@@ -37,11 +38,13 @@ class Opened:
         judge: answers.
         about: what people said of it; None of a run's folder, whose workspace knows.
         explained: what is known of its heat maps; None where nobody has looked at them.
+        tested: what was measured on test at its threshold; None where that was not.
     """
 
     judge: Judge
     about: About | None = None
     explained: Explanation | None = None
+    tested: Tested | None = None
 
 
 def open_judge(place: Path) -> Judge | None:
@@ -75,11 +78,14 @@ def _opened(run: Run) -> Opened | None:
     if predictor is None:
         return None
     judge = Judge(predictor, references_of(members_of(run, card)))
-    about = run.folder / ABOUT
+    path = run.folder / ABOUT
+    about = read_model(path, About, _AGAIN) if path.is_file() else None
+    tested = about.tested if about is not None else tested_of(run, card)
     return Opened(
         judge,
-        about=read_model(about, About, _AGAIN) if about.is_file() else None,
+        about=about,
         explained=read_explanation(run, card),
+        tested=tested if tested is not None and tested.is_of(card) else None,
     )
 
 

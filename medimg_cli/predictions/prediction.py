@@ -1,7 +1,7 @@
 """What a model says of one image, the same on the command line, in a table, over HTTP and on the page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["ok", "refused", "unreadable"]
@@ -24,6 +24,7 @@ class Prediction:
             limits.
         flags: what a reader should know of the image, by the names of `inference.flags`.
         message: in words, why it was refused or could not be read; "" otherwise.
+        unlike: of a refused image, way of looking → how many times the limit it is unlike the training; above 1.
     """
 
     status: Status
@@ -34,6 +35,7 @@ class Prediction:
     prediction_set: tuple[str, ...] | None = None
     flags: tuple[str, ...] = ()
     message: str = ""
+    unlike: Mapping[str, float] = field(default_factory=dict)
 
     def entry(self, path: str) -> dict[str, Any]:
         """Return it as the JSON of `predict` and of the page's API has it."""
@@ -47,7 +49,7 @@ class Prediction:
             "prediction_set": None if self.prediction_set is None else list(self.prediction_set),
             "flags": list(self.flags),
             "message": self.message or None,
-        }
+        } | ({"unlike": dict(self.unlike)} if self.unlike else {})
 
 
 def unreadable(classes: tuple[str, ...], reason: str) -> Prediction:

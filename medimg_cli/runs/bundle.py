@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict
 
 from medimg_cli.errors import MachineError, RunError
 from medimg_cli.images.archives import HARMLESS_BYTES, LIMIT_RATIO
+from medimg_cli.runs.tested import Tested
 from medimg_cli.workspace.files import sha256_of_file
 
 SUMS, ABOUT, NOTICE, MODEL_CARD = "SHA256SUMS", "about.json", "NOTICE.txt", "MODEL_CARD.md"
@@ -63,6 +64,7 @@ class About(BaseModel):
         weights_sha256: of its weights, of an ensemble as in its card.
         said: fact → answer, as in `reporting.study_questions`; those that somebody gave.
         versions: of what it was trained with.
+        tested: what was measured on test at the model's threshold; None where that was not.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +75,7 @@ class About(BaseModel):
     weights_sha256: str
     said: dict[str, str] = {}
     versions: dict[str, str] = {}
+    tested: Tested | None = None
 
 
 def is_bundle(place: Path) -> bool:

@@ -27,6 +27,13 @@ class ServeSettings(Section):
     )
     workers: PositiveInt = setting(1, "processes that answer, each with the model in memory")
     open: bool = setting(False, "open the page in the browser", flags="--open/--no-open")
+    prevalence: float | None = setting(
+        None,
+        "share of this place's patients with the disease, for predictive values",
+        unset="none",
+        gt=0,
+        lt=1,
+    )
     audit_log: Path | None = setting(None, "record hashes and answers, a line an image", unset="none")
     decoders: PositiveInt | None = setting(
         None, "decoding threads of each process", unset="all cores", option=False

@@ -1,8 +1,7 @@
 // The answer of the chosen image.
 
 import { find, icon, make } from "./dom.js";
-import { bars, failure, flag, headline, reasons, setInWords, thresholdInWords } from "./sentences.js";
-import { number, percent, probability, say } from "./words.js";
+import { failure, said, say } from "./words.js";
 
 const SHOWN_CLASSES = 8;
 
@@ -10,7 +9,7 @@ const SHOWN_CLASSES = 8;
 export function showAnswer(item, page, retry) {
   const body = find("answer-body");
   find("answer-of").textContent = item ? say("list.image", { n: item.number }) : "";
-  body.replaceChildren(...sectionsOf(item, page, retry));
+  body.replaceChildren(...sectionsOf(item, page, retry).filter(Boolean));
 }
 
 function sectionsOf(item, page, retry) {
@@ -18,28 +17,20 @@ function sectionsOf(item, page, retry) {
   if (item.state === "failed") return [failed(item, page, retry)];
   if (!item.entry) return [note(say(item.state === "waiting" ? "list.waiting" : "list.working"))];
   const { entry } = item;
-  const { model } = page;
-  const answered = entry.status === "ok";
-  return [
-    verdict(entry, page),
-    flagsOf(entry, model),
-    answered ? chart(entry, model) : null,
-    answered && entry.prediction_set ? setOf(entry, model) : null,
-    answered ? meaning(entry, model) : null,
-  ].filter(Boolean);
+  const words = said(entry);
+  return [verdict(words, entry), flagsOf(words, entry, page.model), chart(words), setOf(words), meaning(words)];
 }
 
 const note = (text) => make("p", { class: "note" }, text);
 
-function verdict(entry, page) {
-  const { tone, kicker, headline: text } = headline(entry, page.model);
+function verdict(words, entry) {
   return make(
     "section",
-    { class: "verdict", "data-tone": tone },
-    kicker ? make("p", { class: "kicker" }, kicker) : null,
-    make("p", { class: "headline", role: "heading", "aria-level": 3 }, icon(tone), make("span", {}, text)),
-    ...reasons(entry, page).map((sentence) => make("p", { class: "predicted" }, sentence)),
-    detail(entry.message),
+    { class: "verdict", "data-tone": words.tone },
+    words.kicker ? make("p", { class: "kicker" }, words.kicker) : null,
+    make("p", { class: "headline", role: "heading", "aria-level": 3 }, icon(words.tone), make("span", {}, words.headline)),
+    ...words.sentences.map((sentence) => make("p", { class: "predicted" }, sentence)),
+    entry.status === "unreadable" ? detail(entry.message) : null,
   );
 }
 
@@ -62,12 +53,11 @@ function detail(message) {
   return make("details", {}, make("summary", {}, say("result.detail")), make("p", { class: "note", lang: "en" }, message));
 }
 
-function flagsOf(entry, model) {
-  if (entry.status === "unreadable") return null;
-  const found = (entry.flags ?? []).map((name) => {
-    const [title, text] = flag(name);
-    return make("li", {}, icon("refer"), make("strong", {}, title), make("span", {}, text));
-  });
+function flagsOf(words, entry, model) {
+  if (entry.status !== "ok" && words.flags.length === 0) return null;
+  const found = words.flags.map(([title, text]) =>
+    make("li", {}, icon("refer"), make("strong", {}, title), make("span", {}, text)),
+  );
   return make(
     "section",
     {},
@@ -76,15 +66,15 @@ function flagsOf(entry, model) {
   );
 }
 
-function chart(entry, model) {
-  const all = bars(entry, model);
-  const drawn = all.map((bar) => drawBar(bar, bar.name === model.positive || (!model.positive && bar === all[0])));
+function chart({ bars }) {
+  if (bars.length === 0) return null;
+  const drawn = bars.map(drawBar);
   const rest = drawn.splice(SHOWN_CLASSES);
   const more = rest.length
     ? make(
         "details",
         {},
-        make("summary", {}, say("result.more_classes", { n: all.length })),
+        make("summary", {}, say("result.more_classes", { n: bars.length })),
         make("ul", { class: "bars" }, ...rest),
       )
     : null;
@@ -98,7 +88,7 @@ function chart(entry, model) {
   );
 }
 
-function drawBar({ name, share, threshold }, first) {
+function drawBar({ name, share, said: percent, threshold, limit }, place) {
   const fill = make("div", { class: "fill" });
   fill.style.width = `${share * 100}%`;
   const track = make("div", { class: "track", "aria-hidden": "true" }, fill);
@@ -109,23 +99,21 @@ function drawBar({ name, share, threshold }, first) {
   }
   return make(
     "li",
-    { class: first ? "first" : null },
+    { class: place === 0 ? "first" : null },
     make("span", { class: "class" }, name),
-    make("span", { class: "share" }, probability(share)),
+    make("span", { class: "share" }, percent),
     track,
-    threshold === null ? null : make("span", { class: "threshold" }, say("result.bar_threshold", { t: percent(threshold) })),
+    limit ? make("span", { class: "threshold" }, limit) : null,
   );
 }
 
-function setOf(entry, model) {
-  const alpha = model.limits?.alpha;
-  const level = typeof alpha === "number" ? note(say("result.set_level", { p: say("number.percent", { n: number((1 - alpha) * 100) }) })) : null;
-  return make("section", {}, make("h3", {}, say("result.set")), make("p", {}, setInWords(entry.prediction_set)), level);
+function setOf({ set: [classes, level] }) {
+  if (!classes) return null;
+  return make("section", {}, make("h3", {}, say("result.set")), make("p", {}, classes), level ? note(level) : null);
 }
 
-function meaning(entry, model) {
-  if (!model.threshold || !model.positive || !entry.decision) return null;
-  const [first, ...others] = thresholdInWords(model.threshold, model.positive);
+function meaning({ meaning: [first, ...others] }) {
+  if (!first) return null;
   return make(
     "section",
     {},

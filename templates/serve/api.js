@@ -13,7 +13,7 @@ export class Refusal extends Error {
   }
 }
 
-export const predict = async (file, options) => (await post("/api/predict", { files: [file] }, options)).json();
+export const predict = async (file, options) => (await post("/api/predict", { files: [file], said: "1" }, options)).json();
 
 /** Return { blob, headers } of the picture; `look` may hold frame, centre, width and max_px. */
 export async function view(file, look, options) {

@@ -6,10 +6,9 @@ import { find, tell } from "./dom.js";
 import * as intake from "./intake.js";
 import { focusItem, keepThumb, newItem, reveal, showItems, stateOf, tellingFrame } from "./items.js";
 import { saveJson, savePdf } from "./saving.js";
-import { failure } from "./sentences.js";
 import * as shortcuts from "./shortcuts.js";
 import { Viewer } from "./viewer.js";
-import { changeLanguage, say, useWords } from "./words.js";
+import { changeLanguage, failure, say, useWords } from "./words.js";
 
 const AT_ONCE = 2;
 const THUMB_PX = 160;
@@ -78,7 +77,7 @@ async function answer(item) {
     await check(item.file);
     const said = await predict(item.file, { waiting: () => wait(item) });
     Object.assign(item, { entries: said.predictions, model: said.model, state: "done" });
-    item.frame = tellingFrame(item.entries, page.model);
+    item.frame = tellingFrame(item.entries, page);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const { code, detail } = error;

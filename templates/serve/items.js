@@ -1,8 +1,7 @@
 // The list of images. An item is a file with what became of it; the browser alone holds it.
 
 import { find, icon, make } from "./dom.js";
-import { failure, headline } from "./sentences.js";
-import { bytes, probability, say } from "./words.js";
+import { bytes, failure, said, say } from "./words.js";
 
 /** Return a new item: state is waiting, working, done or failed; entries are those of `predictions`, one a frame. */
 export const newItem = (file, number) => ({
@@ -14,8 +13,9 @@ export const newItem = (file, number) => ({
 });
 
 /** Return the place of the frame a reader should see first: the most probable of the positive class. */
-export function tellingFrame(entries, model) {
-  const share = (entry) => entry.probabilities?.[model.positive] ?? entry.confidence ?? -1;
+export function tellingFrame(entries, page) {
+  const sum = (entry) => page.positives.reduce((total, name) => total + (entry.probabilities[name] ?? 0), 0);
+  const share = (entry) => (page.positives.length ? sum(entry) : entry.confidence ?? -1);
   return entries.reduce((best, entry, place) => (share(entry) > share(entries[best]) ? place : best), 0);
 }
 
@@ -82,14 +82,8 @@ export function stateOf(item, page, full = false) {
   if (item.state === "failed") return { tone: "refer", text: failure(item.failure.code, page) };
   if (item.retrying) return { tone: "wait", text: say("list.again") };
   if (!item.entry) return { tone: "wait", text: say(`list.${item.state}`) };
-  const { entry } = item;
-  if (entry.error === "internal") return { tone: "refer", text: say("list.failed") };
-  if (entry.status !== "ok") return { tone: "refer", text: say(`list.${entry.status}`) };
-  const { tone, headline: text } = headline(entry, page.model);
-  const share = entry.probabilities[page.model.positive] ?? entry.confidence;
-  if (typeof share !== "number") return { tone, text };
-  const short = ["positive", "negative"].includes(tone) ? say(`list.${tone}`) : text;
-  return { tone, text: `${full ? text : short}, ${probability(share)}` };
+  const { tone, headline, short } = said(item.entry);
+  return { tone, text: full ? headline : short };
 }
 
 function thumbOf(item) {

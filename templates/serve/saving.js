@@ -11,7 +11,7 @@ export function saveJson(items) {
     schema: 1,
     command: "predict",
     model: answered[0].model,
-    predictions: answered.flatMap((item) => item.entries),
+    predictions: answered.flatMap((item) => item.entries).map(({ said: _, ...entry }) => entry),
   };
   save(new Blob([`${JSON.stringify(content, null, 2)}\n`], { type: "application/json" }), "medimg-results.json");
 }

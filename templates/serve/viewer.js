@@ -2,10 +2,9 @@
 
 import { Refusal, heatmap, view } from "./api.js";
 import { find, make, tell } from "./dom.js";
-import { failure } from "./sentences.js";
 import { Stage } from "./stage.js";
 import { WindowTools, windowOf } from "./windows.js";
-import { number, percent, say } from "./words.js";
+import { failure, number, percent, say } from "./words.js";
 
 const SIDE_PX = 1536;
 const KEPT = 12; // pictures of one item: frames and windows looked at of late
@@ -168,7 +167,7 @@ export class Viewer {
   /** What speaks for the disease is asked first, also where the model calls the image negative. */
   classToExplain(entry) {
     const [first] = (entry.label ?? "").split("|");
-    return this.page.model.positive || first || this.page.model.classes[0];
+    return this.page.positives[0] || first || this.page.model.classes[0];
   }
 
   toggleWindow() {
@@ -220,7 +219,9 @@ export class Viewer {
     const { heatClass } = this.item;
     const options = this.page.model.classes.map((name) => make("option", { value: name, selected: name === heatClass }, name));
     find("heat-class").replaceChildren(...options);
-    find("heat-note").textContent = say("viewer.heatmap_note", { class: heatClass });
+    const below = this.item.entry.decision === "negative" && this.page.positives.includes(heatClass);
+    const notes = [below ? say("viewer.heatmap_below") : "", say("viewer.heatmap_note", { class: heatClass })];
+    find("heat-note").textContent = notes.filter(Boolean).join(" ");
     this.setStrength(this.stage.strength);
   }
 

@@ -46,25 +46,13 @@ export function number(value, digits = 0) {
 
 export const percent = (share) => say("number.percent", { n: number(share * 100, 1) });
 
-/** A probability; no model is certain, so none reads 0 or 100 %. */
-export function probability(share) {
-  if (share >= 0.9995) return say("number.above", { n: percent(0.999) });
-  if (share < 0.0005) return say("number.below", { n: percent(0.001) });
-  return percent(share);
-}
+/** Return an answer in the words of the page's language; the server sends them in every language. */
+export const said = (entry) => entry.said[document.documentElement.lang];
 
-/** A share as a count of 100, which never rounds to all or to none where it is neither. */
-export function ofHundred(share) {
-  const count = Math.floor(share * 100 + 0.5);
-  if (count === 100 && share < 1) return say("number.above", { n: 99 });
-  if (count === 0 && share > 0) return say("number.below", { n: 1 });
-  return number(count);
-}
-
-/** The rest of 100 beside such a count: the two always make a hundred. */
-export function restOfHundred(share) {
-  const count = Math.floor(share * 100 + 0.5);
-  return count > 0 && count < 100 ? number(100 - count) : ofHundred(1 - share);
+/** Return why the server did not answer, from the code of its refusal. */
+export function failure(code, page) {
+  const key = `error.${code}`;
+  return has(key) ? say(key, { mb: page.max_upload_mb }) : say("error.unknown", { code });
 }
 
 export function bytes(count) {

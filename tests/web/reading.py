@@ -121,7 +121,8 @@ def _judged(image: DecodedImage) -> Prediction:
     shares = {"NORMAL": 1 - share, "PNEUMONIA": share}
     if image.channels == 3:
         words = "the image is unlike those the model learnt from"
-        return Prediction("refused", None, None, shares, "refer", None, ("out-of-distribution",), words)
+        flag, unlike = ("out-of-distribution",), {"texture": 1.63, "colour": 4.1}
+        return Prediction("refused", None, None, shares, "refer", None, flag, words, unlike)
     label = max(shares, key=lambda name: shares[name])
     small = image.width < 64
     flags = ("size-unlike-training", "uncertain") if small else ()

@@ -61,7 +61,7 @@ def test_every_string_is_used_and_every_string_used_is_there() -> None:
     files = [*FOLDER.glob("*.html"), *FOLDER.glob("*.js")]
     files += [
         Path(__file__).parents[2] / "medimg_cli/web/serving" / name
-        for name in ("page.py", "sentences.py", "words.py")
+        for name in ("page.py", "sentences.py", "translations.py")
     ]
     text = "\n".join(path.read_text(encoding="utf-8") for path in files)
     keys = set(strings_of("en"))
@@ -72,7 +72,17 @@ def test_every_string_is_used_and_every_string_used_is_there() -> None:
         if not found.endswith((".js", ".css", ".html"))
     }
     assert named <= keys
-    built = ("error.", "flag.", "keys.", "viewer.preset_", "card.", "list.", "result.", "page.theme_")
+    built = (
+        "error.",
+        "flag.",
+        "keys.",
+        "viewer.preset_",
+        "card.",
+        "list.",
+        "result.",
+        "page.theme_",
+        "unlike.",
+    )
     assert {key for key in keys - named if not key.startswith(built)} == {
         "language.name",
         "language.locale",
@@ -184,8 +194,11 @@ def test_names_of_classes_cannot_break_a_page() -> None:
 
 def test_the_card_says_what_was_measured_and_what_is_not_known() -> None:
     text = client_of().get("/card", params={"lang": "en"}).text
-    assert "found 95 of 100 images with PNEUMONIA in validation, and called 12 of 100 others positive" in text
-    assert "the highest threshold with a sensitivity of at least 95.0%" in text
+    assert (
+        "found 95 of 100 images with PNEUMONIA in the validation images, and counted 12 of 100 others as positive"
+        in text
+    )
+    assert "the highest limit with a sensitivity of at least 95.0%" in text
     assert "Nobody has stated an intended use" in text
     assert FACTS["weights_sha256"] in text
     bare = {
@@ -197,7 +210,7 @@ def test_the_card_says_what_was_measured_and_what_is_not_known() -> None:
         "limits": None,
     }
     text = client_of(bare).get("/card", params={"lang": "en"}).text
-    assert "has no operating threshold" in text
+    assert "has no limit: it names" in text
     assert "It will answer to any picture" in text
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pypdf import PdfReader
 
-from medimg_cli.web.serving.sentences import said_of, threshold_in_words
+from medimg_cli.web.serving.sentences import said_of
 from medimg_cli.web.serving.translations import words_of
 from tests.web.looking import expect, see, upload, wait_for_picture
-from tests.web.reading import ENTRY, FACTS, REFUSED, served
+from tests.web.reading import FACTS, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -19,17 +19,17 @@ def test_a_png_is_answered_with_bars_decision_and_what_the_threshold_means(
     reading: "Page", files: dict[str, Path]
 ) -> None:
     upload(reading, files, "positive")
-    see(reading, ".headline", "Positive for PNEUMONIA")
+    see(reading, ".headline", "PNEUMONIA 62.0%, at or above the limit of 42.0%")
     expect(reading.locator(".bars li")).to_have_count(2)
     see(reading, ".bars li >> nth=0", "PNEUMONIA")
-    see(reading, ".bars li >> nth=0", "Threshold 42.0%")
+    see(reading, ".bars li >> nth=0", "Limit 42.0%")
     see(
         reading,
         "#answer-body",
-        "found 95 of 100 images with PNEUMONIA in validation, and called 12 of 100 others",
+        "found 95 of 100 images with PNEUMONIA in the validation images, and counted 12 of 100 others",
     )
     see(reading, "#answer-body", "Sensitivity 95.4%, specificity 88.1%")
-    see(reading, "#answer-body", "Only PNEUMONIA. The other classes were too improbable.")
+    see(reading, "#answer-body", "PNEUMONIA alone. This excludes no other class.")
     see(reading, ".notice", "Not a medical device and not a diagnosis")
     wait_for_picture(reading)
 
@@ -37,7 +37,7 @@ def test_a_png_is_answered_with_bars_decision_and_what_the_threshold_means(
 def test_flags_are_said_in_plain_words(reading: "Page", files: dict[str, Path]) -> None:
     upload(reading, files, "small")
     see(reading, ".flags", "Unusual size")
-    see(reading, ".flags", "More than one class cannot be ruled out")
+    see(reading, ".flags", "The set of classes that the model gives holds several")
     see(reading, "#answer-body", "NORMAL, PNEUMONIA. The model cannot tell them apart here.")
 
 
@@ -64,7 +64,7 @@ def test_each_bad_file_says_what_is_wrong_and_harms_no_other(
         "The file is too large: at most 2 MB.",
         "The file is empty.",
         "Archives are not accepted",
-        "Positive, 62.0%",
+        "62.0%, at or above the limit",
     ]
     for place, text in enumerate(expected):
         expect(states.nth(place)).to_contain_text(text)
@@ -99,7 +99,7 @@ def test_a_server_that_is_gone_can_be_asked_again(reading: "Page", files: dict[s
     see(reading, ".verdict", "The other images are not affected")
     reading.unroute("**/api/predict")
     reading.get_by_role("button", name="Try again").click()
-    see(reading, ".headline", "Positive for PNEUMONIA")
+    see(reading, ".headline", "PNEUMONIA 62.0%, at or above the limit of 42.0%")
 
 
 def test_a_busy_server_is_asked_again_by_itself(reading: "Page", files: dict[str, Path]) -> None:
@@ -114,7 +114,7 @@ def test_a_busy_server_is_asked_again_by_itself(reading: "Page", files: dict[str
 
     reading.route("**/api/predict", busy_once)
     upload(reading, files, "positive")
-    see(reading, ".headline", "Positive for PNEUMONIA")
+    see(reading, ".headline", "PNEUMONIA 62.0%, at or above the limit of 42.0%")
     assert len(asked) == 2
 
 
@@ -140,20 +140,20 @@ def test_results_are_saved_as_json_and_as_pdf(
     reader = PdfReader(tmp_path / "result.pdf")
     assert len(reader.pages) == 2
     text = " ".join(reader.pages[0].extract_text().split())
-    assert "Dương tính với PNEUMONIA" in text and "Không phải thiết bị y tế" in text
+    assert "bằng hoặc trên ngưỡng 42,0%" in text and "Không phải thiết bị y tế" in text
 
 
 def test_another_language_keeps_the_results(reading: "Page", files: dict[str, Path]) -> None:
     upload(reading, files, "positive")
     reading.get_by_label("Language").select_option("vi")
-    see(reading, ".headline", "Dương tính với PNEUMONIA")
+    see(reading, ".headline", "bằng hoặc trên ngưỡng 42,0%")
     see(reading, "#answer-body", "mô hình phát hiện 95 trên 100 ảnh có PNEUMONIA")
     see(reading, ".bars", "62,0%")
     see(reading, ".notice", "không phải chẩn đoán")
     assert reading.url.endswith("?lang=vi")
     assert reading.title() == "Đọc ảnh · medimg"
     reading.get_by_label("Ngôn ngữ").select_option("de")
-    see(reading, ".headline", "Positiv für PNEUMONIA")
+    see(reading, ".headline", "an oder über der Schwelle von 42,0")
 
 
 def test_what_is_dropped_or_pasted_is_taken(reading: "Page", files: dict[str, Path]) -> None:
@@ -172,39 +172,43 @@ def test_what_is_dropped_or_pasted_is_taken(reading: "Page", files: dict[str, Pa
     expect(reading.locator("#progress")).to_have_text("2 of 2 done")
 
 
-def test_the_scripts_say_what_the_pdf_says(reading: "Page") -> None:
-    """The sentences stand in JavaScript and in Python; both are asked for the same answers."""
-    script = """async ([entries, model, thresholds]) => {
-        const s = await import('/static/sentences.js');
-        const page = { model, max_upload_mb: 2 };
-        return [entries.map(e => [s.headline(e, model), s.reasons(e, page), (e.flags ?? []).map(s.flag),
-                s.bars(e, model).map(b => [b.name, b.threshold]), e.prediction_set ? s.setInWords(e.prediction_set) : null]),
-            thresholds.map(t => s.thresholdInWords(t, model.positive))]; }"""
-    entries = [ENTRY, REFUSED, ENTRY | {"decision": "negative", "confidence": 0.99999}, ENTRY | {"decision": "refer"},
-               ENTRY | {"prediction_set": []}, ENTRY | {"prediction_set": ["A", "B"], "decision": None},
-               ENTRY | {"status": "unreadable", "error": "archive", "flags": ["new"]},
-               ENTRY | {"status": "unreadable", "error": "internal"}]  # fmt: skip
-    recalls = [0.954, 0.945, 0.005, 0.995, 1.0, 0.0, 0.3333, None]
-    thresholds = [
-        FACTS["threshold"] | {"achieved_recall": recall, "split": split}
-        for recall in recalls
-        for split in ("val", "out-of-fold", "x")
-    ]
-    for language in ("en", "vi", "de"):
-        reading.evaluate(f"async () => (await import('/static/words.js')).changeLanguage('{language}')")
-        words = words_of(language)
-        found, meanings = reading.evaluate(script, [entries, FACTS, thresholds])
-        for entry, (head, reasons, flags, bars, classes) in zip(entries, found, strict=True):
-            said = said_of(entry, FACTS, words)
-            assert (said.tone, said.kicker, said.headline) == tuple(
-                head[key] for key in ("tone", "kicker", "headline")
-            )
-            in_set = entry["status"] == "ok" and entry["prediction_set"] is not None
-            expected = [*reasons, f"{words('result.set')}: {classes}"] if in_set else reasons
-            assert list(said.sentences) == expected
-            assert [list(flag) for flag in said.flags] == flags
-            assert not said.bars or [[bar.name, bar.threshold] for bar in said.bars] == bars
-        assert meanings == [list(threshold_in_words(one, "PNEUMONIA", words)) for one in thresholds]
+def test_the_page_says_what_the_pdf_says_in_every_language(reading: "Page", files: dict[str, Path]) -> None:
+    with reading.expect_response("**/api/predict") as answered:
+        upload(reading, files, "small")
+    entry = answered.value.json()["predictions"][0]
+    for language in ("de", "vi", "en"):
+        reading.locator("#language").select_option(language)
+        said = said_of(entry, FACTS, words_of(language))
+        see(reading, ".headline", said.headline)
+        see(reading, ".item .state", said.short)
+        shown = reading.locator("#answer-body").inner_text()
+        flags = [text for flag in said.flags for text in flag]
+        for text in (*said.sentences, *flags, *said.set, *said.meaning, *(bar.said for bar in said.bars)):
+            assert text in shown, (language, text)
+    assert entry["said"].keys() == {"de", "en", "vi"}
+
+
+def test_what_is_saved_is_what_predict_says(reading: "Page", files: dict[str, Path]) -> None:
+    upload(reading, files, "positive")
+    see(reading, ".headline", "PNEUMONIA")
+    with reading.expect_download() as saved:
+        reading.get_by_role("button", name="Save JSON").click()
+    assert '"said"' not in saved.value.path().read_text(encoding="utf-8")
+
+
+def test_on_a_phone_the_answer_stands_above_the_picture(
+    browser: "Browser", address: str, files: dict[str, Path]
+) -> None:
+    page = browser.new_page(locale="en-GB", viewport={"width": 390, "height": 844})
+    page.goto(address)
+    upload(page, files, "positive")
+    wait_for_picture(page)
+    answer, picture = (page.locator(name).bounding_box() for name in ("#answer .verdict", "#viewer"))
+    assert answer is not None and picture is not None
+    assert answer["y"] + answer["height"] < picture["y"]
+    assert answer["y"] + answer["height"] < 844, "the answer is not on the first screen"
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.close()
 
 
 def test_a_token_opens_the_page_and_a_wrong_one_does_not(browser: "Browser", files: dict[str, Path]) -> None:
@@ -218,7 +222,7 @@ def test_a_token_opens_the_page_and_a_wrong_one_does_not(browser: "Browser", fil
         opened.keyboard.press("Enter")
         opened.locator("#desk").wait_for()
         opened.set_input_files("#files", [str(files["positive"])])
-        see(opened, ".headline", "Positiv für PNEUMONIA")
+        see(opened, ".headline", "an oder über der Schwelle von 42,0")
         opened.context.clear_cookies()
         opened.set_input_files("#files", [str(files["negative"])])
         see(opened, ".item >> nth=1", "Ihre Sitzung ist abgelaufen")

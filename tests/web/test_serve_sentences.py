@@ -9,7 +9,7 @@ from pypdf import PdfReader
 
 from medimg_cli.reporting.pdf import write_pdf
 from medimg_cli.web.serving.page import Result, result_page
-from medimg_cli.web.serving.sentences import flag_in_words, said_of, threshold_in_words
+from medimg_cli.web.serving.sentences import flag_in_words, measured_in_words, said_of
 from medimg_cli.web.serving.translations import languages, words_of
 from tests.web.reading import ENTRY, FACTS, REFUSED, picture_file
 
@@ -33,14 +33,72 @@ def test_a_flag_of_a_later_version_keeps_its_name() -> None:
 )
 def test_what_a_threshold_means_never_rounds_a_miss_away(recall: float, found: str, missed: str) -> None:
     threshold = FACTS["threshold"] | {"achieved_recall": recall}
-    text = " ".join(threshold_in_words(threshold, "PNEUMONIA", words_of("en")))
+    text = " ".join(measured_in_words(FACTS | {"threshold": threshold}, words_of("en")))
     assert found in text
     assert missed in text
 
 
 def test_a_threshold_that_was_given_claims_nothing() -> None:
     given = {"value": 0.5, "split": "", "achieved_recall": None, "achieved_specificity": None}
-    assert threshold_in_words(given, "X", words_of("en")) == (words_of("en")("result.unmeasured"),)
+    assert list(measured_in_words(FACTS | {"threshold": given}, words_of("en"))) == [
+        words_of("en")("result.unmeasured")
+    ]
+
+
+TESTED: dict[str, Any] = {
+    "n": 120,
+    "recall": {"value": 0.9, "low": 0.8, "high": 0.95},
+    "specificity": {"value": 0.7, "low": 0.6, "high": 0.78},
+    "missed": {"count": 6, "of": 60},
+}
+
+
+def test_what_was_measured_on_test_is_quoted_instead_of_validation() -> None:
+    words = words_of("en")
+    text = " ".join(measured_in_words(FACTS | {"tested": TESTED}, words))
+    assert "found 54 of 60 images with PNEUMONIA in the test images" in text
+    assert "It missed 6: below the limit" in text
+    assert (
+        "Sensitivity 90.0% (95% interval 80.0 to 95.0), specificity 70.0% (95% interval 60.0 to 78.0)" in text
+    )
+    assert "120 test images that the model had not seen" in text
+    assert "validation" not in text
+    untested = " ".join(measured_in_words(FACTS, words))
+    assert "not measured on test images" in untested and "the validation images" in untested
+
+
+def test_predictive_values_are_those_of_a_prevalence_that_the_place_has_set() -> None:
+    """By Bayes: .9 x .1 / (.9 x .1 + .3 x .9) = .25 and .7 x .9 / (.7 x .9 + .1 x .1) = .984."""
+    *_, said = measured_in_words(FACTS | {"tested": TESTED, "prevalence": 0.1}, words_of("en"))
+    assert "At a prevalence of 10.0%" in said
+    assert "a probability of 25.0% (between 18.2 and 32.4 at the ends of these intervals)" in said
+    assert "does not have it with 98.4% (between 96.4 and 99.3 at the ends of these intervals)" in said
+    *_, without = measured_in_words(FACTS | {"tested": TESTED}, words_of("en"))
+    assert "prevalence" not in without
+
+
+def test_several_classes_that_are_the_disease_are_held_against_their_limit_together() -> None:
+    model = FACTS | {"classes": ["A", "B", "C"], "positive": "A,B"}
+    entry = ENTRY | {"probabilities": {"A": 0.3, "B": 0.25, "C": 0.45}, "label": "A", "confidence": 0.3}
+    said = said_of(entry, model, words_of("en"))
+    assert said.headline == "A / B 55.0%, at or above the limit of 42.0%"
+    assert said.sentences[1] == "Class it names: A, 30.0%."
+    assert [(bar.name, bar.threshold) for bar in said.bars] == [("A", None), ("B", None), ("C", None)]
+
+
+def test_a_refusal_says_how_unlike_the_image_is_and_what_to_do() -> None:
+    entry = REFUSED | {"unlike": {"texture": 2.43, "colour": float("inf"), "content": None}}
+    text = " ".join(said_of(entry, FACTS, words_of("en")).sentences)
+    assert "by its grey values, sharpness and texture: 2.4 times the limit" in text
+    assert "by its colour: more than 100 times the limit" in text
+    assert "What to do: check that it is the right kind of image" in text
+    broken = said_of(REFUSED | {"flags": []}, FACTS, words_of("en"))
+    assert broken.headline == "No answer: the model's output is not a number"
+
+
+def test_a_probability_just_below_its_limit_does_not_read_as_equal_to_it() -> None:
+    entry = ENTRY | {"decision": "negative", "probabilities": {"NORMAL": 0.58004, "PNEUMONIA": 0.41996}}
+    assert said_of(entry, FACTS, words_of("en")).headline == "PNEUMONIA 41.9960%, below the limit of 42.0000%"
 
 
 def test_no_probability_reads_as_certain() -> None:
@@ -67,9 +125,11 @@ def test_the_positive_class_comes_first() -> None:
 @pytest.mark.parametrize(
     ("change", "headline"),
     [
-        ({"decision": "negative"}, "Negative for PNEUMONIA"),
-        ({"decision": "refer"}, "A person has to look at this image"),
-        ({"decision": None}, "PNEUMONIA"),
+        (
+            {"decision": "negative", "probabilities": {"NORMAL": 0.914, "PNEUMONIA": 0.086}},
+            "PNEUMONIA 8.6%, below the limit of 42.0%",
+        ),
+        ({"decision": None}, "PNEUMONIA, 93.1%"),
         ({"status": "unreadable", "error": "empty"}, "This file could not be read"),
         ({"status": "unreadable", "error": "internal"}, "No answer to this file"),
     ],
@@ -87,17 +147,17 @@ def test_several_labels_are_named_and_none_is_said() -> None:
     assert said.headline == "A, B"
     assert (
         said_of(ENTRY | {"label": "", "decision": None}, model, words_of("en")).headline
-        == "No label reached its threshold"
+        == "No label reached its limit"
     )
 
 
 @pytest.mark.parametrize(
     ("language", "headline", "share"),
     [
-        ("en", "Positive for PNEUMONIA", "93.1%"),
-        ("vi", "Dương tính với PNEUMONIA", "93,1%"),
-        ("de", "Positiv für PNEUMONIA", "93,1\u00a0%"),
-        ("tlh", "Positive for PNEUMONIA", "93.1%"),
+        ("en", "PNEUMONIA 93.1%, at or above the limit of 42.0%", "93.1%"),
+        ("vi", "PNEUMONIA 93,1%, bằng hoặc trên ngưỡng 42,0%", "93,1%"),
+        ("de", "PNEUMONIA 93,1\u00a0%, an oder über der Schwelle von 42,0\u00a0%", "93,1\u00a0%"),
+        ("tlh", "PNEUMONIA 93.1%, at or above the limit of 42.0%", "93.1%"),
     ],
 )
 def test_the_pdf_page_has_a_sheet_for_each_image_in_the_language(

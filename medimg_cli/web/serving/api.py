@@ -30,6 +30,7 @@ from medimg_cli.web.serving.engine import Engine, NoHeatmapError
 from medimg_cli.web.serving.page import Result, result_page
 from medimg_cli.web.serving.prometheus import Board
 from medimg_cli.web.serving.refusals import Code, Refusal
+from medimg_cli.web.serving.sentences import said_in_all
 from medimg_cli.web.serving.uploads import Form, Upload, receive_form, shown_name
 from medimg_cli.web.serving.worker_config import Limits
 from medimg_cli.workspace.files import to_jsonable
@@ -93,11 +94,16 @@ class Api:
                 "schema": SCHEMA,
                 "command": "predict",
                 "model": self.identity(),
-                "predictions": [answer.entry() for answer in answers],
+                "predictions": [self._told(answer, form) for answer in answers],
             }
             return json_response(whole)
 
         return await self._serve(request, work)
+
+    def _told(self, answer: Answered, form: Form) -> dict[str, Any]:
+        """Return what JSON says of an image, for the page also in the words of every language."""
+        entry: dict[str, Any] = to_jsonable(answer.entry())
+        return entry | {"said": said_in_all(entry, self.engine.facts)} if form.fields.get("said") else entry
 
     async def view(self, request: Request) -> Response:
         """Answer `POST /api/view`."""

@@ -89,7 +89,7 @@ def _add_api(app: FastAPI, api: Api) -> None:
         "/api/predict",
         tags=["api"],
         summary="Predict images",
-        openapi_extra=schemas.form_of(files=True),
+        openapi_extra=schemas.form_of(schemas.PREDICT_FIELDS, files=True),
         responses=schemas.json_of("Predictions", schemas.PREDICTIONS) | schemas.UPLOAD_REFUSALS,
     )
     async def predict(request: Request) -> Response:

@@ -20,6 +20,7 @@ from medimg_cli.web.serving.uploads import Upload
 
 _NO_MAPS = "The network's layers allow no heatmap without torch"
 _NOT_CHECKED = "Nobody has checked that this model's heatmaps are of what it learnt"
+_NO_SCALE = "Heatmaps are withheld: no validation image had any evidence to measure others by"
 _UNLIKE = "The image is unlike all that the model learnt from"
 
 
@@ -95,6 +96,8 @@ class UploadedEngine:
             raise NoHeatmapError(
                 _NOT_CHECKED if known is None else f"Heatmaps are withheld: {known.withheld}"
             )
+        if known.full is None:
+            raise NoHeatmapError(_NO_SCALE)
         prepared = self.prepare(upload, member)
         with self._asking:
             said, maps = self._judge.with_maps(prepared)

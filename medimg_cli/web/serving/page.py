@@ -27,9 +27,11 @@ from medimg_cli.web.serving.sentences import (
     Fields,
     Said,
     flag_in_words,
+    measured_in_words,
+    positive_of,
+    positives_of,
     rule_in_words,
     said_of,
-    threshold_in_words,
 )
 from medimg_cli.web.serving.translations import Words, chosen_language, languages, words_of
 from medimg_cli.workspace.files import templates_dir
@@ -195,15 +197,19 @@ def _page_data(words: Words, model: Fields, limits: PageLimits) -> dict[str, Any
     return {
         "words": dict(words.texts),
         "model": dict(model),
+        "positives": positives_of(model),
         "max_upload_mb": limits.max_upload_mb,
         "max_files": limits.max_files,
     }
 
 
 def _model_context(model: Fields, words: Words) -> dict[str, Any]:
-    threshold, positive = model.get("threshold"), model.get("positive")
-    measured = threshold_in_words(threshold, str(positive), words) if threshold and positive else ()
-    return {"model": _known(model), "threshold": threshold, "measured": measured}
+    return {
+        "model": _known(model),
+        "threshold": model.get("threshold"),
+        "measured": list(measured_in_words(model, words)),
+        "positive": positive_of(model),
+    }
 
 
 def _card_context(model: Fields, words: Words) -> dict[str, Any]:

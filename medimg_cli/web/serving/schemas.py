@@ -54,6 +54,7 @@ _ENTRY = _object(
     flags={"type": "array", "items": _TEXT},
     message=_MAYBE_TEXT,
     error={**_MAYBE_TEXT, "description": "a code where the file could not be read"},
+    # Beside these: `unlike` of a refused image, and `said` where the form asks for it.
 )
 _IDENTITY = _object(run=_TEXT, arch=_TEXT, weights_sha256=_TEXT, medimg=_TEXT)
 PREDICTIONS = _object(
@@ -83,6 +84,7 @@ HEATMAP_FIELDS: dict[str, Schema] = {
     "label": {**_TEXT, "description": "a class; else the positive one, or the predicted one"},
     "frame": VIEW_FIELDS["frame"],
 }
+PREDICT_FIELDS: dict[str, Schema] = {"said": {"enum": ["1"], "description": "also the answer in words"}}
 PDF_FIELDS: dict[str, Schema] = {"lang": {**_TEXT, "description": "en, de or vi"}}
 
 

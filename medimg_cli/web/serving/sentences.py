@@ -1,19 +1,21 @@
-"""One prediction, and one operating point, in the words of a language: for the PDF and the model card.
+"""One prediction, and one operating point, in the words of a language: for the page, the PDF and the model card.
 
-The page itself says the same sentences by `templates/serve/sentences.js`, from the same strings.
+The page is sent these sentences in every language with each answer, so that they are written here and nowhere else.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from medimg_cli.web.serving.translations import Words
+from medimg_cli.web.serving.translations import Words, languages, words_of
 
 Fields = Mapping[str, Any]
 """What JSON holds: an entry of `predictions`, or the facts of the model."""
 _ERRORS = ("unreadable", "empty", "archive", "too_many_pixels", "internal")
 """Codes that an entry of `predictions` may carry; the catalogue has a sentence for each."""
 _SPLITS = {"val": "result.split_val", "out-of-fold": "result.split_oof"}
+_MOST_TIMES = 100.0
+_UNLIKE = "out-of-distribution"
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class Bar:
         share: its probability, 0..1.
         said: the same in words.
         threshold: where its operating threshold lies, None where it has none.
+        limit: the same in words, "" without one.
     """
 
     name: str
     share: float
     said: str
     threshold: float | None
+    limit: str
 
 
 @dataclass(frozen=True)
@@ -41,34 +45,49 @@ class Said:
         tone: positive, negative, refer or plain; what the colours follow.
         kicker: what the headline is about, "" where it speaks for itself.
         headline: the answer.
-        sentences: what it rests on.
+        short: the same for a list.
+        sentences: what it rests on, and what to do where there is no answer.
         flags: (title, meaning) of each.
-        detail: a message of the program, in English; "" where there is none.
         bars: none for an image without an answer.
+        set: which classes cannot be ruled out, and how often such sets were right; empty where there is no set.
+        meaning: what was measured at the threshold; empty where nothing was decided.
     """
 
     tone: str
     kicker: str
     headline: str
+    short: str
     sentences: tuple[str, ...]
     flags: tuple[tuple[str, str], ...]
-    detail: str
     bars: tuple[Bar, ...]
+    set: tuple[str, ...]
+    meaning: tuple[str, ...]
 
 
 def said_of(entry: Fields, model: Fields, words: Words) -> Said:
     """Return an entry of `predictions` in words."""
-    tone, kicker, headline = _headline(entry, model, words)
+    tone, kicker, headline, short = _headline(entry, model, words)
     answered = entry["status"] == "ok"
     return Said(
         tone=tone,
         kicker=kicker,
         headline=headline,
-        sentences=_sentences(entry, model, words),
-        flags=tuple(flag_in_words(name, words) for name in entry.get("flags") or ()),
-        detail=str(entry.get("message") or ""),
+        short=short,
+        sentences=tuple(_sentences(entry, model, words)),
+        flags=tuple(
+            flag_in_words(name, words)
+            for name in entry.get("flags") or ()
+            if answered or name != _UNLIKE  # which is what the headline of a refusal says
+        ),
         bars=_bars(entry, model, words) if answered else (),
+        set=_set(entry, model, words) if answered else (),
+        meaning=tuple(measured_in_words(model, words)) if answered and entry.get("decision") else (),
     )
+
+
+def said_in_all(entry: Fields, model: Fields) -> dict[str, Any]:
+    """Return language → an entry in its words, as JSON."""
+    return {language: asdict(said_of(entry, model, words_of(language))) for language in languages()}
 
 
 def flag_in_words(name: str, words: Words) -> tuple[str, str]:
@@ -79,28 +98,73 @@ def flag_in_words(name: str, words: Words) -> tuple[str, str]:
     return words(key), words(f"{key}_text")
 
 
-def threshold_in_words(threshold: Fields, positive: str, words: Words) -> tuple[str, ...]:
-    """Return what was measured at a threshold and what that means to a reader."""
-    recall, specificity = threshold.get("achieved_recall"), threshold.get("achieved_specificity")
-    if recall is None or specificity is None:
-        return (words("result.unmeasured"),)
-    split = split_in_words(str(threshold.get("split") or ""), words)
-    found, false = words.of_hundred(recall), words.of_hundred(1 - specificity)
-    missed = (
-        words("result.missed_none", **{"class": positive})
-        if recall >= 1
-        else words("result.missed_some", missed=words.rest_of_hundred(recall), **{"class": positive})
+def measured_in_words(model: Fields, words: Words) -> Iterator[str]:
+    """Yield what was measured at the model's threshold and what that means to a reader: on test, else where it was chosen."""
+    threshold, tested = model.get("threshold"), model.get("tested")
+    if not threshold or not model.get("positive"):
+        return
+    named = {"class": positive_of(model)}
+    if tested:
+        recall, specificity = tested["recall"], tested["specificity"]
+        split = words("result.split_test")
+    else:
+        recall, specificity = (
+            {"value": threshold.get(f"achieved_{name}")} for name in ("recall", "specificity")
+        )
+        split = split_in_words(str(threshold.get("split") or ""), words)
+    if recall["value"] is None or specificity["value"] is None:
+        yield words("result.unmeasured")
+        return
+    false = words.of_hundred(1 - specificity["value"])
+    if tested:
+        missed, of = tested["missed"]["count"], tested["missed"]["of"]
+        yield words("result.found_of", count=of - missed, of=of, false=false, split=split, **named)
+    else:
+        found = words.of_hundred(recall["value"])
+        yield words("result.found", found=found, false=false, split=split, **named)
+    if recall["value"] >= 1:
+        yield words("result.missed_none", **named)
+    elif tested:
+        yield words("result.missed_of", missed=missed, **named)
+    else:
+        yield words("result.missed_some", missed=words.rest_of_hundred(recall["value"]), **named)
+    yield words(
+        "result.measured",
+        sensitivity=_with_bounds(recall, words),
+        specificity=_with_bounds(specificity, words),
+        split=split,
     )
-    return (
-        words("result.found", found=found, false=false, split=split, **{"class": positive}),
-        missed,
-        words(
-            "result.measured",
-            sensitivity=words.percent(recall),
-            specificity=words.percent(specificity),
-            split=split,
-        ),
-    )
+    yield words("result.tested", n=tested["n"]) if tested else words("result.untested")
+    if model.get("prevalence"):
+        yield words(
+            "result.predictive", **named, **_predictive(recall, specificity, model["prevalence"], words)
+        )
+
+
+def _with_bounds(figure: Fields, words: Words, key: str = "result.with_bounds") -> str:
+    if figure.get("low") is None or figure.get("high") is None:
+        return words.percent(figure["value"])
+    low, high = (words.number(figure[end] * 100, 1) for end in ("low", "high"))
+    return words(key, value=words.percent(figure["value"]), low=low, high=high)
+
+
+def _predictive(recall: Fields, specificity: Fields, prevalence: float, words: Words) -> dict[str, str]:
+    """Return the predictive values by Bayes' theorem, with what the ends of both intervals make of them."""
+
+    def values(end: str) -> tuple[float, float]:
+        known = (one["value"] if one.get(end) is None else one[end] for one in (recall, specificity))
+        found, left = map(float, known)
+        called = found * prevalence + (1 - left) * (1 - prevalence)
+        spared = left * (1 - prevalence) + (1 - found) * prevalence
+        right = found * prevalence / called if called else 0.0
+        return right, (left * (1 - prevalence) / spared if spared else 0.0)
+
+    said = {"prevalence": words.percent(prevalence)}
+    least, most = values("low"), values("high")
+    for place, name in enumerate(("ppv", "npv")):
+        ends = {"low": least[place], "high": most[place]} if recall.get("low") is not None else {}
+        said[name] = _with_bounds({"value": values("value")[place], **ends}, words, "result.with_range")
+    return said
 
 
 def rule_in_words(threshold: Fields, words: Words) -> str:
@@ -118,72 +182,105 @@ def split_in_words(name: str, words: Words) -> str:
 
 
 def thresholds_of(model: Fields) -> dict[str, float]:
-    """Return class → operating threshold, for the classes that have one."""
+    """Return class → operating threshold, for the classes that have one; none of several that are the disease together."""
     several = {name: float(one["value"]) for name, one in (model.get("thresholds") or {}).items()}
-    one, positive = model.get("threshold"), model.get("positive")
-    return several or ({str(positive): float(one["value"])} if one and positive else {})
+    one, positives = model.get("threshold"), positives_of(model)
+    return several or ({positives[0]: float(one["value"])} if one and len(positives) == 1 else {})
 
 
-def _headline(entry: Fields, model: Fields, words: Words) -> tuple[str, str, str]:
+def positives_of(model: Fields) -> tuple[str, ...]:
+    """Return the classes that are the disease, as `LabelSpace.positives` does."""
+    positive, classes = model.get("positive"), model.get("classes") or ()
+    if positive is None or positive in classes:
+        return () if positive is None else (str(positive),)
+    return tuple(dict.fromkeys(name.strip() for name in str(positive).split(",")))
+
+
+def positive_of(model: Fields) -> str:
+    """Return what the disease is called: the positive class, or several."""
+    return " / ".join(positives_of(model))
+
+
+def positive_share(entry: Fields, model: Fields) -> float | None:
+    """Return P(positive) of an entry, which a threshold decides on; None where the entry has none."""
+    shares = [entry["probabilities"].get(name) for name in positives_of(model)]
+    return sum(shares) if shares and None not in shares else None
+
+
+def _headline(entry: Fields, model: Fields, words: Words) -> tuple[str, str, str, str]:
     status, decision, label = entry["status"], entry.get("decision"), entry.get("label")
     if status == "unreadable":
-        key = "result.failed" if entry.get("error") == "internal" else "result.unreadable"
-        return "refer", "", words(key)
+        failed = entry.get("error") == "internal"
+        headline = words("result.failed" if failed else "result.unreadable")
+        return "refer", "", headline, words("list.failed" if failed else "list.unreadable")
     if status == "refused":
-        return "refer", "", words("result.refused")
-    if decision == "refer":
-        return "refer", words("result.decision"), words("result.refer")
+        known = entry.get("unlike") or _UNLIKE in (entry.get("flags") or ())
+        return "refer", "", words("result.refused" if known else "result.no_number"), words("list.refused")
     if decision in ("positive", "negative"):
-        headline = words(f"result.{decision}", **{"class": model.get("positive")})
-        return decision, words("result.decision"), headline
+        share, limit = positive_share(entry, model), float(model["threshold"]["value"])
+        p, t = words.probability(share or 0.0), words.percent(limit)
+        if p == t and decision == "negative" and share is not None:  # never "8.6%, below the limit of 8.6%"
+            p, t = (words("number.percent", n=words.number(one * 100, 4)) for one in (share, limit))
+        key = "above" if decision == "positive" else "below"
+        headline = words(f"result.{key}", p=p, t=t, **{"class": positive_of(model)})
+        return decision, words("result.decision"), headline, words(f"list.{key}", p=p)
+    confidence = entry.get("confidence")
+    said = "" if confidence is None else f", {words.probability(confidence)}"
     if model.get("answers") == "sigmoid":
         headline = str(label).replace("|", ", ") if label else words("result.no_labels")
-        return "plain", words("result.labels"), headline
-    return "plain", words("result.no_threshold"), str(label)
+        return "plain", words("result.labels"), headline, headline
+    return "plain", words("result.no_threshold"), f"{label}{said}", f"{label}{said}"
 
 
-def _sentences(entry: Fields, model: Fields, words: Words) -> tuple[str, ...]:
+def _sentences(entry: Fields, model: Fields, words: Words) -> Iterator[str]:
     status, decision = entry["status"], entry.get("decision")
     if status == "unreadable":
-        return (words(f"error.{entry['error']}"),) if entry.get("error") in _ERRORS else ()
+        if entry.get("error") in _ERRORS:
+            yield words(f"error.{entry['error']}")
+        return
     if status == "refused":
-        return (words("result.why_refused"),)
-    said = [words("result.why_refer")] if decision == "refer" else []
+        if unlike := entry.get("unlike"):
+            yield words("result.why_refused")
+            yield from (_times(name, value, words) for name, value in unlike.items())
+        yield words("result.what_to_do")
+        return
     if decision in ("positive", "negative"):
-        said.append(_why(str(decision), entry, model, words))
-    if model.get("answers") != "sigmoid" and entry.get("confidence") is not None:
-        share = words.probability(entry["confidence"])
-        said.append(words("result.predicted", p=share, **{"class": entry["label"]}))
-    if entry.get("prediction_set") is not None:
-        said.append(f"{words('result.set')}: {set_in_words(entry['prediction_set'], words)}")
-    return tuple(said)
+        yield words(f"result.means_{decision}", **{"class": positive_of(model)})
+        if len(model.get("classes") or ()) > 2 and entry.get("confidence") is not None:
+            share = words.probability(entry["confidence"])
+            yield words("result.named", p=share, **{"class": entry["label"]})
 
 
-def _why(decision: str, entry: Fields, model: Fields, words: Words) -> str:
-    positive = model["positive"]
-    return words(
-        f"result.why_{decision}",
-        p=words.probability(entry["probabilities"][positive]),
-        t=words.percent(model["threshold"]["value"]),
-        **{"class": positive},
-    )
+def _times(name: str, value: float | None, words: Words) -> str:
+    """Return by what, and how many times the limit, an image is unlike the training."""
+    key = f"unlike.{name}"
+    what = words(key) if words.has(key) else name
+    if value is None or not value < _MOST_TIMES:  # also where it is no number
+        return words("unlike.by", what=what, n=words("number.above", n=words.number(_MOST_TIMES, 0)))
+    return words("unlike.by", what=what, n=words.number(value, 1))
 
 
-def set_in_words(classes: Sequence[str], words: Words) -> str:
-    """Return a conformal set in words."""
-    if not classes:
-        return words("result.set_none")
-    if len(classes) == 1:
-        return words("result.set_one", **{"class": classes[0]})
-    return words("result.set_many", classes=", ".join(classes))
+def _set(entry: Fields, model: Fields, words: Words) -> tuple[str, ...]:
+    """Return a conformal set in words, and how often such sets held the right class."""
+    classes: Sequence[str] | None = entry.get("prediction_set")
+    if classes is None:
+        return ()
+    keys = ("result.set_none", "result.set_one")
+    named = {"class": ", ".join(classes)}
+    said = words(keys[len(classes)], **named) if len(classes) < 2 else words("result.set_many", **named)
+    alpha = (model.get("limits") or {}).get("alpha")
+    if alpha is None:
+        return (said,)
+    return said, words("result.set_level", p=words("number.percent", n=words.number((1 - alpha) * 100, 0)))
 
 
 def _bars(entry: Fields, model: Fields, words: Words) -> tuple[Bar, ...]:
-    """Return the classes, the positive one first, then the most probable."""
-    thresholds = thresholds_of(model)
-    bars = [
-        Bar(name, share, words.probability(share), thresholds.get(name))
-        for name, share in entry["probabilities"].items()
-        if share is not None
-    ]
-    return tuple(sorted(bars, key=lambda bar: (bar.name != model.get("positive"), -bar.share, bar.name)))
+    """Return the classes, the positive ones first, then the most probable."""
+    thresholds, first = thresholds_of(model), positives_of(model)
+    bars = []
+    for name, share in entry["probabilities"].items():
+        if share is not None:
+            limit = thresholds.get(name)
+            said = "" if limit is None else words("result.bar_threshold", t=words.percent(limit))
+            bars.append(Bar(name, share, words.probability(share), limit, said))
+    return tuple(sorted(bars, key=lambda bar: (bar.name not in first, -bar.share, bar.name)))

@@ -116,6 +116,8 @@ def _facts_of(plan: Plan, opened: Opened) -> dict[str, Any]:
         "onnx_sha256": card.onnx_sha256,
         "medimg": __version__,
         "notice": NOTICE,
+        "tested": None if opened.tested is None else opened.tested.model_dump(mode="json"),
+        "prevalence": plan.settings.prevalence,
         "upload": {
             "max_mb": plan.settings.max_upload_mb,
             "max_files": plan.limits.files,

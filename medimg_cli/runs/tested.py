@@ -1,0 +1,89 @@
+"""What was measured on test at a model's own threshold, as its page and its bundle quote it."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from medimg_cli.errors import DataError
+from medimg_cli.runs.run import ModelCard, Run, Share
+from medimg_cli.workspace.files import read_json
+
+_SPLIT = "test"
+
+
+class Figure(BaseModel):
+    """A share with its 95 % interval; no bounds where none could be given."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    value: Share
+    low: Share | None = None
+    high: Share | None = None
+
+
+class Missed(BaseModel):
+    """Positive images that were not found, of how many."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: Annotated[int, Field(ge=0)]
+    of: Annotated[int, Field(ge=1)]
+
+
+class Tested(BaseModel):
+    """Figures of the test split.
+
+    Args:
+        threshold: at which they were measured; they are of this model only where it is the model's own.
+        n, patients: images and patients.
+        patients_known: whether every image names its patient, so that the intervals know which belong together.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    weights_sha256: str
+    threshold: float
+    n: Annotated[int, Field(ge=1)]
+    patients: int
+    patients_known: bool = True
+    recall: Figure
+    specificity: Figure
+    missed: Missed
+
+    def is_of(self, card: ModelCard) -> bool:
+        """Return whether the figures are of this model as it decides now."""
+        point = card.threshold
+        return point is not None and (point.value, card.weights_sha256) == (
+            self.threshold,
+            self.weights_sha256,
+        )
+
+
+def tested_of(run: Run, card: ModelCard) -> Tested | None:
+    """Return what the run's evaluation on test says of the model as it decides now.
+
+    None where it was not evaluated, or with another threshold or positive class, several views of each image, or a
+    split that leaks; where the file cannot be read, too: `evaluate` and `report` say so.
+    """
+    if card.threshold is None or not run.metrics_path(_SPLIT).is_file():
+        return None
+    try:
+        measured = read_json(run.metrics_path(_SPLIT))
+        leakage = measured.get("leakage") or {}
+        found = Tested(
+            weights_sha256=measured["weights_sha256"],
+            threshold=measured["threshold"]["value"],
+            n=measured["n"],
+            patients=measured["patients"],
+            patients_known=leakage.get("patients_known", True),
+            recall=Figure.model_validate(measured["metrics"]["recall"]),
+            specificity=Figure.model_validate(measured["metrics"]["specificity"]),
+            missed=Missed.model_validate(measured["missed"]),
+        )
+        leaks = leakage.get("shared_patients") or leakage.get("shared_files")
+        same = (
+            measured["split"] == _SPLIT and measured["positive"] == card.positive and measured["views"] == 1
+        )
+    except (DataError, ValidationError, KeyError, TypeError, AttributeError):
+        return None
+    return found if same and not leaks and found.is_of(card) else None
