@@ -87,7 +87,7 @@ class Recalibration(BaseModel):
         shift: (C,), added to them then; 0 for all but where the classes are more or less frequent there.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     scale: Annotated[float, Field(gt=0)] = 1.0
     shift: tuple[float, ...]
@@ -181,10 +181,13 @@ class ModelCard(BaseModel):
         """Refuse a card that no training writes: it would give an answer to a question nobody asked."""
         classes = set(self.classes)
         points = {f"thresholds.{name}": one for name, one in self.thresholds.items()}
-        if self.threshold is not None:
-            points["threshold"] = self.threshold
+        points |= {"threshold": self.threshold} if self.threshold is not None else {}
+        if (views := self.over_views) is not None:
+            points |= {f"over_views.thresholds.{name}": one for name, one in views.thresholds.items()}
+            points |= {"over_views.threshold": views.threshold} if views.threshold is not None else {}
         beyond = [name for name, one in points.items() if not 0 <= one.value <= 1 + _ROUNDING]
-        strangers = set(self.thresholds) - classes or set(self.sets.least if self.sets else ()) ^ (
+        named = set(self.thresholds) | set(self.over_views.thresholds if self.over_views else ())
+        strangers = named - classes or set(self.sets.least if self.sets else ()) ^ (
             classes if self.sets else set()
         )
         faults = {
@@ -198,6 +201,8 @@ class ModelCard(BaseModel):
                 len(self.normalisation.std),
             }
             != {self.recipe.channels},
+            "recalibration: it has not as many figures as there are classes": self.recalibration is not None
+            and len(self.recalibration.shift) != len(self.classes),
             "members: one is named twice": len({one.folder for one in self.members}) < len(self.members),
         }
         for fault, holds in faults.items():
