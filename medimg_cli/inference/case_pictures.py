@@ -5,10 +5,9 @@ import math
 from io import BytesIO
 from pathlib import Path
 
-from medimg_cli.images.image import ReadOptions
 from medimg_cli.images.readers import read_image
-from medimg_cli.inference.explaining import covered
-from medimg_cli.inference.heatmap import evidence, gives_maps, overlay
+from medimg_cli.inference.explaining import evidence_in
+from medimg_cli.inference.heatmap import gives_maps, overlay
 from medimg_cli.inference.predictor import Predictor, quick_predictor
 from medimg_cli.runs.explanation import Explanation, read_explanation
 from medimg_cli.runs.run import Run
@@ -30,13 +29,10 @@ class CasePictures:
 
     def of(self, path: str, label: str) -> str:
         """Return the picture with the evidence for `label`; raises `UnreadableImage`."""
-        recipe = self._predictor.card.recipe
-        pixels = recipe.apply(read_image(path, recipe.read_options))
-        maps = self._predictor.answer(pixels[None].copy(), maps=True).maps
-        assert maps is not None, "it was asked before whether it gives maps"
-        heat = evidence(self._predictor.card, maps[0], label)
-        whole = covered(read_image(path, ReadOptions(window=recipe.window)))
-        drawn = overlay(whole, recipe, heat, full=self._known.full or math.inf, max_px=_SIDE_PX)
+        whole, heat = evidence_in(self._predictor, path, label, read_image)
+        drawn = overlay(
+            whole, self._predictor.card.recipe, heat, full=self._known.full or math.inf, max_px=_SIDE_PX
+        )
         buffer = BytesIO()
         drawn.save(buffer, "JPEG", quality=_JPEG_QUALITY)
         return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -72,13 +72,8 @@ class HeatMaps:
     def of(self, path: str, prediction: Prediction) -> Image.Image:
         """Return the picture of one image; raises `UnreadableImage`."""
         card = self._predictor.card
-        recipe = card.recipe
-        pixels = recipe.apply(self._read(path, recipe.read_options))
-        maps = self._predictor.answer(pixels[None].copy(), maps=True).maps
-        assert maps is not None, "the predictor was asked before whether it gives maps"
         label = label_of(card, prediction)
-        heat: Heat = evidence(card, maps[0], label)
-        whole = covered(self._read(path, ReadOptions(window=recipe.window)))
+        whole, heat = evidence_in(self._predictor, path, label, self._read)
         return panel(whole, card, prediction, heat, label, full=self._explanation.full or math.inf)
 
     def _write(self, path: Path, picture: Image.Image) -> None:
@@ -92,6 +87,15 @@ class HeatMaps:
             raise MachineError(
                 f"cannot write {path}: {error.strerror}", "free some space, or name another folder"
             ) from error
+
+
+def evidence_in(predictor: Predictor, path: str, label: str, read: Read) -> tuple[DecodedImage, Heat]:
+    """Return an image with its rows of signs covered, and the evidence for a class in it; raises `UnreadableImage`."""
+    recipe = predictor.card.recipe
+    pixels = recipe.apply(read(path, recipe.read_options))
+    maps = predictor.answer(pixels[None].copy(), maps=True).maps
+    assert maps is not None, "the predictor was asked before whether it gives maps"
+    return covered(read(path, ReadOptions(window=recipe.window))), evidence(predictor.card, maps[0], label)
 
 
 def ready_maps(place: Path) -> tuple[Predictor, Explanation] | None:
