@@ -1,5 +1,6 @@
 """medimg ingest: files to a manifest."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,6 +57,7 @@ def ingest(session: Session, sources: _Sources, dry_run: _DryRun = False) -> Non
         "quarantine": result.quarantine,
         "layout": result.layout,
         "label_source": result.label_source,
+        "groups": [asdict(found) for found in result.groups],
         "classes": result.classes,
         "splits": result.splits,
         "positive": result.positive,

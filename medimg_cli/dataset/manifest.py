@@ -63,6 +63,7 @@ class DatasetInfo(BaseModel):
         patients_from: where they are known from: "table", "file names", "DICOM header", "unknown".
         splits_given: the source came with splits; medimg did not draw them all.
         split_origin: "patient-grouped, stratified, seed 0", "official", …
+        name_pattern: where patients are not known, the pattern by which file names seem to group images; a suspicion.
         folds: the column `fold` numbers this many parts of train and val; None = there is no such column.
         code_book: class → what it means.
         origins: the sources, one for each of `sources`, as the next ingest reads them again.
@@ -89,6 +90,7 @@ class DatasetInfo(BaseModel):
     quarantined: int = 0
     content_hash: str = ""
     folds: int | None = None
+    name_pattern: str | None = None
     code_book: dict[str, LabelCode] = {}
     origins: tuple[Origin, ...] = ()
     settings: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from medimg_cli.dataset.labels import parts_of
 from medimg_cli.dataset.layouts.clean_sources import clean_sources
 from medimg_cli.dataset.listing import Rejected
 from medimg_cli.dataset.manifest import SPLITS
+from medimg_cli.dataset.name_groups import NameGroups
 from medimg_cli.errors import UsageError
 from medimg_cli.images.readers import read_image
 from medimg_cli.workspace.lock import dataset_lock
@@ -43,6 +44,7 @@ class IngestResult:
         reused: images taken over without decoding, as their bytes are those of the last ingest.
         folds: parts that train and val are numbered in, None for none.
         first: there was no data set before.
+        groups: patterns by which file names group images, where patients are not known.
         label_source: how the label of an image was found.
     """
 
@@ -63,6 +65,7 @@ class IngestResult:
     quarantine: dict[str, int] = field(default_factory=dict)
     first: bool = True
     label_source: str = ""
+    groups: tuple[NameGroups, ...] = ()
 
 
 def ingest(
@@ -166,5 +169,6 @@ def _result(made: Ingest) -> IngestResult:
         folds=info.folds,
         quarantine=reasons(made.quarantine),
         first=made.standing.info is None,
+        groups=made.groups,
         label_source=made.listing.label_source,
     )

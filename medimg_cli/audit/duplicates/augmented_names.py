@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-_WORD = re.compile(
-    r"(?:aug|augment|augmented|augmentation|flip|flipped|hflip|vflip|fliplr|flipud|mirror|mirrored|rot|rotate|rotated"
-    r"|rotation|noise|noisy|blur|blurred|bright|brighter|brightness|darker|crop|cropped|zoom|zoomed|shear|sheared"
-    r"|shift|shifted|translate|translated|elastic|jitter|cutout|gamma|clahe|horizontal|vertical)\d{0,4}",
-    re.IGNORECASE,
-)
+from medimg_cli.dataset.name_groups import AUGMENTED
+
+_WORD = re.compile(rf"(?:{'|'.join(AUGMENTED)})\d{{0,4}}", re.IGNORECASE)
 # What Keras writes with `save_to_dir`: PREFIX_INDEX_RANDOM.EXT, see keras.preprocessing.image.Iterator.
 _KERAS = re.compile(r"(?P<source>.+)_(?P<index>\d+)_(?P<random>\d{1,8})")
 _CHANCE = 100

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from medimg_cli.cli.views.render import plain_table
 from medimg_cli.dataset.ingest.preview import IngestPreview
+from medimg_cli.dataset.listing import Column
 from medimg_cli.stages.ingest import IngestResult
 
 _REASONS = 6
@@ -31,13 +32,7 @@ def draw_preview(console: Console, preview: IngestPreview) -> None:
     for name, found in preview.classes.items():
         table.add_row(escape(name), f"{found.count:,}", escape("  ".join(found.examples)))
     console.print(table)
-    if preview.columns:
-        console.print()
-        table = plain_table("column", "taken for", ">values", "such as")
-        for column in preview.columns:
-            cells = (column.name, column.taken_for, f"{column.distinct:,}", ", ".join(column.values[:3]))
-            table.add_row(*map(escape, cells))
-        console.print(table)
+    _draw_columns(console, preview.columns)
     said = f"from each {preview.patients_from}" if "header" in preview.patients_from else "not known"
     if preview.patients is not None:
         said = f"{preview.patients:,}, from {preview.patients_from}"
@@ -49,8 +44,25 @@ def draw_preview(console: Console, preview: IngestPreview) -> None:
     console.print(
         f"{preview.examined:,} of {preview.listed:,} images were decoded for this; nothing was written"
     )
+    if preview.groups:
+        console.print("\nfile names group the images, so that patients may be known by them:")
+    elif preview.patients is None and "header" not in preview.patients_from:
+        console.print("\nno pattern in the file names groups the images")
+    for groups in preview.groups:
+        console.print(f"  {groups.line()}: {groups.why}", markup=False)
     for question in preview.questions:
         console.print(f"\n[bold]?[/bold] {escape(question.question)}\n  {escape(question.option)}, or --yes")
+
+
+def _draw_columns(console: Console, columns: Sequence[Column]) -> None:
+    """Draw what each column of a table is taken for; nothing without a table."""
+    table = plain_table("column", "taken for", ">values", "such as")
+    for column in columns:
+        cells = (column.name, column.taken_for, f"{column.distinct:,}", ", ".join(column.values[:3]))
+        table.add_row(*map(escape, cells))
+    if columns:
+        console.print()
+        console.print(table)
 
 
 def draw_result(console: Console, result: IngestResult) -> None:

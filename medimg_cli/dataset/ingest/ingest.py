@@ -1,8 +1,9 @@
 """The way from sources to a manifest: read → label → examine → split → write; a dry run stops before the last."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 
@@ -30,6 +31,14 @@ from medimg_cli.dataset.manifest import (
     DatasetInfo,
     read_quarantine,
     write_dataset,
+)
+from medimg_cli.dataset.name_groups import (
+    NameGroups,
+    groups_in_names,
+    looking,
+    measured,
+    rank_patterns,
+    touched,
 )
 from medimg_cli.dataset.patients import UNKNOWN, patient_pattern, patients_of
 from medimg_cli.dataset.spelling import respelt
@@ -97,6 +106,7 @@ class Ingest:
     quarantine: pd.DataFrame = field(init=False)
     rows: pd.DataFrame = field(init=False)
     info: DatasetInfo = field(init=False)
+    groups: tuple[NameGroups, ...] = field(init=False, default=())
 
     @property
     def layout(self) -> str:
@@ -182,6 +192,8 @@ class Ingest:
     def split(self) -> None:
         """Tell patients apart and give every image its split; the manifest is complete then, but not written."""
         entries, settings, standing = self._entries, self.settings, self.standing
+        if settings.patient_regex == "auto":
+            settings = self.settings = self._with_best_pattern()
         pattern = None if settings.patient_regex is None else patient_pattern(settings.patient_regex)
         patients, origin = patients_of(entries, self._headers(), pattern, standing, self.remarks)
         if self.dry:
@@ -198,6 +210,9 @@ class Ingest:
         if settings.folds is not None:
             rows["fold"] = splits.folds(list(rows["split"]))
         known = origin != UNKNOWN
+        if not known and not self.groups:
+            self.groups = self._ranked()
+        self.groups = tuple(self._counted(found) for found in self.groups)
         self.info = DatasetInfo(
             classes=self.space.classes,
             positive=self.space.positive,
@@ -211,6 +226,7 @@ class Ingest:
             splits_given=splits.official,
             split_origin=splits.origin(list(rows["split"]), known=known),
             folds=settings.folds,
+            name_pattern=self.groups[0].regex if self.groups and not known else None,
             code_book=code_book_for(self.space, self.code_book, standing),
             origins=records(self.workspace, self.readings),
             settings=to_remember(settings),
@@ -219,6 +235,8 @@ class Ingest:
         )
         refuse_one_patient(rows, self.info, settings)
         remark(rows, self.info, settings, standing, self.changes, self.remarks)
+        if self.info.name_pattern is not None:
+            self.remarks.warn(f"file names group the images: {self.groups[0].line()}")
 
     def write(self) -> None:
         """Write the manifest, the quarantine and, where it is asked for, copies of the images."""
@@ -231,6 +249,32 @@ class Ingest:
         else:
             self.rows["path"] = [self.workspace.relative(Path(entry.path)) for entry in entries]
         write_dataset(self.workspace, Dataset(self.rows, self.info), self.quarantine)
+
+    def _ranked(self) -> tuple[NameGroups, ...]:
+        """Return the patterns by which file names group the images, the best first; one that stands stays."""
+        names, labels = [e.relative for e in self._entries], [e.label for e in self._entries]
+        before = self.standing.info
+        if before is None:
+            look = looking([e.path for e in self._entries], lambda path: self.read_image(path).pixels)
+            return tuple(rank_patterns(names, labels, look))
+        found = before.name_pattern and measured(
+            before.name_pattern, groups_in_names(names, before.name_pattern)
+        )
+        return (found,) if found else ()
+
+    def _with_best_pattern(self) -> IngestSettings:
+        """Return the settings with the best pattern for `--patient-regex auto`, without one where there is none."""
+        self.groups = self._ranked()
+        best = self.groups[0] if self.groups else None
+        if best is None:
+            self.remarks.warn("--patient-regex auto: no pattern in the file names groups the images")
+        else:
+            self.remarks.note(f"--patient-regex auto takes {shlex.quote(best.regex)}, {best.why}")
+        return self.settings.model_copy(update={"patient_regex": best.regex if best else None})
+
+    def _counted(self, found: NameGroups) -> NameGroups:
+        names = groups_in_names([entry.image_id for entry in self._entries], found.regex)
+        return replace(found, test_images_touched=sum(touched(names, list(self.rows["split"]))))
 
     def _frames(self) -> Iterator[Entry | Rejected]:
         if (

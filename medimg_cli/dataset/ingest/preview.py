@@ -10,6 +10,7 @@ from medimg_cli.dataset.labels import parts_of
 from medimg_cli.dataset.layouts import LAYOUTS
 from medimg_cli.dataset.listing import Column, Source
 from medimg_cli.dataset.manifest import SPLITS
+from medimg_cli.dataset.name_groups import NameGroups
 from medimg_cli.dataset.patients import FROM_HEADER
 from medimg_cli.errors import MedimgError
 
@@ -45,6 +46,7 @@ class IngestPreview:
         patients_from: "table", "file names", "DICOM header", "unknown".
         splits: images by split, as names alone give it: identical files are not joined yet.
         quarantine: reason → files; certain by name, or seen in the sample.
+        groups: patterns by which file names group images, where patients are not known.
         examined: files decoded, of the `listed` ones.
         questions: what is implausible, with the option that answers it.
     """
@@ -58,6 +60,7 @@ class IngestPreview:
     patients_from: str
     splits: dict[str, int]
     quarantine: dict[str, int]
+    groups: tuple[NameGroups, ...]
     examined: int
     listed: int
     questions: tuple[Question, ...]
@@ -80,6 +83,7 @@ def preview_of(tried: Ingest) -> IngestPreview:
         patients_from=info.patients_from,
         splits={split: of_split[split] for split in SPLITS},
         quarantine=reasons(tried.quarantine),
+        groups=tried.groups,
         examined=tried.examined,
         listed=len(tried.listing.entries),
         questions=tuple(tried.questions),

@@ -116,6 +116,9 @@ def settings_in_force(settings: IngestSettings, standing: Standing) -> IngestSet
     if standing.info is None:
         return settings
     remembered = standing.info.settings
+    if settings.patient_regex == "auto" and remembered.get("patient_regex") is not None:
+        kept = {"patient_regex": remembered["patient_regex"]}  # the one that auto took, or that was said
+        settings = IngestSettings.model_validate({**settings.model_dump(exclude_unset=True), **kept})
     now = settings.model_dump(mode="json")
     for name in DECIDING:
         before = remembered.get(name)
