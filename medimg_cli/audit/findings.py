@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.audit.measurements.measurements import Reader
 from medimg_cli.audit.measurements.thumbnails import Thumbnails
+from medimg_cli.dataset.leakage import Leak
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.workspace.files import read_json, write_json
 from medimg_cli.workspace.progress import Progress, SilentProgress
@@ -132,6 +133,7 @@ class AuditResult:
 
     Args:
         did: check → one sentence on what it looked at.
+        leak: test images with a counterpart in another split.
     """
 
     findings: tuple[Finding, ...]
@@ -140,6 +142,7 @@ class AuditResult:
     checks_skipped: tuple[SkippedCheck, ...]
     dataset_hash: str
     did: Mapping[str, str] = field(default_factory=dict)
+    leak: Leak | None = None
 
     @property
     def failed(self) -> tuple[SkippedCheck, ...]:
@@ -180,6 +183,7 @@ def read_audit(workspace: Workspace) -> AuditResult | None:
         skipped,
         content["dataset_hash"],
         content.get("did", {}),
+        Leak(**content["leak"]) if content.get("leak") else None,
     )
 
 

@@ -62,6 +62,7 @@ def ingest(session: Session, sources: _Sources, dry_run: _DryRun = False) -> Non
         "splits": result.splits,
         "positive": result.positive,
         "folds": result.folds,
+        "leak": result.leak.counts() if result.leak else None,
         "added": _counted(result.changes.added),
         "changed": _counted(result.changes.changed),
         "vanished": _counted(result.changes.vanished),

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from medimg_cli.dataset.leakage import Leak
 from medimg_cli.errors import RunError
 from medimg_cli.evaluation.results.abstention import Abstention, Conformal
 from medimg_cli.evaluation.results.calibration import Calibration
@@ -71,6 +72,8 @@ class Leakage(BaseModel):
         patients_certain: False where patients are names read from files of a published split, which may
             start again in each of its folders.
         near_duplicates: images here that look like an image elsewhere and are not the same file; None = not searched.
+        leak: the one number for all of this, images with a counterpart elsewhere; None where there is no data set.
+        left_out: images with a counterpart that were left out of the measurement (`--without-leaked`).
         not_compared: what of this could not be looked at and why, one clause; the counts say nothing of it.
     """
 
@@ -82,6 +85,8 @@ class Leakage(BaseModel):
     shared_files: int
     near_duplicates: int | None = None
     allowed: bool = False
+    leak: Leak | None = None
+    left_out: int = 0
     not_compared: str = ""
 
 

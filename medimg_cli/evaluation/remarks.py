@@ -48,6 +48,10 @@ def remarks_on_data(here: Answered, leakage: Leakage) -> list[str]:
             f"this split shares {leakage.shared_patients} patients and {leakage.shared_files} files "
             "with other splits: the figures are too good"
         )
+    if leakage.left_out:
+        found.append(f"{leakage.left_out:,} images with a counterpart in another split are left out")
+    elif leakage.leak is not None and leakage.leak.images:
+        found.append(leakage.leak.line("tested"))
     if leakage.not_compared:
         found.append(f"leaks cannot be excluded: {leakage.not_compared}")
     if leakage.near_duplicates:

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from medimg_cli.audit.duplicates.across_splits import CountCopies, across_splits, known_across_splits
+from medimg_cli.audit.duplicates.across_splits import (
+    CountCopies,
+    across_splits,
+    known_across_splits,
+    known_leak,
+)
 from medimg_cli.audit.measurements.measurements import measure_images
 from medimg_cli.audit.shortcuts.column_traits import training_rows
 from medimg_cli.dataset.manifest import Dataset, read_dataset
@@ -82,7 +87,8 @@ def evaluate(
         progress: told of every image.
 
     Raises:
-        GateError: the split shares patients or files with another one, and `allow_leak` is off.
+        GateError: the split shares patients or files with another one, and neither `allow_leak` nor
+            `without_leaked` is on.
         UsageError: a column of `subgroups` is not there, or a rule for a threshold is given and the model has none.
         RunError: the data set changed since training, or the run cannot be used.
         DataError: the split is empty, or validation has no threshold that the rule asks for.
@@ -95,7 +101,8 @@ def evaluate(
     held_out = is_held_out(card, settings.split, tta=settings.tta)
     views = len(views_of(card.augment)) if settings.tta else 1
     splits = ("train", "val") if held_out else (settings.split,)
-    leakage = _leakage(dataset, settings, splits, _near_duplicates(workspace, settings, progress))
+    count_copies = _near_duplicates(workspace, settings, progress)
+    leakage, leaked = _leakage(workspace, dataset, settings, splits, count_copies)
     known, exact = dataset.info.patients_known, settings.ci == "exact"
     on_val = val_over_views(run, card, dataset, cache, settings)
     point = point_in_force(run, card, settings.rule, patients_known=known, exact=exact, answers=on_val)
@@ -107,7 +114,8 @@ def evaluate(
         if held_out:
             table = held_out_predictions(run, card, dataset, point)
         else:
-            table = _predict(run, dataset, cache, point, settings, progress)
+            table = _predict(run, dataset, cache, point, settings, leaked, progress)
+        table = table[~table["image_id"].isin(leaked)].reset_index(drop=True)
         recorded = keep_predictions(run, card, dataset, settings.split, table, place=place.folder)
         subject = _subject(run, card, dataset, table, point, settings, cache, on_val)
         if settings.robustness:
@@ -191,13 +199,30 @@ def _near_duplicates(workspace: Workspace, settings: EvaluateSettings, progress:
 
 
 def _leakage(
-    dataset: Dataset, settings: EvaluateSettings, splits: tuple[str, ...], count_copies: CountCopies
-) -> Leakage:
-    """Return what the splits share with the others; refuse when it is patients or files, unless allowed."""
+    workspace: Workspace,
+    dataset: Dataset,
+    settings: EvaluateSettings,
+    splits: tuple[str, ...],
+    count_copies: CountCopies,
+) -> tuple[Leakage, frozenset[str]]:
+    """Return what the splits share with the others, and which images to leave out for it.
+
+    Raises:
+        GateError: it is patients or files, and that is neither allowed nor left out.
+        DataError: there is no image, or none without a counterpart.
+    """
     here = dataset.of_split(*splits)
     if here.empty:
         raise DataError(f"no image in the {settings.split} split", "ingest again with another --split")
     usable = dataset.usable
+    near = count_copies(usable, splits)  # a search of its own is kept, so that the leak below knows it
+    leak = known_leak(workspace, dataset, splits)
+    leaked = frozenset(leak.ids if settings.without_leaked else ())
+    if len(leaked) == len(here):
+        raise DataError(
+            leak.line(settings.split), "none is left to measure on: split anew with `medimg ingest`"
+        )
+    here = here[~here["image_id"].isin(leaked)]
     others = usable[~usable["split"].isin(splits)]
     known = dataset.info.patients_known
     patients = set(here["patient_id"]) & set(others["patient_id"]) if known else set()
@@ -205,17 +230,21 @@ def _leakage(
     certain = dataset.info.patients_certain
     if ((patients and certain) or files) and not settings.allow_leak:
         raise GateError(
-            f"the {settings.split} split shares {len(patients)} patients and {len(files)} files with other splits",
-            "`medimg label-audit` names them; --allow-leak evaluates all the same and says so in the report",
+            f"the {settings.split} split shares {len(patients)} patients and {len(files)} files with other splits: "
+            f"{leak.line(settings.split)}",
+            "`medimg label-audit` names them; --without-leaked measures on the rest, --allow-leak on all and says so",
         )
-    return Leakage(
+    leakage = Leakage(
         patients_known=known,
         patients_certain=certain,
         shared_patients=len(patients),
         shared_files=len(files),
-        near_duplicates=count_copies(usable, splits),
+        near_duplicates=0 if near is not None and leaked else near,
         allowed=settings.allow_leak,
+        leak=replace(leak, ids=()),
+        left_out=len(leaked),
     )
+    return leakage, leaked
 
 
 def _up_to_date(
@@ -255,10 +284,12 @@ def _predict(
     cache: PixelCache,
     point: OperatingPoint,
     settings: EvaluateSettings,
+    leaked: frozenset[str],
     progress: Progress,
 ) -> pd.DataFrame:
     predictor = predictor_of(run, tta=settings.tta)
     rows = dataset.of_split(settings.split)
+    rows = rows[~rows["image_id"].isin(leaked)]
     progress.start(f"evaluate on {settings.split}", len(rows))
     try:
         probabilities = predictor.of_rows(

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medimg_cli.audit.duplicates.across_splits import known_leak
 from medimg_cli.dataset.ingest.collect import Changes
 from medimg_cli.dataset.ingest.ingest import Ingest, reasons
 from medimg_cli.dataset.ingest.preview import IngestPreview, preview_of
 from medimg_cli.dataset.ingest.previous import read_standing, settings_in_force
 from medimg_cli.dataset.labels import parts_of
 from medimg_cli.dataset.layouts.clean_sources import clean_sources
+from medimg_cli.dataset.leakage import Leak
 from medimg_cli.dataset.listing import Rejected
-from medimg_cli.dataset.manifest import SPLITS
+from medimg_cli.dataset.manifest import SPLITS, Dataset
 from medimg_cli.dataset.name_groups import NameGroups
 from medimg_cli.errors import UsageError
 from medimg_cli.images.readers import read_image
@@ -44,6 +46,7 @@ class IngestResult:
         reused: images taken over without decoding, as their bytes are those of the last ingest.
         folds: parts that train and val are numbered in, None for none.
         first: there was no data set before.
+        leak: test images with a counterpart in another split.
         groups: patterns by which file names group images, where patients are not known.
         label_source: how the label of an image was found.
     """
@@ -66,6 +69,7 @@ class IngestResult:
     first: bool = True
     label_source: str = ""
     groups: tuple[NameGroups, ...] = ()
+    leak: Leak | None = None
 
 
 def ingest(
@@ -113,7 +117,10 @@ def ingest(
         made.examine()
         made.split()
         made.write()
-    return _result(made)
+        leak = known_leak(workspace, Dataset(made.rows, made.info))
+        if leak.images:
+            remarks.warn(leak.line())
+    return _result(made, leak)
 
 
 def dry_run(
@@ -146,7 +153,7 @@ def _check(settings: IngestSettings) -> None:
         raise UsageError("--use-split-col names a column of a table", "add --labels FILE")
 
 
-def _result(made: Ingest) -> IngestResult:
+def _result(made: Ingest, leak: Leak) -> IngestResult:
     rows, info = made.rows, made.info
     of_split = Counter(rows["split"])
     of_class = Counter(
@@ -170,5 +177,6 @@ def _result(made: Ingest) -> IngestResult:
         quarantine=reasons(made.quarantine),
         first=made.standing.info is None,
         groups=made.groups,
+        leak=leak,
         label_source=made.listing.label_source,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from medimg_cli.audit.checks import CHECKS, CheckEntry
 from medimg_cli.audit.decisions import Standing, read_decisions
+from medimg_cli.audit.duplicates.across_splits import known_leak
 from medimg_cli.audit.exclusions import Change, apply_marks, read_journal, undo_marks
 from medimg_cli.audit.findings import (
     SEVERITIES,
@@ -85,6 +86,7 @@ def label_audit(
         checks_skipped=(*skipped, *left_out),
         dataset_hash=dataset.content_hash(),
         did=did,
+        leak=replace(known_leak(workspace, dataset), ids=()),
     )
     write_audit(workspace, result)
     write_images(workspace, findings, dataset.rows, mask_identities)

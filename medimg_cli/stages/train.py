@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medimg_cli.audit.duplicates.across_splits import known_leak
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.preprocessing.automatic_choices import data_facts
 from medimg_cli.preprocessing.cache import PixelCache
@@ -135,6 +136,8 @@ def train(
     planned = planned_members(dataset, cache, settings) if is_ensemble(chosen) else ()
     for remark in () if planned or resume else remarks_on_val(dataset):
         progress.warn(remark)
+    if (leak := known_leak(workspace, dataset)).images and not resume:
+        progress.warn(leak.line())
     resumed = resume is not None
     check_batch_size(chosen.images_a_step)
     warn_of_slow_precision(chosen.precision, device, progress)

@@ -37,6 +37,9 @@ class EvaluateSettings(OperatingSettings):
     robustness: bool = setting(False, "answer again under blur, noise, brightness, contrast and JPEG")
     near_duplicates: bool = setting(False, "search other splits for near duplicates, if no audit did")
     allow_leak: bool = setting(False, "evaluate a leaky split; the report says so")
+    without_leaked: bool = setting(
+        False, "measure on the images without a known counterpart in another split"
+    )
     positive: str | None = setting(
         None,
         "the disease class of a table of predictions (--predictions)",

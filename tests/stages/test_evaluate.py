@@ -1,14 +1,18 @@
 """evaluate: honest numbers from the predictions, and no leaky split."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from medimg_cli.audit.duplicates.across_splits import known_leak
+from medimg_cli.cli.app import run
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import GateError, RunError
 from medimg_cli.evaluation.evaluation import read_evaluation
+from medimg_cli.reporting.tables.headline import leakage_line
 from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate import evaluate
@@ -92,17 +96,31 @@ def test_a_data_set_that_changed_since_training_is_refused(own: tuple[Workspace,
         evaluated(own)
 
 
-def test_a_leaky_split_is_refused_unless_allowed(tmp_path: Path) -> None:
+def test_a_leaky_split_is_refused_unless_allowed_or_left_out_and_one_number_says_how_leaky(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     draw_cohort(tmp_path / "raw")
     medimg(
         tmp_path, "ingest", str(tmp_path / "raw"), "--positive", "SPOT", "--patient-regex", r"(patient\d+)"
     )
     workspace = Workspace(tmp_path)
     move_a_test_image_to_training(workspace)
-    assert medimg(tmp_path, "train", "--epochs", "1", "--batch-size", "8") == 0
+    assert run(["train", "--epochs", "1", "--batch-size", "8", "--workspace", str(tmp_path)]) == 0
+    leak = known_leak(workspace, read_dataset(workspace))
+    assert leak.images == leak.patient > 0
+    assert leak.line() in capsys.readouterr().err
+    assert medimg(tmp_path, "label-audit", "--checks", "patients-across-splits", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["leak"]["images"] == leak.images
     own = (workspace, find_run(workspace, None))
-    with pytest.raises(GateError, match="shares 1 patients"):
+    with pytest.raises(GateError, match="shares 1 patients") as caught:
         evaluated(own)
+    assert leak.line() in caught.value.what
+    assert "--without-leaked" in caught.value.hint
+    rest = evaluated(own, without_leaked=True).evaluation
+    assert (rest.n, rest.leakage.left_out) == (leak.of - leak.images, leak.images)
+    assert (rest.leakage.shared_patients, rest.leakage.leak) == (0, replace(leak, ids=()))
+    assert leak.line("tested") in leakage_line(rest.leakage)
+    assert not set(pd.read_csv(own[1].predictions_path("test"))["image_id"]) & set(leak.ids)
     allowed = evaluated(own, allow_leak=True).evaluation
     assert allowed.leakage.shared_patients == 1
     assert any("figures are too good" in warning for warning in allowed.warnings)

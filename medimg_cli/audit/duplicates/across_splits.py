@@ -10,6 +10,8 @@ from medimg_cli.audit.duplicates.groups import Groups
 from medimg_cli.audit.duplicates.kept_pairs import keep_pairs, kept_pairs, pairs_path
 from medimg_cli.audit.duplicates.near_duplicates import LEAST_SIDE_PX, find_near_duplicates
 from medimg_cli.audit.measurements.measurements import Measured, kept_measurements
+from medimg_cli.dataset.leakage import Leak, leak_of
+from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.workspace import Workspace
 
@@ -28,6 +30,12 @@ def known_across_splits(workspace: Workspace, usable: pd.DataFrame, splits: Coll
     Returns:
         None where no search looked at all of these images.
     """
+    found = known_images(workspace, usable, splits)
+    return None if found is None else len(found)
+
+
+def known_images(workspace: Workspace, usable: pd.DataFrame, splits: Collection[str]) -> list[str] | None:
+    """Return the ids of these images, as `known_across_splits` counts them."""
     if not pairs_path(workspace).is_file():
         return None
     measured = kept_measurements(workspace, usable)
@@ -36,7 +44,20 @@ def known_across_splits(workspace: Workspace, usable: pd.DataFrame, splits: Coll
     rows = _comparable(usable, measured)
     pictures = rows["pixel_sha256"].drop_duplicates().tolist()
     pairs = kept_pairs(workspace, pictures)
-    return None if pairs is None else count_across(rows, pictures, pairs, splits)
+    if pairs is None:
+        return None
+    inside = rows.loc[rows["split"].isin(splits), "image_id"]
+    return [
+        str(image)
+        for image, is_copy in zip(inside, _tied_elsewhere(rows, pictures, pairs, splits), strict=True)
+        if is_copy
+    ]
+
+
+def known_leak(workspace: Workspace, dataset: Dataset, splits: Collection[str] = ("test",)) -> Leak:
+    """Return the leak of some splits with what an audit's search knows of near duplicates; no image file is opened."""
+    usable = dataset.usable
+    return leak_of(usable, dataset.info, splits, known_images(workspace, usable, splits))
 
 
 def across_splits(
@@ -85,6 +106,13 @@ def count_across(rows: pd.DataFrame, pictures: list[str], pairs: Pairs, splits: 
         pictures: the different values of pixel_sha256.
         pairs: positions in `pictures` that show the same; what two pictures share with a third ties them too.
     """
+    return sum(_tied_elsewhere(rows, pictures, pairs, splits))
+
+
+def _tied_elsewhere(
+    rows: pd.DataFrame, pictures: list[str], pairs: Pairs, splits: Collection[str]
+) -> list[bool]:
+    """Return of each row of `splits` whether it counts; arguments as of `count_across`."""
     tied = Groups(len(pictures))
     for first, second in pairs:
         tied.tie(first, second)
@@ -93,10 +121,10 @@ def count_across(rows: pd.DataFrame, pictures: list[str], pairs: Pairs, splits: 
     inside = rows["split"].isin(splits)
     elsewhere = rows.loc[~inside, "sha256"].groupby(group[~inside]).agg(frozenset)
     there = group[inside].map(elsewhere)
-    return sum(
+    return [
         isinstance(others, frozenset) and bool(others - {own})
         for own, others in zip(rows.loc[inside, "sha256"], there, strict=True)
-    )
+    ]
 
 
 def _comparable(usable: pd.DataFrame, measured: Measured) -> pd.DataFrame:

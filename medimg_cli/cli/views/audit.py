@@ -35,6 +35,8 @@ def draw_audit(console: Console, outcome: "Outcome") -> None:
     _draw_silent(console, result)
     for failed in result.failed:
         console.print(f"[red]stopped:[/red] {failed.check}: {escape(failed.why)}")
+    if result.leak is not None:
+        console.print(escape(result.leak.line()))
     verdict = "[green]passed[/green]" if result.passed else "[red]did not pass[/red]"
     console.print(f"\n{len(result.checks_run)} checks, {len(result.findings)} findings: {verdict}")
     console.print(f"[dim]page: {escape(str(outcome.page))}[/dim]")

@@ -84,12 +84,6 @@ _VIEWS = frozenset(
         "rcc",
         "lmlo",
         "rmlo",
-        "left",
-        "right",
-        "l",
-        "r",
-        "od",
-        "os",
         "rgb",
         "gray",
         "grey",
@@ -160,7 +154,7 @@ def is_place(name: str) -> bool:
 
 
 def is_view(name: str) -> bool:
-    """Return whether a name is a modality, a sequence, a plane, a projection or a side."""
+    """Return whether a name is a modality, a sequence, a plane or a projection."""
     return name.lower() in _VIEWS
 
 

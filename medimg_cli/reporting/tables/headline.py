@@ -78,7 +78,11 @@ def positives(evaluation: Evaluation) -> int | None:
 
 def leakage_line(leakage: Leakage) -> str:
     """Return one sentence on what stands in this split and in another one."""
-    return f"{_leaks(leakage)}; {_near_duplicates(leakage.near_duplicates)}"
+    line = f"{_leaks(leakage)}; {_near_duplicates(leakage.near_duplicates)}"
+    if leakage.leak is not None and leakage.leak.images:
+        left_out = "; they are left out of all figures" if leakage.left_out else ""
+        line = f"{leakage.leak.line('tested')}{left_out}. Of those measured: {line}"
+    return line
 
 
 def _near_duplicates(count: int | None) -> str:

@@ -109,6 +109,7 @@ DISEASES = [
         ([f"{name}_{place}" for name in DISEASES[:25] for place in ("face", "hand")], 3),
         (DISEASES, 3),
         (["cat", "dog"], 30),
+        (["left", "right"], 30),
         (["test", "control"], 5),
         ([f"class_{n:02d}" for n in range(50)], 3),
     ],
