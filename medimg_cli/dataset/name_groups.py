@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import PurePosixPath
 from time import monotonic
 
 import cv2
@@ -186,13 +185,18 @@ def _candidates(paths: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[s
     kinds = [kind for kind in _ARTICLES if sum(re.search(kind, name) is not None for name in names) >= 4]
     if kinds:
         yield f"({'|'.join(kinds)})", "numbers of articles", True
+    again = _restarts(paths, names)
     words = Counter(match[0] for path in paths if (match := _CASE_WORD.search(path)))
     if said := [re.escape(word).replace(r"\-", "-") for word, count in words.most_common(4) if count >= 4]:
         either = said[0] if len(said) == 1 else f"(?:{'|'.join(said)})"
-        yield rf"({either}\d+)", "a word for a patient or a case, and a number", True
-    yield from _of_copies(names, _restarts(paths, names))
+        inside = (
+            again
+            if again and sum(_CASE_WORD.search(name) is not None for name in names) > len(names) / 2
+            else ""
+        )
+        yield rf"({inside}{either}\d+)", "a word for a patient or a case, and a number", True
+    yield from _of_copies(names, again)
     yield from _of_folders(paths, labels)
-    again = _restarts(paths, names)
     for starts, before, after, sure in _of_shapes(names):
         bare = f"{starts}({before}){after}"
         groups = groups_in_names(paths, bare)
@@ -229,7 +233,7 @@ def _of_copies(names: Sequence[str], folder: str) -> Iterator[tuple[str, str, bo
     Args:
         folder: see `_restarts`.
     """
-    stems = {PurePosixPath(name).stem for name in names}
+    stems = {name.rpartition(".")[0] or name for name in names}
     words = Counter(
         word.lower() for stem in stems for word in re.findall(r"[A-Za-z]+", stem) if word.lower() in AUGMENTED
     )
@@ -311,7 +315,7 @@ def _rest_counts(paths: Sequence[str], labels: Sequence[str], groups: Sequence[s
     for path, label, group in zip(paths, labels, groups, strict=True):
         if not group:
             continue
-        rest = PurePosixPath(path).stem[len(group.rsplit("/", 1)[-1]) :]
+        rest = path.rpartition("/")[2].rpartition(".")[0][len(group.rpartition("/")[2]) :]
         if found := re.findall(r"\d+", rest):
             numbers[group].append(int(found[-1][:12]))
         elif rest:

@@ -15,6 +15,7 @@ from medimg_cli.dataset.ingest.preview import IngestPreview, preview_of
 from medimg_cli.dataset.ingest.previous import read_standing, settings_in_force
 from medimg_cli.dataset.labels import parts_of
 from medimg_cli.dataset.layouts.clean_sources import clean_sources
+from medimg_cli.dataset.layouts.tree import listing_once
 from medimg_cli.dataset.leakage import Leak
 from medimg_cli.dataset.listing import Rejected
 from medimg_cli.dataset.manifest import SPLITS, Dataset
@@ -140,11 +141,12 @@ def dry_run(
     standing = read_standing(workspace, fresh=settings.fresh)
     chosen = settings_in_force(settings, standing)
     tried = Ingest(workspace, sources, chosen, standing, Remarks(progress), read_image, code_book, dry=True)
-    tried.read()
-    tried.label()
-    tried.examine()
-    tried.split()
-    return preview_of(tried)
+    with listing_once():
+        tried.read()
+        tried.label()
+        tried.examine()
+        tried.split()
+        return preview_of(tried)
 
 
 def _check(settings: IngestSettings) -> None:

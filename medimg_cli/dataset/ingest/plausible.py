@@ -22,25 +22,23 @@ from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
 
 TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")
-_NO_IMAGES = frozenset(
-    [
-        *TABLES,
-        *[
-            ".txt",
-            ".md",
-            ".json",
-            ".xml",
-            ".html",
-            ".pdf",
-            ".doc",
-            ".docx",
-            ".py",
-            ".ipynb",
-            ".yaml",
-            ".yml",
-            ".log",
-        ],
-    ]
+_NO_IMAGES = (
+    *TABLES,
+    *[
+        ".txt",
+        ".md",
+        ".json",
+        ".xml",
+        ".html",
+        ".pdf",
+        ".doc",
+        ".docx",
+        ".py",
+        ".ipynb",
+        ".yaml",
+        ".yml",
+        ".log",
+    ],
 )
 _SNIFFED = 40
 _MOSTLY = 0.7
@@ -67,7 +65,7 @@ def doubts(listing: Listing, layout: str) -> list[Question]:
     Args:
         layout: the layouts that it was read by, joined by "+".
     """
-    images = [e for e in listing.entries if PurePosixPath(e.relative).suffix.lower() not in _NO_IMAGES]
+    images = [e for e in listing.entries if not e.relative.lower().endswith(_NO_IMAGES)]
     counts = Counter(entry.label for entry in images)
     if not counts:
         return []
@@ -182,7 +180,7 @@ def _classes_below(entries: Sequence[Entry]) -> list[str]:
     """Return the names of the folders below the class folders, where they are the same two or more in each."""
     below: defaultdict[str, set[str]] = defaultdict(set)
     for entry in entries:
-        parts = PurePosixPath(entry.relative).parts[:-1]
+        parts = entry.relative.split("/")[:-1]
         place = parts.index(entry.label) if entry.label in parts else len(parts)
         below[entry.label].add(parts[place + 1] if place + 1 < len(parts) else "")
     if len(below) < 2:

@@ -121,7 +121,7 @@ def _place(file: str, base: str, splits: dict[str, str]) -> tuple[tuple[str, ...
     """Return (folders from the class on, split) of a file by the folders it is in, or why it has no class."""
     if not file.startswith(base):
         return "stands outside the class folders"
-    folders = PurePosixPath(file[len(base) :]).parts[:-1]
+    folders = tuple(file[len(base) :].split("/")[:-1])
     if not splits:
         return (folders, None) if folders else "stands in no class folder"
     if not folders or folders[0] not in splits:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from functools import cache
 
 _WORDS = r"masks?|seg|segs|segmentations?|segmented|gt|ground[ _-]?truths?|rois?|contours?|annotations?|lesion|overlay"
 _BESIDE = re.compile(rf"(?P<image>.+?)[ _.-]+(?:{_WORDS})(?:[ _-]?\d+)?", re.IGNORECASE)
@@ -28,6 +28,7 @@ IMAGE_FOLDERS = frozenset(
 )
 
 
+@cache
 def is_mask_folder(name: str) -> bool:
     """Return whether a folder is called as folders of segmentation masks are.
 
@@ -46,26 +47,29 @@ def find_masks(files: Sequence[str], *, depth: int) -> dict[str, str]:
     Args:
         depth: folders down to the class; one of these is no folder of masks.
     """
+    found: dict[str, str] = {}
+    parts = [file.rsplit("/", 2) for file in files]
+    if not any(_BESIDE.fullmatch(_stem(p[-1])) or (len(p) > 1 and is_mask_folder(p[-2])) for p in parts):
+        return found
     stems = {_stem(file): file for file in files}
     folders: dict[tuple[str, str], str] = {}
-    for file in files:
-        path = PurePosixPath(file)
-        if len(path.parts) > depth + 1 and not is_mask_folder(path.parent.name):
-            folders.setdefault((path.parent.parent.as_posix(), path.stem), file)
-    found: dict[str, str] = {}
-    for file in files:
-        path = PurePosixPath(file)
-        match = _BESIDE.fullmatch(path.stem)
-        plain = match["image"] if match else path.stem
-        image = stems.get(_stem(f"{path.parent}/{plain}.x")) if match else None
-        if image is None and len(path.parts) > depth + 1 and is_mask_folder(path.parent.name):
-            beside = path.parent.parent.as_posix()
-            image = folders.get((beside, path.stem)) or folders.get((beside, plain))
+    deep = [file.count("/") > depth for file in files]
+    for file, place, is_deep in zip(files, parts, deep, strict=True):
+        if is_deep and not is_mask_folder(place[-2]):
+            folders.setdefault(("".join(place[:-2]), _stem(place[-1])), file)
+    for file, place, is_deep in zip(files, parts, deep, strict=True):
+        name = _stem(place[-1])
+        match = _BESIDE.fullmatch(name)
+        plain = match["image"] if match else name
+        image = stems.get("/".join([*place[:-1], plain])) if match else None
+        if image is None and is_deep and is_mask_folder(place[-2]):
+            beside = "".join(place[:-2])
+            image = folders.get((beside, name)) or folders.get((beside, plain))
         if image is not None and image != file:
             found[file] = image
     return found
 
 
 def _stem(file: str) -> str:
-    path = PurePosixPath(file)
-    return (path.parent / path.stem).as_posix()
+    folder, dot, suffix = file.rpartition(".")
+    return folder if dot and "/" not in suffix else file

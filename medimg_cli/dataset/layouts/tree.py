@@ -1,5 +1,8 @@
 """What a source holds: every file once, in one order on every machine."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -46,12 +49,34 @@ def kind_of(source: Source) -> str:
     return "stack" if found == "npy" else "file"
 
 
+_listed: ContextVar[dict[Source, Tree] | None] = ContextVar("_listed", default=None)
+
+
+@contextmanager
+def listing_once() -> Iterator[None]:
+    """List every source once however often it is asked for: a dry run tries each layout on it."""
+    token = _listed.set({})
+    try:
+        yield
+    finally:
+        _listed.reset(token)
+
+
 def contents(source: Source) -> Tree:
     """Return everything in a folder, an archive or a stack of images.
 
     Raises:
         DataError: the archive or stack is damaged, or the source is a single file.
     """
+    known = _listed.get()
+    if known is None:
+        return _contents(source)
+    if source not in known:
+        known[source] = _contents(source)
+    return known[source]
+
+
+def _contents(source: Source) -> Tree:
     kind = kind_of(source)
     if kind == "folder":
         return walk(source)
