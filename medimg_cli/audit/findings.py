@@ -183,7 +183,7 @@ def read_audit(workspace: Workspace) -> AuditResult | None:
         skipped,
         content["dataset_hash"],
         content.get("did", {}),
-        Leak(**content["leak"]) if content.get("leak") else None,
+        Leak(**{**content["leak"], "ids": ()}) if content.get("leak") else None,
     )
 
 

@@ -48,7 +48,9 @@ class IngestSettings(Section):
     label_sep: str = setting("|", "what stands between the labels of a cell", min_length=1)
     positive: str | None = setting(None, "the disease class", metavar="CLASS")
     patient_regex: str | None = setting(
-        None, "patient = first group found in a file's path; auto: the best pattern that names give", metavar="RE"
+        None,
+        "patient = first group found in a file's path; auto: the best pattern that names give",
+        metavar="RE",
     )
     split: Annotated[tuple[float, float, float], Commas()] = setting(
         (0.7, 0.15, 0.15), "shares of train, val, test", metavar="T,V,T"
