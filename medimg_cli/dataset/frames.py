@@ -12,17 +12,17 @@ _FRAME = re.compile(r"#frame/\d+$")
 def choose_frames(entry: Entry, frames: str, frame_count: Callable[[str], int]) -> Iterator[Entry | Rejected]:
     """Yield the images to take from one listed file: itself where it has one frame.
 
-    With "all", each frame is an image of its own id (`a.dcm#frame/3`, from 0); else the file stays one image.
+    With "all" or "every:5" (frames 0, 5, 10 …), each frame is an image of its own id (`a.dcm#frame/3`, from 0); else the file stays one image.
 
     Args:
-        frames: middle (the reader's own choice), first, all, or the number of a frame.
+        frames: middle (the reader's own choice), first, all, every:N, or the number of a frame.
         frame_count: tells the frames of a path, 1 for what cannot be read: decoding it says why.
     """
     count = 1 if frames == "middle" else frame_count(entry.path)
     if count == 1:
         yield entry
-    elif frames == "all":
-        for number in range(count):
+    elif frames == "all" or frames.startswith("every:"):
+        for number in range(0, count, int(frames.partition(":")[2] or 1)):
             member = f"#frame/{number}"
             yield replace(
                 entry,

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import UnsupportedOperation
 from typing import BinaryIO, cast
 
 from medimg_cli.errors import MachineError
@@ -75,6 +76,10 @@ class BoundedStream:
         data = self.read(len(memoryview(buffer).cast("B")))
         memoryview(buffer).cast("B")[: len(data)] = data
         return len(data)
+
+    def write(self, _data: bytes) -> int:
+        """Refuse; nibabel takes for a stream only what has this method."""
+        raise UnsupportedOperation("not writable")
 
     def seekable(self) -> bool:
         return True

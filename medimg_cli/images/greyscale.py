@@ -60,6 +60,16 @@ def describe_range(low: float, high: float) -> str:
     return f"percentiles {PERCENTILES[0]:g}-{PERCENTILES[1]:g}: {low:g}..{high:g}"
 
 
+def on_black(pixels: NDArray[Any], cover: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels (H, W, C) under a cover (H, W, 1) laid on black, the background of medical displays.
+
+    Colour under full cover stays; both use the full range of their unsigned types.
+    """
+    most = int(np.iinfo(cover.dtype).max)
+    laid: NDArray[Any] = (pixels.astype(np.uint64) * cover + most // 2) // most
+    return laid.astype(pixels.dtype)
+
+
 def show_samples(samples: NDArray[Any]) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int, dict[str, str]]:
     """Return (pixels of the same shape, bits a sample had, facts) of samples that come without a display rule.
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ _MEMBER = re.compile(
     r"^(?P<file>.+?\.(?:npz|npy|zip|tar|tar\.gz|tgz))#(?P<member>.+)$", re.IGNORECASE | re.DOTALL
 )
 _FRAME = re.compile(r"^(?P<file>.+)#(?P<member>(?:frame|page)/[0-9]+)$", re.DOTALL)
-HEAD_BYTES = 264
+HEAD_BYTES = 1024  # NIfTI's mark is at byte 344, and may lie in a gzip
+Samples = TypeVar("Samples", bound=np.generic)
 # A data set without preamble (written before 1998, or cut out of a message) starts with an element of group 0002
 # or 0008: a low element number, then a value representation (explicit) or a short length (implicit). PS3.5 §7.1.
 _BARE_DICOM = re.compile(
@@ -22,6 +24,7 @@ _BARE_DICOM = re.compile(
     rb"|\x00[\x02\x08]\x00[\x00-\x18][A-Z]{2}",
     re.DOTALL,
 )
+_AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")
 # A local file header (APPNOTE 4.3.7) whose file name, at byte 30, is that of an array and stands in no folder.
 _FIRST_ARRAY = re.compile(rb"PK\x03\x04.{26}[^/\x00]{1,200}?\.npy", re.DOTALL)
 
@@ -98,7 +101,7 @@ class DecodedImage:
         return ((self.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def collapse_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def collapse_grey(pixels: NDArray[Samples]) -> NDArray[Samples]:
     """Return (H, W, 1) when the three channels of (H, W, 3) are equal everywhere, else `pixels`."""
     if pixels.shape[2] != 3:
         return pixels
@@ -107,7 +110,7 @@ def collapse_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels[..., :1] if _is_grey(pixels) else pixels
 
 
-def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+def _is_grey(pixels: NDArray[Any]) -> bool:
     first, second, third = pixels[..., 0], pixels[..., 1], pixels[..., 2]
     return np.array_equal(first, second) and np.array_equal(second, third)
 
@@ -135,7 +138,9 @@ def frame_number(member: str) -> int | None:
 
 
 def sniff_format(head: bytes) -> str | None:
-    """Return the format the first bytes say (`jpeg png tiff bmp webp dicom npz npy zip tar gzip`), or None.
+    """Return the format the first bytes say, or None.
+
+    That is one of `jpeg png tiff bmp webp jp2 avif heic dicom nifti npz npy zip tar gzip`; a NIfTI file in a gzip is one.
 
     Args:
         head: the first `HEAD_BYTES` bytes of the file. DICOM is told by its preamble (PS3.10 §7.1) or, where
@@ -155,7 +160,8 @@ def sniff_format(head: bytes) -> str | None:
         (b"BM", "bmp"),
         (b"PK\x05\x06", "zip"),  # an empty one
         (b"\x93NUMPY", "npy"),
-        (b"\x1f\x8b\x08", "gzip"),
+        (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "jp2"),  # T.800 I.5.1
+        (b"\xff\x4f\xff\x51", "jp2"),  # a bare codestream
     )
     for signature, name in signatures:
         if head.startswith(signature):
@@ -164,4 +170,32 @@ def sniff_format(head: bytes) -> str | None:
         return "npz" if _FIRST_ARRAY.match(head) else "zip"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
+    if head[4:8] == b"ftyp":  # ISO/IEC 23008-12: the brands, first the major one
+        brands = [
+            head[place : place + 4] for place in (8, *range(16, min(int.from_bytes(head[:4], "big"), 80), 4))
+        ]
+        return (
+            "avif"
+            if any(brand in _AVIF for brand in brands)
+            else "heic"
+            if any(b in _HEIC for b in brands)
+            else None
+        )
+    if head.startswith(b"\x1f\x8b\x08"):
+        return "nifti" if _is_nifti(_unzipped(head)) else "gzip"
+    if _is_nifti(head):
+        return "nifti"
     return "dicom" if _BARE_DICOM.match(head) else None
+
+
+def _is_nifti(head: bytes) -> bool:
+    """Return whether a file begins as NIfTI-1 or -2 in one file: the header's size and the mark behind it."""
+    first = head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and head[344:348] == b"n+1\0"
+    return first or (head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") and head[4:8] == b"n+2\0")
+
+
+def _unzipped(head: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, 352)
+    except zlib.error:
+        return b""

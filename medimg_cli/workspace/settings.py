@@ -1,6 +1,7 @@
 """Settings: one section per command, the names of its options with `_` for `-`."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -59,7 +60,7 @@ class IngestSettings(Section):
         None, "number train and val in K folds, by patient", metavar="K", ge=2, le=100
     )
     frames: str = setting(
-        "middle", "of several frames: middle, first, all, or a number from 0", metavar="WHICH"
+        "middle", "of several frames: middle, first, all, every:N, or a number from 0", metavar="WHICH"
     )
     seed: int = setting(0, "seed of the split", ge=0)
     copy_images: bool = setting(False, "copy the images into the workspace", flags="--copy/--link")
@@ -88,8 +89,8 @@ class IngestSettings(Section):
     @classmethod
     def _check_frames(cls, value: Any) -> Any:
         text = str(value)
-        if text not in ("middle", "first", "all") and not text.isdecimal():
-            raise ValueError("middle, first, all, or the number of a frame, counted from 0")
+        if not re.fullmatch(r"middle|first|all|every:[1-9][0-9]{0,5}|[0-9]{1,9}", text):
+            raise ValueError("middle, first, all, every:N such as every:5, or the number of a frame, from 0")
         return text
 
     @field_validator("split")

@@ -28,6 +28,9 @@ def chosen(frames: str, count: int) -> list[Entry | Rejected]:
         ("all", 1, ["/raw/SICK/a.dcm"]),
         ("first", 3, ["/raw/SICK/a.dcm#frame/0"]),
         ("2", 3, ["/raw/SICK/a.dcm#frame/2"]),
+        ("every:2", 5, [f"/raw/SICK/a.dcm#frame/{number}" for number in (0, 2, 4)]),
+        ("every:9", 5, ["/raw/SICK/a.dcm#frame/0"]),
+        ("every:2", 1, ["/raw/SICK/a.dcm"]),
         ("all", 2, ["/raw/SICK/a.dcm#frame/0", "/raw/SICK/a.dcm#frame/1"]),
     ],
 )

@@ -11,8 +11,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from medimg_cli.images.codestream import codestream_claims
 from medimg_cli.images.dicom import bombs
-from medimg_cli.images.dicom.bombs import codestream_claims
 from medimg_cli.images.image import ReadOptions, TooManyPixels, UnreadableImage
 from medimg_cli.images.readers import count_content, read_content, read_image
 from tests.web.hostile import codestream_that_claims, deflated_bomb

@@ -135,7 +135,7 @@ def test_sixteen_bit_colour_says_its_depth(tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b""))
     image = read(path)
     assert image.bit_depth == 16
-    assert image.pixels.tolist() == [[[255, 128, 0]]]
+    assert image.as_uint8().tolist() == [[[255, 128, 0]]]
 
 
 def test_floats_are_stretched_over_their_robust_range_and_it_is_said(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGExtended12Bit, RLELossless
 
+from medimg_cli.images.codestream import codestream_claims
 from medimg_cli.images.decoding import BoundedStream
 from medimg_cli.images.dicom.attributes import word
-from medimg_cli.images.dicom.bombs import Elements, codestream_claims
+from medimg_cli.images.dicom.bombs import Elements
 from medimg_cli.images.image import UnreadableImage
 
 # pylibjpeg's plug-in logs what libopenjpeg says; without a handler Python would print it on stderr.

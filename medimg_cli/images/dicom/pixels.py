@@ -15,9 +15,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from medimg_cli.images.codestream import codestream_claims
 from medimg_cli.images.decoding import foreign_decoder, refuse_huge
 from medimg_cli.images.dicom.attributes import Unusable, word
-from medimg_cli.images.dicom.bombs import Elements, codestream_claims, read_header
+from medimg_cli.images.dicom.bombs import Elements, read_header
 from medimg_cli.images.dicom.decoders import load_frame, stored_values
 from medimg_cli.images.dicom.tables import palette_colours
 from medimg_cli.images.dicom.voi import Grey, padding_mask, to_given, to_modality_values, to_robust, to_shown

@@ -28,6 +28,10 @@ _NAMED_FORMATS = {
     **dict.fromkeys((".tif", ".tiff"), "tiff"),
     **dict.fromkeys((".bmp", ".dib"), "bmp"),
     **dict.fromkeys((".dcm", ".dicom"), "dicom"),
+    **dict.fromkeys((".jp2", ".j2k", ".jpx"), "jp2"),
+    **dict.fromkeys((".heic", ".heif"), "heic"),
+    ".avif": "avif",
+    ".nii": "nifti",
     ".png": "png",
     ".webp": "webp",
 }
@@ -170,7 +174,9 @@ def _content_of(stream: BinaryIO, path: Path | None) -> Content:
         raise UnreadableImage("the file is empty")
     found = sniff_format(head)
     if found is None:
-        raise UnreadableImage("not an image of a known format (JPEG, PNG, TIFF, BMP, WebP, DICOM)")
+        raise UnreadableImage(
+            "not an image of a known format (JPEG, PNG, TIFF, BMP, WebP, JPEG 2000, AVIF, HEIC, DICOM, NIfTI)"
+        )
     stream.seek(0)
     return Content(stream, found, path)
 

@@ -1,50 +1,65 @@
-"""JPEG, PNG, TIFF, BMP and WebP, by Pillow."""
+"""JPEG, PNG, BMP, WebP, JPEG 2000 and AVIF by Pillow, what it cuts to 8 bits by imagecodecs; HEIC by pillow-heif."""
 
 import zlib
+from importlib import import_module
 from typing import Any, BinaryIO
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    Image,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
+from medimg_cli.images.codestream import codestream_claims
 from medimg_cli.images.decoding import foreign_decoder, refuse_huge
-from medimg_cli.images.greyscale import show_samples
+from medimg_cli.images.greyscale import on_black, show_samples, spread_to_uint16
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
+from medimg_cli.images.orientation import TURNED_ASIDE, upright
 from medimg_cli.images.readers import READERS, Content, Reader
+
+
+def _open_heic(stream: BinaryIO) -> Image.Image:
+    try:
+        heif = import_module("pillow_heif")
+    except ImportError as error:
+        raise UnreadableImage("HEIC, which needs a library: pip install 'medimg[heic]'") from error
+    picture: Image.Image = heif.open_heif(stream).to_pillow()
+    return picture
+
 
 # The plug-ins by themselves, not `Image.open`: that one would guess the format again, knows dozens nobody asked
 # for, and guards against huge images by a global of the whole process.
-_OPENERS: dict[str, type[Any]] = {
+_OPENERS: dict[str, Any] = {
     "jpeg": JpegImagePlugin.JpegImageFile,
     "png": PngImagePlugin.PngImageFile,
-    "tiff": TiffImagePlugin.TiffImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
+    "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "avif": AvifImagePlugin.AvifImageFile,
+    "heic": _open_heic,
 }
+_END = b"\xff\xd9"  # end of image, T.81 B.1.1.3, and of codestream, T.800 A.4.4
 _BLOCK_BYTES = (
     1 << 20
 )  # a JPEG reaches its decoder in one piece; 64 KiB at a time cost a call and a copy each
 _SCALES = (2, 4, 8)  # what libjpeg computes from the low frequencies alone
-_EXIF_ORIENTATION = 0x0112  # Exif 2.32, 4.6.4: which corner of the picture the first sample is
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_TURNED_ASIDE = (5, 6, 7, 8)
+_EXIF_ORIENTATION = 0x0112
 
 
 def read_raster(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
-    """Return a page of a picture, the first by default, upright, transparency on black, grey as one channel.
+    """Return a picture, upright, transparency on black, grey as one channel.
 
-    16-bit grey keeps its depth (uint16); floating-point grey is stretched over its robust range. A JPEG may be
-    decoded at 1/2, 1/4 or 1/8 (see `ReadOptions.enough_px`): of its blocks of frequencies only the low ones are
-    computed, which also smooths. Facts: `orientation` (the EXIF value that was applied), `alpha`, `frame` of a
-    file of several pages, `window`, `decoded_at`.
+    More than 8 bits keep their depth (uint16, spread by the bits in use). A JPEG may be decoded at 1/2, 1/4 or 1/8
+    (see `ReadOptions.enough_px`): of its blocks of frequencies only the low ones are computed, which also smooths.
+    A PNG's gamma and an ICC profile are not applied: samples are taken as they are. Facts: `orientation` (the EXIF
+    value that was applied), `alpha`, `window`, `decoded_at`.
 
     Raises:
         UnreadableImage: damaged, truncated, too large, a colour space Pillow cannot turn into RGB, no such page.
@@ -52,47 +67,94 @@ def read_raster(content: Content, member: str | None, options: ReadOptions) -> D
     with foreign_decoder():
         if content.image_format == "png":
             _refuse_damaged_png(content.stream)
-        picture, facts = _open_page(content, member, options.most_pixels)
+        content.stream.seek(0)
+        if member is not None and frame_number(member) != 0:
+            raise UnreadableImage(f"the picture has no {member}; its pages are page/0 to page/0")
+        try:
+            picture: Image.Image = _OPENERS[content.image_format](content.stream)
+        except SyntaxError:  # Pillow knows JPEGs of 8 bits
+            deep = _deep_jpeg(content, options.most_pixels)
+            if deep is None:
+                raise
+            return deep
+        refuse_huge(*picture.size, options.most_pixels)
         width_px, height_px = picture.size
-        wide = _is_reduced_from_16_bits(picture)  # asked first: reading a PNG's EXIF loads its pixels
+        facts: dict[str, str] = {}
+        deep_pixels = _deep_samples(picture, content)  # asked first: reading a PNG's EXIF loads its pixels
         orientation = _orientation(picture)
-        scale = _shrink(picture, options)
+        scale = 1
+        if deep_pixels is not None:
+            samples, claimed = deep_pixels
+            pixels, bits, facts = _of_deep(samples)
+            bits = claimed or bits
+        else:
+            scale = _shrink(picture, options)
+            picture.load()
+            pixels, bits, facts = _pixels_of(picture)
         if scale > 1:
             facts["decoded_at"] = f"1/{scale}"
-        picture.load()
-        if orientation in _TURNS:
+        if 1 < orientation <= 8:
             facts["orientation"] = str(orientation)
-            if content.image_format != "tiff":  # Pillow's TIFF plug-in has turned it while loading
-                picture = picture.transpose(_TURNS[orientation])
-        if orientation in _TURNED_ASIDE:
+            pixels = upright(pixels, orientation)
+        if orientation in TURNED_ASIDE:
             width_px, height_px = height_px, width_px
-        pixels, bits, more = _pixels_of(picture)
         extent = None if scale == 1 else (width_px / scale, height_px / scale)
-        return DecodedImage(pixels, 16 if wide else bits, facts | more, extent)
+        return DecodedImage(pixels, bits, facts, extent)
 
 
-def count_pages(content: Content, member: str | None) -> int:
-    """Return how many pages a TIFF has, 1 of any other picture and where a page is named already."""
-    if content.image_format != "tiff" or member is not None:
-        return 1
-    with foreign_decoder():
-        return int(TiffImagePlugin.TiffImageFile(content.stream).n_frames)
+def _deep_samples(picture: Image.Image, content: Content) -> tuple[NDArray[Any], int] | None:
+    """Return (samples (H, W) or (H, W, C), bits of one or 0 where the bits in use tell) of what Pillow would cut.
+
+    None where it takes them as they are.
+
+    Those are colour and transparency of 16 bits in PNG, and more than 8 bits in JPEG 2000.
+    """
+    if content.image_format == "png":
+        is_cut = picture.mode in ("RGB", "RGBA", "LA") and any(
+            ";16" in str(tile[3]) for tile in getattr(picture, "tile", ())
+        )
+        if is_cut or (picture.mode.startswith("I") and "transparency" in picture.info):
+            content.stream.seek(0)
+            return np.asarray(imagecodecs.png_decode(content.stream.read())), 0
+    if content.image_format == "jp2":
+        content.stream.seek(0)
+        data = content.stream.read()
+        claims = codestream_claims(data)
+        if claims is None or not data.rstrip(b"\0").endswith(_END):
+            raise UnreadableImage("the file is truncated")
+        refuse_huge(*claims[:2])
+        if claims[2] > 8:
+            samples = np.asarray(imagecodecs.jpeg2k_decode(data))
+            # Of a depth that is no whole byte the header tells the range, as no bits in use would.
+            known = samples.dtype == np.uint16 and claims[2] < 16
+            return (spread_to_uint16(samples, claims[2]), claims[2]) if known else (samples, 0)
+        content.stream.seek(0)
+    return None
 
 
-def _open_page(
-    content: Content, member: str | None, most_pixels: int | None
-) -> tuple[Image.Image, dict[str, str]]:
-    """Return the page a member names, opened and not yet decoded, and the fact `frame` where there are several."""
+def _of_deep(samples: NDArray[Any]) -> tuple[NDArray[Any], int, dict[str, str]]:
+    """Return (pixels (H, W, 1 or 3), bits a sample had, facts) of samples with 1 to 4 channels, the even one cover."""
+    samples = samples if samples.ndim == 3 else samples[..., None]
+    covered = samples.shape[2] in (2, 4)
+    pixels, bits, facts = show_samples(samples[..., :-1] if covered else samples)
+    if covered and samples[..., -1].min() < np.iinfo(samples.dtype).max:
+        pixels, facts = on_black(pixels, samples[..., -1:]), facts | {"alpha": "on black"}
+    return collapse_grey(pixels), bits, facts
+
+
+def _deep_jpeg(content: Content, most_pixels: int | None) -> DecodedImage | None:
+    """Return a JPEG of more than 8 bits, or a lossless one, None where it is neither."""
     content.stream.seek(0)
-    picture: Image.Image = _OPENERS[content.image_format](content.stream)
-    pages = int(getattr(picture, "n_frames", 1))
-    page = 0 if member is None else frame_number(member)
-    if page is None or page >= pages:
-        raise UnreadableImage(f"the picture has no {member}; its pages are page/0 to page/{pages - 1}")
-    if page:
-        picture.seek(page)
-    refuse_huge(*picture.size, most_pixels)
-    return picture, {"frame": f"{page + 1} of {pages}"} if pages > 1 else {}
+    data = content.stream.read()
+    claims = codestream_claims(data)
+    if content.image_format != "jpeg" or claims is None or not 8 < claims[2] <= 16:
+        return None
+    refuse_huge(*claims[:2], most_pixels)
+    if not data.rstrip(b"\0").endswith(_END):
+        raise UnreadableImage("the file is truncated")
+    samples = np.asarray(imagecodecs.jpeg_decode(data))
+    samples = samples if samples.ndim == 3 else samples[..., None]
+    return DecodedImage(collapse_grey(spread_to_uint16(samples, claims[2])), claims[2], {})
 
 
 def _shrink(picture: Image.Image, options: ReadOptions) -> int:
@@ -143,20 +205,17 @@ def _orientation(picture: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _is_reduced_from_16_bits(picture: Image.Image) -> bool:
-    """Return whether the file has 16 bits a colour sample, of which Pillow keeps the upper 8."""
-    return picture.mode in ("RGB", "RGBA", "LA") and any(
-        ";16" in str(tile[3]) for tile in getattr(picture, "tile", ())
-    )
-
-
 def _pixels_of(picture: Image.Image) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int, dict[str, str]]:
     """Return (pixels (H, W, C), bits a sample had, facts) of a loaded picture of any mode."""
     if picture.mode == "F" or picture.mode.startswith("I"):  # I, I;16, I;16B: one channel of wide samples
         pixels, bits, facts = show_samples(np.asarray(picture))
         return pixels[..., None], bits, facts
     if picture.has_transparency_data:
-        return _on_black(np.asarray(picture.convert("RGBA")))
+        rgba = np.asarray(picture.convert("RGBA"))
+        cover = rgba[..., 3:]
+        if cover.min() == 255:
+            return collapse_grey(rgba[..., :3]), 8, {}
+        return collapse_grey(on_black(rgba[..., :3], cover)), 8, {"alpha": "on black"}
     bits = 1 if picture.mode == "1" else 8
     if picture.mode in ("1", "L"):
         grey = picture if picture.mode == "L" else picture.convert("L")
@@ -165,15 +224,4 @@ def _pixels_of(picture: Image.Image) -> tuple[NDArray[np.uint8] | NDArray[np.uin
     return collapse_grey(np.asarray(colour, dtype=np.uint8)), bits, {}
 
 
-def _on_black(rgba: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int, dict[str, str]]:
-    """Return (H, W, 4) laid on black, the background of medical displays; colour under full cover stays."""
-    colour, alpha = rgba[..., :3], rgba[..., 3:]
-    if alpha.min() == 255:
-        return collapse_grey(colour), 8, {}
-    laid = (colour.astype(np.uint16) * alpha + 127) // 255
-    return collapse_grey(laid.astype(np.uint8)), 8, {"alpha": "on black"}
-
-
-READERS.register("raster")(
-    Reader(formats=tuple(_OPENERS), needs=("pillow",), read=read_raster, count=count_pages)
-)
+READERS.register("raster")(Reader(formats=tuple(_OPENERS), needs=("pillow", "imagecodecs"), read=read_raster))

@@ -1,0 +1,206 @@
+"""NIfTI volumes (.nii, .nii.gz) by nibabel: slices are frames, as a radiologist looks at them."""
+
+import gzip
+import io
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg_cli.images.decoding import foreign_decoder, refuse_huge
+from medimg_cli.images.greyscale import describe_range, robust_range, stretch
+from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
+from medimg_cli.images.readers import READERS, Content, Reader
+
+_LIMIT_BYTES = 4 << 30
+_HARMLESS_BYTES, _LIMIT_RATIO = 512 << 20, 300
+_KEPT_VOLUMES = 2
+_MEASURED = 2_000_000  # samples that the range of a volume is told by, evenly spread
+_AIR, _LEAST_CT = -900, -3100  # Hounsfield units: air, and what scanners pad with
+_CT_WINDOW = (40.0, 400.0)
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """A volume in canonical orientation: the axes lead to the right, to the front, and upwards.
+
+    Args:
+        samples: (X, Y, Z, T) or, of colour, (X, Y, Z, T, 3).
+        axis: 0, 1 or 2: along which the slices lie.
+        low, high: what is shown black and white.
+        words: how that was told.
+        bits: of a stored sample.
+    """
+
+    samples: NDArray[Any]
+    axis: int
+    low: float
+    high: float
+    words: str
+    bits: int
+
+    @property
+    def frames(self) -> int:
+        return int(self.samples.shape[self.axis] * self.samples.shape[3])
+
+
+class _Volumes:
+    """The volumes last used: unpacking one takes longer than cutting all of its slices."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._volumes: OrderedDict[tuple[str, int, int], _Volume] = OrderedDict()
+
+    def get(self, content: Content) -> _Volume:
+        if content.path is None:
+            return _load(content.stream)
+        status = content.path.stat()
+        key = (str(content.path.absolute()), status.st_mtime_ns, status.st_size)
+        with self._lock:  # held while unpacking: the other threads want the same volume
+            if key not in self._volumes:
+                self._volumes[key] = _load(content.stream)
+            self._volumes.move_to_end(key)
+            while len(self._volumes) > _KEPT_VOLUMES:
+                self._volumes.popitem(last=False)
+            return self._volumes[key]
+
+
+_OPEN = _Volumes()
+
+
+def read_nifti(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
+    """Return a slice of a volume, the one that is named, else the middle one.
+
+    Slices lie along the axis the header says, else the third; they are counted from the left, the back or below,
+    and those of a series of volumes one volume after the other. An axial or coronal slice has the patient's right on
+    its left, a sagittal one the front. Black and white are those of the whole volume: the given window; else the
+    header's display range (cal_min, cal_max); else centre 40, width 400 where the values are those of CT; else the
+    robust 0.5-99.5 percentiles. Facts: `frame`, `window`.
+
+    Raises:
+        UnreadableImage: damaged, no numbers, too large, no such frame, or nibabel is not installed.
+    """
+    with foreign_decoder():
+        volume = _OPEN.get(content)
+        number = volume.frames // 2 if member is None else frame_number(member)
+        if number is None or number >= volume.frames:
+            raise UnreadableImage(
+                f"the volume has no {member}; its slices are frame/0 to frame/{volume.frames - 1}"
+            )
+        moment, place = divmod(number, volume.samples.shape[volume.axis])
+        picture = np.take(volume.samples[:, :, :, moment], place, axis=volume.axis)
+        # Rows lead down and columns to the patient's left; of a sagittal slice, backwards.
+        picture = picture[::-1, ::-1].swapaxes(0, 1)
+        facts = {"frame": f"{number + 1} of {volume.frames}"} if volume.frames > 1 else {}
+        refuse_huge(picture.shape[1], picture.shape[0], options.most_pixels)
+        if picture.ndim == 3:
+            return DecodedImage(collapse_grey(np.ascontiguousarray(picture, dtype=np.uint8)), 8, facts)
+        low, high, words = volume.low, volume.high, volume.words
+        if options.window is not None:
+            centre, width = options.window  # LINEAR, DICOM PS3.3 C.11.2.1.2.1
+            low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+            words = f"{centre:g},{width:g} (given)"
+        wide = volume.bits > 8 and options.bits == 16
+        shown = np.rint(stretch(picture, low, high) * (65535 if wide else 255))[..., None]
+        return DecodedImage(
+            shown.astype(np.uint16) if wide else shown.astype(np.uint8),
+            volume.bits,
+            facts | {"window": words},
+        )
+
+
+def count_frames(content: Content, member: str | None) -> int:
+    """Return how many slices there are, by the header alone; 1 where one is named already."""
+    if member is not None:
+        return 1
+    with foreign_decoder():
+        image = _open(content.stream)
+        shape = (*image.shape, 1, 1, 1)
+        return int(shape[_slice_axis(image)] * np.prod(shape[3:]))
+
+
+def _open(stream: BinaryIO) -> Any:
+    """Return nibabel's image of a stream; its samples are still in the file.
+
+    Raises:
+        UnreadableImage: nibabel is missing, or the header claims too much.
+    """
+    nibabel = _nibabel()
+    packed = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    zipped = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    unpacked: Any = gzip.GzipFile(fileobj=stream) if zipped else stream
+    first = unpacked.read(4)
+    unpacked.seek(0)
+    kind = nibabel.Nifti2Image if first in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image
+    image = kind.from_stream(unpacked)
+    size = int(np.prod([int(side) for side in image.shape], dtype=object)) * image.get_data_dtype().itemsize
+    limit = _LIMIT_BYTES
+    if zipped:  # a blank volume is a thousandth of itself
+        limit = min(limit, max(_HARMLESS_BYTES, _LIMIT_RATIO * packed))
+    if not image.shape or min(image.shape) < 1 or size > limit:
+        raise UnreadableImage(
+            f"the header says a volume of {'x'.join(map(str, image.shape))}, {size:,} bytes"
+        )
+    return image
+
+
+def _nibabel() -> ModuleType:
+    try:
+        return import_module("nibabel")
+    except ImportError as error:
+        raise UnreadableImage("a NIfTI volume, which needs a library: pip install 'medimg[nifti]'") from error
+
+
+def _slice_axis(image: Any) -> int:
+    """Return the stored axis along which the slices lie: the one that dim_info names, else the third."""
+    named = image.header.get_dim_info()[2]
+    return 2 if named is None or named >= len(image.shape) else int(named)
+
+
+def _load(stream: BinaryIO) -> _Volume:
+    image = _open(stream)
+    orientations = import_module("nibabel.orientations")
+    raw = image.dataobj
+    stored: NDArray[Any] = np.asarray(raw.get_unscaled())
+    colour = stored.dtype.names is not None
+    if colour:
+        stored = np.stack([stored[name] for name in ("R", "G", "B")], axis=-1)
+    elif stored.dtype.kind not in "biuf":
+        raise UnreadableImage(f"samples of type {stored.dtype}")
+    if not colour and (raw.slope, raw.inter) != (1, 0):
+        stored = stored.astype(np.float32) * np.float32(raw.slope) + np.float32(raw.inter)
+    spatial = len(image.shape)
+    channels = stored.shape[spatial:]
+    stored = stored.reshape((*(*image.shape, 1, 1)[:3], -1, *channels))
+    turned = orientations.io_orientation(image.affine)
+    if np.isnan(
+        turned
+    ).any():  # an axis that leads nowhere: the header says nothing usable, so as it is stored
+        turned = np.array([[0, 1], [1, 1], [2, 1]])
+    samples = orientations.apply_orientation(stored, turned)
+    axis, bits = int(turned[_slice_axis(image), 0]), image.get_data_dtype().itemsize * 8
+    if colour:
+        return _Volume(samples, axis, 0.0, 255.0, "", 8)
+    flat = samples.reshape(-1)
+    measured = flat[:: max(1, flat.size // _MEASURED)].astype(np.float64)
+    if not np.isfinite(measured).any():
+        raise UnreadableImage("no sample of the volume is a finite number")
+    low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
+    if np.isfinite([low, high]).all() and low < high:
+        return _Volume(samples, axis, low, high, f"cal_min {low:g}, cal_max {high:g}", bits)
+    least, most = robust_range(measured)
+    if _LEAST_CT <= np.nanmin(measured) <= _AIR and most > 0:
+        centre, width = _CT_WINDOW
+        low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+        return _Volume(samples, axis, low, high, f"center {centre:g}, width {width:g}: values as of CT", bits)
+    return _Volume(samples, axis, least, most, f"{describe_range(least, most)} of the volume", bits)
+
+
+READERS.register("nifti")(Reader(formats=("nifti",), needs=("nibabel",), read=read_nifti, count=count_frames))
