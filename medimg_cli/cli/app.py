@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -38,6 +39,7 @@ from medimg_cli.cli.options import with_session
 from medimg_cli.cli.prerequisites import IN_WORKSPACE, LAST
 from medimg_cli.errors import ExitCode, MedimgError
 from medimg_cli.workspace.plain_text import visible_line
+from medimg_cli.workspace.threads import PATIENCE_SECONDS
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init.init,
@@ -123,7 +125,14 @@ for _name in (*COMMANDS, *ALIASES):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run medimg and leave the process with its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    if (
+        code == ExitCode.INTERRUPTED
+    ):  # Python waits for every thread on leaving: for one that hangs, not for ever
+        last = threading.Timer(PATIENCE_SECONDS, os._exit, (code,))
+        last.daemon = True
+        last.start()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

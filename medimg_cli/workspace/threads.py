@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
@@ -11,6 +11,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _IN_FLIGHT_PER_WORKER = 8
+PATIENCE_SECONDS = 1.5
+"""How long an interrupted command waits for what its threads have begun, here and once more on leaving."""
 
 
 def usable_cores() -> int:
@@ -29,19 +31,19 @@ def map_ordered(
     """
     count = workers or usable_cores()
     remaining = iter(items)
-    with ThreadPoolExecutor(max_workers=count) as pool:
-        waiting: deque[Future[Result]] = deque(
+    pool = ThreadPoolExecutor(max_workers=count)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        waiting.extend(
             pool.submit(function, item) for item in islice(remaining, count * _IN_FLIGHT_PER_WORKER)
         )
-        try:
-            while waiting:
-                result = waiting.popleft().result()
-                for item in islice(remaining, 1):
-                    waiting.append(pool.submit(function, item))
-                yield result
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            result = _first(waiting)
+            for item in islice(remaining, 1):
+                waiting.append(pool.submit(function, item))
+            yield result
+    finally:
+        _leave(pool, waiting)
 
 
 def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
@@ -49,15 +51,30 @@ def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Gene
 
     What is between two items, such as waiting for the last part of one, then costs no time.
     """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    pool = ThreadPoolExecutor(max_workers=1)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 1:
+                yield _first(waiting)
+        while waiting:
+            yield _first(waiting)
+    finally:
+        _leave(pool, waiting)
+
+
+def _first(waiting: deque[Future[Result]]) -> Result:
+    result = waiting[0].result()
+    waiting.popleft()
+    return result
+
+
+def _leave(pool: ThreadPoolExecutor, waiting: Iterable[Future[Result]]) -> None:
+    """Let go of a pool: what has not begun is never begun, and what never ends is not waited for.
+
+    A decoder that hangs on a damaged file must not hold a command that was interrupted.
+    """
+    running = [future for future in waiting if not future.cancel()]
+    wait(running, timeout=PATIENCE_SECONDS)
+    pool.shutdown(wait=False, cancel_futures=True)

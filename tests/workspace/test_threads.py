@@ -1,9 +1,16 @@
 """Results come in order, memory stays bounded, errors come through."""
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from medimg_cli.workspace.threads import map_ordered, one_ahead, usable_cores
 
@@ -56,3 +63,46 @@ def test_what_fails_ahead_is_raised_in_its_turn() -> None:
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+@pytest.mark.parametrize("spread", [map_ordered, one_ahead])
+def test_work_that_never_ends_is_not_waited_for(spread: Any) -> None:
+    ending = threading.Event()
+    results = spread(lambda item: ending.wait(60) if item else item, [0, 1, 1, 1])
+    assert next(results) == 0
+    began = time.monotonic()
+    results.close()
+    assert time.monotonic() - began < 4
+    ending.set()
+
+
+HANGING = """
+import sys, time
+from medimg_cli.cli.app import main
+from medimg_cli.dataset.ingest import examine
+def hang(*_):
+    print("hangs", flush=True)
+    time.sleep(60)
+examine.sha256_of_file = hang
+main(["ingest", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_whose_reader_hangs_ends_within_five_seconds_of_a_signal(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    for name in ("SICK", "WELL"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        for turn in range(3):
+            Image.new("L", (8, 8), turn).save(tmp_path / "raw" / name / f"{turn}.png")
+    command = [sys.executable, "-c", HANGING, str(tmp_path / "raw"), "-C", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "hangs"
+        began = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130
+    assert "error: interrupted" in said
