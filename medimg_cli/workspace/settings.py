@@ -120,6 +120,29 @@ class LabelAuditSettings(Section):
     )
 
 
+class SampleSizeSettings(Section):
+    recall: Chance = setting(0.95, "recall that is expected")
+    specificity: Chance = setting(0.9, "specificity that is expected")
+    auroc: Chance | None = setting(None, "AUROC that is expected", unset="not planned for")
+    width: Chance = setting(0.1, "width of the interval that is wanted, from end to end")
+    lower_bound: Chance | None = setting(
+        None, "recall that the interval shall exclude", unset="not planned for"
+    )
+    assurance: Chance = setting(0.8, "chance with which the interval excludes it")
+    confidence: Chance = setting(0.95, "confidence of the intervals")
+    prevalence: Chance | None = setting(None, "share of the positives", unset="that of the data set")
+    images_per_patient: float | None = setting(
+        None, "images of a patient", unset="those of the data set", metavar="N", ge=1
+    )
+    icc: float = setting(0.3, "correlation of right and wrong answers within a patient", ge=0, le=1)
+    curve: bool = setting(True, "measure a learning curve", flags="--curve/--no-curve")
+    draws: PositiveInt = setting(3, "subsets of each size that the curve averages", option=False)
+    weights: str = setting(
+        "auto", "network for the features: auto, none, or a file of weights", metavar="auto|none|FILE"
+    )
+    seed: int = setting(0, "seed of folds and subsets", ge=0)
+
+
 class DeidentifySettings(Section):
     profile: Literal["basic"] = setting("basic", "profile of DICOM PS3.15 annex E")
     keep: Several[Literal["patient", "device", "institution", "uids", "descriptions"]] = setting(
@@ -355,6 +378,7 @@ class Settings(Section):
     labels: LabelsSection = Field(default_factory=LabelsSection)
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     label_audit: LabelAuditSettings = Field(default_factory=LabelAuditSettings)
+    sample_size: SampleSizeSettings = Field(default_factory=SampleSizeSettings)
     deidentify: DeidentifySettings = Field(default_factory=DeidentifySettings)
     preprocess: PreprocessSettings = Field(default_factory=PreprocessSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)

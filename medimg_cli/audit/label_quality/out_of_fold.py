@@ -98,13 +98,13 @@ def _round(
     for fold in np.unique(folds):
         held = folds == fold
         own = ~held & taught
-        model = _Model(features[own], labels[own])
+        model = FeatureClassifier(features[own], labels[own])
         probabilities[np.ix_(held, model.classes)] = model.probabilities(features[held])
         progress.advance()
     return probabilities
 
 
-class _Model:
+class FeatureClassifier:
     """Logistic regression on principal components that are half whitened.
 
     Whitened fully, the many components of noise count as much as the few that tell classes apart, which drowns the
