@@ -18,6 +18,7 @@ from medimg_cli.images.image import UnreadableImage
 from medimg_cli.stages.ingest import dry_run
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
+from tests.conftest import medimg
 from tests.stages.ingest_cohort import draw, run
 
 RANDOM = random.Random(7)
@@ -162,6 +163,16 @@ def test_ingest_warns_of_the_pattern_with_the_images_it_touches_and_remembers_it
     assert result.groups[0].test_images_touched == 12
     assert any(r"--patient-regex '(person\d+)'" in note and "12 test images" in note for note in result.notes)
     assert read_info(Workspace(tmp_path / "study")).name_pattern == r"(person\d+)"
+
+
+def test_the_summary_of_an_ingest_holds_pattern_and_leak(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert medimg(tmp_path / "study", "ingest", str(persons(tmp_path / "raw"))) == 0
+    told = capsys.readouterr().out
+    assert r"--patient-regex '(person\d+)'" in told
+    assert "12 of 12 test images have a counterpart in another split" in told
+    assert "patients: train" not in told
 
 
 def test_auto_takes_the_best_pattern_says_so_and_keeps_it(tmp_path: Path) -> None:

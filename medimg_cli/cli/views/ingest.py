@@ -12,7 +12,7 @@ from medimg_cli.dataset.ingest.preview import IngestPreview
 from medimg_cli.dataset.listing import Column
 from medimg_cli.stages.ingest import IngestResult
 
-_REASONS = 6
+_REASONS, _CLASSES = 6, 20
 
 
 def preview_json(preview: IngestPreview) -> dict[str, Any]:
@@ -29,8 +29,10 @@ def draw_preview(console: Console, preview: IngestPreview) -> None:
         console.print(f"  fits as well: {other.name} - {other.why}", markup=False)
     console.print(f"label of an image: {preview.label_source}\n", markup=False)
     table = plain_table("class", ">images", "such as")
-    for name, found in preview.classes.items():
+    for name, found in list(preview.classes.items())[:_CLASSES]:
         table.add_row(escape(name), f"{found.count:,}", escape("  ".join(found.examples)))
+    if len(preview.classes) > _CLASSES:
+        table.add_row(f"and {len(preview.classes) - _CLASSES:,} more", "", "")
     console.print(table)
     _draw_columns(console, preview.columns)
     said = f"from each {preview.patients_from}" if "header" in preview.patients_from else "not known"
@@ -87,6 +89,10 @@ def draw_result(console: Console, result: IngestResult) -> None:
         files = "file" if result.quarantined == 1 else "files"
         console.print(f"{result.quarantined:,} {files} in quarantine: dataset/quarantine.csv says why")
         draw_reasons(console, result.quarantine)
+    if result.groups and not result.patients_known:
+        console.print(f"file names group the images: {result.groups[0].line()}", markup=False)
+    if result.leak is not None and result.leak.images:
+        console.print(result.leak.line(), markup=False)
     console.print(f"manifest: {result.manifest}", markup=False)
 
 
