@@ -127,23 +127,19 @@ class Answered:
     def confusion_table(self) -> NDArray[np.int64]:
         """Return counts (C, C): rows the reference standard, columns the decision."""
         count = len(self.classes)
-        return np.bincount(self._cells, minlength=count * count).reshape(count, count)
-
-    @cached_property
-    def confusion_tables(self) -> NDArray[np.float64]:
-        """Return replicates (B, C, C) of `confusion_table`."""
-        count = len(self.classes)
-        return self.sampling.tables(self._cells, count * count).reshape(-1, count, count)
+        return np.bincount(self.cells, minlength=count * count).reshape(count, count)
 
     def confusion(self) -> Confusion:
         """Return `confusion_table` with its labels."""
         return Confusion(labels=self.classes, matrix=tuple(map(tuple, self.confusion_table.tolist())))
 
     @property
-    def _cells(self) -> NDArray[np.int64]:
+    def cells(self) -> NDArray[np.int64]:
+        """Return the place (N,) of each image in the flat confusion table."""
         return self.truth * len(self.classes) + self.called
 
     def _view(self, index: int, rows: NDArray[np.int64]) -> OneVsRest:
         sampling = self.sampling if len(rows) == self.n else self.sampling.of(rows)
         truth, score = self.marks[rows, index] == 1, self.probabilities[rows, index]
-        return OneVsRest(truth, score, self.calls[rows, index], sampling)
+        name = "the disease" if self.classes[index] == self.labels.positive else self.classes[index]
+        return OneVsRest(truth, score, self.calls[rows, index], sampling, name)

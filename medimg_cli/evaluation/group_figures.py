@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.metrics import METRICS, OneVsRest, divided, of_table, with_bootstrap
-from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of
-from medimg_cli.evaluation.summary import macro_auroc
+from medimg_cli.evaluation.metrics import METRICS, OneVsRest, bounded, even_size
+from medimg_cli.evaluation.metrics.ranking import Rows, mean_area
+from medimg_cli.evaluation.summary import mean_recall
+from medimg_cli.statistics.areas import auroc_influence
 from medimg_cli.statistics.estimate import Estimate
-from medimg_cli.statistics.intervals import auroc_influence, logit_interval
 
 OF_ONE = ("recall", "specificity", "auroc")
 
@@ -37,7 +37,7 @@ class Brief:
     @property
     def recall(self) -> str:
         """Return the name of the first of the figures: "recall", or "macro_recall" of a mean."""
-        return next(iter(self.figures))
+        return self._names[0]
 
     @cached_property
     def figures(self) -> dict[str, Estimate]:
@@ -45,19 +45,11 @@ class Brief:
         answered, views = self.answered, self._views
         if self._one:
             return {name: METRICS.get(name)(views[0]) for name in OF_ONE}
-        if answered.labels.several:
-            return {
-                "macro_recall": self._mean_share(True),
-                "macro_specificity": self._mean_share(False),
-                "macro_auroc": self._mean_area(),
-            }
-        table, tables = answered.confusion_table, answered.confusion_tables
-        undefined = "a class does not occur"
-        unit = answered.sampling.unit
-        return {
-            "macro_recall": of_table(table, tables, balanced_accuracy_of, unit=unit, undefined=undefined),
-            "macro_auroc": macro_auroc(views, answered.sampling),
-        }
+        area = mean_area(self._placed, answered.sampling, auroc_influence)
+        if not answered.labels.several:
+            return {"macro_recall": mean_recall(answered, "a class does not occur"), "macro_auroc": area}
+        shares = {f"macro_{name}": self._mean_share(name) for name in ("recall", "specificity")}
+        return shares | {"macro_auroc": area}
 
     @cached_property
     def influences(self) -> Mapping[str, NDArray[np.float64]]:
@@ -68,9 +60,9 @@ class Brief:
         of_figure: dict[str, Callable[[OneVsRest], NDArray[np.float64]]] = {
             "recall": lambda view: _of_share(view, True),
             "specificity": lambda view: _of_share(view, False),
-            "auroc": lambda view: auroc_influence(view.truth, view.score),
+            "auroc": lambda view: auroc_influence(view.truth, view.score)[1],
         }
-        return {name: self._spread(of_figure[name.removeprefix("macro_")]) for name in self.figures}
+        return {name: self._spread(of_figure[name.removeprefix("macro_")]) for name in self._names}
 
     def rights(self) -> NDArray[np.float64]:
         """Return (N, C'), C' the classes of `over`: 1 called, 0 missed, NaN where an image is none of the class."""
@@ -81,6 +73,14 @@ class Brief:
         return found
 
     @property
+    def _names(self) -> tuple[str, ...]:
+        if self._one:
+            return OF_ONE
+        return tuple(
+            f"macro_{name}" for name in OF_ONE if self.answered.labels.several or name != "specificity"
+        )
+
+    @property
     def _one(self) -> bool:
         return self.over == (self.answered.labels.positive,)
 
@@ -88,35 +88,24 @@ class Brief:
     def _views(self) -> list[OneVsRest]:
         return [self.answered.view_of(name) for name in self.over]
 
+    @property
+    def _placed(self) -> list[tuple[OneVsRest, Rows]]:
+        return [(view, self.answered.rows_of(name)) for name, view in zip(self.over, self._views, strict=True)]
+
     def _spread(self, of_view: Callable[[OneVsRest], NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the mean over the classes of what each image (N,) adds; nothing where it was not judged."""
         whole = np.zeros(self.answered.n)
-        for name, view in zip(self.over, self._views, strict=True):
-            whole[self.answered.rows_of(name)] += of_view(view) / len(self.over)
+        for view, rows in self._placed:
+            whole[rows] += of_view(view) / len(self.over)
         return whole
 
-    def _mean_share(self, truth: bool) -> Estimate:
-        """Return the mean recall (`truth`) or specificity over labels; images that nobody judged count for none."""
-        columns = []
-        for name, view in zip(self.over, self._views, strict=True):
-            members = np.zeros((self.answered.n, 2))
-            among = view.truth == truth
-            members[self.answered.rows_of(name)] = np.stack([among & (view.called == truth), among], axis=1)
-            columns.append(members)
-        counts = np.concatenate(columns, axis=1)
-        sampling = self.answered.sampling
-        value = float(_mean_of_shares(counts.sum(axis=0, keepdims=True))[0])
-        replicates = _mean_of_shares(sampling.sums(counts))
-        return with_bootstrap(value, replicates, unit=sampling.unit, n=self.answered.n)
-
-    def _mean_area(self) -> Estimate:
-        """Return the mean AUROC over labels, its interval by image or patient on the logit scale."""
-        areas = [METRICS.get("auroc")(view).value or 0.0 for view in self._views]
-        value, sampling = float(np.mean(areas)), self.answered.sampling
-        spread = self._spread(lambda view: auroc_influence(view.truth, view.score))
-        low, high = logit_interval(value, sampling.variance(spread)) or (None, None)
-        method = f"DeLong by {sampling.unit}, logit scale" if low is not None else ""
-        return Estimate(value=value, low=low, high=high, method=method, n=self.answered.n)
+    def _mean_share(self, name: str) -> Estimate:
+        """Return the mean recall or specificity over labels; images that nobody judged count for none."""
+        sides = [view.truth == (name == "recall") for view in self._views]
+        value = float(np.mean([METRICS.get(name)(view).value or 0.0 for view in self._views]))
+        units = [view.sampling.units_among(side) for view, side in zip(self._views, sides, strict=True)]
+        influence = self.influences[f"macro_{name}"]
+        return bounded(value, influence, self.answered.sampling, size=even_size(units))
 
 
 def asked_about(answered: Answered, least: int) -> tuple[tuple[str, ...], str]:
@@ -164,9 +153,3 @@ def _of_share(view: OneVsRest, truth: bool) -> NDArray[np.float64]:
     whole = np.zeros(view.n)
     whole[among] = (right - right.mean()) / len(right)
     return whole
-
-
-def _mean_of_shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (B,) means over labels of (B, 2C) counts, label by label those that are right and all of them."""
-    means: NDArray[np.float64] = divided(counts[:, ::2].copy(), counts[:, 1::2]).mean(axis=1)
-    return means

@@ -7,19 +7,30 @@ with and without.
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.metrics import FN, FP, METRICS, TN, TP, OneVsRest, divided, mean_of, with_bootstrap
-from medimg_cli.evaluation.metrics.proper_scores import label_log_losses
-from medimg_cli.evaluation.summary import OF_EACH_CLASS, OF_POSITIVE, mean_area
+from medimg_cli.evaluation.metrics import (
+    FN,
+    FP,
+    METRICS,
+    TN,
+    TP,
+    Floats,
+    OneVsRest,
+    bounded,
+    divided,
+    even_size,
+    mean_of,
+    slopes,
+)
+from medimg_cli.evaluation.metrics.probability import label_log_losses
+from medimg_cli.evaluation.metrics.ranking import Rows, mean_area
+from medimg_cli.evaluation.summary import OF_EACH_CLASS, OF_POSITIVE
 from medimg_cli.runs.run import Threshold
+from medimg_cli.statistics.areas import auroc_influence, average_precision_influence
 from medimg_cli.statistics.estimate import Estimate
-from medimg_cli.statistics.intervals import auroc_influence
-from medimg_cli.statistics.precision_recall import average_precision_influence
 
-AreaOf = Callable[[OneVsRest], tuple[float, NDArray[np.float64]]]
-_OF_COUNTS: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+_OF_COUNTS: Mapping[str, Callable[[Floats], Floats]] = {
     "recall": lambda cells: divided(cells[..., TP], cells[..., TP] + cells[..., FN]),
     "precision": lambda cells: divided(cells[..., TP], cells[..., TP] + cells[..., FP]),
     "specificity": lambda cells: divided(cells[..., TN], cells[..., TN] + cells[..., FP]),
@@ -47,63 +58,39 @@ def overall_of_labels(answered: Answered) -> dict[str, Estimate]:
 def _means_of_labels(answered: Answered) -> dict[str, Estimate]:
     """Return the mean of each figure over the labels that the split shows with and without, with its interval.
 
-    A label that was never called has no precision: its mean leaves it out. Patients, or images, are drawn once for all
-    labels, so that a patient with several of them counts in all.
+    A label that was never called has no precision: its mean leaves it out. An image, or patient, that adds to several
+    labels counts in all of them.
     """
     both = [name for name, view in answered.views.items() if _has_both(view)]
     if not both:
         none = Estimate(value=None, n=answered.n, reason="no label with and without it in the split")
         return {f"macro_{name}": none for name in OF_EACH_CLASS}
-    counts = _counts(answered, both)
-    sums = answered.sampling.sums(counts.reshape(answered.n, -1)).reshape(-1, *counts.shape[1:])
-    whole = counts.sum(axis=0)[None]
-    means = {name: _mean_with_bootstrap(of(whole), of(sums), answered) for name, of in _OF_COUNTS.items()}
-    means |= {
-        "auroc": _mean_area_of(answered, both, _auroc),
-        "average_precision": _mean_area_of(answered, both, _precision),
-    }
+    labels = [(answered.views[name], answered.judged[name]) for name in both]
+    means = {name: _mean_over(answered, labels, of) for name, of in _OF_COUNTS.items()}
+    means["auroc"] = mean_area(labels, answered.sampling, auroc_influence)
+    means["average_precision"] = mean_area(labels, answered.sampling, average_precision_influence)
     return {f"macro_{name}": means[name] for name in OF_EACH_CLASS}
 
 
-def _counts(answered: Answered, names: Sequence[str]) -> NDArray[np.float64]:
-    """Return (N, K, 4): 1 at the cell of the table that an image falls into, nothing where nobody judged the label."""
-    counts = np.zeros((answered.n, len(names), 4))
-    for place, name in enumerate(names):
-        view, rows = answered.views[name], answered.judged[name]
-        counts[rows, place, view.truth * 2 + view.called] = 1
-    return counts
-
-
-def _mean_with_bootstrap(
-    of_labels: NDArray[np.float64], drawn: NDArray[np.float64], answered: Answered
+def _mean_over(
+    answered: Answered, labels: Sequence[tuple[OneVsRest, Rows]], of: Callable[[Floats], Floats]
 ) -> Estimate:
-    """Return the mean over labels of a figure (1, K), NaN where it has none, from its replicates (B, K)."""
-    if np.isnan(of_labels).all():
+    """Return the mean of a figure of counts over the labels that have one."""
+    whole = np.concatenate([view.table.ravel() for view, _ in labels]).astype(np.float64)
+
+    def mean(counts: Floats) -> Floats:
+        of_labels = of(counts.reshape(-1, len(labels), 4))
+        known = ~np.isnan(of_labels)
+        return divided(np.where(known, of_labels, 0.0).sum(axis=1), known.sum(axis=1).astype(np.float64))
+
+    value, influence = float(mean(whole)[0]), np.zeros(answered.n)
+    if not np.isfinite(value):
         return Estimate(value=None, n=answered.n, reason="no label was called")
-    known = ~np.isnan(drawn)
-    replicates = divided(np.where(known, drawn, 0.0).sum(axis=1), known.sum(axis=1).astype(np.float64))
-    unit = answered.sampling.unit
-    return with_bootstrap(float(np.nanmean(of_labels)), replicates, unit=unit, n=answered.n)
-
-
-def _mean_area_of(answered: Answered, names: Sequence[str], area_of: AreaOf) -> Estimate:
-    """Return the mean over labels of an area, from what each image adds to its error; one not judged adds nothing."""
-    areas, influence = [], np.zeros(answered.n)
-    for name in names:
-        view = answered.views[name]
-        area, each = area_of(view)
-        areas.append(area)
-        influence[answered.judged[name]] += each / len(names)
-    method = "DeLong" if area_of is _auroc else "influence"
-    return mean_area(float(np.mean(areas)), influence, answered.sampling, method=method)
-
-
-def _auroc(view: OneVsRest) -> tuple[float, NDArray[np.float64]]:
-    return METRICS.get("auroc")(view).value or 0.0, auroc_influence(view.truth, view.score)
-
-
-def _precision(view: OneVsRest) -> tuple[float, NDArray[np.float64]]:
-    return average_precision_influence(view.truth, view.score)
+    rises = slopes(mean, whole).reshape(-1, 4)
+    for (view, rows), rise in zip(labels, rises, strict=True):
+        influence[rows] += rise[view.cells]
+    size = even_size([view.sampling.units_among(view.truth) for view, _ in labels])
+    return bounded(value, influence, answered.sampling, size=size)
 
 
 def remarks_on_labels(shown: Mapping[str, OneVsRest], thresholds: Mapping[str, Threshold]) -> list[str]:

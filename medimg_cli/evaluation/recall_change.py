@@ -4,19 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.evaluation.group_figures import Brief
-from medimg_cli.evaluation.metrics import divided
 from medimg_cli.statistics.estimate import Estimate
-from medimg_cli.statistics.intervals import wilson
-from medimg_cli.statistics.sampling import bootstrap_of, percentiles
+from medimg_cli.statistics.intervals import quantile_of, wilson
 
 _FEW = 10
-"""Below so many images, or patients, whose decisions changed, replicates take too few different values to be of use."""
+"""Below so many images, or patients, whose decisions changed, their spread says too little."""
 
 
 def change_of_recall(before: Brief, after: Brief) -> Estimate:
     """Return recall (mean recall) of `after` minus that of `before`, the same images answered twice.
 
-    Images, or patients with all of theirs, are drawn again with both answers. Where the decisions of fewer than ten of
+    The interval is that of a mean of changes by image, or patient with all of theirs. Where the decisions of fewer than ten of
     them changed, or none, the interval is made of Wilson's for the share gained and the share lost instead.
     """
     changes = after.rights() - before.rights()
@@ -24,18 +22,20 @@ def change_of_recall(before: Brief, after: Brief) -> Estimate:
     moved = np.where(carried, changes, 0.0)
     sampling, n = before.answered.sampling, len(np.flatnonzero(carried.any(axis=1)))
     value = float((moved.sum(axis=0) / carried.sum(axis=0)).mean())
+    why = sampling.nothing_from(sampling.units)
+    if why:
+        return Estimate(value=value, n=n, reason=why)
     if len(np.unique(sampling.unit_of[moved.any(axis=1)])) < _FEW:
         below, above = _reach_of_few(moved, carried, sampling.unit_of)
         low, high = max(-1.0, value - below), min(1.0, value + above)
         method = f"Wilson of gained and lost, by {sampling.unit}"
         return Estimate(value=value, low=low, high=high, method=method, n=n)
-    classes = moved.shape[1]
-    sums = sampling.sums(np.concatenate([moved, carried.astype(np.float64)], axis=1))
-    between = percentiles(divided(sums[:, :classes].copy(), sums[:, classes:]).mean(axis=1))
-    if between is None:
-        return Estimate(value=value, n=n)
-    method = f"{bootstrap_of(sampling.unit, len(sums))}, paired"
-    return Estimate(value=value, low=between[0], high=between[1], method=method, n=n)
+    influence = ((moved - carried * (moved.sum(axis=0) / carried.sum(axis=0))) / carried.sum(axis=0)).mean(
+        axis=1
+    )
+    half = quantile_of(sampling.units) * float(np.sqrt(sampling.variance(influence)))
+    low, high = max(-1.0, value - half), min(1.0, value + half)
+    return Estimate(value=value, low=low, high=high, method=f"Student, paired, by {sampling.unit}", n=n)
 
 
 def _reach_of_few(

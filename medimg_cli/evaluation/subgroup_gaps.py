@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.evaluation.group_figures import Brief
-from medimg_cli.statistics.difference_intervals import difference
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.statistics.intervals import difference
+from medimg_cli.statistics.paired_tests import correlation
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def _correlation(name: str, first: Group, second: Group) -> float:
         return 0.0
     units = int(max(first.units.max(), second.units.max())) + 1
     one, other = (
-        np.bincount(group.units, weights=group.brief.influences[name], minlength=units)
+        np.bincount(group.units, weights=group.brief.influences[name], minlength=units).astype(np.float64)
         for group in (first, second)
     )
-    scale = float(np.sqrt((one @ one) * (other @ other)))
-    return float(one @ other) / scale if scale > 0 else 0.0
+    return correlation(one, other)

@@ -20,13 +20,18 @@ from medimg_cli.evaluation.metrics import (
     of_table,
     rate,
 )
-from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of, f1s_of, mcc_of
-from medimg_cli.evaluation.metrics.kappa import kappa_of, weighted_kappa_of
-from medimg_cli.evaluation.metrics.proper_scores import log_losses, squared_gaps
+from medimg_cli.evaluation.metrics.counts import (
+    balanced_accuracy_of,
+    chance_of,
+    f1s_of,
+    kappa_of,
+    mcc_of,
+    weighted_chance_of,
+    weighted_kappa_of,
+)
+from medimg_cli.evaluation.metrics.probability import log_losses, squared_gaps
+from medimg_cli.evaluation.metrics.ranking import macro_auroc, macro_average_precision
 from medimg_cli.statistics.estimate import Estimate
-from medimg_cli.statistics.intervals import auroc_influence, logit_interval
-from medimg_cli.statistics.precision_recall import average_precision_influence
-from medimg_cli.statistics.sampling import Sampling
 
 OF_POSITIVE = (
     "recall",
@@ -61,12 +66,9 @@ def overall(answered: Answered, *, ordinal: bool = False) -> dict[str, Estimate]
     if positive is None or len(answered.classes) > 2:
         figures |= _over_classes(answered)
     if ordinal:
-        figures["weighted_kappa"] = of_table(
-            answered.confusion_table,
-            answered.confusion_tables,
-            weighted_kappa_of,
-            unit=answered.sampling.unit,
-            undefined="only one grade occurs in reference and decision",
+        undefined = "only one grade occurs in reference and decision"
+        figures["weighted_kappa"] = _of_confusion(
+            answered, weighted_kappa_of, undefined, even=False, chance=weighted_chance_of
         )
     return figures
 
@@ -90,80 +92,49 @@ def _weighted(of_class: NDArray[np.float64], tables: NDArray[np.float64]) -> NDA
     return means
 
 
-_MEANS: Mapping[str, Statistic] = {
+_EVEN: Mapping[str, Statistic] = {
     "macro_recall": balanced_accuracy_of,
     "macro_precision": lambda tables: _precisions(tables).mean(axis=1),
     "macro_f1": lambda tables: f1s_of(tables).mean(axis=1),
+    "balanced_accuracy": balanced_accuracy_of,
+}
+_BY_SIZE: Mapping[str, Statistic] = {
     "weighted_precision": lambda tables: _weighted(_precisions(tables), tables),
     "weighted_f1": lambda tables: _weighted(f1s_of(tables), tables),
-    "balanced_accuracy": balanced_accuracy_of,
-    "mcc": mcc_of,
-    "kappa": kappa_of,
 }
+_COEFFICIENTS: Mapping[str, Statistic] = {"mcc": mcc_of, "kappa": kappa_of}
+_UNDEFINED = "a class does not occur, or was never called"
+
+
+def _of_confusion(
+    answered: Answered, of: Statistic, undefined: str, *, even: bool = True, chance: Statistic | None = None
+) -> Estimate:
+    sampling, classes = answered.sampling, len(answered.classes)
+    return of_table(answered.cells, classes, of, sampling, undefined=undefined, even=even, chance=chance)
+
+
+def mean_recall(answered: Answered, undefined: str) -> Estimate:
+    """Return the mean recall over classes; undefined, with the reason, where one does not occur."""
+    return _of_confusion(answered, balanced_accuracy_of, undefined)
 
 
 def _over_classes(answered: Answered) -> dict[str, Estimate]:
-    table, tables = answered.confusion_table, answered.confusion_tables
-    unit, each = answered.sampling.unit, np.ones(answered.n)
-    accuracy = rate(answered.truth == answered.called, answered.sampling, undefined="no image")
-    undefined = "a class does not occur, or was never called"
+    sampling, each = answered.sampling, np.ones(answered.n)
+    accuracy = rate(answered.truth == answered.called, sampling, undefined="no image")
     # With one label an image every wrong call is one miss and one false alarm: all three micro means are accuracy.
-    figures = {
-        "accuracy": accuracy,
-        "micro_recall": accuracy,
-        "micro_precision": accuracy,
-        "micro_f1": accuracy,
-    }
-    figures["weighted_recall"] = accuracy
+    names = ("accuracy", "micro_recall", "micro_precision", "micro_f1", "weighted_recall")
+    figures = dict.fromkeys(names, accuracy)
+    figures |= {name: _of_confusion(answered, of, _UNDEFINED) for name, of in _EVEN.items()}
+    figures |= {name: _of_confusion(answered, of, _UNDEFINED, even=False) for name, of in _BY_SIZE.items()}
     figures |= {
-        name: of_table(table, tables, of, unit=unit, undefined=undefined) for name, of in _MEANS.items()
+        name: _of_confusion(answered, of, _UNDEFINED, even=False, chance=chance_of)
+        for name, of in _COEFFICIENTS.items()
     }
-    figures["macro_auroc"] = macro_auroc(answered.views.values(), answered.sampling)
-    figures["macro_average_precision"] = macro_average_precision(answered.views.values(), answered.sampling)
+    figures["macro_auroc"] = macro_auroc(answered.views.values(), sampling)
+    figures["macro_average_precision"] = macro_average_precision(answered.views.values(), sampling)
     for name, of in (("brier", squared_gaps), ("log_loss", log_losses)):
-        figures[name] = mean_of(of(answered.probabilities, answered.truth), each, answered.sampling)
+        figures[name] = mean_of(of(answered.probabilities, answered.truth), each, sampling)
     return figures
-
-
-def macro_auroc(views: Iterable[OneVsRest], sampling: Sampling) -> Estimate:
-    """Return the mean of the classes' areas, all of the same N images, with an interval that knows they are.
-
-    What each image adds to the error of the mean is summed by image or patient (the linear part of DeLong's
-    variance), and the interval stands on the logit scale.
-    """
-    every = list(views)
-    if not every or any(view.truth.all() or not view.truth.any() for view in every):
-        return Estimate(value=None, n=sampling.n, reason="a class does not occur")
-    areas = [METRICS.get("auroc")(view).value or 0.0 for view in every]
-    influence = np.mean([auroc_influence(view.truth, view.score) for view in every], axis=0)
-    return mean_area(float(np.mean(areas)), influence, sampling, method="DeLong")
-
-
-def macro_average_precision(views: Iterable[OneVsRest], sampling: Sampling) -> Estimate:
-    """Return the mean of the classes' average precisions, all of the same N images, as `macro_auroc` does.
-
-    The logit scale is that of Boyd K, Eng KH, Page CD. ECML PKDD 2013, LNCS 8190:451-466.
-    """
-    every = list(views)
-    if not every or any(not view.truth.any() for view in every):
-        return Estimate(value=None, n=sampling.n, reason="a class does not occur")
-    found = [average_precision_influence(view.truth, view.score) for view in every]
-    influence = np.mean([each for _, each in found], axis=0)
-    return mean_area(float(np.mean([area for area, _ in found])), influence, sampling, method="influence")
-
-
-def mean_area(value: float, influence: NDArray[np.float64], sampling: Sampling, *, method: str) -> Estimate:
-    """Return a mean of areas with its interval on the logit scale.
-
-    Args:
-        influence: (N,), what each image adds to its error.
-        method: what that is called.
-    """
-    between = logit_interval(value, sampling.variance(influence))
-    if between is None:
-        return Estimate(value=value, n=sampling.n)
-    named = f"{method} by {sampling.unit}, logit scale"
-    return Estimate(value=value, low=between[0], high=between[1], method=named, n=sampling.n)
 
 
 def missed_of(view: OneVsRest, image_ids: pd.Series) -> Missed:

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.evaluation.metrics import OneVsRest, clustered_proportion, proportion
+from medimg_cli.evaluation.metrics import OneVsRest, rate
 from medimg_cli.evaluation.results.decisions import TradeOff
 from medimg_cli.predictions.threshold_choice import Steps, place_of_recall, place_of_specificity, steps_of
 from medimg_cli.statistics.estimate import Estimate
@@ -16,14 +16,15 @@ Floats = NDArray[np.float64]
 Figure = Literal["recall", "specificity"]
 SPECIFICITIES = (0.90, 0.95)
 RECALLS = (0.90, 0.95, 0.99)
+_SPARE = 2.5
+"""Fewer images than these beyond the threshold, and where it lies is chance: intervals hold the truth in 30 to 90 of 100."""
 
 
 def trade_offs_of(view: OneVsRest) -> tuple[TradeOff, ...]:
     """Return the trade-offs of a class against the rest; both occur.
 
-    Only the figure that is not fixed has an interval: the other one is what the threshold was chosen for. Of 1,000
-    simulated sets (600 images, 30 % positive, AUROC 0.90) these intervals held the true value in 94 to 96 %, but in
-    89 % for specificity at a recall of 0.99, which hangs on the two lowest of 180 positives.
+    Only the figure that is not fixed has an interval: the other one is what the threshold was chosen for. It has none where
+    so few images lie beyond the threshold that its place is chance (recall 0.99 of 100 positives hangs on one).
     """
     return (*_fixed(view, "specificity", SPECIFICITIES), *_fixed(view, "recall", RECALLS))
 
@@ -109,16 +110,22 @@ def _trade_off(
     found, left = int(steps.found[place]), int(steps.negatives - steps.alarms[place])
     recall = Estimate(value=found / steps.positives, count=found, n=steps.positives)
     specificity = Estimate(value=left / steps.negatives, count=left, n=steps.negatives)
+    spare = (1 - wanted) * (steps.negatives if fixed == "specificity" else steps.positives)
+    why = (
+        ""
+        if spare >= _SPARE
+        else f"{fixed} {wanted:g} leaves {spare:.2g} of so few images to choose the threshold by"
+    )
     if fixed == "specificity":
-        recall = _drawn(found, view.truth, drawn, on_levels, view.sampling)
+        recall = _drawn(found, view.truth, drawn, on_levels, view.sampling, why)
     else:
-        specificity = _drawn(left, ~view.truth, drawn, on_levels, view.sampling)
+        specificity = _drawn(left, ~view.truth, drawn, on_levels, view.sampling, why)
     threshold = float(steps.value[place])
     return TradeOff(fixed=fixed, wanted=wanted, threshold=threshold, recall=recall, specificity=specificity)
 
 
 def _drawn(
-    count: int, among: NDArray[np.bool_], drawn: Floats, on_levels: float, sampling: Sampling
+    count: int, among: NDArray[np.bool_], drawn: Floats, on_levels: float, sampling: Sampling, why: str
 ) -> Estimate:
     """Return a share of some images with its interval: of replicates, moved by what the levels make of the share.
 
@@ -126,12 +133,12 @@ def _drawn(
     """
     n = int(among.sum())
     value = count / n
+    why = why or (sampling.nothing_from(sampling.units_among(among)) if sampling.clustered else "")
+    if why:
+        return Estimate(value=value, n=n, count=count, reason=why)
     between = percentiles(drawn)
     if between is None or count in (0, n):
-        if not sampling.clustered:
-            return proportion(count, n, undefined="", exact=sampling.exact)
-        patients = len(np.unique(sampling.unit_of[among]))
-        return clustered_proportion(count, n, np.full(1, np.nan), patients)
+        return rate(np.full(n, count == n), sampling.of(among), undefined="")
     low, high = (min(max(edge + value - on_levels, 0.0), 1.0) for edge in between)
     method = bootstrap_of(sampling.unit, len(drawn)) + ", threshold chosen anew in each"
     return Estimate(value=value, low=min(low, value), high=max(high, value), method=method, n=n, count=count)

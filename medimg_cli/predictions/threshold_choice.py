@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medimg_cli.errors import DataError
 from medimg_cli.predictions.contract import Positives, least_for_assurance, least_for_bound
 from medimg_cli.statistics.intervals import clopper_pearson, wilson
-from medimg_cli.statistics.sampling import Sampling, interval_of_share
+from medimg_cli.statistics.sampling import Sampling
 from medimg_cli.workspace.threshold_rule import ThresholdRule
 
 
@@ -62,7 +62,7 @@ Bound = Callable[[float], float]
 
 
 def recall_bound(score: NDArray[np.float64], sampling: Sampling) -> Bound:
-    """Return the lower bound of recall by threshold: by patients drawn again where some have several images.
+    """Return the lower bound of recall by threshold: by patient where some have several images.
 
     Args:
         score: (P,) of the positive images.
@@ -75,10 +75,7 @@ def recall_bound(score: NDArray[np.float64], sampling: Sampling) -> Bound:
         count, n = int(called.sum()), len(score)
         if not sampling.clustered:
             return interval(count, n)[0]
-        drawn = sampling.tables(called.astype(np.int64), 2)
-        between = interval_of_share(count / n, drawn[:, 1] / drawn.sum(axis=1), sampling.units)
-        # Where all agree there is nothing to draw: as of so many patients, as the interval of recall itself has it.
-        return between[0] if between else wilson(round(count / n * sampling.units), sampling.units)[0]
+        return sampling.share_interval(called)[0]
 
     return bound
 

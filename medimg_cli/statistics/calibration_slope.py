@@ -13,6 +13,7 @@ from medimg_cli.statistics.probabilities import sigmoid
 _STEPS = 100
 _HALVINGS = 40
 _CLOSE = 1e-10
+_MOST_LEVERAGE = 0.9
 _NOISE = 1e-13  # rounding of a log likelihood, next to which a last small step looks like one down
 _NEAREST = 1e-15  # to 0 and 1, where the logit would be infinite
 
@@ -25,11 +26,15 @@ class Fitted:
         value: its maximum-likelihood estimate.
         variance: of the estimate; where images are of patients the sandwich summed by patient (Liang KY, Zeger SL.
             Biometrika 1986;73:13-22), else the inverse of the information.
+        cautious: variance that an interval is made of: the sandwich of what is left when each image, or patient, is left
+            out in turn (Mancl LA, DeRouen TA. Biometrics 2001;57:126-134), but no less than `variance`. The other one takes
+            a model that is not true at its word, and is too small of few.
         design_effect: that variance over the sandwich of as many independent images; None where images are independent.
     """
 
     value: float
     variance: float
+    cautious: float
     design_effect: float | None = None
 
 
@@ -65,7 +70,9 @@ def slope_of(
     centre, scale = float(x.mean()), float(x.std())
     design = np.stack([np.ones(len(x)), (x - centre) / scale], axis=1)
     fitted = _coefficient(design, np.zeros(len(x)), truth, unit_of, of=1)
-    return Fitted(fitted.value / scale, fitted.variance / scale**2, fitted.design_effect)
+    return Fitted(
+        fitted.value / scale, fitted.variance / scale**2, fitted.cautious / scale**2, fitted.design_effect
+    )
 
 
 def intercept_of(
@@ -97,15 +104,19 @@ def _coefficient(
     found = _most_likely(design, offset, truth)
     chance = sigmoid(offset + design @ found)
     inverse = np.linalg.inv(_information(design, chance))
-    if unit_of is None:
-        return Fitted(float(found[of]), float(inverse[of, of]))
     scores = design * (truth - chance)[:, None] @ inverse[:, of]
-    by_patient = np.bincount(unit_of, weights=scores)
-    patients = len(np.unique(unit_of))
-    correction = patients / (patients - 1) if patients > 1 else 1.0
-    variance = correction * float(by_patient @ by_patient)
-    independent = float(scores @ scores)
-    return Fitted(float(found[of]), variance, variance / independent if independent > 0 else None)
+    units = np.arange(len(truth)) if unit_of is None else unit_of
+    leverage = ((design @ inverse) * design).sum(axis=1) * chance * (1 - chance)
+    by_unit, held = (np.bincount(units, weights=each) for each in (scores, leverage))
+    count = len(np.unique(units))
+    correction = count / (count - 1) if count > 1 else 1.0
+    left_out = by_unit / (1 - np.minimum(held, _MOST_LEVERAGE))
+    cautious = correction * float(left_out @ left_out)
+    if unit_of is None:
+        return Fitted(float(found[of]), float(inverse[of, of]), max(cautious, float(inverse[of, of])))
+    variance, independent = correction * float(by_unit @ by_unit), float(scores @ scores)
+    effect = variance / independent if independent > 0 else None
+    return Fitted(float(found[of]), variance, max(cautious, variance), effect)
 
 
 def _most_likely(

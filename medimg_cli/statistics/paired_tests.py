@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, chi2, norm
 
-from medimg_cli.statistics.intervals import LEVEL
+from medimg_cli.statistics.intervals import ROUNDING
 
 _EXACT_BELOW = 25
 _MOST_FLIPPED = 500
-_Z = float(norm.ppf(0.5 + LEVEL / 2))
 
 
 def mcnemar(only_first: int, only_second: int) -> tuple[float, str]:
@@ -62,24 +61,15 @@ def mcnemar_by_patient(gains: NDArray[np.int64]) -> tuple[float, str]:
 
 def two_sided(difference: float, variance: float) -> float | None:
     """Return the two-sided p of a difference with this variance being 0; None where nothing varies."""
-    if variance <= 0:
+    if variance <= ROUNDING:
         return None
     return 2 * float(norm.sf(abs(difference) / math.sqrt(variance)))
 
 
-def wald(difference: float, variance: float) -> tuple[float, float]:
-    """Return the interval of a difference, kept inside −1..1."""
-    half = _Z * math.sqrt(variance)
-    return max(difference - half, -1.0), min(difference + half, 1.0)
-
-
 def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return the correlation of two columns (N,), 0 where one of them does not vary or is undefined."""
-    known = np.isfinite(first) & np.isfinite(second)
-    first, second = first[known], second[known]
-    if not len(first) or first.std() == 0 or second.std() == 0:
-        return 0.0
-    return float(np.corrcoef(first, second)[0, 1])
+    """Return how the errors of two figures go together, −1..1, from what each patient (P,) adds to both; 0 of no error."""
+    scale = math.sqrt(float(first @ first) * float(second @ second))
+    return float(first @ second) / scale if scale > ROUNDING else 0.0
 
 
 def paired_correlation(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

@@ -6,20 +6,17 @@ bootstrap: Field CA, Welsh AH. J R Stat Soc B 2007;69:369-390); else images are 
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from medimg_cli.statistics.intervals import LEVEL, REPLICATES, logit_interval
+from medimg_cli.statistics.intervals import LEVEL, REPLICATES, ROUNDING, score_interval
 
 _MOST_DRAWS = 40_000_000  # units times replicates; beyond, fewer replicates are drawn
 _FEWEST_REPLICATES = 200
 _CHUNK = 100
-_DENSE_CELLS = 128
-_EXACT_IN_SINGLE = 2**24
 
 
 class Sampling:
@@ -62,10 +59,52 @@ class Sampling:
         """Return the unit (N,) of each image, 0..units − 1."""
         return self._units
 
-    def variance(self, influence: NDArray[np.float64]) -> float:
-        """Return the variance of a figure from what each image (N,) adds to its error, summed by unit."""
-        by_unit = np.bincount(self.unit_of, weights=influence, minlength=self.units)
-        return float(by_unit @ by_unit) * self.units / max(1, self.units - 1)
+    def by_unit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values (N,) or (N, F) summed by unit: (units,) or (units, F)."""
+        if not self.clustered:
+            return values
+        summed: NDArray[np.float64]
+        if values.ndim == 1:
+            summed = np.bincount(self._units, weights=values, minlength=self.units).astype(np.float64)
+            return summed
+        summed = (
+            csr_matrix((np.ones(self.n), (self._units, np.arange(self.n))), shape=(self.units, self.n))
+            @ values
+        )
+        return summed
+
+    def variance(self, influence: NDArray[np.float64], units: int | None = None) -> float:
+        """Return the variance of a figure from what each image (N,) adds to its error, summed by unit.
+
+        Args:
+            units: that the figure is of, where these are not all.
+        """
+        by_unit, count = self.by_unit(influence), units or self.units
+        return float(by_unit @ by_unit) * count / max(1, count - 1)
+
+    def share_interval(self, right: NDArray[np.bool_]) -> tuple[float, float]:
+        """Return the interval of the share of images (N,) for which something holds, by patient; 0..1 from one patient.
+
+        The variance is that of a ratio of sums over patients, Student's distribution takes the place of the normal one.
+        """
+        share = float(right.mean())
+        if self.units < 2:
+            return 0.0, 1.0
+        variance = self.variance((right - share) / self.n)
+        if (
+            variance <= ROUNDING
+        ):  # all patients are alike, maybe by chance: as of so many images, no variance to doubt
+            return score_interval(share, share * (1 - share) / self.units, self.units)
+        return score_interval(share, variance, self.units, units=self.units, most=self.n)
+
+    def units_among(self, rows: NDArray[np.bool_]) -> int:
+        """Return how many units the marked images (N,) are of."""
+        return int(rows.sum()) if not self.clustered else len(np.unique(self._units[rows]))
+
+    def nothing_from(self, units: int, of: str = "") -> str:
+        """Return why so few units give no interval, "" where they are enough: what one has in common nobody can tell."""
+        named = "patient" if self._known else "image"
+        return f"one {named}{of}: how {named}s differ cannot be told from it" if units == 1 else ""
 
     def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Sampling":
         """Return the sampling of some of the images."""
@@ -91,26 +130,13 @@ class Sampling:
             shares = np.bincount(cells, minlength=count) / self.n
             drawn = np.random.default_rng(self.seed).multinomial(self.n, shares, size=REPLICATES)
             return drawn.astype(np.float64)
-        if count <= _DENSE_CELLS:
-            index = self._units * count + cells
-            return self._drawn(np.bincount(index, minlength=self.units * count).reshape(self.units, count))
         ones = np.ones(self.n)
-        return self._drawn_sparse(csr_matrix((ones, (cells, self._units)), shape=(count, self.units)))
-
-    def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sums of some columns, replicate by replicate.
-
-        Args:
-            values: (N, F); a column of ones gives the number of images drawn.
-
-        Returns:
-            (B, F), B at most 2,000: fewer where units times replicates would pass 40 million.
-        """
-        if not self.clustered:
-            return self._drawn(values)
-        images = np.arange(self.n)
-        by_unit = csr_matrix((np.ones(self.n), (self._units, images)), shape=(self.units, self.n)) @ values
-        return self._drawn(by_unit)
+        by_cell = csr_matrix((ones, (cells, self._units)), shape=(count, self.units))
+        # A sparse product: no threads of BLAS, which wait for one another on a busy machine.
+        starts = range(0, len(self._draws), _CHUNK)
+        return np.concatenate(
+            [(by_cell @ self._draws[start : start + _CHUNK].astype(np.float64).T).T for start in starts]
+        )
 
     @cached_property
     def _draws(self) -> NDArray[np.uint16]:
@@ -121,21 +147,6 @@ class Sampling:
         for row in drawn:
             row[:] = np.bincount(generator.integers(0, self.units, self.units), minlength=self.units)
         return drawn
-
-    def _drawn(self, by_unit: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
-        # Counts that single precision holds exactly are summed in it: the same numbers, in half the time.
-        most = self.units * int(by_unit.max(initial=0)) if by_unit.dtype.kind == "i" else _EXACT_IN_SINGLE
-        kind: type[np.floating[Any]] = np.float32 if most < _EXACT_IN_SINGLE else np.float64
-        values = by_unit.astype(kind)
-        starts = range(0, len(self._draws), _CHUNK)
-        parts = [self._draws[start : start + _CHUNK].astype(kind) @ values for start in starts]
-        return np.concatenate(parts).astype(np.float64, copy=False)
-
-    def _drawn_sparse(self, by_cell: csr_matrix) -> NDArray[np.float64]:
-        starts = range(0, len(self._draws), _CHUNK)
-        return np.concatenate(
-            [(by_cell @ self._draws[start : start + _CHUNK].astype(np.float64).T).T for start in starts]
-        )
 
 
 def sampling_of(table: pd.DataFrame, *, known: bool, exact: bool = False) -> Sampling:
@@ -160,26 +171,6 @@ def percentiles(replicates: NDArray[np.float64]) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(known, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return (float(low), float(high)) if low < high else None
-
-
-def interval_of_share(share: float, shares: NDArray[np.float64], patients: int) -> tuple[float, float] | None:
-    """Return the interval of a share of images from its replicates (B,), patients drawn with all their images.
-
-    Their spread is taken to the logit scale, with Student's distribution for as many patients: their own percentiles
-    hold the truth too seldom near 0 and 1 (recall 0.95 of 80 patients with 1 to 6 images: in 91 of 100 sets, simulated).
-
-    Args:
-        share: in 0..1.
-        shares: NaN marks replicates in which it is undefined.
-        patients: whom the images are of.
-
-    Returns:
-        None at 0 and 1, and where `percentiles` has none: nothing was there to draw.
-    """
-    if patients < 2 or percentiles(shares) is None:
-        return None
-    variance = float(np.nanvar(shares)) * patients / (patients - 1)
-    return logit_interval(share, variance, units=patients)
 
 
 def bootstrap_of(unit: str, replicates: int) -> str:

@@ -13,7 +13,8 @@ from medimg_cli.audit.shortcuts.separability import (
     evidence,
     folds_by_patient,
 )
-from medimg_cli.statistics.intervals import delong, logit_interval, wilson
+from medimg_cli.statistics.areas import delong
+from medimg_cli.statistics.intervals import logit_interval, wilson
 
 
 def _scored(count: int = 80) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

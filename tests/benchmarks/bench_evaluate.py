@@ -21,11 +21,10 @@ import pandas as pd
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.metrics import METRICS
-from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of, f1s_of, mcc_of
-from medimg_cli.evaluation.metrics.kappa import kappa_of
+from medimg_cli.evaluation.metrics import METRICS, of_table
+from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of, f1s_of, kappa_of, mcc_of
 from medimg_cli.predictions.operating_point import OperatingPoint
-from medimg_cli.statistics.intervals import delong
+from medimg_cli.statistics.areas import delong
 from medimg_cli.statistics.sampling import sampling_of
 
 FLOORS = {
@@ -87,8 +86,8 @@ def hard_metrics(here: Answered) -> None:
     for view in here.views.values():
         for name in HARD:
             METRICS.get(name)(view)
-    for of in (balanced_accuracy_of, f1s_of, kappa_of, mcc_of):
-        of(here.confusion_tables)
+    for of in (balanced_accuracy_of, lambda tables: f1s_of(tables).mean(axis=1), kappa_of, mcc_of):
+        of_table(here.cells, len(here.classes), of, here.sampling, undefined="")
 
 
 def answered(table: pd.DataFrame, *, known: bool) -> Answered:

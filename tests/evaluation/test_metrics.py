@@ -46,7 +46,7 @@ def test_the_value_is_scikit_learns(name: str) -> None:
 def test_every_metric_keeps_the_contract(name: str, view: OneVsRest) -> None:
     estimate = METRICS.get(name)(view)
     assert isinstance(estimate, Estimate)
-    assert (estimate.value is None) == (estimate.reason is not None)
+    assert (estimate.low is None) == (estimate.reason is not None)
     assert (estimate.low is None) == (estimate.high is None) == (estimate.method == "")
     if estimate.value is not None and estimate.low is not None and estimate.high is not None:
         assert estimate.low <= estimate.value <= estimate.high

@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 
 from medimg_cli.evaluation.analyses.decision_curves import curve_of, thresholds_between
-from medimg_cli.evaluation.metrics.kappa import kappa_of, weighted_kappa_of
+from medimg_cli.evaluation.metrics.counts import kappa_of, weighted_kappa_of
 from medimg_cli.statistics.calibration_slope import Fitted, intercept_of, logit, slope_of
-from medimg_cli.statistics.difference_intervals import difference
 from medimg_cli.statistics.estimate import Estimate
-from medimg_cli.statistics.intervals import clopper_pearson, wilson
+from medimg_cli.statistics.intervals import clopper_pearson, difference, wilson
 from medimg_cli.statistics.paired_tests import holm, mcnemar
 from tests.evaluation.subjects import two_classes
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from medimg_cli.evaluation.metrics.proper_scores import label_log_losses, log_losses, squared_gaps
+from medimg_cli.evaluation.metrics.probability import label_log_losses, log_losses, squared_gaps
 from medimg_cli.statistics.probabilities import log_loss_of
 
 # MetricsReloaded's test of calibration metrics.

@@ -88,11 +88,9 @@ def test_patients_are_drawn_with_all_their_images() -> None:
         of_one, of_three = alone.observed, copied.observed
         assert of_three.value == pytest.approx(of_one.value)
         assert of_three.n == 3 * of_one.n
-        if of_one.count in (0, of_one.n):
-            assert (of_three.low, of_three.high) == wilson(of_one.count or 0, of_one.n)
-        else:
-            assert of_three.method == "bootstrap of patients, 2,000 replicates, logit scale"
-            assert of_three.design_effect == pytest.approx(3, rel=0.2)
+        assert of_three.method == f"Wilson by patient, {of_one.n} patients"
+        if of_one.count not in (0, of_one.n):
+            assert of_three.design_effect == pytest.approx(3 * of_one.n / (of_one.n - 1))
 
 
 def test_a_class_that_nobody_judged_or_that_always_occurs_has_reasons_instead_of_numbers() -> None:

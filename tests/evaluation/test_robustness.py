@@ -67,7 +67,7 @@ def test_each_row_has_the_figures_of_the_disturbed_answers_and_the_change_of_rec
     change = row.change
     assert change.value == pytest.approx(-0.2)
     assert change.n == 200
-    assert change.method == "bootstrap of images, 2,000 replicates, paired"
+    assert change.method == "Student, paired, by image"
     half = 1.96 * np.sqrt(0.2 * 0.8 / 200)
     assert [change.low, change.high] == pytest.approx([-0.2 - half, -0.2 + half], abs=0.02)
 
@@ -77,7 +77,7 @@ def test_patients_are_drawn_with_all_their_images() -> None:
     alone, together = (
         found_in(subject_of(changed, images_a_patient=count)).rows[0].change for count in (1, 4)
     )
-    assert together.method == "bootstrap of patients, 2,000 replicates, paired"
+    assert together.method == "Student, paired, by patient"
     assert alone.value == together.value == pytest.approx(-0.2)
     assert None not in (alone.low, alone.high, together.low, together.high)
     ratio = (together.high - together.low) / (alone.high - alone.low)  # type: ignore[operator]

@@ -11,13 +11,13 @@ from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.subgroups import subgroups
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.group_figures import Brief
+from medimg_cli.evaluation.metrics.ranking import macro_auroc
 from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
-from medimg_cli.evaluation.summary import macro_auroc
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.predictions import truth_columns
 from medimg_cli.runs.run import Threshold
-from medimg_cli.statistics.difference_intervals import CORRELATED, INDEPENDENT
-from medimg_cli.statistics.intervals import delong, logit_interval, wilson
+from medimg_cli.statistics.areas import delong
+from medimg_cli.statistics.intervals import CORRELATED, INDEPENDENT, logit_interval, wilson
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 

@@ -51,7 +51,7 @@ def test_the_numbers_follow_from_the_predictions_table(trained: Workspace) -> No
     assert (evaluation.missed.count, evaluation.missed.of) == (len(missed), len(ill))
     assert set(evaluation.missed.ids) == set(missed["image_id"])
     assert evaluation.metrics["recall"].value == 1 - len(missed) / len(ill)
-    assert evaluation.metrics["recall"].method == "Wilson, as of 4 independent patients"
+    assert evaluation.metrics["recall"].method == "Wilson by patient, 4 patients"
     assert evaluation.confusion is not None
     (_, _), (false_negatives, true_positives) = evaluation.confusion.matrix
     assert (false_negatives, true_positives) == (len(missed), len(ill) - len(missed))

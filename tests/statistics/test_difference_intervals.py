@@ -2,9 +2,8 @@
 
 import pytest
 
-from medimg_cli.statistics.difference_intervals import CORRELATED, INDEPENDENT, difference
 from medimg_cli.statistics.estimate import Estimate
-from medimg_cli.statistics.intervals import wilson
+from medimg_cli.statistics.intervals import CORRELATED, INDEPENDENT, difference, wilson
 
 
 def share(count: int, n: int) -> Estimate:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from medimg_cli.statistics.precision_recall import average_precision_influence
+from medimg_cli.statistics.areas import average_precision_influence
 
 GENERATOR = np.random.default_rng(9)
 TRUTH = GENERATOR.random(150) < 0.3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medimg_cli.statistics.intervals import clopper_pearson, wilson
-from medimg_cli.statistics.paired_tests import two_sided, wald
+from medimg_cli.statistics.paired_tests import two_sided
 
 # R package pROC, data set aSAH (41 poor, 72 good outcomes): areas, DeLong's variances and covariances (its tests).
 AREA = {"wfns": 0.823678861788618, "ndka": 0.611957994579946, "s100b": 0.7313685636856369}
@@ -14,11 +14,11 @@ COVARIANCE = {
     ("ndka", "s100b"): -0.000756164938056579,
     ("wfns", "s100b"): 0.00119615567376754,
 }
-# Its paired tests of these: Z, p and the interval of the difference.
+# Its paired tests of these: Z and p.
 PAIRED = {
-    ("wfns", "s100b"): (2.20898359144091, 0.0271757822291882, 0.0104061769564846, 0.174214419249478),
-    ("wfns", "ndka"): (2.79777591868904, 0.00514557970691098, 0.0634011709339876, 0.3600405634833566),
-    ("ndka", "s100b"): (-1.39077002573558, 0.164295175223054, -0.2876917446341914, 0.0488706064228094),
+    ("wfns", "s100b"): (2.20898359144091, 0.0271757822291882),
+    ("wfns", "ndka"): (2.79777591868904, 0.00514557970691098),
+    ("ndka", "s100b"): (-1.39077002573558, 0.164295175223054),
 }
 # Newcombe RG. Stat Med 1998;17:857-872, table I: count, n, Wilson's interval, Clopper and Pearson's.
 SINGLE = [
@@ -34,16 +34,9 @@ def test_the_difference_of_two_areas_is_tested_as_proc_does(models: tuple[str, s
     first, second = models
     gap = AREA[first] - AREA[second]
     variance = VARIANCE[first] + VARIANCE[second] - 2 * COVARIANCE[models]
-    z, p, low, high = PAIRED[models]
+    z, p = PAIRED[models]
     assert gap / np.sqrt(variance) == pytest.approx(z, rel=1e-9)
     assert two_sided(gap, variance) == pytest.approx(p, rel=1e-9)
-    assert wald(gap, variance) == pytest.approx((low, high), abs=1e-12)
-
-
-def test_the_plain_interval_of_an_area_is_procs() -> None:
-    assert wald(AREA["ndka"], VARIANCE["ndka"]) == pytest.approx(
-        (0.501244999271703, 0.722670989888189), abs=1e-12
-    )
 
 
 @pytest.mark.parametrize(("count", "n", "by_score", "exact"), SINGLE)

@@ -49,19 +49,6 @@ def test_many_cells_give_the_same_replicates_as_few() -> None:
     assert np.array_equal(few, many[:, [0, 100, 200, 300]])
 
 
-def test_sums_follow_the_same_draws_as_tables() -> None:
-    patient = GENERATOR.integers(0, 60, 200)
-    sampling = Sampling(names(patient), 200)
-    assert np.array_equal(sampling.sums(np.eye(4)[CELLS]), sampling.tables(CELLS, 4))
-
-
-def test_sums_of_independent_images_spread_as_a_mean_should() -> None:
-    values = GENERATOR.normal(size=(500, 1))
-    means = Sampling(None, 500).sums(np.c_[values, np.ones(500)])
-    spread = float(np.std(means[:, 0] / means[:, 1]))
-    assert spread == pytest.approx(float(np.std(values)) / np.sqrt(500), rel=0.06)
-
-
 def test_copies_of_every_image_leave_the_spread_of_a_proportion_as_it_was() -> None:
     once = Sampling(None, 200).tables(CELLS, 4)
     tripled = Sampling(names(np.tile(np.arange(200), 3)), 600).tables(np.tile(CELLS, 3), 4)
@@ -75,12 +62,6 @@ def test_a_part_of_the_images_keeps_its_patients() -> None:
     assert (part.n, part.units, part.clustered) == (40, 10, True)
 
 
-def test_fewer_replicates_are_drawn_of_very_many_images() -> None:
-    drawn = Sampling(None, 100_000).sums(np.ones((100_000, 1)))
-    assert len(drawn) == 400
-    assert (drawn == 100_000).all()
-
-
 def test_replicates_that_are_all_the_same_or_mostly_undefined_have_no_interval() -> None:
     assert percentiles(np.ones(2000)) is None
     assert percentiles(np.r_[np.full(1200, np.nan), np.linspace(0, 1, 800)]) is None
@@ -89,3 +70,35 @@ def test_replicates_that_are_all_the_same_or_mostly_undefined_have_no_interval()
 
 def test_the_name_says_what_was_drawn() -> None:
     assert bootstrap_of("image", 400) == "bootstrap of images, 400 replicates"
+
+
+def test_fewer_replicates_are_drawn_of_very_many_patients() -> None:
+    patients = np.repeat(np.arange(50_000), 2)
+    drawn = Sampling(patients, 100_000).tables(np.zeros(100_000, dtype=np.int64), 1)
+    assert drawn.shape == (800, 1)
+    assert (drawn == 100_000).all()
+
+
+def test_one_patient_tells_nothing_of_how_patients_differ() -> None:
+    alone, two = Sampling(["a"] * 5, 5), Sampling(["a"] * 5 + ["b"], 6)
+    assert alone.nothing_from(alone.units, " with X").startswith("one patient with X")
+    assert two.nothing_from(two.units) == ""
+    assert alone.share_interval(np.array([True, True, False, True, False])) == (0.0, 1.0)
+    assert Sampling(None, 1).nothing_from(1).startswith("one image")
+
+
+def test_values_are_summed_by_patient() -> None:
+    sampling = Sampling(["a", "b", "a"], 3)
+    assert sampling.by_unit(np.array([1.0, 2.0, 3.0])).tolist() == [4.0, 2.0]
+    assert sampling.by_unit(np.array([[1.0, 0.0], [2.0, 1.0], [3.0, 5.0]])).tolist() == [
+        [4.0, 5.0],
+        [2.0, 1.0],
+    ]
+
+
+def test_some_rows_keep_the_patients_they_have() -> None:
+    patients = names(GENERATOR.integers(0, 60, 200))
+    rows = np.flatnonzero(CELLS == 2)
+    part, same = Sampling(patients, 200).of(rows), Sampling([patients[row] for row in rows], len(rows))
+    assert (part.units, part.clustered) == (same.units, same.clustered)
+    assert np.array_equal(part.unit_of, same.unit_of)

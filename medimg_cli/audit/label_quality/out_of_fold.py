@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from medimg_cli.audit.label_quality.confident_learning import confident_learning
 from medimg_cli.dataset.stratify import deal_evenly
-from medimg_cli.statistics.intervals import delong
+from medimg_cli.statistics.areas import delong
 from medimg_cli.workspace.progress import Progress, SilentProgress
 
 FOLDS = 5

@@ -5,11 +5,10 @@ from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.metrics import diagonal, divided, drawn_proportion, of_table
-from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of
+from medimg_cli.evaluation.metrics import rate
 from medimg_cli.evaluation.results.abstention import Abstention, Referral
+from medimg_cli.evaluation.summary import mean_recall
 from medimg_cli.statistics.calibration_slope import logit
-from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.statistics.selective import kept_points, most_certain_first, referred_of, selective_risk
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -24,7 +23,7 @@ def abstention(subject: Subject) -> Abstention | str:
     """Return the risk–coverage curve, and recall and error of the rest at several shares of referral.
 
     A certain answer is one far from the threshold in force where there is one. Which images are referred is taken as it
-    is for intervals: replicates draw images, or patients, and do not order them anew.
+    is for intervals: images are not ordered anew.
     """
     here = subject.here
     if here.labels.several:
@@ -60,58 +59,21 @@ def _referrals(here: Answered, order: NDArray[np.int64]) -> tuple[Referral, ...]
     Args:
         order: (N,) places of the images, the most certain first.
     """
-    classes, steps = len(here.classes), len(SHARES)
-    referred = [referred_of(here.n, share) for share in SHARES]
     rank = np.empty(here.n, dtype=np.int64)
     rank[order[::-1]] = np.arange(here.n)  # the least certain is 0
-    survived = np.searchsorted(referred, rank, side="right") - 1  # of which referrals an image is not part
-    cells = (survived * classes + here.truth) * classes + here.called
-    tables = here.sampling.tables(cells, steps * classes**2).reshape(-1, steps, classes, classes)
-    left = tables[:, ::-1].cumsum(axis=1)[:, ::-1]
-    return tuple(
-        _referral(here, share, referred[step], survived >= step, left[:, step])
-        for step, share in enumerate(SHARES)
-    )
+    referred = ((share, referred_of(here.n, share)) for share in SHARES)
+    return tuple(_referral(here, share, count, rank >= count) for share, count in referred)
 
 
-def _referral(
-    here: Answered, share: float, referred: int, kept: NDArray[np.bool_], tables: NDArray[np.float64]
-) -> Referral:
-    """Return what is left of one share.
-
-    Args:
-        kept: (N,), True where an image is left.
-        tables: (B, C, C), replicates of the confusion matrix of those.
-    """
-    wrong = kept & (here.truth != here.called)
-    images = tables.sum(axis=(1, 2))
-    errors = divided(images - diagonal(tables).sum(axis=1), images)
-    recall, missed = _recall(here, kept, tables)
-    return Referral(
-        share=share,
-        referred=referred,
-        recall=recall,
-        missed=missed,
-        error=drawn_proportion(
-            int(wrong.sum()), int(kept.sum()), errors, here.sampling, kept, undefined="no image is left"
-        ),
-    )
-
-
-def _recall(
-    here: Answered, kept: NDArray[np.bool_], tables: NDArray[np.float64]
-) -> tuple[Estimate, int | None]:
-    """Return recall and misses of the positive class among what is left, else the mean recall over classes."""
-    classes = len(here.classes)
+def _referral(here: Answered, share: float, referred: int, kept: NDArray[np.bool_]) -> Referral:
+    """Return what is left of one share, `kept` (N,) True where an image is."""
+    wrong, missed = here.truth != here.called, None
     if here.labels.positive is None:
-        cells = here.truth[kept] * classes + here.called[kept]
-        table = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
-        unit = here.sampling.unit
-        return of_table(table, tables, balanced_accuracy_of, unit=unit, undefined=_CLASS_GONE), None
-    positive = here.labels.is_positive
-    ill = kept & positive[here.truth]
-    found = int((ill & positive[here.called]).sum())
-    of_ill = tables[:, positive].sum(axis=1)
-    shares = divided(of_ill[:, positive].sum(axis=1), of_ill.sum(axis=1))
-    n = int(ill.sum())
-    return drawn_proportion(found, n, shares, here.sampling, ill, undefined=_NONE_LEFT), n - found
+        recall = mean_recall(here.of(kept), _CLASS_GONE)
+    else:
+        positive = here.labels.is_positive
+        ill = kept & positive[here.truth]
+        recall = rate(positive[here.called], here.sampling, among=ill, undefined=_NONE_LEFT)
+        missed = recall.n - (recall.count or 0)
+    error = rate(wrong, here.sampling, among=kept, undefined="no image is left")
+    return Referral(share=share, referred=referred, recall=recall, missed=missed, error=error)

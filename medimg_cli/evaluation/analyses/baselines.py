@@ -9,10 +9,10 @@ from medimg_cli.dataset.manifest import UNKNOWN_COLUMN
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.metadata_model import answers_of, features_of, seen
-from medimg_cli.evaluation.metrics import METRICS, of_table, rate
-from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of
+from medimg_cli.evaluation.metrics import METRICS, rate
+from medimg_cli.evaluation.metrics.ranking import macro_auroc
 from medimg_cli.evaluation.results.surroundings import Baseline, Baselines
-from medimg_cli.evaluation.summary import macro_auroc
+from medimg_cli.evaluation.summary import mean_recall
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.predictions import PROBABILITY_PREFIX
 from medimg_cli.runs.run import Threshold
@@ -163,13 +163,7 @@ def _figures(answered: Answered) -> dict[str, Estimate]:
     if positive is not None:
         return {name: METRICS.get(name)(answered.view_of(positive)) for name in _OF_POSITIVE}
     return {
-        "macro_recall": of_table(
-            answered.confusion_table,
-            answered.confusion_tables,
-            balanced_accuracy_of,
-            unit=answered.sampling.unit,
-            undefined="a class does not occur",
-        ),
+        "macro_recall": mean_recall(answered, "a class does not occur"),
         "accuracy": rate(answered.truth == answered.called, answered.sampling, undefined="no image"),
         "macro_auroc": macro_auroc(answered.views.values(), answered.sampling),
     }

@@ -7,10 +7,13 @@ from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.metrics.probability import BINS, equal_width, in_bins
-from medimg_cli.evaluation.metrics.proper_scores import (
+from medimg_cli.evaluation.metrics.probability import (
+    BINS,
+    ECE_BINS,
     ONE_OF_TWO,
     SUMMED,
+    equal_width,
+    in_bins,
     label_log_losses,
     log_losses,
     squared_gaps,
@@ -38,6 +41,7 @@ def calibration(subject: Subject) -> Calibration | str:
         ece=figures.get("ece"),
         class_wise_ece=float(np.mean(errors)) if errors else None,
         bins=BINS,
+        bin_rule=ECE_BINS,
         definition=_definition(here),
         temperature=subject.temperature,
         uncalibrated=uncalibrated,

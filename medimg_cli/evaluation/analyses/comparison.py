@@ -5,11 +5,14 @@ from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.metrics import METRICS, OneVsRest, divided, rate
+from medimg_cli.evaluation.metrics import METRICS, OneVsRest, rate, table_influence
+from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of
+from medimg_cli.evaluation.metrics.ranking import macro_auroc, mean_area_influence
 from medimg_cli.evaluation.results.decisions import Comparison, Difference
-from medimg_cli.statistics.difference_intervals import difference
+from medimg_cli.evaluation.summary import mean_recall
+from medimg_cli.statistics.areas import area_variance, auroc_influence
 from medimg_cli.statistics.estimate import Estimate
-from medimg_cli.statistics.intervals import auroc_influence, paired_clustered_auroc, paired_delong
+from medimg_cli.statistics.intervals import difference
 from medimg_cli.statistics.paired_tests import (
     correlation,
     holm,
@@ -17,7 +20,6 @@ from medimg_cli.statistics.paired_tests import (
     mcnemar_by_patient,
     paired_correlation,
     two_sided,
-    wald,
 )
 from medimg_cli.statistics.sampling import Sampling
 
@@ -96,10 +98,9 @@ def _of_rates(
         return _undefined(name, undefined)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     if part.clustered:
-        drawn = part.sums(np.stack([first, second, np.ones(len(first))], axis=1).astype(np.float64))
-        shares = drawn[:, :2] / drawn[:, 2:]
-        together = correlation(shares[:, 0], shares[:, 1])
-        gains = np.bincount(part.unit_of, weights=first.astype(np.float64) - second, minlength=part.units)
+        added = (part.by_unit(right - right.mean()) for right in (first, second))
+        together = correlation(*added)
+        gains = part.by_unit(first.astype(np.float64) - second)
         p, test = mcnemar_by_patient(gains.astype(np.int64))
     else:
         together = paired_correlation(first, second)
@@ -119,68 +120,73 @@ def _of_rates(
 
 def _of_areas(name: str, view: OneVsRest, against: OneVsRest) -> Difference:
     mine, theirs = METRICS.get("auroc")(view), METRICS.get("auroc")(against)
-    if mine.value is None or theirs.value is None:
-        return _undefined(name, mine.reason or theirs.reason or "only one class occurs")
-    if view.sampling.clustered:
-        gap, variance = paired_clustered_auroc(view.truth, view.score, against.score, view.sampling.unit_of)
-        test = "DeLong by patient (Obuchowski), paired"
-    else:
-        gap, variance = paired_delong(view.truth, view.score, against.score)
-        test = "DeLong, paired"
-    return _with_variance(name, mine.value, theirs.value, gap, variance, test=test, n=view.n)
+    added = [
+        auroc_influence(each.truth, each.score)[1] if mine.value is not None else None
+        for each in (view, against)
+    ]
+    if added[0] is None or added[1] is None:
+        return _undefined(name, mine.reason or "only one class occurs")
+    sampling = view.sampling
+    variance = area_variance(
+        view.truth, added[0] - added[1], sampling.unit_of if sampling.clustered else None
+    )
+    test = "DeLong by patient (Obuchowski), paired" if sampling.clustered else "DeLong, paired"
+    return _of_two(name, mine, theirs, (added[0], added[1]), sampling, test=test, variance=variance)
 
 
 def _of_mean_area(here: Answered, other: Answered) -> Difference:
     """Return the difference of the mean areas over classes, by what each image adds to the error of both."""
-    mine, theirs = list(here.views.values()), list(other.views.values())
-    if any(view.truth.all() or not view.truth.any() for view in mine):
+    mine, theirs = (macro_auroc(each.views.values(), each.sampling) for each in (here, other))
+    if mine.value is None or theirs.value is None:
         return _undefined("macro_auroc", "a class does not occur")
-    areas = [np.mean([METRICS.get("auroc")(view).value or 0.0 for view in views]) for views in (mine, theirs)]
-    added = np.mean(
-        [
-            auroc_influence(view.truth, view.score) - auroc_influence(against.truth, against.score)
-            for view, against in zip(mine, theirs, strict=True)
-        ],
-        axis=0,
-    )
-    sampling = here.sampling
-    variance = sampling.variance(added)
-    first, second = (float(area) for area in areas)
-    test = f"DeLong by {sampling.unit}, paired"
-    return _with_variance("macro_auroc", first, second, first - second, variance, test=test, n=here.n)
+    placed = [[(view, slice(None)) for view in each.views.values()] for each in (here, other)]
+    first, second = (mean_area_influence(each, here.n, auroc_influence)[1] for each in placed)
+    test = f"DeLong by {here.sampling.unit}, paired"
+    return _of_two("macro_auroc", mine, theirs, (first, second), here.sampling, test=test)
 
 
 def _of_balanced(here: Answered, other: Answered) -> Difference:
-    """Return the difference of the mean recalls over classes, images (or patients) resampled for both at once."""
-    right, also = here.truth == here.called, other.truth == other.called
-    shape = (len(here.classes), 2, 2)
-    cells, count = np.ravel_multi_index((here.truth, right, also), shape), len(here.classes) * 4
-    observed = np.bincount(cells, minlength=count).reshape(1, *shape).astype(np.float64)
-    (first,), (second,) = _recalls(observed)
-    if not np.isfinite([first, second]).all():
+    """Return the difference of the mean recalls over classes, by what each image adds to the error of both."""
+    mine, theirs = (mean_recall(each, "a class does not occur") for each in (here, other))
+    if mine.value is None or theirs.value is None:
         return _undefined("macro_recall", "a class does not occur")
-    mine, theirs = _recalls(here.sampling.tables(cells, count).reshape(-1, *shape))
-    variance = float(np.nanvar(mine - theirs))
-    first, second, test = float(first), float(second), f"z, {here.sampling.unit}s resampled"
-    return _with_variance("macro_recall", first, second, first - second, variance, test=test, n=here.n)
+    classes = len(here.classes)
+    first, second = (table_influence(each.cells, classes, balanced_accuracy_of)[1] for each in (here, other))
+    test = f"z, by {here.sampling.unit}"
+    return _of_two("macro_recall", mine, theirs, (first, second), here.sampling, test=test)
 
 
-def _recalls(tables: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean recalls (B,) of both from how often they were right (B, C, 2, 2), NaN where a class is absent."""
-    images = tables.sum(axis=(2, 3))
-    first, second = tables[:, :, 1].sum(axis=2), tables[:, :, :, 1].sum(axis=2)
-    return divided(first, images).mean(axis=1), divided(second, images).mean(axis=1)
-
-
-def _with_variance(
-    name: str, first: float, second: float, gap: float, variance: float, *, test: str, n: int
+def _of_two(
+    name: str,
+    mine: Estimate,
+    theirs: Estimate,
+    added: tuple[NDArray[np.float64], NDArray[np.float64]],
+    sampling: Sampling,
+    *,
+    test: str,
+    variance: float | None = None,
 ) -> Difference:
-    p = two_sided(gap, variance)
-    if p is None:
-        return Difference(name=name, first=first, second=second, difference=Estimate(value=gap, n=n))
-    low, high = wald(gap, variance)
-    found = Estimate(value=gap, low=low, high=high, method=test, n=n)
-    return Difference(name=name, first=first, second=second, difference=found, test=test, p=p)
+    """Return the difference of two figures of the same images, its interval from both and from what they share.
+
+    Args:
+        added: (N,), (N,), what each image adds to the error of both.
+        variance: of the difference, for the test; None = by image or patient.
+    """
+    assert mine.value is not None and theirs.value is not None
+    first, second = (sampling.by_unit(each) for each in added)
+    gap = difference(mine, theirs, correlation=correlation(first, second)).model_copy(
+        update={"n": sampling.n}
+    )
+    spread = sampling.variance(added[0] - added[1]) if variance is None else variance
+    p = two_sided(mine.value - theirs.value, spread) if gap.low is not None else None
+    return Difference(
+        name=name,
+        first=mine.value,
+        second=theirs.value,
+        difference=gap,
+        test=test if p is not None else "",
+        p=p,
+    )
 
 
 def _undefined(name: str, reason: str) -> Difference:

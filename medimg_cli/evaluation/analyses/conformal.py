@@ -1,14 +1,11 @@
 """Sets of classes that hold the right one with a stated chance."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.metrics import divided, drawn_proportion, rate
+from medimg_cli.evaluation.metrics import rate
 from medimg_cli.evaluation.results.abstention import Conformal
 from medimg_cli.statistics.conformal import least_probabilities, sets_of
-from medimg_cli.statistics.estimate import Estimate
 
 
 @ANALYSES.register("conformal")
@@ -34,23 +31,11 @@ def conformal(subject: Subject) -> Conformal | str:
         thresholds=dict(zip(here.classes, least.tolist(), strict=True)),
         calibrated_on=dict(zip(here.classes, counts.tolist(), strict=True)),
         coverage=rate(holds, here.sampling, undefined="no image"),
-        by_class=_by_class(here, holds),
+        by_class={
+            name: rate(holds, here.sampling, among=here.truth == index, undefined="no image of this class")
+            for index, name in enumerate(here.classes)
+        },
         mean_size=float(size.mean()),
         singletons=rate(size == 1, here.sampling, undefined="no image"),
         empties=rate(size == 0, here.sampling, undefined="no image"),
     )
-
-
-def _by_class(here: Answered, holds: NDArray[np.bool_]) -> dict[str, Estimate]:
-    """Return class → share of its images whose set holds it."""
-    tables = here.sampling.tables(here.truth * 2 + holds, 2 * len(here.classes))
-    tables = tables.reshape(-1, len(here.classes), 2)
-    found = {}
-    for index, name in enumerate(here.classes):
-        own = here.truth == index
-        shares = divided(tables[:, index, 1], tables[:, index].sum(axis=1))
-        count, n = int((own & holds).sum()), int(own.sum())
-        found[name] = drawn_proportion(
-            count, n, shares, here.sampling, own, undefined="no image of this class"
-        )
-    return found

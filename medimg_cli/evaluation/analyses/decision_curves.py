@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.metrics import OneVsRest
 from medimg_cli.evaluation.results.decisions import DecisionCurve, DecisionCurves
-from medimg_cli.statistics.intervals import LEVEL
+from medimg_cli.statistics.intervals import mean_interval
 
 Floats = NDArray[np.float64]
 _STEPS = 100
@@ -40,7 +40,7 @@ def thresholds_between(low: float, high: float) -> Floats:
 def curve_of(view: OneVsRest, thresholds: Floats) -> DecisionCurve:
     """Return the net benefit of calling an image positive where its score reaches each threshold (T,), rising."""
     model = _net_benefits(_reaching(view.truth, _bands(view, thresholds), thresholds)[None], thresholds)[0]
-    low, high = _interval(view, thresholds)
+    low, high, why = _interval(view, thresholds)
     prevalence = float(view.truth.mean())
     treat_all = prevalence - (1 - prevalence) * _exchange(thresholds)
     useful = _widest(thresholds, model > np.maximum(treat_all, 0.0) + _ROUNDING)
@@ -49,6 +49,7 @@ def curve_of(view: OneVsRest, thresholds: Floats) -> DecisionCurve:
         model=tuple(model.tolist()),
         low=low,
         high=high,
+        no_interval=why,
         treat_all=tuple(treat_all.tolist()),
         useful_from=None if useful is None else useful[0],
         useful_to=None if useful is None else useful[1],
@@ -91,13 +92,16 @@ def _net_benefits(counts: Floats, thresholds: Floats) -> Floats:
     return net_benefit(called[:, 1], called[:, 0], by_class.sum(axis=(1, 2))[:, None], thresholds)
 
 
-def _interval(view: OneVsRest, thresholds: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the ends (T,), (T,) of the percentile interval, images (or patients) drawn anew."""
-    count = len(thresholds) + 1
-    cells = view.truth * count + _bands(view, thresholds)
-    replicates = _net_benefits(view.sampling.tables(cells, 2 * count), thresholds)
-    low, high = np.quantile(replicates, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=0)
-    return tuple(low.tolist()), tuple(high.tolist())
+def _interval(view: OneVsRest, thresholds: Floats) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Return the ends (T,), (T,) of the interval at each threshold, of a mean over images, and why there is none."""
+    why = view.sampling.nothing_from(view.sampling.units)
+    if why:
+        return (), (), why
+    called = _bands(view, thresholds)[:, None] > np.arange(len(thresholds))
+    gains = np.where(view.truth[:, None], 1.0, -_exchange(thresholds)) * called
+    value = gains.mean(axis=0)
+    low, high = mean_interval(value, view.sampling.by_unit(gains - value) / view.n)
+    return tuple(low.tolist()), tuple(high.tolist()), ""
 
 
 def _widest(thresholds: Floats, better: NDArray[np.bool_]) -> tuple[float, float] | None:

@@ -55,6 +55,7 @@ class Calibration(BaseModel):
             several labels an image without a positive one.
         class_wise_ece: mean over `by_class`.
         bins: how many bins each ece has.
+        bin_rule: which these are.
         definition: of the Brier score, which books define in two ways that differ by a factor of 2.
         temperature: by which the logits were divided, fitted on validation; None where not known.
         uncalibrated: brier, log_loss and ece of the same images without the temperature.
@@ -69,6 +70,7 @@ class Calibration(BaseModel):
     ece: float | None = None
     class_wise_ece: float | None = None
     bins: int = 15
+    bin_rule: str = ""
     definition: str = ""
     temperature: float | None = None
     uncalibrated: dict[str, float] = {}

@@ -32,7 +32,9 @@ class AtPrevalence(BaseModel):
     Args:
         prevalence: in 0..1.
         observed: it is that of the split itself.
-        precision, npv: with intervals that come from those of recall and specificity.
+        estimand: what the predictive values are of.
+        precision, npv: at the observed prevalence those of the metrics; else their intervals come from those of recall
+            and specificity.
         alarms_per_100: false alarms among 100 patients.
         number_needed_to_read: positive answers for each true one, 1 / precision; None where precision is 0.
     """
@@ -41,6 +43,7 @@ class AtPrevalence(BaseModel):
 
     prevalence: float
     observed: bool = False
+    estimand: str = ""
     precision: Estimate
     npv: Estimate
     alarms_per_100: Estimate
@@ -157,7 +160,7 @@ class DecisionCurve(BaseModel):
     Args:
         thresholds: at which one would act; at t a false alarm weighs t / (1 - t) of a missed case.
         model: net benefit of acting where the probability reaches the threshold, per image.
-        low, high: 95 % interval of `model`, empty where none is computed.
+        low, high: 95 % interval of `model` at each threshold, empty where there is none: `no_interval` says why.
         treat_all: net benefit of acting on every image; that of acting on none is 0.
         useful_from, useful_to: widest range of thresholds over which the model is above both; None where it never is.
         prevalence: share of the class in this split, on which all of it rests.
@@ -169,6 +172,7 @@ class DecisionCurve(BaseModel):
     model: tuple[float, ...]
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    no_interval: str = ""
     treat_all: tuple[float, ...]
     useful_from: float | None
     useful_to: float | None

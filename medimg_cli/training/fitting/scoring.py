@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medimg_cli.predictions.operating_point import choose_threshold
-from medimg_cli.statistics.intervals import delong
+from medimg_cli.statistics.areas import delong
 from medimg_cli.statistics.probabilities import log_loss_of
 from medimg_cli.training.batches import Batches, Targets
 from medimg_cli.training.distributed.all_reduce import ALONE, World

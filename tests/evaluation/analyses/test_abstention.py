@@ -77,7 +77,7 @@ def test_patients_are_drawn_with_the_images_that_are_left() -> None:
         ILL[tripled], PAIR[tripled], positive="b", point=at(0.3), patients=[f"p{place}" for place in tripled]
     )
     rest = held_back(here).referrals[2]
-    assert rest.recall.method == "bootstrap of patients, 2,000 replicates, logit scale"
+    assert rest.recall.method == f"Wilson by patient, {rest.recall.n // 3} patients"
     assert rest.recall.design_effect == pytest.approx(3, rel=0.15)
     assert rest.error.design_effect == pytest.approx(3, rel=0.15)
 

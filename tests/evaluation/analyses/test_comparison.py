@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from medimg_cli.evaluation.analyses import Rival, Subject
 from medimg_cli.evaluation.analyses.comparison import NOT_ASKED, comparison
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.metrics import METRICS
 from medimg_cli.evaluation.results.decisions import Comparison, Difference
-from medimg_cli.statistics.intervals import paired_delong
+from medimg_cli.statistics.areas import area_variance, auroc_influence
 from medimg_cli.statistics.paired_tests import mcnemar
 from tests.evaluation.analyses.answers import at, one_of, several_of
 
@@ -62,9 +62,11 @@ def test_recall_is_tested_on_the_positives_alone() -> None:
 
 def test_the_areas_are_tested_as_paired() -> None:
     row = compared(two(GOOD), two(POOR))["auroc"]
-    gap, variance = paired_delong(TRUTH == 1, GOOD, POOR)
-    assert row.difference.value == pytest.approx(gap)
-    assert row.difference.low == pytest.approx(gap - 1.959964 * variance**0.5)
+    (area, of_first), (other, of_second) = (auroc_influence(TRUTH == 1, score) for score in (GOOD, POOR))
+    error = area_variance(TRUTH == 1, of_first - of_second) ** 0.5
+    assert row.difference.value == pytest.approx(area - other)
+    assert row.p == pytest.approx(2 * norm.sf((area - other) / error))
+    assert row.difference.low == pytest.approx(area - other - 1.959964 * error, abs=0.006)
     assert row.p is not None and row.p_adjusted is not None and row.p < row.p_adjusted <= 4 * row.p
 
 

@@ -61,8 +61,9 @@ def test_patients_are_drawn_with_all_their_images() -> None:
     found = sets(
         Subject(one_of(truth, np.tile(HERE.probabilities, (20, 1)), patients=patients), tuning=NARROW)
     )
-    # All patients are alike, so that drawing them shows nothing.
-    assert found.coverage.method == found.by_class["a"].method == "Wilson, as of 20 independent patients"
+    # All patients are alike, so that their spread shows nothing: as of 20 images.
+    assert found.coverage.method == found.by_class["a"].method == "Wilson by patient, 20 patients"
+    assert found.by_class["a"].high - found.by_class["a"].low > 0.35  # type: ignore[operator]
     assert (found.by_class["a"].count, found.by_class["a"].n) == (40, 60)
 
 
