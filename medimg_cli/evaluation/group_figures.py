@@ -90,7 +90,9 @@ class Brief:
 
     @property
     def _placed(self) -> list[tuple[OneVsRest, Rows]]:
-        return [(view, self.answered.rows_of(name)) for name, view in zip(self.over, self._views, strict=True)]
+        return [
+            (view, self.answered.rows_of(name)) for name, view in zip(self.over, self._views, strict=True)
+        ]
 
     def _spread(self, of_view: Callable[[OneVsRest], NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the mean over the classes of what each image (N,) adds; nothing where it was not judged."""
