@@ -7,8 +7,8 @@ from medimg_cli.evaluation.metrics import METRICS, OneVsRest
 from medimg_cli.evaluation.results.contract import Change, Contract, Expected
 from medimg_cli.predictions.contract import least_for_bound, promise_of
 from medimg_cli.runs.run import Threshold
-from medimg_cli.statistics.difference_intervals import difference
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.statistics.intervals import difference
 
 _FIGURES = ("recall", "specificity", "auroc")
 

@@ -140,6 +140,7 @@ def bounded(
     sampling: Sampling,
     *,
     size: float | None = None,
+    units: int | None = None,
     least: float = 0.0,
 ) -> Estimate:
     """Return a figure that cannot pass 1, nor `least`, with its score interval.
@@ -147,6 +148,7 @@ def bounded(
     Args:
         influence: (N,), what each image adds to its error.
         size: independent images, or patients, that a figure of 1 rests on; None = all of them.
+        units: the fewest patients that one of its parts is of, at least 2; None = all of them.
         least: what it cannot fall below.
     """
     value = next((end for end in (least, 1.0) if abs(value - end) < _ROUNDED), value)
@@ -159,7 +161,7 @@ def bounded(
         (value - least) / width,
         spread / width**2,
         size,
-        units=sampling.units if sampling.clustered and not at_end else None,
+        units=(units or sampling.units) if sampling.clustered and not at_end else None,
         most=2
         * size
         * sampling.n
@@ -223,11 +225,7 @@ def of_table(
     value, influence = table_influence(cells, classes, statistic)
     if not np.isfinite(value):
         return Estimate(value=None, n=len(cells), reason=undefined)
-    size = (
-        even_size([sampling.units_among(cells // classes == each) for each in range(classes)])
-        if even
-        else None
-    )
+    patients = [sampling.units_among(cells // classes == each) for each in range(classes)] if even else []
     least = 0.0
     if chance is not None:
         share = float(
@@ -236,7 +234,8 @@ def of_table(
             ]
         )
         least = min(value, -share / (1 - share))
-    return bounded(value, influence, sampling, size=size, least=least)
+    size, units = (even_size(patients), max(2, min(patients))) if even else (None, None)
+    return bounded(value, influence, sampling, size=size, units=units, least=least)
 
 
 def even_size(units: Sequence[int]) -> float:
