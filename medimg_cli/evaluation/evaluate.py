@@ -8,7 +8,12 @@ from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import Curve, Evaluation, Leakage
 from medimg_cli.evaluation.multilabel import NO_CONFUSION, overall_of_labels, remarks_on_labels
 from medimg_cli.evaluation.protocols import medmnist
-from medimg_cli.evaluation.remarks import remarks_on_classes, remarks_on_data, remarks_on_positives
+from medimg_cli.evaluation.remarks import (
+    remarks_on_classes,
+    remarks_on_data,
+    remarks_on_positives,
+    remarks_on_results,
+)
 from medimg_cli.evaluation.summary import curves_of, missed_of, overall, per_class
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.recorded import Recorded
@@ -37,6 +42,8 @@ def evaluation_of(
     positive = here.labels.positive
     several = here.labels.several
     roc, precision_recall = _curves(here)
+    metrics = overall_of_labels(here) if several else overall(here, ordinal=subject.ordinal)
+    analysed = _analysed(subject)
     return Evaluation(
         run=recorded.run,
         split=recorded.split,
@@ -50,7 +57,7 @@ def evaluation_of(
         several_labels=several,
         unknown_labels={name: here.n - view.n for name, view in here.views.items()} if several else {},
         resampled=here.sampling.unit,
-        metrics=overall_of_labels(here) if several else overall(here, ordinal=subject.ordinal),
+        metrics=metrics,
         per_class=per_class(here),
         missed=None
         if positive is None
@@ -62,6 +69,7 @@ def evaluation_of(
         warnings=(
             *filter(None, [exploration]),
             *_warnings(here, leakage),
+            *remarks_on_results(positive, metrics, analysed.get("calibration")),
             *remarks,
         ),
         exploration=exploration,
@@ -72,7 +80,7 @@ def evaluation_of(
         weights_sha256=recorded.weights_sha256,
         metadata_hash=recorded.metadata_hash,
         **_confusions(here),
-        **_analysed(subject),
+        **analysed,
     )
 
 

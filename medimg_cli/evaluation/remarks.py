@@ -1,11 +1,16 @@
 """What a reader of an evaluation must know beside its numbers."""
 
+from collections.abc import Mapping
+
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import Leakage
+from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.statistics.estimate import Estimate
 
 _FEW_POSITIVES = 30
 _TOO_FEW_POSITIVES = 10
 _FEW_PATIENTS = 20
+_CHANCE = 0.5
 
 
 def remarks_on_positives(positives: int | None) -> list[str]:
@@ -61,4 +66,22 @@ def remarks_on_data(here: Answered, leakage: Leakage) -> list[str]:
         found.append(
             f"{alike} like an image of another split, in another file (near duplicates): the figures may be too good"
         )
+    return found
+
+
+def remarks_on_results(
+    positive: str | None, metrics: Mapping[str, Estimate], calibration: Calibration | None
+) -> list[str]:
+    """Return what the figures themselves make one doubt: an area below chance, a temperature that does harm here."""
+    found, area = [], metrics.get("auroc" if positive is not None else "macro_auroc")
+    if area is not None and area.value is not None and area.value < _CHANCE:
+        which = f"is {positive} the positive class, and are its" if positive is not None else "are the"
+        found.append(f"AUROC {area.value:.3f} is below 0.5: {which} probabilities in the right columns?")
+    if calibration is not None and calibration.ece is not None:
+        before = calibration.uncalibrated.get("ece")
+        if before is not None and calibration.ece > before:
+            found.append(
+                f"the temperature of {calibration.temperature:.3g} makes calibration worse on these images: "
+                f"error {calibration.ece:.4f}, {before:.4f} without it"
+            )
     return found

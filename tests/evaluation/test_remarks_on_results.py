@@ -1,0 +1,35 @@
+"""Statements that follow from the figures: an area below chance, a temperature that does harm, sets that fall short."""
+
+import numpy as np
+
+from medimg_cli.evaluation.analyses.conformal import conformal
+from medimg_cli.evaluation.remarks import remarks_on_results
+from medimg_cli.evaluation.results.abstention import Conformal
+from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.statistics.estimate import Estimate
+from tests.evaluation.subjects import two_classes
+
+
+def test_an_area_below_chance_asks_whether_the_positive_class_is_swapped() -> None:
+    said = remarks_on_results("ill", {"auroc": Estimate(value=0.12, n=90)}, None)
+    assert len(said) == 1 and "0.120" in said[0] and "is ill the positive class" in said[0]
+    assert remarks_on_results("ill", {"auroc": Estimate(value=0.5, n=90)}, None) == []
+    assert "right columns" in remarks_on_results(None, {"macro_auroc": Estimate(value=0.4, n=9)}, None)[0]
+
+
+def test_a_temperature_that_worsens_calibration_here_is_said() -> None:
+    worse = Calibration(ece=0.09, temperature=1.7, uncalibrated={"ece": 0.05})
+    (said,) = remarks_on_results("ill", {}, worse)
+    assert "1.7" in said and "0.0900" in said and "0.0500" in said
+    assert remarks_on_results("ill", {}, worse.model_copy(update={"ece": 0.04})) == []
+
+
+def test_sets_are_withheld_for_a_class_that_they_hold_too_seldom_here() -> None:
+    truth = np.repeat([True, False], 60)
+    tuning = two_classes(truth, np.where(truth, 0.9, 0.1)).here
+    shifted = two_classes(truth, np.where(truth, np.tile([0.9, 0.3], 60), 0.1)).here
+    subject = two_classes(truth, truth.astype(float))
+    found = conformal(type(subject)(here=shifted, tuning=tuning))
+    assert isinstance(found, Conformal)
+    assert list(found.withheld) == ["ill"]
+    assert "30 of 60" in found.withheld["ill"]
