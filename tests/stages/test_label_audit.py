@@ -121,6 +121,14 @@ def test_the_same_pixels_in_another_format_are_a_duplicate(tmp_path: Path) -> No
     assert result.findings[0].image_ids == ("sick/train-20", "healthy/test-60")
 
 
+def test_never_failing_does_not_make_an_audit_with_errors_a_passed_one(tmp_path: Path) -> None:
+    workspace = _write_cohort(tmp_path)
+    (tmp_path / "raw/healthy/train-0.png").write_bytes(b"no image")
+    result = label_audit(workspace, LabelAuditSettings(fail_on="never", skip=("burned-in-text",)))
+    assert any(finding.severity == "error" for finding in result.findings)
+    assert result.passed is False
+
+
 def test_a_second_audit_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = _write_cohort(tmp_path)
     settings = LabelAuditSettings(skip=("burned-in-text",))  # reads a sample of whole images each time
