@@ -22,6 +22,7 @@ FLOORS = (
     ("training", "reporting"),
     ("web",),
     ("stages",),
+    ("api",),
     ("cli",),
 )
 """The rooms from the ground up; those of one floor do not import each other."""
@@ -31,9 +32,10 @@ FORBIDDEN = {
     "inference": ("rich", "typer", "torch", "torchvision", "pandas", "scipy", "sklearn"),
     "training": ("rich", "typer"),
     "stages": ("rich", "typer"),
+    "api": ("rich", "typer"),
     "cli": (),
 }
-WITH_TORCH = {"training", "stages", "cli"}
+WITH_TORCH = {"training", "stages", "api", "cli"}
 HEAVY = ("torch", "torchvision", "pandas", "sklearn", "numpy", "pydicom", "weasyprint", "scipy", "PIL")
 
 

@@ -45,7 +45,7 @@ def test_it_holds_every_module_and_template(wheel: Path) -> None:
     tables = {path.relative_to(ROOT).as_posix() for path in (ROOT / "medimg_cli").rglob("*.csv")}
     packaged = {name for name in names if not name.startswith("medimg-")}
     assert "medimg_cli/privacy/dicom/ps3_15_e1.csv" in tables
-    assert packaged == modules | templates | tables
+    assert packaged == modules | templates | tables | {"medimg_cli/py.typed"}
 
 
 def test_unpacked_it_finds_its_own_templates(wheel: Path, tmp_path: Path) -> None:

@@ -36,8 +36,7 @@ from medimg_cli.cli import (
     train,
     tune,
 )
-from medimg_cli.cli.options import with_session
-from medimg_cli.cli.prerequisites import IN_WORKSPACE, LAST
+from medimg_cli.cli.options import IN_WORKSPACE, LAST, with_session
 from medimg_cli.errors import ExitCode, MedimgError
 from medimg_cli.workspace.plain_text import visible_line
 from medimg_cli.workspace.threads import PATIENCE_SECONDS

@@ -27,7 +27,7 @@ def bundle(
 
     Example: `medimg bundle --out model.zip`
     """
-    from medimg_cli.cli.prerequisites import copies_of_run, model_card_of, said_of_model
+    from medimg_cli.api.prerequisites import copies_of_run, facts_given, model_card_of
     from medimg_cli.preprocessing.probe_images import pixels_at_hand
     from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.bundle import bundle as run_stage
@@ -37,9 +37,14 @@ def bundle(
     found = find_run(session.workspace, run)
     target = out or Path(f"{found.name}.zip")
     check_out(target)
-    said = said_of_model(session, settings)
-    copies_of_run(session, found, pixels_at_hand(session.workspace, found.read_card().recipe))
-    result = run_stage(found, target, said=said, model_card=model_card_of(session, found, settings))
+    facts = facts_given(session.workspace, settings)
+    copies_of_run(found, pixels_at_hand(session.workspace, found.read_card().recipe), session.progress)
+    result = run_stage(
+        found,
+        target,
+        said=facts,
+        model_card=model_card_of(session.workspace, found, settings, session.progress),
+    )
     payload = {
         "out": result.out.as_posix(),
         "sha256": result.sha256,

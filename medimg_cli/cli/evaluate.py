@@ -1,5 +1,6 @@
 """medimg evaluate: a run's figures on one split."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,15 +93,17 @@ def _evaluated(
     )
     if predictions is not None:
         return elsewhere.evaluated_table(session, predictions, out)
-    from medimg_cli.cli.prerequisites import compared_run, evaluation_of_run
+    from medimg_cli.api.prerequisites import compared_run, evaluation_of_run
     from medimg_cli.runs.run_folders import find_run
 
     found = find_run(session.workspace, run)
     if data is not None:
         return elsewhere.evaluated_images(session, found, data)
     settings = session.settings()
-    compared_run(session, settings)
-    return evaluation_of_run(session, found, settings)
+    shared = {"split": settings.evaluate.split, "allow_leak": settings.evaluate.allow_leak}
+    plain = replace(session, options={}).settings(evaluate=shared)
+    compared_run(session.workspace, settings, plain, session.progress)
+    return evaluation_of_run(session.workspace, found, settings, session.progress)
 
 
 def _draw(console: "Console", evaluation: "Evaluation", path: Path | None = None) -> None:

@@ -55,6 +55,7 @@ def evaluated_table(session: "Session", path: Path, out: Path | None) -> "TableR
 
 def evaluated_images(session: "Session", run: "Run", folder: Path) -> "ExternalResult":
     """Return the evaluation of a run's model on images from elsewhere: a workspace, or a folder that is ingested."""
+    from medimg_cli.api.prerequisites import answering
     from medimg_cli.evaluation.external import name_of
     from medimg_cli.stages.evaluate_external import evaluate_external
     from medimg_cli.stages.preprocess import preprocess_with
@@ -67,6 +68,7 @@ def evaluated_images(session: "Session", run: "Run", folder: Path) -> "ExternalR
     return evaluate_external(
         session.workspace,
         run,
+        answering(run, tta=settings.evaluate.tta),
         place,
         prepared.cache,
         settings.evaluate,

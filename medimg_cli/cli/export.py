@@ -38,7 +38,7 @@ def export(
 
     Example: `medimg export --out model.onnx --verify`
     """
-    from medimg_cli.cli.prerequisites import copies_of_run, said_of_model
+    from medimg_cli.api.prerequisites import copies_of_run, facts_given
     from medimg_cli.preprocessing.probe_images import files_at_hand, pixels_at_hand
     from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.export import check_out
@@ -48,11 +48,11 @@ def export(
     found = find_run(session.workspace, run)
     target = out or Path(f"{found.name}.onnx")
     check_out(target, found)
-    said = said_of_model(session, settings)
+    facts = facts_given(session.workspace, settings)
     shown = pixels_at_hand(session.workspace, found.read_card().recipe)
-    copies_of_run(session, found, shown)
+    copies_of_run(found, shown, session.progress)
     files = files_at_hand(session.workspace, data, settings.export.images) if settings.export.verify else None
-    result = run_stage(found, target, shown, said=said, files=files, progress=session.progress)
+    result = run_stage(found, target, shown, said=facts, files=files, progress=session.progress)
     session.show(_payload(result), lambda console: _draw(console, result))
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from medimg_cli.cli.options import Session
-from medimg_cli.cli.prerequisites import embedder
 from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import GateError, UsageError
 
@@ -54,11 +53,12 @@ def _undo(session: Session) -> "Change":
 
 def _audit(session: Session, settings: "LabelAuditSettings") -> "Outcome":
     """Audit, and audit again where the audit's own remedies or a reviewer changed the data set."""
+    from medimg_cli.api.prerequisites import embedder
     from medimg_cli.cli.views.audit import Outcome
     from medimg_cli.stages.label_audit import apply_findings, page_path, wants
     from medimg_cli.stages.label_audit import label_audit as audit_stage
 
-    embed = embedder(session, settings) if wants(settings, "label-errors") else None
+    embed = embedder(settings, session.progress) if wants(settings, "label-errors") else None
 
     def run() -> "AuditResult":
         return audit_stage(session.workspace, settings, session.progress, embed=embed)

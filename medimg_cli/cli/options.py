@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from medimg_cli.workspace.workspace import Workspace
 
 _PANEL = "Shared options"
+LAST = "last"
+"""What a bare --resume stands for."""
+IN_WORKSPACE = "workspace"
+"""What a bare --init-facts stands for."""
 
 
 @dataclass(frozen=True)

@@ -105,13 +105,9 @@ def _place(session: Session, run: str | None) -> Path:
 
 def _opened(place: Path, *, tta: bool) -> "Judge":
     """Return the model; torch is imported only where a network has no ONNX copy, or for several views of an image."""
-    from medimg_cli.inference.load import open_judge
+    from medimg_cli.api.model import opened_model
 
-    judge = open_judge(place)
-    if judge is None:
-        from medimg_cli.training.networks.load import open_in_torch
-
-        judge = open_in_torch(place).judge
+    judge = opened_model(place).judge
     if not tta:
         return judge
     from medimg_cli.inference.classifier import Judge

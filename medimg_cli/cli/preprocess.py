@@ -35,18 +35,22 @@ def preprocess(session: Session, preview: _Preview = None) -> None:
 
     Example: `medimg preprocess --size 224 --preview sheet.png`
     """
-    from medimg_cli.cli.prerequisites import network_of
+    from medimg_cli.api.prerequisites import network_of
     from medimg_cli.images.contact_sheet import check_sheet_path
-    from medimg_cli.stages.preprocess import draw_preview
     from medimg_cli.stages.preprocess import preprocess as run_stage
 
     settings = session.settings()
     if preview is not None:
         check_sheet_path(preview)
     result = run_stage(
-        session.workspace, settings.preprocess, arch=network_of(session, settings), progress=session.progress
+        session.workspace,
+        settings.preprocess,
+        arch=network_of(session.workspace, settings),
+        progress=session.progress,
     )
     if preview is not None:
+        from medimg_cli.stages.preprocess_preview import draw_preview
+
         draw_preview(
             session.workspace,
             result.cache,

@@ -1,17 +1,12 @@
 """medimg report: an evaluated run as a document."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
-from medimg_cli.cli.prerequisites import IN_WORKSPACE
+from medimg_cli.cli.options import IN_WORKSPACE, Session
 from medimg_cli.cli.setting_options import takes
-
-if TYPE_CHECKING:
-    from medimg_cli.runs.run import Run
-    from medimg_cli.workspace.settings import Settings
 
 _InitFacts = Annotated[
     str | None,
@@ -51,7 +46,7 @@ def report(
     if init_facts is not None:
         _ask(session, init_facts)
         return
-    from medimg_cli.cli.prerequisites import evaluation_of_run
+    from medimg_cli.api.prerequisites import as_evaluated, evaluation_of_run
     from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.report import check_outputs, facts_of
     from medimg_cli.stages.report import report as run_stage
@@ -61,7 +56,7 @@ def report(
     outputs = out or ([] if card or datasheet else [found.folder / "report.html"])
     check_outputs(outputs, card, datasheet)
     facts_of(session.workspace, settings.report)  # a slip in it is told before anything is computed
-    evaluation_of_run(session, found, as_evaluated(settings, found))
+    evaluation_of_run(session.workspace, found, as_evaluated(settings, found), session.progress)
     result = run_stage(
         session.workspace,
         found,
@@ -82,31 +77,6 @@ def report(
     if looks is not None:
         lines += f"\n{looks.sentence(settings.evaluate.split)}"
     session.show(payload, lambda console: console.print(lines, markup=False))
-
-
-def as_evaluated(settings: "Settings", run: "Run") -> "Settings":
-    """Return the settings with what was asked of the evaluation that is there, so that it is reported as it is.
-
-    It is made again, and in the same way, only where data or model have changed since.
-    """
-    from pydantic import ValidationError
-
-    from medimg_cli.evaluation.evaluation import read_evaluation
-    from medimg_cli.workspace.evaluate_settings import EvaluateSettings
-
-    before = read_evaluation(run, settings.evaluate.split)
-    if before is None:
-        return settings
-    leakage = before.leakage
-    # The model's own threshold and answers, also where an earlier version wrote an exploration here.
-    rules = {"target_recall", "lower_bound", "assurance", "target_specificity", "youden", "miss_cost"}
-    own = dict.fromkeys(rules & before.asked.keys()) | {"lower_bound": False, "youden": False, "tta": False}
-    known = {"allow_leak": leakage.allowed, "near_duplicates": leakage.near_duplicates is not None} | own
-    try:
-        asked = EvaluateSettings.model_validate(before.asked | known)
-    except ValidationError:  # another version asked: what is set now is asked again
-        return settings
-    return settings.model_copy(update={"evaluate": asked})
 
 
 def _ask(session: Session, path: str) -> None:

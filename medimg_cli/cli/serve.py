@@ -56,15 +56,10 @@ def work(*arguments: Any) -> None:
 
 
 def open_anyhow(place: Path) -> "Opened":
-    """Return the model at `place`, through torch where a network has no ONNX copy; each worker calls it."""
-    from medimg_cli.inference.load import open_model
+    """Return the model at `place`; each worker calls it, and the process over them loads none of what it needs."""
+    from medimg_cli.api.model import opened_model
 
-    opened = open_model(place)
-    if opened is None:
-        from medimg_cli.training.networks.load import open_in_torch
-
-        opened = open_in_torch(place)
-    return opened
+    return opened_model(place)
 
 
 def _announce(session: Session, told: "Announced", *, browse: bool) -> None:

@@ -4,14 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import LAST, Session
 from medimg_cli.cli.setting_options import takes
-from medimg_cli.errors import ExitCode
+from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from medimg_cli.runs.run import Run
     from medimg_cli.stages.train import TrainResult
+    from medimg_cli.workspace.settings import Settings
 
 
 _Plan = Annotated[
@@ -61,7 +63,7 @@ def train(
 
 def _train(session: Session, *, nproc: int | None, resume: str | None) -> None:
     """Train here, in processes started for it, or together with the processes this one was started with."""
-    from medimg_cli.cli.prerequisites import pixels_for_training, unfinished_run
+    from medimg_cli.api.prerequisites import pixels_for_training
     from medimg_cli.stages.train import train as run_stage
     from medimg_cli.training.distributed.join import joined
     from medimg_cli.training.distributed.launch import is_to_be_launched, launch
@@ -74,14 +76,36 @@ def _train(session: Session, *, nproc: int | None, resume: str | None) -> None:
     if resume is None:
         run, settings = None, session.settings()
     else:
-        run, settings = unfinished_run(session, resume)
+        run, settings = _unfinished_run(session, resume)
     with joined(settings.train.device) as world:
-        prepared = world.in_turn(lambda: pixels_for_training(session, settings))
+        prepared = world.in_turn(lambda: pixels_for_training(session.workspace, settings, session.progress))
         result = run_stage(session.workspace, settings, prepared.cache, session.progress, resume=run)
         if world.leads:
             _show(session, result)
         if result.interrupted:
             raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _unfinished_run(session: "Session", named: str) -> "tuple[Run, Settings]":
+    """Return the run to go on with and its own settings.
+
+    Args:
+        named: a run's name or folder; `LAST` for the one begun last.
+
+    Raises:
+        UsageError: an option would change the training.
+        RunError: there is no such run, or its training is over.
+    """
+    from medimg_cli.runs.run_folders import find_unfinished
+    from medimg_cli.workspace.config import read_settings
+
+    if given := [name.replace("_", "-") for name in session.options["train"]]:
+        raise UsageError(
+            f"--resume goes on with the run's own settings, so --{given[0]} cannot be heeded",
+            "leave it out, or train anew",
+        )
+    run = find_unfinished(session.workspace, None if named == LAST else named)
+    return run, read_settings(run.config_path)
 
 
 def _show(session: Session, result: "TrainResult") -> None:

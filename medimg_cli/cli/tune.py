@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import LAST, Session
 from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode, UsageError
 
@@ -39,9 +39,9 @@ def tune(session: Session, resume: _Resume = None) -> None:
     search, settings = (None, session.settings()) if resume is None else _begun(session, resume)
 
     def pixels(wanted: "Settings") -> "PixelCache":
-        from medimg_cli.cli.prerequisites import pixels_for_training
+        from medimg_cli.api.prerequisites import pixels_for_training
 
-        return pixels_for_training(session, wanted).cache
+        return pixels_for_training(session.workspace, wanted, session.progress).cache
 
     result = run_stage(session.workspace, settings, pixels, session.progress, resume=search)
     session.show(_payload(session, result), lambda console: _draw(console, session, result))
@@ -51,7 +51,6 @@ def tune(session: Session, resume: _Resume = None) -> None:
 
 def _begun(session: Session, named: str) -> "tuple[Search, Settings]":
     """Return the search to go on with and its settings, with the trials and the time limit said now."""
-    from medimg_cli.cli.prerequisites import LAST
     from medimg_cli.runs.tuning_study import find_search
     from medimg_cli.stages.tune import settings_to_resume
 

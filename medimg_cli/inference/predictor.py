@@ -4,8 +4,11 @@
 own: what else is in its batch does not change a bit of its answer.
 """
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +96,28 @@ class Predictor:
             parts.append(self.of_pixels(pixels[chosen]))
             advance(len(chosen))
         return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A model that is opened when it is asked, as an evaluation that is up to date asks none.
+
+    Args:
+        opened: opens it.
+        views: of each image, whose answers are averaged.
+    """
+
+    opened: Callable[[], Predictor]
+    views: int = 1
+
+
+def has_graphics_card() -> bool:
+    """Return whether torch may find a faster device than the processor; asked without importing torch."""
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32/nvcuda.dll").is_file()
+    return sys.platform == "darwin" or any(
+        Path(name).exists() for name in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    )
 
 
 def quick_predictor(run: Run) -> Predictor | None:

@@ -27,6 +27,8 @@ from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
 from medimg_cli.evaluation.threshold_in_force import keep_point, point_in_force, remarks_on_point
 from medimg_cli.images.readers import read_image
+from medimg_cli.inference.corrupted_predictions import MOST_IMAGES, answers_to_disturbed
+from medimg_cli.inference.predictor import Answering
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.out_of_fold import held_out_predictions, how_answered, is_held_out
 from medimg_cli.predictions.predictions import (
@@ -41,9 +43,6 @@ from medimg_cli.privacy.pixels.text_regions import find_text as find_text_region
 from medimg_cli.runs.ledger import Looks, looks_before, record_look, refuse_sample
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
-from medimg_cli.training.augmentation.views import views_of
-from medimg_cli.training.corrupted_predictions import MOST_IMAGES, answers_to_disturbed
-from medimg_cli.training.predictor import predictor_of
 from medimg_cli.training.view_predictions import val_over_views
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.files import sha256_of_file
@@ -73,6 +72,7 @@ class EvaluateResult:
 def evaluate(
     workspace: Workspace,
     run: Run,
+    model: Answering,
     cache: PixelCache,
     settings: EvaluateSettings,
     progress: Progress = SilentProgress(),
@@ -81,7 +81,8 @@ def evaluate(
 
     Args:
         workspace: holds the data set the run was trained on.
-        run: its model answers.
+        run: takes the predictions and metrics.
+        model: of the run; answers.
         cache: pixels of the split, made by the model's own recipe.
         settings: split, threshold, requirements.
         progress: told of every image.
@@ -99,41 +100,42 @@ def evaluate(
     refuse_sample(run, dataset.of_split(settings.split), allowed=settings.allow_leak)
     asked_columns(settings.subgroups, dataset.rows.columns)  # before minutes of predicting
     held_out = is_held_out(card, settings.split, tta=settings.tta)
-    views = len(views_of(card.augment)) if settings.tta else 1
     splits = ("train", "val") if held_out else (settings.split,)
     count_copies = _near_duplicates(workspace, settings, progress)
     leakage, leaked = _leakage(workspace, dataset, settings, splits, count_copies)
     known, exact = dataset.info.patients_known, settings.ci == "exact"
-    on_val = val_over_views(run, card, dataset, cache, settings)
+    on_val = val_over_views(run, model, card, dataset, cache, settings)
     point = point_in_force(run, card, settings.rule, patients_known=known, exact=exact, answers=on_val)
     place = place_of(run, card, point, settings)
     rival = find_rival(workspace, settings.compare, settings.split) if settings.compare else None
-    evaluation = _up_to_date(place.folder, card, dataset, point, leakage, settings, views, rival)
+    evaluation = _up_to_date(place.folder, card, dataset, point, leakage, settings, model.views, rival)
     reused = evaluation is not None
     if evaluation is None:
         if held_out:
             table = held_out_predictions(run, card, dataset, point)
         else:
-            table = _predict(run, dataset, cache, point, settings, leaked, progress)
+            table = _predict(model, dataset, cache, point, settings, leaked, progress)
         table = table[~table["image_id"].isin(leaked)].reset_index(drop=True)
         recorded = keep_predictions(run, card, dataset, settings.split, table, place=place.folder)
         subject = _subject(run, card, dataset, table, point, settings, cache, on_val)
         if settings.robustness:
-            disturbed = HELD_OUT if held_out else _disturbed(subject.here, run, cache, settings, progress)
+            disturbed = HELD_OUT if held_out else _disturbed(subject.here, model, cache, settings, progress)
             subject = replace(subject, disturbed=disturbed)
         if rival is not None:
             subject = replace(subject, rival=read_rival(rival, subject.here))
         remarks = (
             *remarks_on_point(point),
-            *how_answered(card, views, held_out=held_out, alike=on_val is not None),
+            *how_answered(card, model.views, held_out=held_out, alike=on_val is not None),
         )
         if settings.split == "test":
-            record_look(workspace, run.name, card, dataset, dataset.of_split("test"), point.every, views)
+            record_look(
+                workspace, run.name, card, dataset, dataset.of_split("test"), point.every, model.views
+            )
         evaluation = evaluation_of(
             subject,
             recorded=recorded,
             leakage=leakage,
-            views=views,
+            views=model.views,
             remarks=remarks,
             exploration=place.remark,
         )
@@ -279,7 +281,7 @@ def _up_to_date(
 
 
 def _predict(
-    run: Run,
+    model: Answering,
     dataset: Dataset,
     cache: PixelCache,
     point: OperatingPoint,
@@ -287,7 +289,7 @@ def _predict(
     leaked: frozenset[str],
     progress: Progress,
 ) -> pd.DataFrame:
-    predictor = predictor_of(run, tta=settings.tta)
+    predictor = model.opened()
     rows = dataset.of_split(settings.split)
     rows = rows[~rows["image_id"].isin(leaked)]
     progress.start(f"evaluate on {settings.split}", len(rows))
@@ -304,12 +306,12 @@ def _predict(
 
 
 def _disturbed(
-    here: Answered, run: Run, cache: PixelCache, settings: EvaluateSettings, progress: Progress
+    here: Answered, model: Answering, cache: PixelCache, settings: EvaluateSettings, progress: Progress
 ) -> DisturbedAnswers:
     """Return the answers to at most 1,000 of the images, disturbed in each way."""
     image_ids = here.table["image_id"].tolist()
     return answers_to_disturbed(
-        predictor_of(run, tta=settings.tta),
+        model.opened(),
         cache,
         image_ids,
         drawn_evenly(image_ids, here.kinds, MOST_IMAGES),

@@ -20,6 +20,7 @@ from medimg_cli.evaluation.external import PREFIX, as_the_model_has_it, leakage_
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
 from medimg_cli.evaluation.threshold_in_force import point_in_force, remarks_on_point
+from medimg_cli.inference.predictor import Answering
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.out_of_fold import how_answered
 from medimg_cli.predictions.predictions import predictions_of, read_predictions
@@ -29,8 +30,6 @@ from medimg_cli.preprocessing.intensities import Intensities, intensities_of
 from medimg_cli.runs.ledger import Looks, looks_before, record_look, refuse_sample
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
-from medimg_cli.training.augmentation.views import views_of
-from medimg_cli.training.predictor import predictor_of
 from medimg_cli.training.view_predictions import val_over_views
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.progress import Progress, SilentProgress
@@ -59,6 +58,7 @@ class ExternalResult:
 def evaluate_external(
     workspace: Workspace,
     run: Run,
+    model: Answering,
     place: Workspace,
     cache: PixelCache,
     settings: EvaluateSettings,
@@ -70,7 +70,8 @@ def evaluate_external(
 
     Args:
         workspace: where the model was trained; its data set tells what it learnt from.
-        run: its model answers, and takes the predictions and metrics.
+        run: takes the predictions and metrics.
+        model: of the run; answers.
         place: holds the other data set.
         cache: its pixels, made by the model's own recipe.
         settings: threshold, requirements.
@@ -94,7 +95,7 @@ def evaluate_external(
     trained_on = _trained_on(workspace, card)
     leakage = leakage_from(trained_on, external, allowed=settings.allow_leak)
     own_pixels = open_cache(workspace, card.recipe) if settings.tta and trained_on is not None else None
-    on_val = val_over_views(run, card, trained_on, own_pixels, settings)
+    on_val = val_over_views(run, model, card, trained_on, own_pixels, settings)
     point = point_in_force(
         run,
         card,
@@ -104,24 +105,23 @@ def evaluate_external(
         answers=on_val,
     )
     written = place_of(run, card, point, settings)
-    probabilities = _answers(run, external, cache, settings, progress, name)
+    probabilities = _answers(model, external, cache, settings, progress, name)
     table = predictions_of(external, external.rows, probabilities, point)
     recorded = keep_predictions(run, card, external, split, table, place=written.folder)
     here = _answered(external, table, point, settings, known=external.info.patients_known)
     subject = _subject(workspace, run, card, external, trained_on, here, cache, settings, on_val)
     if rival is not None:
         subject = replace(subject, rival=read_rival(rival, here))
-    views = len(views_of(card.augment)) if settings.tta else 1
     remarks = (
         *remarks_on_point(point),
-        *how_answered(card, views, held_out=False, alike=on_val is not None),
+        *how_answered(card, model.views, held_out=False, alike=on_val is not None),
     )
-    record_look(workspace, run.name, card, external, external.rows, point.every, views)
+    record_look(workspace, run.name, card, external, external.rows, point.every, model.views)
     evaluation = evaluation_of(
         subject,
         recorded=recorded,
         leakage=leakage,
-        views=views,
+        views=model.views,
         remarks=remarks,
         exploration=written.remark,
     )
@@ -179,10 +179,15 @@ def _trained_on(workspace: Workspace, card: ModelCard) -> Dataset | None:
 
 
 def _answers(
-    run: Run, external: Dataset, cache: PixelCache, settings: EvaluateSettings, progress: Progress, name: str
+    model: Answering,
+    external: Dataset,
+    cache: PixelCache,
+    settings: EvaluateSettings,
+    progress: Progress,
+    name: str,
 ) -> NDArray[np.float64]:
     """Return the probabilities (N, C) of all images."""
-    predictor = predictor_of(run, tta=settings.tta)
+    predictor = model.opened()
     image_ids = external.rows["image_id"].tolist()
     progress.start(f"evaluate on {name}", len(image_ids))
     try:

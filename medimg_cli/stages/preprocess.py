@@ -8,24 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from medimg_cli.dataset.manifest import SPLITS, Dataset, read_dataset
-from medimg_cli.errors import DataError
-from medimg_cli.images.contact_sheet import check_sheet_path, write_sheet
-from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
-from medimg_cli.images.readers import read_image
-from medimg_cli.preprocessing.automatic_choices import augment_for, data_facts
 from medimg_cli.preprocessing.cache import PixelCache, open_cache
 from medimg_cli.preprocessing.cache_writer import writing
+from medimg_cli.preprocessing.ingested_images import read_ingested, refuse_changed
 from medimg_cli.preprocessing.plan_recipe import plan_recipe
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
-from medimg_cli.training.augmentation.augment import preset
-from medimg_cli.training.augmentation.preview import choose_samples, preview_sheet
-from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import PreprocessSettings
 from medimg_cli.workspace.threads import map_ordered
 from medimg_cli.workspace.workspace import Workspace
-
-_AGAIN = "run `medimg ingest` again: it takes the file as it is now, or says why it cannot"
 
 
 @dataclass(frozen=True)
@@ -150,61 +141,8 @@ def _decoder(workspace: Workspace, recipe: Recipe) -> Callable[[tuple[str, str, 
     def decode(row: tuple[str, str, str]) -> tuple[Pixels, str]:
         image_id, path, sha256 = row
         location = workspace.absolute(path)
-        image = _read(image_id, location, options)
-        _refuse_changed(image_id, Path(location), sha256)
+        image = read_ingested(image_id, location, options)
+        refuse_changed(image_id, Path(location), sha256)
         return recipe.apply_telling_border(image)
 
     return decode
-
-
-def _read(image_id: str, path: str, options: ReadOptions) -> DecodedImage:
-    try:
-        return read_image(path, options)
-    except UnreadableImage as error:
-        raise DataError(f"'{image_id}' can no longer be read: {error}", _AGAIN) from error
-
-
-def _refuse_changed(image_id: str, path: Path, sha256: str) -> None:
-    """Compare a file with its row in the manifest; an archive's member has no file of its own to compare."""
-    try:
-        changed = path.is_file() and sha256_of_file(path) != sha256
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"'{image_id}' can no longer be read: {reason}", _AGAIN) from error
-    if changed:
-        raise DataError(f"'{image_id}' is another file than the one that was ingested", _AGAIN)
-
-
-def draw_preview(
-    workspace: Workspace,
-    cache: PixelCache,
-    path: Path,
-    *,
-    augment: str,
-    seed: int = 0,
-    progress: Progress = SilentProgress(),
-) -> None:
-    """Write a contact sheet: training images as they are, after the recipe, and as training will vary them.
-
-    Args:
-        cache: holds the training split.
-        path: its suffix decides the format.
-        augment: name of the augmentation, or "auto" for the one that training would take.
-        seed: chooses the images and their variations.
-
-    Raises:
-        UsageError: no such augmentation, or a suffix that names no picture.
-        DataError: an image can no longer be read.
-        MachineError: the picture cannot be written.
-    """
-    check_sheet_path(path)
-    dataset = read_dataset(workspace)
-    if augment == "auto":
-        augment = augment_for(data_facts(dataset)).value
-    change = preset(augment)
-    samples = choose_samples(dataset, seed=seed)
-    images = (
-        _read(row.image_id, workspace.absolute(row.path), ReadOptions())
-        for row in tracked(samples, progress, "preview")
-    )
-    write_sheet(preview_sheet(cache, samples, images, change, name=augment, seed=seed), path)

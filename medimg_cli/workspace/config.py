@@ -48,10 +48,14 @@ def load_settings(
         _merge(merged, {section: {key: value for key, value in values.items() if value is not None}})
     if planned and workspace.plan_path.is_file():
         merged = _over_plan(workspace.plan_path, merged, note)
-    try:
-        return Settings.model_validate(merged)
-    except ValidationError as error:
-        raise _as_usage_error(error) from error
+    return _validated(merged)
+
+
+def settings_with(settings: Settings, section: str, values: Mapping[str, Any]) -> Settings:
+    """Return settings with some of one section over them; raises `UsageError` as `load_settings`."""
+    merged = settings.model_dump(exclude_unset=True)
+    _merge(merged, {section: values})
+    return _validated(merged)
 
 
 def planned_for(workspace: Workspace) -> str | None:
@@ -82,8 +86,12 @@ def _over_plan(
 
 def read_settings(path: Path) -> Settings:
     """Return the settings of one file alone, such as a run's `config.yaml`; raises `UsageError` as `load_settings`."""
+    return _validated(_read_yaml(path))
+
+
+def _validated(merged: Mapping[str, Any]) -> Settings:
     try:
-        return Settings.model_validate(_read_yaml(path))
+        return Settings.model_validate(merged)
     except ValidationError as error:
         raise _as_usage_error(error) from error
 

@@ -14,10 +14,13 @@ class Workspace:
     """The folder all commands share; see the map of files in the README.
 
     Args:
-        root: absolute path of the folder; it need not exist yet.
+        root: path of the folder, made absolute; it need not exist yet.
     """
 
     root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root).absolute())
 
     @property
     def settings_path(self) -> Path:

@@ -5,31 +5,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from medimg_cli.cli.options import Session
-from medimg_cli.cli.prerequisites import embedder
+from medimg_cli.api.prerequisites import embedder
 from medimg_cli.errors import RunError
 from medimg_cli.training.networks.networks import build_network
+from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import LabelAuditSettings
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> Session:
-    return Session("label-audit", tmp_path, None, [], json=False, quiet=True, verbose=False)
-
-
 def test_auto_takes_a_file_of_torch_hubs_folder_and_none_does_not(
-    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert embedder(session, LabelAuditSettings()) is None
+    assert embedder(LabelAuditSettings(), SilentProgress()) is None
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     network = build_network("squeezenet1_1", classes=1000, channels=3, size_px=64)
     torch.save(network.state_dict(), folder / "squeezenet1_1-b8a52dc0.pth")
-    assert embedder(session, LabelAuditSettings()) is not None
-    assert embedder(session, LabelAuditSettings(weights="none")) is None
+    assert embedder(LabelAuditSettings(), SilentProgress()) is not None
+    assert embedder(LabelAuditSettings(weights="none"), SilentProgress()) is None
 
 
-def test_a_named_file_that_is_missing_is_told(session: Session, tmp_path: Path) -> None:
+def test_a_named_file_that_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="does not exist"):
-        embedder(session, LabelAuditSettings(weights=str(tmp_path / "resnet18-1.pth")))
+        embedder(LabelAuditSettings(weights=str(tmp_path / "resnet18-1.pth")), SilentProgress())

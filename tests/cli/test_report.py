@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from medimg_cli.api.prerequisites import as_evaluated
 from medimg_cli.cli.app import run
-from medimg_cli.cli.report import as_evaluated
 from medimg_cli.errors import ExitCode
 from medimg_cli.evaluation.evaluation import write_evaluation
 from medimg_cli.reporting.study_facts import Facts, read_facts

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from medimg_cli.api.prerequisites import answering
 from medimg_cli.audit.duplicates.across_splits import known_leak
 from medimg_cli.cli.app import run
 from medimg_cli.dataset.manifest import read_dataset
@@ -37,7 +38,8 @@ def own(tmp_path: Path) -> tuple[Workspace, Run]:
 def evaluated(own: tuple[Workspace, Run], **options: object):  # type: ignore[no-untyped-def]
     workspace, run = own
     cache = preprocess_with(workspace, run.read_card().recipe).cache
-    return evaluate(workspace, run, cache, EvaluateSettings.model_validate(options))
+    settings = EvaluateSettings.model_validate(options)
+    return evaluate(workspace, run, answering(run, tta=settings.tta), cache, settings)
 
 
 def test_the_numbers_follow_from_the_predictions_table(trained: Workspace) -> None:

@@ -18,7 +18,8 @@ from medimg_cli.images.readers import read_image
 from medimg_cli.inference.load import open_judge
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.predict import predict
-from medimg_cli.stages.preprocess import draw_preview, preprocess
+from medimg_cli.stages.preprocess import preprocess
+from medimg_cli.stages.preprocess_preview import draw_preview
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import PredictSettings, PreprocessSettings
 from medimg_cli.workspace.workspace import Workspace

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medimg_cli.api.prerequisites import answering
 from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import UsageError
+from medimg_cli.inference.corrupted_predictions import answers_to_disturbed
 from medimg_cli.preprocessing.corruptions import DISTURBANCES
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate import EvaluateResult, evaluate
 from medimg_cli.stages.preprocess import preprocess_with
-from medimg_cli.training.corrupted_predictions import answers_to_disturbed
 from medimg_cli.training.predictor import predictor_of
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.progress import SilentProgress
@@ -32,7 +33,8 @@ def own(trained: Workspace, tmp_path: Path) -> Workspace:
 def evaluated(workspace: Workspace, **options: object) -> EvaluateResult:
     run = find_run(workspace, "first")
     cache = preprocess_with(workspace, run.read_card().recipe).cache
-    return evaluate(workspace, run, cache, EvaluateSettings.model_validate(options))
+    settings = EvaluateSettings.model_validate(options)
+    return evaluate(workspace, run, answering(run, tta=settings.tta), cache, settings)
 
 
 def test_disturbed_images_of_the_split_are_answered_by_the_model_itself(own: Workspace) -> None:

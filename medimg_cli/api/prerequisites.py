@@ -1,22 +1,22 @@
 """What a command needs before its own stage: built when lacking, left alone when up to date."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from medimg_cli.audit.findings import Embedder
-    from medimg_cli.cli.options import Session
+    from medimg_cli.inference.predictor import Answering
     from medimg_cli.preprocessing.probe_images import Shown
     from medimg_cli.runs.run import Run
     from medimg_cli.stages.evaluate import EvaluateResult
     from medimg_cli.stages.preprocess import PreprocessResult
+    from medimg_cli.workspace.progress import Progress
     from medimg_cli.workspace.settings import LabelAuditSettings, Settings
-
-LAST = "last"
-IN_WORKSPACE = "workspace"
+    from medimg_cli.workspace.workspace import Workspace
 
 
-def pixels_for_training(session: "Session", settings: "Settings") -> "PreprocessResult":
+def pixels_for_training(
+    workspace: "Workspace", settings: "Settings", progress: "Progress"
+) -> "PreprocessResult":
     """Return the pixels of train and val at the size the network prefers; test stays undecoded."""
     from medimg_cli.dataset.manifest import read_dataset
     from medimg_cli.preprocessing.plan_recipe import plan_recipe
@@ -24,21 +24,21 @@ def pixels_for_training(session: "Session", settings: "Settings") -> "Preprocess
     from medimg_cli.stages.preprocess import preprocess
     from medimg_cli.training.networks.input_sizes import check_size
 
-    dataset = read_dataset(session.workspace)
+    dataset = read_dataset(workspace)
     loss_for(settings.train, dataset.labels)  # before hours of decoding, and so is the size
-    arch = network_of(session, settings)
+    arch = network_of(workspace, settings)
     recipe = plan_recipe(dataset, settings.preprocess, arch=arch)
     check_size(arch, recipe.size_px, channels=recipe.channels, stem=settings.train.stem)
     return preprocess(
-        session.workspace,
+        workspace,
         settings.preprocess,
         arch=arch,
         splits=("train", "val"),
-        progress=session.progress,
+        progress=progress,
     )
 
 
-def network_of(session: "Session", settings: "Settings") -> str:
+def network_of(workspace: "Workspace", settings: "Settings") -> str:
     """Return the network that training would take, which is only looked for where none is named."""
     if settings.train.arch != "auto":
         return settings.train.arch
@@ -47,70 +47,66 @@ def network_of(session: "Session", settings: "Settings") -> str:
     from medimg_cli.training.fitting.automatic_plan import named
 
     device = choose_device(settings.train.device)
-    return named(settings, read_dataset(session.workspace), device).train.arch
+    return named(settings, read_dataset(workspace), device).train.arch
 
 
-def unfinished_run(session: "Session", named: str) -> "tuple[Run, Settings]":
-    """Return the run to go on with and its own settings.
-
-    Args:
-        named: a run's name or folder; `LAST` for the one begun last.
+def answering(run: "Run", *, tta: bool) -> "Answering":
+    """Return a run's model for an evaluation: by its ONNX copies on a machine without a graphics card, else through torch.
 
     Raises:
-        UsageError: an option would change the training.
-        RunError: there is no such run, or its training is over.
+        RunError: the run was trained with nothing that tells which views (`tta`) it knows.
     """
-    from medimg_cli.errors import UsageError
-    from medimg_cli.runs.run_folders import find_unfinished
-    from medimg_cli.workspace.config import read_settings
+    from medimg_cli.inference.predictor import Answering, has_graphics_card, quick_predictor
 
-    if given := [name.replace("_", "-") for name in session.options["train"]]:
-        raise UsageError(
-            f"--resume goes on with the run's own settings, so --{given[0]} cannot be heeded",
-            "leave it out, or train anew",
-        )
-    run = find_unfinished(session.workspace, None if named == LAST else named)
-    return run, read_settings(run.config_path)
+    if not tta and not has_graphics_card():
+        predictor = quick_predictor(run)
+        if predictor is not None:
+            return Answering(lambda: predictor)
+    from medimg_cli.training.augmentation.views import views_of
+    from medimg_cli.training.predictor import predictor_of
+
+    views = len(views_of(run.read_card().augment)) if tta else 1
+    return Answering(lambda: predictor_of(run, tta=tta), views)
 
 
-def evaluation_of_run(session: "Session", run: "Run", settings: "Settings") -> "EvaluateResult":
+def evaluation_of_run(
+    workspace: "Workspace", run: "Run", settings: "Settings", progress: "Progress"
+) -> "EvaluateResult":
     """Return the run's evaluation on the chosen split, with the model's own recipe."""
     from medimg_cli.stages.evaluate import evaluate
     from medimg_cli.stages.preprocess import preprocess_with
 
-    recipe = run.read_card().recipe
     prepared = preprocess_with(
-        session.workspace,
-        recipe,
+        workspace,
+        run.read_card().recipe,
         splits=(settings.evaluate.split, *(("val",) if settings.evaluate.tta else ())),
         workers=settings.preprocess.workers,
-        progress=session.progress,
+        progress=progress,
     )
-    return evaluate(session.workspace, run, prepared.cache, settings.evaluate, session.progress)
+    model = answering(run, tta=settings.evaluate.tta)
+    return evaluate(workspace, run, model, prepared.cache, settings.evaluate, progress)
 
 
-def compared_run(session: "Session", settings: "Settings") -> None:
+def compared_run(
+    workspace: "Workspace", settings: "Settings", plain: "Settings", progress: "Progress"
+) -> None:
     """Let the run that another is compared with answer the split as it would alone, where it did not yet.
 
-    What was said of this evaluation, a threshold for one, is not said of the other.
+    Args:
+        plain: the settings without those of this evaluation: a threshold given for one model is not given for the other.
     """
     from medimg_cli.evaluation.compared_model import is_table
     from medimg_cli.runs.run_folders import find_run
 
-    evaluate = settings.evaluate
-    if evaluate.compare is None or is_table(evaluate.compare):
+    compared = settings.evaluate.compare
+    if compared is None or is_table(compared):
         return
-    own = replace(session, options={}).settings(
-        evaluate={"split": evaluate.split, "allow_leak": evaluate.allow_leak}
-    )
-    plain = own.evaluate.model_copy(
-        update={"compare": None, "require": (), "keep_threshold": False, "robustness": False}
-    )
-    other = find_run(session.workspace, evaluate.compare)
-    evaluation_of_run(session, other, own.model_copy(update={"evaluate": plain}))
+    off = {"compare": None, "require": (), "keep_threshold": False, "robustness": False}
+    own = plain.model_copy(update={"evaluate": plain.evaluate.model_copy(update=off)})
+    evaluation_of_run(workspace, find_run(workspace, compared), own, progress)
 
 
-def copies_of_run(session: "Session", run: "Run", shown: "Shown") -> None:
+def copies_of_run(run: "Run", shown: "Shown", progress: "Progress") -> None:
     """Write the ONNX copies that a run of an earlier version, or one whose copies were deleted, lacks."""
     from medimg_cli.inference.ensemble_members import without_copy
 
@@ -118,20 +114,22 @@ def copies_of_run(session: "Session", run: "Run", shown: "Shown") -> None:
         return
     from medimg_cli.training.onnx.missing import write_missing_copies
 
-    write_missing_copies(run, shown.pixels, session.progress)
+    write_missing_copies(run, shown.pixels, progress)
 
 
-def said_of_model(session: "Session", settings: "Settings") -> dict[str, str]:
+def facts_given(workspace: "Workspace", settings: "Settings") -> dict[str, str]:
     """Return fact → answer of `report.yaml`, those that somebody gave."""
     from medimg_cli.reporting.study_facts import read_facts
 
-    path = settings.report.facts or session.workspace.facts_path
+    path = settings.report.facts or workspace.facts_path
     if settings.report.facts is None and not path.is_file():
         return {}
     return {name: answer for name, answer in read_facts(path).answers.items() if answer is not None}
 
 
-def model_card_of(session: "Session", run: "Run", settings: "Settings") -> str | None:
+def model_card_of(
+    workspace: "Workspace", run: "Run", settings: "Settings", progress: "Progress"
+) -> str | None:
     """Return the model card of an evaluated run as Markdown; None of one that was not evaluated on test."""
     from pathlib import Path
     from tempfile import TemporaryDirectory
@@ -145,14 +143,14 @@ def model_card_of(session: "Session", run: "Run", settings: "Settings") -> str |
     with TemporaryDirectory(prefix="medimg-") as folder:
         path = Path(folder) / "card.md"
         try:
-            report(session.workspace, run, [], settings.report, session.progress, card=path)
+            report(workspace, run, [], settings.report, progress, card=path)
         except MedimgError as error:
-            session.progress.note(f"no model card: {error.what}")
+            progress.note(f"no model card: {error.what}")
             return None
         return path.read_text(encoding="utf-8")
 
 
-def embedder(session: "Session", settings: "LabelAuditSettings") -> "Embedder | None":
+def embedder(settings: "LabelAuditSettings", progress: "Progress") -> "Embedder | None":
     """Return what turns images into a network's features, None where no weights are at hand or wanted.
 
     `--weights auto` takes a file from the folder where torch.hub keeps what it fetched; nothing is fetched.
@@ -173,4 +171,29 @@ def embedder(session: "Session", settings: "LabelAuditSettings") -> "Embedder | 
     from medimg_cli.training.networks.embedding import SIDE_PX, Embedding
 
     options = ReadOptions(enough_px=SIDE_PX)
-    return Embedding(weights, lambda path: read_image(path, options), progress=session.progress)
+    return Embedding(weights, lambda path: read_image(path, options), progress=progress)
+
+
+def as_evaluated(settings: "Settings", run: "Run") -> "Settings":
+    """Return the settings with what was asked of the evaluation that is there, so that it is reported as it is.
+
+    It is made again, and in the same way, only where data or model have changed since.
+    """
+    from pydantic import ValidationError
+
+    from medimg_cli.evaluation.evaluation import read_evaluation
+    from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+
+    before = read_evaluation(run, settings.evaluate.split)
+    if before is None:
+        return settings
+    leakage = before.leakage
+    # The model's own threshold and answers, also where an earlier version wrote an exploration here.
+    rules = {"target_recall", "lower_bound", "assurance", "target_specificity", "youden", "miss_cost"}
+    own = dict.fromkeys(rules & before.asked.keys()) | {"lower_bound": False, "youden": False, "tta": False}
+    known = {"allow_leak": leakage.allowed, "near_duplicates": leakage.near_duplicates is not None} | own
+    try:
+        asked = EvaluateSettings.model_validate(before.asked | known)
+    except ValidationError:  # another version asked: what is set now is asked again
+        return settings
+    return settings.model_copy(update={"evaluate": asked})

@@ -1,0 +1,360 @@
+"""One function per stage, for notebooks and programs: like the command, each builds what it needs and lacks.
+
+Every function takes the study's folder as `workspace` (a `Workspace` or a path; None finds it as the commands do), the
+`settings` in force (None reads `medimg.yaml` and `plan.yaml`), and single settings of its own section by name, which go
+over them. Errors are `medimg_cli.errors.MedimgError`s: `what` went wrong, and a `hint`. Notes and warnings go to the
+logger "medimg" unless a `progress` listens.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medimg_cli.errors import UsageError
+from medimg_cli.workspace.config import load_settings, settings_with
+from medimg_cli.workspace.progress import Progress, SilentProgress
+from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.workspace import Workspace, find_workspace
+
+if TYPE_CHECKING:
+    from medimg_cli.audit.findings import AuditResult
+    from medimg_cli.evaluation.evaluation import Evaluation, Missed
+    from medimg_cli.stages.bundle import BundleResult
+    from medimg_cli.stages.deidentify import DeidentifyResult
+    from medimg_cli.stages.demo import DemoResult
+    from medimg_cli.stages.download import DownloadResult
+    from medimg_cli.stages.export import ExportResult
+    from medimg_cli.stages.info import InfoResult
+    from medimg_cli.stages.ingest import IngestResult
+    from medimg_cli.stages.preprocess import PreprocessResult
+    from medimg_cli.stages.report import ReportResult
+    from medimg_cli.stages.train import TrainResult
+    from medimg_cli.statistics.estimate import Estimate
+
+Where = Workspace | Path | str | None
+Paths = Path | str | Iterable[Path | str]
+_LOG = logging.getLogger("medimg")
+
+
+class Logged(SilentProgress):
+    """Sends notes and warnings to the logger "medimg", whose warnings Python shows where nobody configured it."""
+
+    def note(self, message: str) -> None:
+        _LOG.info(message)
+
+    def warn(self, message: str) -> None:
+        _LOG.warning(message)
+
+
+_LISTENER = Logged()
+
+
+def place_of(workspace: Where) -> Workspace:
+    """Return the study's folder as a `Workspace`; None finds it as the commands do."""
+    return (
+        workspace
+        if isinstance(workspace, Workspace)
+        else find_workspace(Path(workspace) if workspace else None)
+    )
+
+
+def in_force(
+    workspace: Workspace, settings: Settings | None, section: str, own: Mapping[str, Any]
+) -> Settings:
+    """Return the settings with single ones of one section over them.
+
+    Raises:
+        UsageError: a name is unknown, or a value is out of range.
+    """
+    if settings is None:
+        return load_settings(workspace, options={section: own}, note=_LISTENER.note)
+    return settings_with(settings, section, own) if own else settings
+
+
+def listed(paths: Paths) -> list[Path]:
+    """Return one path, or several, as a list."""
+    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+
+
+def demo(
+    folder: Path | str = "demo",
+    *,
+    patients: int = 160,
+    seed: int = 0,
+    flaws: bool = False,
+    findings: bool = False,
+    progress: Progress = _LISTENER,
+) -> "DemoResult":
+    """Write a synthetic cohort of X-ray-like phantoms into a new folder, see `medimg demo`."""
+    from medimg_cli.stages.demo import demo as stage
+
+    return stage(
+        Path(folder), patients=patients, seed=seed, flaws=flaws, findings=findings, progress=progress
+    )
+
+
+def download(
+    name: str,
+    *,
+    size_px: int | None = None,
+    folder: Path | str | None = None,
+    workspace: Where = None,
+    progress: Progress = _LISTENER,
+) -> "DownloadResult":
+    """Fetch a public data set, checksum verified; without `size_px` at its smallest size."""
+    from medimg_cli.stages.download import download as stage
+
+    to = Path(folder) if folder is not None else None
+    return stage(place_of(workspace), name, size_px=size_px, folder=to, progress=progress)
+
+
+def deidentify(
+    source: Path | str,
+    destination: Path | str,
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "DeidentifyResult":
+    """Write de-identified copies of DICOM files and pictures into a new folder."""
+    from medimg_cli.stages.deidentify import deidentify as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "deidentify", options).deidentify
+    return stage(place, Path(source), Path(destination), chosen, progress)
+
+
+def ingest(
+    sources: Paths,
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "IngestResult":
+    """Read images and labels into `dataset/manifest.csv`, one row per image, split by patient."""
+    from medimg_cli.stages.ingest import ingest as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "ingest", options)
+    book = chosen.labels.codes or None
+    return stage(place, listed(sources), chosen.ingest, progress, code_book=book, cleaning=chosen.deidentify)
+
+
+def label_audit(
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "AuditResult":
+    """Find leaks, duplicates, label errors, shortcuts, poor images and identities; `apply=True` excludes copies and blanks.
+
+    Raises:
+        UsageError: `review` or `undo` is asked for; they are for people at a browser or a terminal.
+    """
+    from medimg_cli.api.prerequisites import embedder
+    from medimg_cli.stages.label_audit import apply_findings, wants
+    from medimg_cli.stages.label_audit import label_audit as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "label_audit", options).label_audit
+    if chosen.review or chosen.undo:
+        raise UsageError("review and undo are options of the command", "run `medimg label-audit`")
+    embed = embedder(chosen, progress) if wants(chosen, "label-errors") else None
+    result = stage(place, chosen, progress, embed=embed)
+    if chosen.apply and apply_findings(place, result)[0].marked:
+        result = stage(place, chosen, progress, embed=embed)
+    return result
+
+
+def preprocess(
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "PreprocessResult":
+    """Decode and resize every image once, into one memory-mapped array."""
+    from medimg_cli.api.prerequisites import network_of
+    from medimg_cli.stages.preprocess import preprocess as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "preprocess", options)
+    return stage(place, chosen.preprocess, arch=network_of(place, chosen), progress=progress)
+
+
+def train(
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "TrainResult":
+    """Train a network; choose its best epoch and its operating threshold on validation. Preprocesses where needed."""
+    from medimg_cli.api.prerequisites import pixels_for_training
+    from medimg_cli.stages.train import train as stage
+    from medimg_cli.training.distributed.join import joined
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "train", options)
+    with joined(chosen.train.device) as world:
+        prepared = world.in_turn(lambda: pixels_for_training(place, chosen, progress))
+        return stage(place, chosen, prepared.cache, progress)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation as a notebook shows it: headline, confusion matrix and curve.
+
+    Args:
+        evaluation: all results, as `metrics-<split>.json` holds them.
+        unmet: requirements (`require`) that are not met.
+    """
+
+    evaluation: "Evaluation"
+    unmet: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> "dict[str, Estimate]":
+        """Return the figures with their intervals, by name."""
+        return self.evaluation.metrics
+
+    @property
+    def missed(self) -> "Missed | None":
+        """Return the images of the positive class that were called negative; None without such a class."""
+        return self.evaluation.missed
+
+    def _repr_html_(self) -> str:
+        from medimg_cli.reporting.notebook import evaluation_html
+
+        return evaluation_html(self.evaluation)
+
+
+def evaluate(
+    run: str | Path | None = None,
+    workspace: Where = None,
+    *,
+    predictions: Path | str | None = None,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> Evaluated:
+    """Measure a run on the test split, recall first, an interval with every proportion.
+
+    Args:
+        run: name or folder; None for the newest.
+        predictions: a table of any software's answers (`y_true`, `prob_<class>` …) to measure instead of a run.
+    """
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "evaluate", options)
+    if predictions is not None:
+        if run is not None:
+            raise UsageError("both a run and a table of predictions are given", "leave one out")
+        from medimg_cli.stages.evaluate_table import evaluate_table
+
+        of_table = evaluate_table(Path(predictions), chosen.evaluate)
+        return Evaluated(of_table.evaluation, of_table.unmet)
+    from medimg_cli.api.prerequisites import compared_run, evaluation_of_run
+    from medimg_cli.runs.run_folders import find_run
+
+    found = find_run(place, None if run is None else str(run))
+    shared = {"split": chosen.evaluate.split, "allow_leak": chosen.evaluate.allow_leak}
+    compared_run(place, chosen, in_force(place, settings, "evaluate", shared), progress)
+    result = evaluation_of_run(place, found, chosen, progress)
+    return Evaluated(result.evaluation, result.unmet)
+
+
+def report(
+    out: Paths = (),
+    run: str | Path | None = None,
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "ReportResult":
+    """Render the evaluation of a run as HTML or PDF, by the suffix; evaluates the run first where that was not done.
+
+    Args:
+        out: files to write; none = `report.html` in the run's folder.
+    """
+    from medimg_cli.api.prerequisites import as_evaluated, evaluation_of_run
+    from medimg_cli.runs.run_folders import find_run
+    from medimg_cli.stages.report import check_outputs
+    from medimg_cli.stages.report import report as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "report", options)
+    found = find_run(place, None if run is None else str(run))
+    outputs = listed(out) or [found.folder / "report.html"]
+    check_outputs(outputs)
+    evaluation_of_run(place, found, as_evaluated(chosen, found), progress)
+    return stage(place, found, outputs, chosen.report, progress, split=chosen.evaluate.split)
+
+
+def export(
+    out: Path | str,
+    run: str | Path | None = None,
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "ExportResult":
+    """Write a run as one ONNX file from pixels to calibrated probabilities, parity checked."""
+    from medimg_cli.api.prerequisites import copies_of_run, facts_given
+    from medimg_cli.preprocessing.probe_images import files_at_hand, pixels_at_hand
+    from medimg_cli.runs.run_folders import find_run
+    from medimg_cli.stages.export import check_out
+    from medimg_cli.stages.export import export as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "export", options)
+    found = find_run(place, None if run is None else str(run))
+    check_out(Path(out), found)
+    facts, probes = facts_given(place, chosen), pixels_at_hand(place, found.read_card().recipe)
+    copies_of_run(found, probes, progress)
+    files = files_at_hand(place, None, chosen.export.images) if chosen.export.verify else None
+    return stage(found, Path(out), probes, said=facts, files=files, progress=progress)
+
+
+def bundle(
+    out: Path | str,
+    run: str | Path | None = None,
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+) -> "BundleResult":
+    """Write a run as one zip that `load_model` and `medimg serve` take where nothing else of the study is."""
+    from medimg_cli.api.prerequisites import copies_of_run, facts_given, model_card_of
+    from medimg_cli.preprocessing.probe_images import pixels_at_hand
+    from medimg_cli.runs.run_folders import find_run
+    from medimg_cli.stages.bundle import bundle as stage
+    from medimg_cli.stages.bundle import check_out
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "report", {})
+    found = find_run(place, None if run is None else str(run))
+    check_out(Path(out))
+    facts = facts_given(place, chosen)
+    copies_of_run(found, pixels_at_hand(place, found.read_card().recipe), progress)
+    return stage(found, Path(out), said=facts, model_card=model_card_of(place, found, chosen, progress))
+
+
+def runs(workspace: Where = None) -> list[dict[str, Any]]:
+    """Return the runs of a workspace, oldest first, one row each, with validation and test figures."""
+    from medimg_cli.stages.runs import runs as stage
+
+    return stage(place_of(workspace))
+
+
+def info(path: Path | str) -> "InfoResult":
+    """Return how one file is read: format, size, window, histogram."""
+    from medimg_cli.stages.info import info as stage
+
+    return stage(str(path))
