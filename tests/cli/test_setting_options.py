@@ -14,17 +14,18 @@ from medimg_cli.cli.setting_options import option_of, taken_by, takes
 from medimg_cli.errors import ExitCode
 from medimg_cli.stages.init import schema
 from medimg_cli.workspace.config import read_settings
-from medimg_cli.workspace.section import about
+from medimg_cli.workspace.section import about, choices
 from medimg_cli.workspace.settings import Settings
 
 TAKEN = [(name, each) for name, body in COMMANDS.items() for each in taken_by(body)]
 SECTIONS = {name: Settings.fields_of(name) for name in Settings.model_fields if name != "labels"}
+OF_A_RULE = ("lower_bound", "keep_threshold", "assurance")
 SPECIAL = {
     "clip": "1.5", "decision_range": "0.1,0.4", "folds": "3", "frames": "first", "keep": "uids", "label_sep": ";",
     "lr": "0.001", "metric": "f1", "map_classes": "1=ill", "protocol": "medmnist", "require": "recall>=0.9", "size": "96", "space": "lr,loss",
     "ingest.split": "0.6,0.2,0.2", "time_limit": "20m", "track": "mlflow", "window": "40,400", "port": "9000", "freeze": "3",
     "batch_size": "16", "target_recall": "0.9", "target_specificity": "0.8", "alpha": "0.2", "miss_cost": "5",
-    "prevalence": "0.01,0.1", "threshold": "0.4", "channels": "3", "bits": "16",
+    "evaluate.prevalence": "0.01,0.1", "threshold": "0.4", "channels": "3", "bits": "16",
 }  # fmt: skip
 """Values for settings that hold no plain word or number."""
 
@@ -43,7 +44,7 @@ def test_what_an_option_is_given_stands_in_its_setting(
     def body(session: Session) -> None:
         # One rule has to be named for those that rest on one.
         rest: dict[str, Any] = {}
-        if taken.key in ("lower_bound", "keep_threshold"):
+        if taken.section == "evaluate" and taken.key in OF_A_RULE:
             rest["evaluate"] = {"target_recall": 0.9}
         seen.append((session, session.settings(**rest)))
 
@@ -54,7 +55,7 @@ def test_what_an_option_is_given_stands_in_its_setting(
     if field.annotation in (bool, bool | None):
         given, value = [flag], "true"
     else:
-        value = SPECIAL.get(taken.key) or SPECIAL.get(f"{taken.section}.{taken.key}") or _plain(field)
+        value = SPECIAL.get(taken.key) or SPECIAL.get(f"{taken.section}.{taken.key}") or _plain(taken)
         given = [f"{flag}={value}"]
     assert run([command, "-C", str(tmp_path), *given]) == ExitCode.DONE
     ((session, settings),) = seen
@@ -66,20 +67,24 @@ def test_what_an_option_is_given_stands_in_its_setting(
 def by_file(folder: Path, taken: Any, value: Any) -> Settings:
     path = folder / "by-file.yaml"
     content: dict[str, Any] = {taken.key: (value,) if taken.key in ("require", "map_classes") else value}
-    if taken.key in ("lower_bound", "keep_threshold"):
+    if taken.section == "evaluate" and taken.key in OF_A_RULE:
         content["target_recall"] = 0.9
     path.write_text(yaml.safe_dump({taken.section: json.loads(json.dumps(content))}))
     return read_settings(path)
 
 
-def _plain(field: Any) -> str:
-    """Return a value that is not the default: another choice, the next number, or a word."""
-    kinds = str(field.annotation)
-    if "Literal" in kinds:
-        return next(
-            (str(each) for each in get_args(field.annotation) if each != field.default), str(field.default)
-        )
-    return str((field.default or 0) + 1) if "int" in kinds else "word"
+def _plain(taken: Any) -> str:
+    """Return a value that the setting takes and that is not its default, where there is another one."""
+    field = SECTIONS[taken.section][taken.key]
+    rest = {"target_recall": 0.9} if taken.section == "evaluate" and taken.key in OF_A_RULE else {}
+    for value in (*choices(field.annotation), "word", "7", "0.7", str(field.default)):
+        try:
+            Settings.model_validate({taken.section: {taken.key: value, **rest}})
+        except ValueError:
+            continue
+        if value != str(field.default):
+            return value
+    return str(field.default)
 
 
 def test_a_command_cannot_repeat_a_setting_as_an_option_of_its_own() -> None:
