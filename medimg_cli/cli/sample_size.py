@@ -22,13 +22,17 @@ def sample_size(session: Session) -> None:
 
     Example: `medimg sample-size --recall 0.95 --width 0.1 --prevalence 0.2`
     """
-    from medimg_cli.cli.prerequisites import embedder
+    from medimg_cli.api.prerequisites import embedder
     from medimg_cli.stages.sample_size import sample_size as run_stage
 
     settings = session.settings()
     wanted = settings.sample_size
     weights = settings.label_audit.model_copy(update={"weights": wanted.weights})
-    embed = embedder(session, weights) if wanted.curve and session.workspace.manifest_path.is_file() else None
+    embed = (
+        embedder(weights, session.progress)
+        if wanted.curve and session.workspace.manifest_path.is_file()
+        else None
+    )
     found = run_stage(session.workspace, wanted, embed, session.progress)
     session.show(asdict(found), lambda console: _draw(console, found))
 

@@ -107,7 +107,7 @@ def test_the_help_says_what_the_setting_is_and_its_default(taken: Any) -> None:
     info = get_args(option_of(taken).annotation)[-1]
     field = SECTIONS[taken.section][taken.key]
     assert str(taken.help_text or field.description).lower() in info.help.lower()
-    if field.default not in (None, (), {}, False):
+    if not isinstance(field.default, bool) and field.default not in (None, (), {}):
         shown = field.default if isinstance(field.default, tuple) else (field.default,)
         assert info.show_default == ",".join(map(str, shown))
 
