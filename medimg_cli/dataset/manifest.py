@@ -1,5 +1,6 @@
 """The data set on disk: one row per image, one row per file that could not be used."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from medimg_cli.dataset.labels import LABEL_SEP, LabelSpace
 from medimg_cli.errors import DataError
 from medimg_cli.workspace.files import read_json, sha256_of_text, write_json
+from medimg_cli.workspace.progress import Progress, Remarks
 from medimg_cli.workspace.section import LabelCode
 from medimg_cli.workspace.tables import read_table, write_table
 from medimg_cli.workspace.workspace import Workspace
@@ -70,6 +72,7 @@ class DatasetInfo(BaseModel):
         settings: what the split rests on, as it was set: patient_regex, split, frames, …
         containers: files that hold several images → SHA-256, by which their images are known unchanged.
         vanished: image id → split of images that are gone; one that comes back gets its split again.
+        written: column of the manifest → SHA-256 of its cells as they were written, by which edits by hand are noticed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -96,6 +99,7 @@ class DatasetInfo(BaseModel):
     settings: dict[str, Any] = {}
     containers: dict[str, str] = {}
     vanished: dict[str, str] = {}
+    written: dict[str, str] = {}
 
     @property
     def labels(self) -> LabelSpace:
@@ -118,10 +122,12 @@ class Dataset:
     Args:
         rows: one row per image with at least `COLUMNS`; `status` is ok or excluded.
         info: see `DatasetInfo`.
+        edited: columns that are not as medimg wrote them.
     """
 
     rows: pd.DataFrame
     info: DatasetInfo
+    edited: tuple[str, ...] = ()
 
     @property
     def labels(self) -> LabelSpace:
@@ -196,9 +202,12 @@ def write_dataset(workspace: Workspace, dataset: Dataset, quarantine: pd.DataFra
     extra = [column for column in dataset.rows.columns if column not in COLUMNS]
     write_table(workspace.manifest_path, dataset.rows[[*COLUMNS, *extra]])
     write_table(workspace.quarantine_path, quarantine.reindex(columns=list(QUARANTINE_COLUMNS)))
-    info = dataset.info.model_copy(
-        update={"content_hash": dataset.content_hash(), "quarantined": len(quarantine)}
-    )
+    update = {
+        "content_hash": dataset.content_hash(),
+        "quarantined": len(quarantine),
+        "written": _column_hashes(read_table(workspace.manifest_path)),
+    }
+    info = dataset.info.model_copy(update=update)
     write_json(workspace.dataset_path, info.model_dump())
     return info
 
@@ -211,9 +220,26 @@ def read_dataset(workspace: Workspace) -> Dataset:
     """
     info = read_info(workspace)
     rows = read_table(workspace.manifest_path, required=COLUMNS)
+    hashes = _column_hashes(rows) if info.written else {}
+    edited = tuple(sorted(name for name, _ in hashes.items() ^ info.written.items()))
     for column in _NUMBERS:
         rows[column] = pd.to_numeric(rows[column], errors="coerce").fillna(0).astype(int)
-    return Dataset(rows, info)
+    return Dataset(rows, info, tuple(dict.fromkeys(edited)))
+
+
+def _column_hashes(rows: pd.DataFrame) -> dict[str, str]:
+    """Return column → SHA-256 of its cells, texts as a file holds them."""
+    return {str(name): sha256_of_text("\0".join(rows[name])) for name in rows.columns}
+
+
+def warn_of_edits(
+    edited: Sequence[str], progress: Progress | Remarks, outcome: str = "what it says now is used"
+) -> None:
+    """Tell that a manifest was edited by hand, in which columns, and what becomes of it."""
+    if edited:
+        moved = set(COLUMNS) - {"reason"} <= set(edited)
+        where = "rows were added, taken out or moved" if moved else f"column {', '.join(edited)}"
+        progress.warn(f"manifest.csv was edited since medimg wrote it ({where}); {outcome}")
 
 
 def read_info(workspace: Workspace) -> DatasetInfo:

@@ -14,7 +14,7 @@ from medimg_cli.audit.duplicates.across_splits import (
 )
 from medimg_cli.audit.measurements.measurements import measure_images
 from medimg_cli.audit.shortcuts.column_traits import training_rows
-from medimg_cli.dataset.manifest import Dataset, read_dataset
+from medimg_cli.dataset.manifest import Dataset, read_dataset, warn_of_edits
 from medimg_cli.errors import DataError, GateError, RunError
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.robustness import HELD_OUT
@@ -96,6 +96,7 @@ def evaluate(
     """
     requirements = parse_requirements(settings.require)
     dataset, card = read_dataset(workspace), run.read_card()
+    warn_of_edits(dataset.edited, progress)
     _check_same_dataset(dataset, card, settings)
     refuse_sample(run, dataset.of_split(settings.split), allowed=settings.allow_leak)
     asked_columns(settings.subgroups, dataset.rows.columns)  # before minutes of predicting

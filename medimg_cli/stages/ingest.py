@@ -18,7 +18,7 @@ from medimg_cli.dataset.layouts.clean_sources import clean_sources
 from medimg_cli.dataset.layouts.tree import listing_once
 from medimg_cli.dataset.leakage import Leak
 from medimg_cli.dataset.listing import Rejected
-from medimg_cli.dataset.manifest import SPLITS, Dataset
+from medimg_cli.dataset.manifest import SPLITS, Dataset, warn_of_edits
 from medimg_cli.dataset.name_groups import NameGroups
 from medimg_cli.errors import UsageError
 from medimg_cli.images.readers import read_image
@@ -104,6 +104,7 @@ def ingest(
         standing = read_standing(workspace, fresh=settings.fresh)
         chosen = settings_in_force(settings, standing)
         remarks = Remarks(progress)
+        warn_of_edits(standing.edited, remarks, "labels, patients and columns are as the sources say again")
         rejected: tuple[Rejected, ...] = ()
         if chosen.deidentify:
             if standing.info is None:  # what is refused is refused before copies are written

@@ -23,7 +23,7 @@ from medimg_cli.audit.image_table import write_images
 from medimg_cli.audit.measurements.measurements import Measured, TextFinder, measure_images
 from medimg_cli.audit.remedies import plan_marks
 from medimg_cli.audit.reviewed_findings import weigh
-from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine
+from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine, warn_of_edits
 from medimg_cli.errors import DataError, MedimgError
 from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.forms.masking import mask_identities
@@ -147,6 +147,7 @@ def _measured(
     workspace: Workspace, progress: Progress, find_text: TextFinder | None
 ) -> tuple[Dataset, Measured]:
     dataset = read_dataset(workspace)
+    warn_of_edits(dataset.edited, progress)
     usable = dataset.usable
     if usable.empty:
         raise DataError(

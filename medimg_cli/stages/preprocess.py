@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medimg_cli.dataset.manifest import SPLITS, Dataset, read_dataset
+from medimg_cli.dataset.manifest import SPLITS, Dataset, read_dataset, warn_of_edits
 from medimg_cli.preprocessing.cache import PixelCache, open_cache
 from medimg_cli.preprocessing.cache_writer import writing
 from medimg_cli.preprocessing.ingested_images import read_ingested, refuse_changed
@@ -73,6 +73,7 @@ def preprocess(
         MachineError: the disk is full, or another process writes the same cache.
     """
     dataset = read_dataset(workspace)
+    warn_of_edits(dataset.edited, progress)
     recipe, wanted = plan_recipe(dataset, settings, arch=arch), _of_splits(dataset, splits)
     del dataset  # of a million images it is the largest thing in memory, and three columns are enough
     return _bring_up_to_date(workspace, recipe, wanted, workers=settings.workers, progress=progress)

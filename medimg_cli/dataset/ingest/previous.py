@@ -45,8 +45,9 @@ class Standing:
         rows: a manifest.
     """
 
-    def __init__(self, rows: pd.DataFrame, info: DatasetInfo | None) -> None:
+    def __init__(self, rows: pd.DataFrame, info: DatasetInfo | None, edited: tuple[str, ...] = ()) -> None:
         self.info = info
+        self.edited = edited
         self.positions: dict[str, int] = {name: i for i, name in enumerate(rows["image_id"])}
         self._columns: dict[str, list[Any]] = {name: rows[name].tolist() for name in rows.columns}
 
@@ -104,7 +105,7 @@ def read_standing(workspace: Workspace, *, fresh: bool) -> Standing:
             f"{workspace.dataset_path} does not say how the data set was made, so nothing can be added",
             "start over with --fresh",
         )
-    return Standing(dataset.rows, dataset.info)
+    return Standing(dataset.rows, dataset.info, dataset.edited)
 
 
 def settings_in_force(settings: IngestSettings, standing: Standing) -> IngestSettings:
