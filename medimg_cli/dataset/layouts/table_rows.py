@@ -198,7 +198,8 @@ def list_rows(
     image = key or settings.image_col
     if image is None:
         taken = [name for name in (settings.patient_col, settings.label_col, settings.use_split_col) if name]
-        image = str(guess_column(table, "image", taken, required=True))
+        guessed = guess_column(table, "image", taken) or _by_content(table, taken, finder)
+        image = guessed or str(guess_column(table, "image", taken, required=True))
     found = _found(table, image, finder)
     table = without_remarks(table, lambda cells: not isinstance(found[cells[image]], str))
     # A row that names no file, such as one of sums, says nothing of the classes.
@@ -219,6 +220,22 @@ def list_rows(
         f"column {', '.join(roles.labelling.columns)} of {table.name}",
         tuple(reader.missed),
     )
+
+
+def _by_content(table: Table, taken: Sequence[str], finder: Finder) -> str | None:
+    """Return the column most of whose cells name a file each, None where there is none or several are as good."""
+    sample = table.rows[:: max(1, len(table.rows) // 50)]
+    hits = {
+        name: sum(
+            not isinstance(finder.find(value), str) for value in {cells[name] for _, cells in sample} - {""}
+        )
+        for name in table.columns
+        if name not in taken
+    }
+    finder.loosely.clear()
+    best = max(hits.values(), default=0)
+    found = [name for name, count in hits.items() if count == best]
+    return found[0] if len(found) == 1 and 2 * best > len(sample) else None
 
 
 def _found(table: Table, image: str, finder: Finder) -> dict[str, Sequence[File] | str]:
@@ -271,7 +288,7 @@ def _carried(table: Table, roles: Roles) -> dict[str, str]:
 
 def _notes(table: Table, roles: Roles) -> Iterator[str]:
     if roles.guessed:
-        yield f"{table.name}: columns taken by their names: {', '.join(roles.guessed)}"
+        yield f"{table.name}: columns taken by name or content: {', '.join(roles.guessed)}"
     if roles.labelling.note:
         yield roles.labelling.note
     dropped = [name for name in table.columns if plain(name) in _IDENTITIES and name not in _used(roles)]

@@ -50,7 +50,7 @@ def test_columns_are_taken_by_their_names_and_it_is_said(tmp_path: Path) -> None
     assert [entry.patient_id for entry in listing.entries] == ["7", "8"]
     assert [entry.extra for entry in listing.entries] == [{"Age": "31"}, {"Age": "44"}]
     assert listing.notes == (
-        "labels.csv: columns taken by their names: image: Image Index, label: Finding Labels, patient: Patient ID",
+        "labels.csv: columns taken by name or content: image: Image Index, label: Finding Labels, patient: Patient ID",
     )
 
 

@@ -143,3 +143,18 @@ def test_some_rows_without_a_file_are_said_by_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["a" * 5000, "nul%00.png", "..", "/", "C:\\"])
 def test_a_cell_no_file_can_be_called_by_is_only_not_found(tmp_path: Path, value: str) -> None:
     assert listed(tmp_path, [value, "a.png"], ["a.png"]).missed[0].number == 2
+
+
+@pytest.mark.parametrize(
+    "names", [["x1", "x2", "x3"], ["D:\\\\a\\\\x1.png", "x2.PNG", "x3"], ["1", "2", "3"]]
+)
+def test_a_column_of_another_name_is_known_by_the_files_it_names(tmp_path: Path, names: list[str]) -> None:
+    for stem in ("x1", "x2", "x3", "001", "002", "003"):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / f"{stem}.png").touch()
+    path = tmp_path / "labels.csv"
+    rows = [f"{10 + number},{name},{'ab'[number % 2]}" for number, name in enumerate(names)]
+    path.write_text("\n".join(["case,lesion_photo,label", *rows]))
+    listing = LAYOUTS.get("csv").list_images([Source(tmp_path / "images")], IngestSettings(labels=path))
+    assert len(listing.entries) == 3
+    assert "labels.csv: columns taken by name or content: image: lesion_photo, label: label" in listing.notes
