@@ -138,7 +138,14 @@ def model_card_of(
 
     if not run.metrics_path("test").is_file():
         return None
+    from medimg_cli.evaluation.evaluation import evaluation_in_force
     from medimg_cli.stages.report import report
+
+    if evaluation_in_force(run, "test") is None:
+        session.progress.note(
+            f"no model card: '{run.name}' was not evaluated with the model's threshold (`medimg evaluate {run.name}`)"
+        )
+        return None
 
     with TemporaryDirectory(prefix="medimg-") as folder:
         path = Path(folder) / "card.md"

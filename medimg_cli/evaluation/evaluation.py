@@ -21,7 +21,7 @@ from medimg_cli.evaluation.results.decisions import (
 )
 from medimg_cli.evaluation.results.subgroups import Subgroups
 from medimg_cli.evaluation.results.surroundings import Baselines, Robustness, Shift
-from medimg_cli.runs.run import Run, Threshold
+from medimg_cli.runs.run import ModelCard, Run, Threshold
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.workspace.files import read_json, write_json
 
@@ -185,3 +185,19 @@ def read_evaluation(run: Run, split: str) -> Evaluation | None:
         return Evaluation.model_validate(read_json(path))
     except ValueError as error:
         raise RunError(f"{path} cannot be read", "run `medimg evaluate` again") from error
+
+
+def is_of_model(evaluation: Evaluation, card: ModelCard) -> bool:
+    """Return whether an evaluation is of a model as it is now: its weights, deciding at its own threshold."""
+    return (
+        evaluation.weights_sha256 == card.weights_sha256
+        and evaluation.threshold == card.threshold
+        and evaluation.thresholds == card.thresholds
+        and evaluation.views == 1
+    )
+
+
+def evaluation_in_force(run: Run, split: str) -> Evaluation | None:
+    """Return a run's evaluation on `split` where it is of the model as it is now, else None; errors as `read_evaluation`."""
+    found = read_evaluation(run, split)
+    return found if found is not None and is_of_model(found, run.read_card()) else None

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from medimg_cli.errors import RunError
-from medimg_cli.evaluation.evaluation import read_evaluation
+from medimg_cli.evaluation.evaluation import evaluation_in_force
 from medimg_cli.runs.run import Run, RunRecord
 from medimg_cli.statistics.estimate import Estimate
 
@@ -68,7 +68,7 @@ def _flat(content: Any, prefix: str) -> dict[str, Any]:
 
 def _provenance(run: Run) -> dict[str, Any]:
     record: RunRecord = run.read_record()
-    evaluation = read_evaluation(run, "test")
+    evaluation = evaluation_in_force(run, "test")
     return {
         "dataset_hash": record.dataset_hash,
         "test_dataset_hash": evaluation.dataset_hash if evaluation else None,
@@ -85,7 +85,7 @@ def _val(run: Run) -> dict[str, Estimate]:
 
 
 def _test(run: Run) -> dict[str, Estimate]:
-    evaluation = read_evaluation(run, "test")
+    evaluation = evaluation_in_force(run, "test")
     return evaluation.metrics if evaluation else {}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medimg_cli.errors import MedimgError, RunError
-from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation
+from medimg_cli.evaluation.evaluation import Evaluation, evaluation_in_force
 from medimg_cli.registry import did_you_mean
 from medimg_cli.runs.run import Run, RunRecord
 from medimg_cli.workspace.lock import is_held
@@ -134,7 +134,7 @@ def _record(run: Run) -> tuple[RunRecord | None, str | None]:
 
 def _evaluation(run: Run) -> tuple[Evaluation | None, str | None]:
     try:
-        return read_evaluation(run, "test"), None
+        return evaluation_in_force(run, "test"), None
     except MedimgError as error:
         return None, _short(run, error.what)
     except (OSError, RecursionError) as error:

@@ -14,7 +14,7 @@ from PIL import Image
 from medimg_cli.audit.findings import read_audit
 from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import RunError, UsageError
-from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation
+from medimg_cli.evaluation.evaluation import Evaluation, is_of_model, read_evaluation
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.case_pictures import case_pictures, known_of
@@ -159,7 +159,7 @@ def gather(
         notes=_notes(evaluation, card, dataset, looks),
         looks=looks,
         facts=facts_of(workspace, settings),
-        external=_external(run),
+        external=_external(run, card),
         explained=_explained(workspace, run, evaluation, progress),
     )
 
@@ -175,11 +175,11 @@ def facts_of(workspace: Workspace, settings: ReportSettings) -> Facts:
     return read_facts(workspace.facts_path) if workspace.facts_path.is_file() else Facts()
 
 
-def _external(run: Run) -> tuple[Evaluation, ...]:
-    """Return the evaluations of the run on data from elsewhere, in the order of their names."""
+def _external(run: Run, card: ModelCard) -> tuple[Evaluation, ...]:
+    """Return the evaluations on data from elsewhere of the model as it is now, in the order of their names."""
     names = sorted(path.stem.removeprefix("metrics-") for path in run.folder.glob("metrics-external-*.json"))
     found = [read_evaluation(run, name) for name in names]
-    return tuple(each for each in found if each is not None)
+    return tuple(each for each in found if each is not None and is_of_model(each, card))
 
 
 def _default_title(evaluation: Evaluation) -> str:
@@ -212,7 +212,7 @@ def _notes(
         notes.append(f"Test: {looks.sentence(evaluation.split)}.")
     if dataset is not None and dataset.info.content_hash != evaluation.dataset_hash:
         notes.append("The data set has changed since this evaluation; its counts are those of today.")
-    if card.weights_sha256 != evaluation.weights_sha256:
+    if not is_of_model(evaluation, card):
         notes.append("The model has changed since this evaluation; the numbers are those of the earlier one.")
     return tuple(notes)
 

@@ -246,3 +246,20 @@ def test_with_several_views_the_threshold_is_chosen_on_such_answers(run: Run) ->
     assert again is not None and again.threshold is not None
     assert again.threshold.rule == "highest recall + specificity (Youden)"
     assert run.read_card().threshold == card.threshold
+
+
+def test_figures_at_another_threshold_than_the_model_s_are_not_told_as_its_own(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = run.folder.parent.parent
+    assert evaluate(run, "--split", "val", "--target-recall", "0.4", "--keep-threshold") == ExitCode.DONE
+    capsys.readouterr()
+    assert medimg(study, "runs", "--json") == ExitCode.DONE
+    row = json.loads(capsys.readouterr().out)["runs"][0]
+    assert row["test"] == {}  # test was measured at the threshold before
+    assert medimg(study, "bundle", "first", "--out", str(tmp_path / "b.zip"), "--json") == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out)["model_card"] is False
+    assert evaluate(run) == ExitCode.DONE
+    capsys.readouterr()
+    assert medimg(study, "runs", "--json") == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out)["runs"][0]["test"]["recall"] is not None
