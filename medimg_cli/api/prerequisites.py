@@ -142,7 +142,7 @@ def model_card_of(
     from medimg_cli.stages.report import report
 
     if evaluation_in_force(run, "test") is None:
-        session.progress.note(
+        progress.note(
             f"no model card: '{run.name}' was not evaluated with the model's threshold (`medimg evaluate {run.name}`)"
         )
         return None
