@@ -73,7 +73,7 @@ def test_without_the_token_there_is_nothing_to_see(path: str, guarded: Served) -
     "header", ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ä"]
 )
 def test_a_wrong_token_opens_nothing(header: str, guarded: Served) -> None:
-    answer = guarded.client.get("/api/model", headers={"Authorization": header.encode()})
+    answer = guarded.client.get("/api/model", headers={b"Authorization": header.encode()})
     assert answer.status_code == 401
 
 
@@ -106,7 +106,7 @@ def test_a_cookie_that_was_changed_or_has_ended_is_none(change: str, guarded: Se
         "letters": f"²{good}",
     }[change]
     for value, status in ((good, 200), (bad, 401), (own._session(now - 1), 401)):
-        headers = {"Cookie": f"{own.cookie}={value}".encode()}
+        headers = {b"Cookie": f"{own.cookie}={value}".encode()}
         assert guarded.client.get("/api/model", headers=headers).status_code == status
 
 

@@ -382,7 +382,7 @@ def test_odd_requests_are_refused_in_words_and_never_fail() -> None:
         "application/json",
     ]
     for kind in kinds:
-        answer = client.post("/api/predict", content=b"{}", headers={"Content-Type": kind.encode()})
+        answer = client.post("/api/predict", content=b"{}", headers={b"Content-Type": kind.encode()})
         assert answer.status_code == 400, kind
     for name in (
         "\u00fc" * 3000 + ".png",
