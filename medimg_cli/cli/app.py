@@ -1,11 +1,15 @@
 """The application: which commands there are, and what each error exits with."""
 
+import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -39,7 +43,7 @@ from medimg_cli.cli import (
 from medimg_cli.cli.options import IN_WORKSPACE, LAST, with_session
 from medimg_cli.errors import ExitCode, MedimgError
 from medimg_cli.workspace.plain_text import visible_line
-from medimg_cli.workspace.threads import PATIENCE_SECONDS
+from medimg_cli.workspace.threads import work_is_left
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init.init,
@@ -71,6 +75,9 @@ _INTERRUPTED = (
     "interrupted",
     "what was finished is kept; the same command goes on from there, training and predicting with --resume",
 )
+
+_SECONDS_TO_END = 4.0
+"""What a command has for its own end after a signal; a service that finishes requests takes the time it is given."""
 
 _LOOK: dict[str, Any] = {
     "rich_markup_mode": "markdown",
@@ -125,15 +132,45 @@ for _name in (*COMMANDS, *ALIASES):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run medimg and leave the process with its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
+    _end_in_time()
     code = run(sys.argv[1:] if arguments is None else arguments)
-    if (
-        code == ExitCode.INTERRUPTED
-    ):  # Python waits for every thread on leaving: for one that hangs, not for ever
-        last = threading.Timer(PATIENCE_SECONDS, os._exit, (code,))
-        last.daemon = True
-        last.start()
+    if work_is_left():  # code that hangs in a thread may hold, or break, the interpreter's own end
+        _leave_at_once(code)
     sys.exit(code)
+
+
+def _end_in_time() -> None:
+    """See to it that a command ends within seconds of a signal, also where it hangs in foreign code.
+
+    Python calls a signal's handler between two of its own instructions, in the main thread alone: while that one
+    waits in a library, nothing happens. The number of a signal is written to `set_wakeup_fd` at once.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    if hasattr(os, "register_at_fork"):  # what a copy of this process is told is not said to this one
+        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+
+    def wait() -> None:
+        with ours, theirs:  # open as long as this thread lives
+            while ours.recv(1)[0] not in (signal.SIGTERM, signal.SIGINT):
+                pass
+            time.sleep(_SECONDS_TO_END)
+            _say(*_INTERRUPTED)
+            _leave_at_once(ExitCode.INTERRUPTED)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    for child in multiprocessing.active_children():
+        child.kill()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a pipe that nobody reads any more
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

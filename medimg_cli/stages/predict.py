@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from medimg_cli.runs.run import ModelCard
 from medimg_cli.workspace.files import sha256_of_text
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import PredictSettings
-from medimg_cli.workspace.threads import map_ordered, one_ahead
+from medimg_cli.workspace.threads import map_ordered, one_ahead, takes_too_long
 
 Tell = Callable[[str, Prediction], None]
 
@@ -151,8 +151,10 @@ def _batches(
 ) -> Iterator[list[tuple[_Image, Prediction]]]:
     """Yield every image with its prediction, in order, some at a time."""
     total = sum(1 for _ in list_inputs(named)) if isinstance(named, Sequence) else None
-    images = _images(named, done, settings.workers)
-    prepared = map_ordered(_Preparer(judge), images, workers=settings.workers)
+    seconds, workers = settings.decode_seconds, settings.workers
+    preparer = _Preparer(judge, takes_too_long(seconds))
+    images = _images(named, done, settings)
+    prepared = map_ordered(preparer, images, workers=workers, seconds=seconds, late=preparer.late)
     progress.start("predict", total)
     try:
         batches = iter(lambda: list(islice(prepared, settings.batch_size)), [])
@@ -164,8 +166,15 @@ def _batches(
         progress.finish()
 
 
-def _images(named: Iterable[str | Path], done: DoneRows, workers: int | None) -> Iterator[_Image]:
-    for file, paths in map_ordered(_with_images, list_inputs(named), workers=workers):
+def _images(named: Iterable[str | Path], done: DoneRows, settings: PredictSettings) -> Iterator[_Image]:
+    seconds = settings.decode_seconds
+    for file, paths in map_ordered(
+        _with_images,
+        list_inputs(named),
+        workers=settings.workers,
+        seconds=seconds,
+        late=lambda file: (replace(file, fault=takes_too_long(seconds)), (file.path,)),
+    ):
         for number, path in enumerate(paths):
             yield _Image(path, file.fault, done.of(path), files=int(number == 0))
 
@@ -177,8 +186,9 @@ def _with_images(file: Input) -> tuple[Input, Iterable[str]]:
 class _Preparer:
     """Turns an image into what the judge takes, or into its row where there is nothing to judge."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, too_long: str) -> None:
         self._judge = judge
+        self._too_long = too_long
         self._options = judge.card.recipe.read_options
 
     def __call__(self, image: _Image) -> _Prepared:
@@ -190,6 +200,10 @@ class _Preparer:
             return image, self._judge.prepare(read_image(image.path, self._options))
         except UnreadableImage as error:
             return image, self._unreadable(str(error))
+
+    def late(self, image: _Image) -> _Prepared:
+        """Return the row of an image that is given up."""
+        return image, self._unreadable(self._too_long)
 
     def _unreadable(self, reason: str) -> Prediction:
         return unreadable(self._judge.card.classes, reason)

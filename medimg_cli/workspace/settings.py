@@ -66,6 +66,9 @@ class IngestSettings(Section):
     copy_images: bool = setting(False, "copy the images into the workspace", flags="--copy/--link")
     deidentify: bool = setting(False, "work on de-identified copies in dataset/images (see `deidentify`)")
     fresh: bool = setting(False, "start over: forget sources, splits and settings")
+    decode_seconds: PositiveInt = setting(
+        60, "a file has to be read by then, or it is quarantined", option=False, unit="seconds"
+    )
     strict: bool = setting(False, "exit with 4 when a file could not be read")
     yes: bool = setting(False, "go on although the classes look implausible")
 
@@ -343,6 +346,9 @@ class PredictSettings(Section):
     tta: bool = setting(False, "answer with the mean over mirrored, turned or enlarged views of each image")
     batch_size: PositiveInt = setting(32, "images a step", unit="images")
     workers: PositiveInt | None = setting(None, "decoding threads", unset="all cores")
+    decode_seconds: PositiveInt = setting(
+        60, "a file has to be read by then, or it is unreadable", option=False, unit="seconds"
+    )
 
 
 class ReportSettings(Section):

@@ -1,11 +1,15 @@
-"""Work on many files at once, results in order, memory bounded."""
+"""Work on many files at once, results in order, memory bounded, and none of it waited for for ever."""
 
+import math
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from itertools import islice
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Thread, current_thread
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -13,6 +17,7 @@ Result = TypeVar("Result")
 _IN_FLIGHT_PER_WORKER = 8
 PATIENCE_SECONDS = 1.5
 """How long an interrupted command waits for what its threads have begun, here and once more on leaving."""
+_LOST: set[Thread] = set()
 
 
 def usable_cores() -> int:
@@ -22,28 +27,48 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def work_is_left() -> bool:
+    """Return whether a thread that was given up still works after a last moment of patience."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    for thread in list(_LOST):
+        thread.join(max(0.0, until - time.monotonic()))
+    return any(thread.is_alive() for thread in _LOST)
+
+
+def takes_too_long(seconds: float) -> str:
+    """Return the reason a file gets that was given up."""
+    return f"reading it takes longer than {seconds:g} s"
+
+
 def map_ordered(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int | None = None
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int | None = None,
+    seconds: float = math.inf,
+    late: Callable[[Item], Result] | None = None,
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` for every item, in order, from a bounded pool of threads.
 
     Threads, not processes: decoding and hashing release the interpreter's lock, and nothing is pickled.
+
+    Args:
+        seconds: an item may take, once it has begun; its thread is given up then, and another takes its place.
+        late: what to yield for an item that took longer; without it nothing is late.
     """
     count = workers or usable_cores()
     remaining = iter(items)
-    pool = ThreadPoolExecutor(max_workers=count)
-    waiting: deque[Future[Result]] = deque()
+    crew = _Crew(function, count)
     try:
-        waiting.extend(
-            pool.submit(function, item) for item in islice(remaining, count * _IN_FLIGHT_PER_WORKER)
-        )
-        while waiting:
-            result = _first(waiting)
+        for item in islice(remaining, count * _IN_FLIGHT_PER_WORKER):
+            crew.ask(item)
+        while crew.waiting:
+            result = crew.first(seconds, late)
             for item in islice(remaining, 1):
-                waiting.append(pool.submit(function, item))
+                crew.ask(item)
             yield result
     finally:
-        _leave(pool, waiting)
+        crew.leave()
 
 
 def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
@@ -51,30 +76,91 @@ def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Gene
 
     What is between two items, such as waiting for the last part of one, then costs no time.
     """
-    pool = ThreadPoolExecutor(max_workers=1)
-    waiting: deque[Future[Result]] = deque()
+    crew = _Crew(function, 1)
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 1:
-                yield _first(waiting)
-        while waiting:
-            yield _first(waiting)
+            crew.ask(item)
+            if len(crew.waiting) > 1:
+                yield crew.first()
+        while crew.waiting:
+            yield crew.first()
     finally:
-        _leave(pool, waiting)
+        crew.leave()
 
 
-def _first(waiting: deque[Future[Result]]) -> Result:
-    result = waiting[0].result()
-    waiting.popleft()
-    return result
+class _Task(Future[Result], Generic[Item, Result]):
+    """One item on its way; `begun` is on the monotonic clock."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__()
+        self.item = item
+        self.begun = math.inf
+        self.thread: Thread | None = None
+        self.lost = False
 
 
-def _leave(pool: ThreadPoolExecutor, waiting: Iterable[Future[Result]]) -> None:
-    """Let go of a pool: what has not begun is never begun, and what never ends is not waited for.
+class _Crew(Generic[Item, Result]):
+    """Threads that never keep the process alive: a decoder that hangs on a damaged file must not hold a command."""
 
-    A decoder that hangs on a damaged file must not hold a command that was interrupted.
-    """
-    running = [future for future in waiting if not future.cancel()]
-    wait(running, timeout=PATIENCE_SECONDS)
-    pool.shutdown(wait=False, cancel_futures=True)
+    def __init__(self, function: Callable[[Item], Result], count: int) -> None:
+        self._function = function
+        self._count = count
+        self._threads = 0
+        self._queue: SimpleQueue[_Task[Item, Result] | None] = SimpleQueue()
+        self.waiting: deque[_Task[Item, Result]] = deque()
+
+    def ask(self, item: Item) -> None:
+        """Have an item worked on."""
+        task: _Task[Item, Result] = _Task(item)
+        self.waiting.append(task)
+        self._queue.put(task)
+        if self._threads < self._count:
+            self._threads += 1
+            self._add()
+
+    def first(self, seconds: float = math.inf, late: Callable[[Item], Result] | None = None) -> Result:
+        """Return the result of the item that was asked for first; what its work raised is raised here."""
+        task = self.waiting[0]
+        while late is not None and not task.done():
+            due = task.begun + seconds  # infinite until it begins: every one before it has then begun
+            if time.monotonic() > due:
+                self._give_up(task)
+                self.waiting.popleft()
+                return late(task.item)
+            wait([task], timeout=min(seconds, max(0.01, due - time.monotonic())))
+        result = task.result()
+        self.waiting.popleft()
+        return result
+
+    def leave(self) -> None:
+        """Let the threads go: what has not begun is never begun, and what never ends is not waited for."""
+        running = [task for task in self.waiting if not task.cancel()]
+        for task in wait(running, timeout=PATIENCE_SECONDS).not_done:
+            self._lose(task)  # type: ignore[arg-type]
+        for _ in range(self._threads):
+            self._queue.put(None)
+
+    def _add(self) -> None:
+        Thread(target=self._work, daemon=True).start()
+
+    def _give_up(self, task: _Task[Item, Result]) -> None:
+        self._lose(task)
+        self._add()
+
+    @staticmethod
+    def _lose(task: _Task[Item, Result]) -> None:
+        task.lost = True
+        if task.thread is not None:
+            _LOST.add(task.thread)
+
+    def _work(self) -> None:
+        while (task := self._queue.get()) is not None:
+            if not task.set_running_or_notify_cancel():
+                continue
+            task.thread, task.begun = current_thread(), time.monotonic()
+            try:
+                task.set_result(self._function(task.item))
+            except BaseException as error:
+                task.set_exception(error)
+            if task.lost:  # another thread has its place
+                return

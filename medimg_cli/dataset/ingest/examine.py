@@ -84,7 +84,7 @@ class Examiner:
         return Examined(entry, cells, decoded.facts.get("patient_id", ""))
 
 
-def quarantine_row(workspace: Workspace, row: Rejected) -> dict[str, str | int]:
+def quarantine_row(workspace: Workspace, row: Rejected, *, hashing: bool = True) -> dict[str, str | int]:
     """Return the cells `QUARANTINE_COLUMNS` of a file or table row that cannot be used."""
     path = Path(row.path)
     cells: dict[str, str | int] = {"path": row.path, "reason": row.reason, "bytes": "", "sha256": ""}
@@ -92,7 +92,7 @@ def quarantine_row(workspace: Workspace, row: Rejected) -> dict[str, str | int]:
         return cells
     cells["path"] = workspace.relative(path)
     try:
-        if path.is_file():
+        if hashing and path.is_file():
             cells |= {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
     except OSError as error:  # the row says why it cannot be hashed either
         cells["reason"] = f"{row.reason} ({(error.strerror or 'cannot be read').lower()})"

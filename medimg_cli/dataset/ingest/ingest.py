@@ -49,7 +49,7 @@ from medimg_cli.images.readers import frame_count
 from medimg_cli.workspace.progress import Remarks, tracked
 from medimg_cli.workspace.section import LabelCode
 from medimg_cli.workspace.settings import IngestSettings
-from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.threads import map_ordered, takes_too_long
 from medimg_cli.workspace.workspace import Workspace
 
 VANISHED = "vanished since the last ingest"
@@ -280,10 +280,15 @@ class Ingest:
         ):  # no header needs to be opened for the readers' own choice
             yield from self.listing.entries
             return
-        frames = self.settings.frames
-        for choices in map_ordered(
-            lambda e: list(choose_frames(e, frames, frame_count)), self.listing.entries
-        ):
+        frames, seconds = self.settings.frames, self.settings.decode_seconds
+
+        def choose(entry: Entry) -> list[Entry | Rejected]:
+            return list(choose_frames(entry, frames, frame_count))
+
+        def late(entry: Entry) -> list[Entry | Rejected]:
+            return [self._late(entry)]
+
+        for choices in map_ordered(choose, self.listing.entries, seconds=seconds, late=late):
             yield from choices
 
     def _examined(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Examined | Rejected]]:
@@ -291,7 +296,8 @@ class Ingest:
             self.workspace, self.read_image, self.standing, self._containers, hashing=not self.dry
         )
         chosen = _sample(entries) if self.dry else entries
-        outcomes = map_ordered(examiner.examine, chosen)
+        seconds = self.settings.decode_seconds
+        outcomes = map_ordered(examiner.examine, chosen, seconds=seconds, late=self._late)
         started = monotonic()
         for pair in tracked(
             zip(chosen, outcomes, strict=True), self.remarks.progress, "reading images", total=len(chosen)
@@ -300,6 +306,9 @@ class Ingest:
             if self.dry and monotonic() - started > SAMPLE_SECONDS:
                 outcomes.close()
                 return
+
+    def _late(self, entry: Entry) -> Rejected:
+        return Rejected(entry.path, takes_too_long(self.settings.decode_seconds))
 
     def _headers(self) -> list[str]:
         """Return the PatientID in the header of each image; of a dry run, what the sample says of all."""
@@ -311,7 +320,14 @@ class Ingest:
 
     def _quarantine(self, rejected: Sequence[Rejected]) -> pd.DataFrame:
         """Return a row for everything that cannot be used, and for every image that is gone."""
-        rows = list(map_ordered(lambda row: quarantine_row(self.workspace, row), rejected))
+        rows = list(
+            map_ordered(
+                lambda row: quarantine_row(self.workspace, row),
+                rejected,
+                seconds=self.settings.decode_seconds,
+                late=lambda row: quarantine_row(self.workspace, row, hashing=False),
+            )
+        )
         known = {row["path"] for row in rows}
         known |= {self.workspace.relative(Path(entry.path)) for entry in self.gathered.entries}
         gone = dict.fromkeys((self.standing.cell(name, "path") for name in self.changes.vanished), VANISHED)

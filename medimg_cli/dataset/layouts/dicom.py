@@ -22,7 +22,7 @@ from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.privacy.dicom.headers import is_dicom
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.spreadsheets import Table
-from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.threads import map_ordered, takes_too_long
 
 LEVELS = tuple(UIDS)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage, PS3.4 annex B.5
@@ -32,7 +32,7 @@ _MEDIA_STORAGE_CLASS = "MediaStorageSOPClassUID"
 class FilesByUid:
     """The DICOM files of all sources, found by a unique identifier of theirs."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], seconds: float) -> None:
         self.rejected: list[Rejected] = []
         self.loosely: dict[str, str] = {}
         self.files: list[File] = []
@@ -42,7 +42,8 @@ class FilesByUid:
             tree = walk(source)
             self.rejected += tree.rejected
             listed = [File(f"{source.prefix}{name}", f"{tree.base}{name}", name) for name in tree.files]
-            for file, uids in zip(listed, map_ordered(_uids, listed), strict=True):
+            headers = map_ordered(_uids, listed, seconds=seconds, late=lambda _: takes_too_long(seconds))
+            for file, uids in zip(listed, headers, strict=True):
                 if isinstance(uids, str):
                     self.rejected.append(Rejected(file.path, uids))
                     continue
@@ -90,7 +91,7 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
         UsageError: a column is missing or cannot be told.
     """
     table = read_labels_file(settings)
-    files = FilesByUid(sources)
+    files = FilesByUid(sources, settings.decode_seconds)
     key = _key_column(table, settings)
     if key is None:
         by_name = FilesByName([], table.path.absolute().parent)

@@ -152,6 +152,7 @@ class Supervisor:
             self._asked_to_stop += 1
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        signal.set_wakeup_fd(-1)  # how long it may take to end is `grace_seconds`' matter
         try:
             yield
         finally:
