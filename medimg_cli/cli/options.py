@@ -72,9 +72,10 @@ class Session:
         """
         from medimg_cli.workspace.config import load_settings
 
-        options = {
-            name: {**self.options.get(name, {}), **more.get(name, {})} for name in {**self.options, **more}
-        }
+        options = {name: dict(values) for name, values in self.options.items()}
+        for name, values in more.items():
+            given = {key: value for key, value in values.items() if value is not None}
+            options[name] = options.get(name, {}) | given
         settings = load_settings(
             self.workspace,
             config=self.config,

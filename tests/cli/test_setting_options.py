@@ -87,6 +87,14 @@ def _plain(taken: Any) -> str:
     return str(field.default)
 
 
+def test_what_a_command_leaves_open_leaves_what_was_given(tmp_path: Path) -> None:
+    given = {"export": {"verify": True}}
+    session = Session("export", tmp_path, None, [], json=False, quiet=True, verbose=False, options=given)
+    assert session.settings(export={"verify": None}).export.verify
+    assert session.settings(export={"images": 3}).export.verify
+    assert not session.settings(export={"verify": False}).export.verify
+
+
 def test_a_command_cannot_repeat_a_setting_as_an_option_of_its_own() -> None:
     @takes("predict")
     def body(session: Session, workers: int | None = None) -> None:
