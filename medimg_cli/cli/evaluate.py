@@ -193,9 +193,17 @@ def _draw_headline(console: "Console", evaluation: "Evaluation") -> None:
     if evaluation.threshold is not None:
         threshold = evaluation.threshold
         where = "" if threshold.rule == "given" else f" on {threshold.split}"
-        console.print(f"threshold {threshold.value:.4f}: {threshold.rule}{where}")
+        console.print(f"threshold {threshold.value:.4f}: {escape(threshold.rule)}{where}")
     if evaluation.contract is not None and evaluation.contract.promise:
-        console.print(evaluation.contract.promise)
-    console.print(
-        f"{evaluation.run} on {evaluation.split}: {evaluation.n:,} images of {evaluation.patients:,} patients"
-    )
+        console.print(evaluation.contract.promise, markup=False)
+    console.print(_tested_on(evaluation), markup=False)
+
+
+def _tested_on(evaluation: "Evaluation") -> str:
+    """Return run, split, images and patients; of images that name no patient how many these are."""
+    line = f"{evaluation.run} on {evaluation.split}: {evaluation.n:,} images"
+    if not evaluation.leakage.patients_known:
+        return f"{line}, patients not known"
+    nameless = evaluation.leakage.nameless
+    unknown = f" ({nameless:,} images name no patient, each counts as one)" if nameless else ""
+    return f"{line} of {evaluation.patients:,} patients{unknown}"

@@ -113,7 +113,7 @@ def _opened(place: Path, *, tta: bool) -> "Judge":
     from medimg_cli.inference.classifier import Judge
     from medimg_cli.training.predictor import in_views
 
-    return Judge(in_views(judge.predictor), judge.references)
+    return Judge(in_views(judge.predictor), judge.references, judge.withheld)
 
 
 def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None":

@@ -162,8 +162,10 @@ def _draw(console: "Console", result: "TrainResult") -> None:
     console.print(table)
     if result.threshold is not None:
         where = {"val": "validation"}.get(result.threshold.split, result.threshold.split)
-        console.print(f"\nthreshold {result.threshold.value:.4f}: {result.threshold.rule} on {where}")
-        console.print(promise_of(result.threshold))
+        console.print(
+            f"\nthreshold {result.threshold.value:.4f}: {result.threshold.rule} on {where}", markup=False
+        )
+        console.print(promise_of(result.threshold), markup=False)
     _draw_thresholds(console, result)
     console.print(
         f"{result.run.name}: {_kept(result)}, "

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from medimg_cli.dataset.frames import without_frame
 from medimg_cli.dataset.labels import LABEL_SEP, LabelSpace
 from medimg_cli.errors import DataError
 from medimg_cli.workspace.files import read_json, sha256_of_text, write_json
@@ -155,6 +156,24 @@ class Dataset:
     def usable(self) -> pd.DataFrame:
         """Return the rows that are not excluded."""
         return self.rows[self.rows["status"] == "ok"]
+
+    def nameless(self, rows: pd.DataFrame) -> int:
+        """Return how many of the rows name no patient where others do: each stands as a patient of its own."""
+        if not self.info.patients_known:
+            return 0
+        return int((rows["patient_id"] == rows["image_id"].map(without_frame)).sum())
+
+    @property
+    def patients_in_words(self) -> str:
+        """Return whether every usable image names its patient, else how many do not."""
+        origin, usable = self.info.patients_from, self.usable
+        if not self.info.patients_known:
+            return "not known; every image was taken for a patient of its own"
+        known = f"known from {origin if origin == FROM_NAMES else 'the ' + origin}"
+        missing = self.nameless(usable)
+        if not missing:
+            return known
+        return f"{known}, but {missing:,} of {len(usable):,} images name none: each counts as a patient of its own"
 
     def of_split(self, *splits: str) -> pd.DataFrame:
         """Return the usable rows of the named splits, in manifest order."""

@@ -69,6 +69,7 @@ class Leakage(BaseModel):
     """What stands in this split and in another one.
 
     Args:
+        nameless: images that name no patient where others do; each counts as a patient of its own.
         patients_certain: False where patients are names read from files of a published split, which may
             start again in each of its folders.
         near_duplicates: images here that look like an image elsewhere and are not the same file; None = not searched.
@@ -80,6 +81,7 @@ class Leakage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     patients_known: bool
+    nameless: int = 0
     patients_certain: bool = True
     shared_patients: int
     shared_files: int

@@ -136,6 +136,7 @@ def leakage_from(trained_on: Dataset | None, external: Dataset, *, allowed: bool
     )
     return Leakage(
         patients_known=known,
+        nameless=external.nameless(external.rows),
         shared_patients=len(patients),
         shared_files=len(files),
         allowed=allowed,

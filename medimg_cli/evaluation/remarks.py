@@ -41,7 +41,12 @@ def remarks_on_data(here: Answered, leakage: Leakage) -> list[str]:
             "patients are not known: leaks between splits cannot be excluded, and intervals assume that images are "
             "independent"
         )
-    elif here.sampling.clustered and here.sampling.units < _FEW_PATIENTS:
+    if leakage.nameless:
+        found.append(
+            f"{leakage.nameless:,} of {here.n:,} images name no patient: each counts as a patient of its own, and leaks "
+            "between splits cannot be excluded for them"
+        )
+    if leakage.patients_known and here.sampling.clustered and here.sampling.units < _FEW_PATIENTS:
         found.append(f"only {here.sampling.units} patients: intervals are rough")
     if leakage.shared_patients and not leakage.patients_certain:
         found.append(

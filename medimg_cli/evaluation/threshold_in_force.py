@@ -89,7 +89,9 @@ def keep_point(run: Run, card: ModelCard, point: OperatingPoint, *, over_views: 
 
 def remarks_on_point(point: OperatingPoint) -> tuple[str, ...]:
     """Return which of several labels kept the model's own threshold, and why."""
-    return tuple(f"{name} keeps the model's own threshold: {why}" for name, why in point.unmet.items())
+    return tuple(
+        f"the label {name} keeps the model's own threshold: {why}" for name, why in point.unmet.items()
+    )
 
 
 def _is_by(point: OperatingPoint, rule: ThresholdRule) -> bool:

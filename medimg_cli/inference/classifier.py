@@ -50,15 +50,22 @@ class Judge:
     Args:
         predictor: answers.
         references: of its networks; None where the model was trained before there were any.
+        withheld: class → why a set that leaves it out is not given, by `runs.tested.withheld_sets`.
 
     Raises:
         RunError: the card contradicts itself.
     """
 
-    def __init__(self, predictor: Predictor, references: References | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        references: References | None = None,
+        withheld: Mapping[str, str] | None = None,
+    ) -> None:
         self.predictor = predictor
         self.card: ModelCard = predictor.card
         self.references = references
+        self.withheld = withheld or {}
         sets = self.card.sets
         if sets is not None and set(sets.least) != set(self.card.classes):
             raise RunError("the model's prediction sets are of other classes than its own", "train again")
@@ -68,9 +75,15 @@ class Judge:
         """Return one sentence on what this model cannot tell of an image, "" where it can tell all there is."""
         lacking = [] if self.references else ["flags, and none is refused as unlike the training"]
         lacking += [] if self.card.sets or self.card.answers == "sigmoid" else ["prediction sets"]
-        if not lacking:
-            return ""
-        return f"the run was trained without what these need: {', '.join(lacking)}; train again to have them"
+        said = [
+            f"sets that leave out {name} are withheld: such a set {why}"
+            for name, why in self.withheld.items()
+        ]
+        if lacking:
+            said.append(
+                f"the run was trained without what these need: {', '.join(lacking)}; train again to have them"
+            )
+        return "; ".join(said)
 
     def prepare(self, image: DecodedImage) -> Prepared:
         """Return what judging needs of one image; called in threads, one image each."""
@@ -124,7 +137,7 @@ class Judge:
             ),
             probabilities=dict(zip(card.classes, probabilities.tolist(), strict=True)),
             decision=decided.decisions[0] or None,
-            prediction_set=chosen,
+            prediction_set=None if chosen is None or self.withheld.keys() - chosen else chosen,
             flags=flags,
         )
         return _refused(answered, standing.unlikeness) if standing and UNLIKE in flags else answered

@@ -20,7 +20,7 @@ from medimg_cli.inference.predictor import NO_NUMBER, quick_predictor
 from medimg_cli.runs.bundle import ABOUT, About, is_bundle, unpacked
 from medimg_cli.runs.explanation import Explanation, read_explanation
 from medimg_cli.runs.run import Run, read_model
-from medimg_cli.runs.tested import Tested, tested_of
+from medimg_cli.runs.tested import Tested, tested_of, withheld_sets
 
 _TRIAL_SECONDS = 120
 _TRIAL_BYTES = 4 << 30
@@ -77,12 +77,12 @@ def _opened(run: Run) -> Opened | None:
     predictor = quick_predictor(run)
     if predictor is None:
         return None
-    judge = Judge(predictor, references_of(members_of(run, card)))
     path = run.folder / ABOUT
     about = read_model(path, About, _AGAIN) if path.is_file() else None
     tested = about.tested if about is not None else tested_of(run, card)
+    withheld = about.withheld_sets if about is not None else withheld_sets(run, card)
     return Opened(
-        judge,
+        Judge(predictor, references_of(members_of(run, card)), withheld),
         about=about,
         explained=read_explanation(run, card),
         tested=tested if tested is not None and tested.is_of(card) else None,

@@ -20,8 +20,8 @@ class Prediction:
         confidence: the calibrated probability of the label, of several labels the highest; None where nothing is said.
         probabilities: class → 0..1, also of a refused image, for the record; None each where it could not be read.
         decision: at the stored threshold; None where the model has none.
-        prediction_set: the classes that cannot be ruled out, see `statistics.conformal`; None where the model knows no such
-            limits.
+        prediction_set: the classes probable enough to be named, see `statistics.conformal`, which excludes no other; None
+            where the model knows no such limits, or test showed that sets leave out one of its classes too often.
         flags: what a reader should know of the image, by the names of `inference.flags`.
         message: in words, why it was refused or could not be read; "" otherwise.
         unlike: of a refused image, way of looking → how many times the limit it is unlike the training; above 1.

@@ -73,7 +73,6 @@ def _abstention(content: ReportContent) -> dict[str, Any]:
         if abstention
         else None,
         "conformal_table": trust_tables.conformal_table(conformal) if conformal else None,
-        "conformal_short": trust_tables.short_of_aim(conformal) if conformal else (),
         "conformal_facts": trust_tables.conformal_facts(conformal) if conformal else (),
     }
 

@@ -13,19 +13,30 @@ def explanation_facts(content: ReportContent) -> tuple[Fact, ...]:
     if content.explained is None:
         return ()
     known = content.explained.known
-    facts = [Fact("Sanity check", sentence("passed" if known.passed else f"not passed: {known.withheld}"))]
+    facts = [
+        Fact("Sanity check", sentence(known.verdict + (f": {known.withheld}" if known.withheld else "")))
+    ]
     facts += _similarities(known)
     if known.blanked is not None:
-        blanked = known.blanked
+        blanked, between = known.blanked, ""
+        if blanked.interval is not None:
+            low, high = map(percent, blanked.interval)
+            between = f" (95 % interval {low} to {high}; by chance 50 %)"
         facts.append(
             Fact(
                 "Blanking the warmest tenth of an image",
                 f"Lowers the logit by {_signed(blanked.hottest)}; the same shape elsewhere, by "
                 f"{_signed(blanked.elsewhere)}. "
-                f"In {percent(blanked.share)} of {plural(known.images, 'image')} the warmest places mattered more.",
+                f"In {round(blanked.share * known.images)} of {plural(known.images, 'image')} the warmest places mattered "
+                f"more{between}.",
             )
         )
     return tuple(facts)
+
+
+def _between(known: Explanation, what: str) -> str:
+    bounds = known.intervals.get(what)
+    return "" if bounds is None else f", 95 % interval {bounds[0]:.2f} to {bounds[1]:.2f}"
 
 
 def _signed(value: float) -> str:
@@ -38,7 +49,7 @@ def _similarities(known: Explanation) -> list[Fact]:
     return [
         Fact(
             name,
-            f"Rank correlation {known.similarity[what]:.2f} (mean of its absolute value over "
+            f"Rank correlation {known.similarity[what]:.2f}{_between(known, what)} (mean of its absolute value over "
             f"{plural(known.images, 'validation image')} and {plural(len(known.seeds), 'shuffling')}){limit[what]}.",
         )
         for what, name in names.items()

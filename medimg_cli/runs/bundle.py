@@ -65,6 +65,7 @@ class About(BaseModel):
         said: fact → answer, as in `reporting.study_questions`; those that somebody gave.
         versions: of what it was trained with.
         tested: what was measured on test at the model's threshold; None where that was not.
+        withheld_sets: class → why sets that leave it out are not given, see `runs.tested.withheld_sets`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,6 +77,7 @@ class About(BaseModel):
     said: dict[str, str] = {}
     versions: dict[str, str] = {}
     tested: Tested | None = None
+    withheld_sets: dict[str, str] = {}
 
 
 def is_bundle(place: Path) -> bool:

@@ -14,6 +14,7 @@ LIMIT = 0.5
 A map that does not rest on the weights comes to 1. Of sixteen places, maps that have nothing in common come to 0.2.
 """
 
+_EVEN = 0.5
 Method = Literal["class activation map", "gradient-weighted activations"]
 
 
@@ -24,6 +25,7 @@ class Blanked(BaseModel):
         hottest: mean fall of the class's logit over the mean of the others'.
         elsewhere: the same, of the same shape moved.
         share: of the images in which the first is the larger, 0..1.
+        interval: of `share`, 95 % (Wilson).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +33,7 @@ class Blanked(BaseModel):
     hottest: float
     elsewhere: float
     share: float
+    interval: tuple[float, float] | None = None
 
 
 class Explanation(BaseModel):
@@ -43,6 +46,7 @@ class Explanation(BaseModel):
         weights_sha256: of the network that was looked at.
         images: of validation, how many were.
         seeds: of the shufflings.
+        intervals: like `similarity`, 95 % intervals over images; no key where none is defined.
         similarity: what was shuffled, "head" or "all" → mean absolute Spearman correlation over images and seeds, None
             where the maps are even. Shuffling the head alone often only turns a map into its negative.
         limit: of "all".
@@ -62,6 +66,7 @@ class Explanation(BaseModel):
     images: int
     seeds: tuple[int, ...]
     similarity: dict[str, float | None] = {}
+    intervals: dict[str, tuple[float, float]] = {}
     limit: float = LIMIT
     full: Annotated[float, Field(gt=0)] | None = None
     blanked: Blanked | None = None
@@ -74,13 +79,28 @@ class Explanation(BaseModel):
             raise ValueError("similarity: the check is said to be passed, and has no figure")
         return self
 
+    @property
+    def verdict(self) -> Literal["passed", "failed", "cannot be told"]:
+        """Return what the check says by its intervals: both tests pass, one fails, or neither is sure.
+
+        One asks that maps change when all weights are shuffled (rank correlation at most `limit`), the other that
+        blanking the warmest places matters more than blanking others (in more than half of the images).
+        """
+        share = None if self.blanked is None else self.blanked.interval
+        shuffled = self.intervals.get("all")
+        if not self.passed or (share is not None and share[1] < _EVEN):
+            return "failed"
+        sure = shuffled is not None and shuffled[1] <= self.limit and share is not None and share[0] > _EVEN
+        return "passed" if sure else "cannot be told"
+
     def in_words(self) -> str:
         """Return one line for people, without full stop."""
         if not self.passed:
             return f"no heat maps: {self.withheld}"
         return (
             f"{self.method} of {self.side} × {self.side} places; with all weights shuffled their rank correlation is "
-            f"{self.similarity['all']:.2f} (at most {self.limit:g}; {self.images} validation images)"
+            f"{self.similarity['all']:.2f} (at most {self.limit:g}; {self.images} validation images); check: "
+            f"{self.verdict}"
         )
 
 
@@ -126,6 +146,7 @@ def combined(members: Sequence[Explanation]) -> Explanation:
         update={
             "images": min(one.images for one in members),
             "similarity": worst,
+            "intervals": {},
             "full": float(np.mean(full)) if full else None,
             "blanked": None,
             "passed": not withheld,

@@ -140,7 +140,7 @@ class ModelCard(BaseModel):
         thresholds: of several labels an image, class → its operating point; a class without one has 0.5.
         onnx_sha256: of the ONNX copy of the network; None where there is none, as for an ensemble, which asks its members.
         reference_sha256: of what tells images unlike the training; None as for `onnx_sha256`, and `limits` too.
-        sets: which classes cannot be ruled out; None of several labels an image.
+        sets: how probable a class must be to be named in a set; None of several labels an image.
         over_views: thresholds for `--tta`, once `evaluate --tta` chose them; None = those of the plain answers decide there.
         recalibration: for another place, by `medimg recalibrate`; None of a model as it was trained.
     """

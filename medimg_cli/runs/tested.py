@@ -59,6 +59,23 @@ class Tested(BaseModel):
         )
 
 
+def withheld_sets(run: Run, card: ModelCard) -> dict[str, str]:
+    """Return class → why sets that leave it out are not given: on test they hold it less often than was stated.
+
+    {} where the model gives no sets, or they were not tested, which `evaluate` and `report` say.
+    """
+    if card.sets is None or not run.metrics_path(_SPLIT).is_file():
+        return {}
+    try:
+        measured = read_json(run.metrics_path(_SPLIT))
+        found = measured.get("conformal") or {}
+        same = measured["weights_sha256"] == card.weights_sha256 and measured["views"] == 1
+        withheld = found.get("withheld", {}) if same and found.get("alpha") == card.sets.alpha else {}
+        return {name: str(why) for name, why in withheld.items() if name in card.classes}
+    except (DataError, KeyError, AttributeError):
+        return {}
+
+
 def tested_of(run: Run, card: ModelCard) -> Tested | None:
     """Return what the run's evaluation on test says of the model as it decides now.
 
@@ -75,7 +92,7 @@ def tested_of(run: Run, card: ModelCard) -> Tested | None:
             threshold=measured["threshold"]["value"],
             n=measured["n"],
             patients=measured["patients"],
-            patients_known=leakage.get("patients_known", True),
+            patients_known=leakage.get("patients_known", True) and not leakage.get("nameless"),
             recall=Figure.model_validate(measured["metrics"]["recall"]),
             specificity=Figure.model_validate(measured["metrics"]["specificity"]),
             missed=Missed.model_validate(measured["missed"]),

@@ -17,7 +17,7 @@ from medimg_cli.reporting.study_questions import NOT_REPORTED, QUESTIONS
 from medimg_cli.runs.bundle import ABOUT, MODEL_CARD, NOTICE, About, write_bundle
 from medimg_cli.runs.explanation import read_explanation
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.runs.tested import tested_of
+from medimg_cli.runs.tested import tested_of, withheld_sets
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
 
 FACTS = (
@@ -124,6 +124,7 @@ def _about(run: Run, card: ModelCard, told: Mapping[str, str]) -> bytes:
         said=dict(told),
         versions=versions,
         tested=tested_of(run, card),
+        withheld_sets=withheld_sets(run, card),
     )
     return (json.dumps(about.model_dump(), indent=2, ensure_ascii=False) + "\n").encode()
 

@@ -239,6 +239,7 @@ def _leakage(
         )
     leakage = Leakage(
         patients_known=known,
+        nameless=dataset.nameless(here),
         patients_certain=certain,
         shared_patients=len(patients),
         shared_files=len(files),

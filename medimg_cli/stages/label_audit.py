@@ -79,9 +79,8 @@ def label_audit(
         weigh(found, standing), key=lambda finding: (SEVERITIES.index(finding.severity), finding.check)
     )
     failed = any(check.failed for check in skipped)
-    gate = (
-        "error" if settings.fail_on == "never" else settings.fail_on
-    )  # never: the exit code, not what was found
+    # never: the exit code, not what was found
+    gate = "error" if settings.fail_on == "never" else settings.fail_on
     result = AuditResult(
         findings=tuple(findings),
         passed=not failed and not is_failing(findings, gate),

@@ -14,8 +14,10 @@ from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.baselines import baselines
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.results.surroundings import Baseline, Baselines
+from medimg_cli.evaluation.summary import overall
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.statistics.sampling import Sampling
+from tests.evaluation.analyses.answers import one_of
 from tests.evaluation.subjects import Columns, threshold, two_classes
 
 GENERATOR = np.random.default_rng(2)
@@ -179,3 +181,17 @@ def test_of_several_labels_the_positive_one_is_answered_where_it_was_judged() ->
     assert (rows["metadata only"].metrics["auroc"].value, rows["metadata only"].metrics["auroc"].n) == (1, 5)
     nothing = replace(of, here=replace(here, labels=LabelSpace(("x", "y"), None, several=True)))
     assert baselines(nothing) == "several labels an image and none stated as the positive one"
+
+
+@pytest.mark.parametrize("positive", [None, "a", "a,b"])
+def test_baselines_of_several_classes_are_defined_as_the_models_figures_are(positive: str | None) -> None:
+    truth = np.repeat([0, 1, 2, 2], 30)
+    guesses = np.tile([0.0, 0.0, 1.0], (len(truth), 1))  # what always answering the commonest class says
+    here = one_of(truth, guesses, positive=positive)
+    (row,) = found(Subject(here, metadata=here.table)).values()
+    model = overall(here)
+    assert {name: figure.value for name, figure in row.metrics.items()} == {
+        name: model[name].value for name in row.metrics
+    }
+    assert {"accuracy", "macro_recall", "macro_auroc"} <= set(row.metrics)
+    assert ("recall" in row.metrics) is (positive is not None)

@@ -1,9 +1,13 @@
 """Statements that follow from the figures: an area below chance, a temperature that does harm, sets that fall short."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 
 from medimg_cli.evaluation.analyses.conformal import conformal
-from medimg_cli.evaluation.remarks import remarks_on_results
+from medimg_cli.evaluation.evaluation import Leakage
+from medimg_cli.evaluation.remarks import remarks_on_data, remarks_on_results
 from medimg_cli.evaluation.results.abstention import Conformal
 from medimg_cli.evaluation.results.calibration import Calibration
 from medimg_cli.statistics.estimate import Estimate
@@ -33,3 +37,24 @@ def test_sets_are_withheld_for_a_class_that_they_hold_too_seldom_here() -> None:
     assert isinstance(found, Conformal)
     assert list(found.withheld) == ["ill"]
     assert "30 of 60" in found.withheld["ill"]
+
+
+def test_how_many_images_name_no_patient_is_said() -> None:
+    here = two_classes(np.array([True, False, True]), np.array([0.9, 0.1, 0.8])).here
+    some = Leakage(patients_known=True, nameless=2, shared_patients=0, shared_files=0)
+    assert any("2 of 3 images name no patient" in said for said in remarks_on_data(here, some))
+    every = some.model_copy(update={"nameless": 0})
+    assert not any("name no patient" in said for said in remarks_on_data(here, every))
+    unknown = every.model_copy(update={"patients_known": False})
+    assert any("patients are not known" in said for said in remarks_on_data(here, unknown))
+
+
+def test_no_text_for_users_words_a_set_as_exclusion() -> None:
+    root = Path(__file__).parents[2]
+    texts = [root / "README.md", *(root / "templates").rglob("*.*"), *(root / "medimg_cli").rglob("*.py")]
+    wrong = re.compile(
+        r"cannot be\s+ruled\s+out|can be ruled out|ruled out does not|rules out", re.IGNORECASE
+    )
+    assert [
+        str(path) for path in texts if path.is_file() and wrong.search(path.read_text("utf-8", "replace"))
+    ] == []

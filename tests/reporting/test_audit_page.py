@@ -43,9 +43,12 @@ def test_the_verdict_is_the_headline(context: AuditContext) -> None:
     assert "<h1>Passed: no findings</h1>" in page_of(context, passed=True)
 
 
-def test_an_audit_that_nothing_could_fail_has_not_passed(context: AuditContext) -> None:
+def test_never_failing_changes_the_exit_code_and_not_what_the_page_says_of_passing(
+    context: AuditContext,
+) -> None:
     never = replace(context, settings=context.settings.model_copy(update={"fail_on": "never"}))
-    assert "<h1>Not judged: 1 warning</h1>" in page_of(never, blank("sick/val-15"), passed=True)
+    assert "<h1>Did not pass: 1 error" in page_of(never, copies(("sick/train-6", "sick/test-21")))
+    assert "<h1>Passed: 1 warning</h1>" in page_of(never, blank("sick/val-15"), passed=True)
     assert "<h1>Passed: no findings</h1>" in page_of(never, passed=True)
 
 

@@ -62,12 +62,3 @@ def test_labels_that_go_together_are_a_table_of_few_labels_only(tmp_path: Path) 
     assert table is not None and table.rows[1] == ("PNEUMONIA", "13", "54")
     assert trust_tables.together_table(evaluation, most=1) is None
     assert trust_tables.label_facts(evaluation)[0].text == "1.42 by the reference standard, 1.61 called"
-
-
-def test_sets_that_hold_the_right_class_too_seldom_are_named() -> None:
-    found = results.conformal()
-    assert trust_tables.short_of_aim(found) == ()
-    low = found.by_class["NORMAL"].model_copy(update={"value": 0.6, "low": 0.5, "high": 0.89})
-    assert trust_tables.short_of_aim(
-        found.model_copy(update={"by_class": {**found.by_class, "NORMAL": low}})
-    ) == ("NORMAL",)

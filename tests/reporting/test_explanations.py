@@ -13,6 +13,7 @@ from medimg_cli.reporting.explanations import explanation_facts
 from medimg_cli.reporting.page import render_page
 from medimg_cli.runs.explanation import Blanked, Explanation
 from medimg_cli.stages.report import gather
+from medimg_cli.statistics.intervals import wilson
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import make_cohort
@@ -25,8 +26,9 @@ KNOWN = Explanation(
     images=16,
     seeds=(0, 1, 2, 3),
     similarity={"head": 0.4, "all": 0.123},
+    intervals={"all": (0.08, 0.17)},
     full=1.0,
-    blanked=Blanked(hottest=0.5, elsewhere=-0.25, share=0.75),
+    blanked=Blanked(hottest=0.5, elsewhere=-0.25, share=0.875, interval=wilson(14, 16)),
     passed=True,
 )
 
@@ -53,10 +55,12 @@ def test_the_check_and_its_limit_are_told(content: ReportContent) -> None:
     for said in (
         "4 × 4 places",
         "Passed.",
-        "0.12 (mean",
+        "(mean",
         "they pass up to 0.5",
         "by 0.50; the same shape elsewhere, by −0.25",
-        "In 75.0 % of 16 images",
+        "In 14 of 16 images",
+        "64.0 % to 96.5 %; by chance 50 %",
+        "95 % interval 0.08 to 0.17",
     ):
         assert said in section, said
 
@@ -64,7 +68,26 @@ def test_the_check_and_its_limit_are_told(content: ReportContent) -> None:
 def test_maps_that_are_withheld_are_told_with_the_reason(content: ReportContent) -> None:
     failed = KNOWN.model_copy(update={"passed": False, "withheld": "they stay the same"})
     facts = explanation_facts(replace(content, explained=Explained(failed)))
-    assert facts[0].text == "Not passed: they stay the same."
+    assert facts[0].text == "Failed: they stay the same."
+
+
+@pytest.mark.parametrize(
+    ("more", "shuffled", "verdict"),
+    [
+        (14, (0.1, 0.2), "passed"),
+        (10, (0.1, 0.2), "cannot be told"),
+        (14, (0.3, 0.6), "cannot be told"),
+        (14, None, "cannot be told"),
+        (2, (0.1, 0.2), "failed"),
+    ],
+)
+def test_the_check_passes_and_fails_by_intervals_only(
+    more: int, shuffled: tuple[float, float] | None, verdict: str
+) -> None:
+    blanked = Blanked(hottest=0.5, elsewhere=0.1, share=more / 16, interval=wilson(more, 16))
+    intervals = {} if shuffled is None else {"all": shuffled}
+    known = KNOWN.model_copy(update={"blanked": blanked, "intervals": intervals})
+    assert known.verdict == verdict and known.in_words().endswith(f"check: {verdict}")
 
 
 def test_the_checklist_names_the_method_where_there_is_one(content: ReportContent) -> None:

@@ -103,3 +103,12 @@ def test_differences_carry_their_sign() -> None:
 
 def test_commands_in_remarks_are_set_apart_and_all_else_is_escaped() -> None:
     assert coded("<b> `medimg evaluate <x>`") == "&lt;b&gt; <code>medimg evaluate &lt;x&gt;</code>"
+
+
+@pytest.mark.parametrize(
+    "label", ["No_tumor", "a_b", "macro_x", "50%|B", "recall of X", '"Q" <b>', "\u05d0_\u05d1"]
+)
+def test_a_class_keeps_its_spelling_in_the_name_of_a_figure(label: str) -> None:
+    assert metric_title(f"recall of {label}") == f"Sensitivity (recall) of {label}"
+    assert metric_title(f"auroc of {label}") == f"AUROC of {label}"
+    assert change(f"recall of {label}", Estimate(value=-0.052, n=90)) == "−5.2"

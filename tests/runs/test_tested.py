@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from medimg_cli.inference.classifier import Prepared
 from medimg_cli.inference.load import open_model
 from medimg_cli.runs import tested
 from medimg_cli.runs.run import Run
@@ -72,3 +74,30 @@ def test_a_threshold_chosen_after_the_test_has_no_test_figures(run: Run) -> None
     assert tested.tested_of(run, moved) is None
     run.metrics_path("test").unlink()
     assert tested.tested_of(run, card) is None
+
+
+def test_sets_that_left_out_a_class_on_test_are_withheld_from_answers_and_in_a_bundle(
+    run: Run, tmp_path: Path
+) -> None:
+    card, told = run.read_card(), measured(run)
+    assert card.sets is not None and tested.withheld_sets(run, card) == {}
+    name, least = card.classes[0], dict.fromkeys(card.classes, 0.5)
+    card = card.model_copy(update={"sets": card.sets.model_copy(update={"least": least})})
+    run.write_card(card)
+    told["conformal"] |= {"alpha": card.sets.alpha, "withheld": {name: "holds it in 3 of 9 tested images"}}
+    run.metrics_path("test").write_text(json.dumps(told))
+    for place in (run.folder, bundle(run, tmp_path / "model.zip").out):
+        opened = open_model(place)
+        assert opened is not None
+        judge = opened.judge
+        assert f"sets that leave out {name} are withheld" in judge.remark and "3 of 9" in judge.remark
+        recipe = card.recipe
+        pixels = np.zeros((1, recipe.size_px, recipe.size_px, recipe.channels), dtype=recipe.dtype)
+        sure = np.eye(len(card.classes))
+        features = [*judge.predictor.answer(pixels).features]
+        given = [judge.prediction(Prepared(pixels[0]), row, [one[0] for one in features]) for row in sure]
+        assert given[0].prediction_set is not None and name in given[0].prediction_set
+        assert given[1].prediction_set is None
+    told["conformal"]["alpha"] = card.sets.alpha / 2  # of other sets than the model gives
+    run.metrics_path("test").write_text(json.dumps(told))
+    assert tested.withheld_sets(run, card) == {}

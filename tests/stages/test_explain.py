@@ -116,7 +116,7 @@ def test_the_report_shows_heat_maps_with_their_check(own: Workspace) -> None:
         )
         assert section.count("data:image/jpeg") == pictures
         assert ("Found cases" in section) == passed
-        assert ("Not passed: they say nothing." in section) != passed
+        assert ("Failed: they say nothing." in section) != passed
         assert "Maps of the same network, its weights shuffled: all" in section
 
 

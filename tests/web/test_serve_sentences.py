@@ -183,3 +183,14 @@ def test_an_image_takes_one_page_of_the_pdf_however_much_is_said(language: str, 
     text = " ".join(pages[0].extract_text().split())
     assert words_of(language)("pdf.more", n=12) in text
     assert words_of(language)("notice.text") in text
+
+
+def test_a_set_excludes_no_class_and_is_withheld_where_test_showed_it_wrong() -> None:
+    facts = FACTS | {"limits": {"alpha": 0.1, "withheld_sets": ["PNEUMONIA"]}}
+    for language in languages():
+        words = words_of(language)
+        (said,) = said_of(ENTRY | {"prediction_set": None}, facts, words).set
+        assert "PNEUMONIA" in said and said == words("result.set_withheld", **{"class": "PNEUMONIA"})
+    given = said_of(ENTRY | {"prediction_set": ["NORMAL"]}, facts, words_of("en")).set
+    assert "excludes no other class" in given[0]
+    assert said_of(ENTRY | {"prediction_set": None}, FACTS, words_of("en")).set == ()

@@ -49,12 +49,10 @@ def _sets(evaluation: "Evaluation") -> str:
         f"sets meant to hold the right class {1 - sets.alpha:.4g} of the time do {_shown(sets.coverage)}, "
         f"{sets.mean_size:.2f} classes on average"
     )
-    short = [
-        f"{name} {each.value:.4f}"
-        for name, each in sets.by_class.items()
-        if each.value is not None and each.high is not None and each.high < 1 - sets.alpha
+    said = [
+        f"sets that leave out {name} are withheld: such a set {why}" for name, why in sets.withheld.items()
     ]
-    return f"{line}; too seldom for {', '.join(short)}" if short else line
+    return "; ".join([line, *said])
 
 
 def _shown(estimate: "Estimate") -> str:

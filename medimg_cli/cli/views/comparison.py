@@ -23,7 +23,7 @@ def draw_comparison(console: "Console", evaluation: "Evaluation") -> None:
     )
     for row in compared.differences:
         table.add_row(
-            escape(row.name.replace("_", " ")),
+            escape(_title(row.name)),
             _figure(row.first),
             _figure(row.second),
             value_text(row.difference),
@@ -36,6 +36,12 @@ def draw_comparison(console: "Console", evaluation: "Evaluation") -> None:
         )
     console.print(table)
     console.print()
+
+
+def _title(name: str) -> str:
+    """Return a figure's name in words; the class it is of keeps its spelling."""
+    metric, of, label = name.partition(" of ")
+    return metric.replace("_", " ") + of + label
 
 
 def _figure(value: float | None) -> str:

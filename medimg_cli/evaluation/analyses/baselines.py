@@ -80,10 +80,7 @@ def _majority(here: Answered, truth: NDArray[np.int64] | None) -> Baseline:
 def _of_majority(here: Answered, commonest: int, figures: dict[str, Estimate]) -> str:
     """Say what always answering the commonest class comes to."""
     positive = here.labels.positive
-    # The figure "accuracy" is of the positive class against the rest, also where there are more classes than two.
-    accuracy = (
-        figures["accuracy"].value or 0.0 if here.labels.several else float((here.truth == commonest).mean())
-    )
+    accuracy = figures["accuracy"].value or 0.0
     if here.labels.several:
         answer = f"{positive} for " + ("every" if commonest else "no") + " image"
     else:
@@ -158,12 +155,16 @@ def _of_metadata(here: Answered, figures: dict[str, Estimate]) -> str:
 
 
 def _figures(answered: Answered) -> dict[str, Estimate]:
-    """Return the figures of the positive class, else means over classes."""
-    positive = answered.labels.positive
+    """Return the figures of the positive class and, of several classes, those over all: each as the model's is defined."""
+    positive, figures = answered.labels.positive, {}
     if positive is not None:
-        return {name: METRICS.get(name)(answered.view_of(positive)) for name in _OF_POSITIVE}
-    return {
-        "macro_recall": mean_recall(answered, "a class does not occur"),
+        figures = {name: METRICS.get(name)(answered.view_of(positive)) for name in _OF_POSITIVE}
+    if answered.labels.several or (positive is not None and len(answered.classes) == 2):
+        return figures
+    recall = mean_recall(answered, "a class does not occur")
+    return figures | {
+        "macro_recall": recall,
+        "balanced_accuracy": recall,
         "accuracy": rate(answered.truth == answered.called, answered.sampling, undefined="no image"),
         "macro_auroc": macro_auroc(answered.views.values(), answered.sampling),
     }

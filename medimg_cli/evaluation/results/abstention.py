@@ -56,7 +56,7 @@ class Conformal(BaseModel):
         thresholds: class → least probability that puts it into a set; 0 where validation has too few images of it.
         calibrated_on: class → images of it on validation.
         coverage: share of sets that hold the right class; `by_class` likewise.
-        withheld: class → why its sets are not to be relied on here: tested, they hold it less often than stated.
+        withheld: class → why sets that leave it out are withheld: tested, they hold it less often than stated.
         mean_size: classes in a set.
         singletons, empties: shares of sets with one class and with none.
     """

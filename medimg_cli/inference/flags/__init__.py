@@ -28,7 +28,7 @@ class Evidence:
     """What flags are raised on.
 
     Args:
-        prediction_set: the classes that cannot be ruled out, None where the model has no such sets.
+        prediction_set: the classes probable enough to be named, None where the model has no such sets.
         standing: None where the model has no reference.
     """
 

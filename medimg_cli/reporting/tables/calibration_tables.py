@@ -182,13 +182,6 @@ def conformal_facts(found: Conformal) -> tuple[Fact, ...]:
     )
 
 
-def short_of_aim(found: Conformal) -> tuple[str, ...]:
-    """Return the classes whose sets hold the right one less often than stated, beyond what chance explains."""
-    return tuple(
-        name for name, each in found.by_class.items() if each.high is not None and each.high < 1 - found.alpha
-    )
-
-
 def label_facts(evaluation: Evaluation) -> tuple[Fact, ...]:
     """Return how the labels of an image go together, () where an image has one."""
     found = evaluation.label_set

@@ -211,7 +211,11 @@ def tested_on(evaluation: Evaluation) -> str:
     images, split = plural(evaluation.n, "image"), split_title(evaluation.split)
     if not evaluation.leakage.patients_known:
         return f"{images} of the {split} split (patients not known)"
-    return f"{images} of {plural(evaluation.patients, 'patient')}, {split} split"
+    nameless = evaluation.leakage.nameless
+    unknown = (
+        f" ({plural(nameless, 'image')} without a patient’s name, each counted as one)" if nameless else ""
+    )
+    return f"{images} of {plural(evaluation.patients, 'patient')}{unknown}, {split} split"
 
 
 def resampling_line(evaluation: Evaluation) -> str:

@@ -36,7 +36,12 @@ def metric_title(name: str) -> str:
 
     >>> metric_title("macro_recall")
     'Sensitivity (recall), macro average'
+    >>> metric_title("auroc of No_tumor")
+    'AUROC of No_tumor'
     """
+    name, of, label = name.partition(" of ")
+    if of:
+        return f"{metric_title(name)} of {label}"  # a class keeps its spelling
     average, _, rest = name.partition("_")
     if average in _AVERAGES and rest and name not in _TITLES:
         return f"{metric_title(rest)}, {average} average"
@@ -45,6 +50,7 @@ def metric_title(name: str) -> str:
 
 def is_share(name: str) -> bool:
     """Return whether a metric is a proportion, shown in per cent."""
+    name = name.partition(" of ")[0]
     average, _, rest = name.partition("_")
     return (rest if average in _AVERAGES else name) in _SHARES
 

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 from torch import nn
 
 from medimg_cli.inference.heatmap import Heat, evidence
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.explanation import Blanked, Explanation, withheld_for
 from medimg_cli.runs.run import ModelCard
+from medimg_cli.statistics.intervals import wilson
 from medimg_cli.training.explanation.evidence_maps import Place, find_place, maps_of, method_of
 from medimg_cli.training.explanation.randomisation_test import rank_correlation, shuffled
 from medimg_cli.training.networks.torch_network import as_images
@@ -47,11 +49,15 @@ class Look:
         logits, maps = self._asked(self._network, place)
         labels = _labels(card, logits)
         heats = self._heats(maps, labels)
-        similarity = {what: self._similarity(place, heats, labels, what) for what in ("head", "all")}
+        found = {what: self._similarity(place, heats, labels, what) for what in ("head", "all")}
+        similarity = {what: None if one is None else one[0] for what, one in found.items()}
         withheld = withheld_for(similarity["all"])
         return blank.model_copy(
             update={
                 "similarity": similarity,
+                "intervals": {
+                    what: one[1] for what, one in found.items() if one is not None and one[1] is not None
+                },
                 "passed": not withheld,
                 "withheld": withheld,
                 "full": _full(heats),
@@ -73,15 +79,28 @@ class Look:
 
     def _similarity(
         self, place: Place, heats: Sequence[Heat], labels: Sequence[str], what: str
-    ) -> float | None:
-        """Return the mean absolute rank correlation with the maps of shuffled networks, None where none is defined."""
-        found: list[float] = []
+    ) -> tuple[float, tuple[float, float] | None] | None:
+        """Return the mean absolute rank correlation with the maps of shuffled networks, and its interval.
+
+        Student's over the means of images; None where fewer than two have one, or none is defined at all.
+        """
+        rows: list[list[float]] = []
         for seed in SEEDS:
             other = shuffled(self._network, what, seed, self._inputs)
             changed = self._heats(self._asked(other, place)[1], labels)
-            found += [abs(rank_correlation(one, two)) for one, two in zip(heats, changed, strict=True)]
-        defined = [value for value in found if np.isfinite(value)]
-        return float(np.mean(defined)) if len(defined) * 2 >= len(found) and defined else None
+            rows.append([abs(rank_correlation(one, two)) for one, two in zip(heats, changed, strict=True)])
+        found = np.array(rows)
+        known = np.isfinite(found)
+        if known.sum() * 2 < found.size or not known.any():
+            return None
+        of_image = [
+            column[there].mean() for column, there in zip(found.T, known.T, strict=True) if there.any()
+        ]
+        mean, count = float(found[known].mean()), len(of_image)
+        if count < 2:
+            return mean, None
+        half = float(student_t.ppf(0.975, count - 1) * np.std(of_image, ddof=1) / np.sqrt(count))
+        return mean, (max(0.0, mean - half), min(1.0, mean + half))
 
     def _blanked(
         self, logits: NDArray[np.float64], heats: Sequence[Heat], labels: Sequence[str]
@@ -97,10 +116,12 @@ class Look:
         ]
         if not np.isfinite(falls).all():
             return None
+        more = falls[0] > falls[1]
         return Blanked(
             hottest=float(falls[0].mean()),
             elsewhere=float(falls[1].mean()),
-            share=float((falls[0] > falls[1]).mean()),
+            share=float(more.mean()),
+            interval=wilson(int(more.sum()), len(more)),
         )
 
     def _without(self, masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from medimg_cli.inference.load import Opened
 from medimg_cli.inference.ood_reference import references_of
 from medimg_cli.runs.explanation import read_explanation
 from medimg_cli.runs.run import Run
-from medimg_cli.runs.tested import tested_of
+from medimg_cli.runs.tested import tested_of, withheld_sets
 from medimg_cli.training.predictor import predictor_of
 
 
@@ -21,7 +21,7 @@ def open_in_torch(place: Path) -> Opened:
     run = Run(place)
     predictor = predictor_of(run)
     return Opened(
-        Judge(predictor, references_of(members_of(run, predictor.card))),
+        Judge(predictor, references_of(members_of(run, predictor.card)), withheld_sets(run, predictor.card)),
         explained=read_explanation(run, predictor.card),
         tested=tested_of(run, predictor.card),
     )

@@ -49,7 +49,8 @@ class Said:
         sentences: what it rests on, and what to do where there is no answer.
         flags: (title, meaning) of each.
         bars: none for an image without an answer.
-        set: which classes cannot be ruled out, and how often such sets were right; empty where there is no set.
+        set: the classes probable enough, and how often such sets were right, or why there is no set; empty of a model
+            without sets.
         meaning: what was measured at the threshold; empty where nothing was decided.
     """
 
@@ -261,10 +262,11 @@ def _times(name: str, value: float | None, words: Words) -> str:
 
 
 def _set(entry: Fields, model: Fields, words: Words) -> tuple[str, ...]:
-    """Return a conformal set in words, and how often such sets held the right class."""
+    """Return a conformal set in words, and how often such sets held the right class; or that it is withheld."""
     classes: Sequence[str] | None = entry.get("prediction_set")
+    withheld = (model.get("limits") or {}).get("withheld_sets")
     if classes is None:
-        return ()
+        return (words("result.set_withheld", **{"class": ", ".join(withheld)}),) if withheld else ()
     keys = ("result.set_none", "result.set_one")
     named = {"class": ", ".join(classes)}
     said = words(keys[len(classes)], **named) if len(classes) < 2 else words("result.set_many", **named)

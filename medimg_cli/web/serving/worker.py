@@ -100,9 +100,9 @@ def _facts_of(plan: Plan, opened: Opened) -> dict[str, Any]:
     said = card.model_dump(
         mode="json", include={"arch", "classes", "positive", "answers", "threshold", "thresholds"}
     )
-    limits = {} if card.limits is None else {"false_alarms": card.limits.false_alarms}
+    limits: dict[str, Any] = {} if card.limits is None else {"false_alarms": card.limits.false_alarms}
     if card.sets is not None:
-        limits["alpha"] = card.sets.alpha
+        limits |= {"alpha": card.sets.alpha, "withheld_sets": [*opened.judge.withheld]}
     return said | {
         "name": plan.name if about is None else about.run,
         "run": plan.name if about is None else about.run,
