@@ -1,6 +1,6 @@
 """Another model's answers to the images that are evaluated: a run's, or a table of any software."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,19 @@ from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.evaluation.analyses import Rival
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import read_evaluation
-from medimg_cli.predictions.operating_point import OperatingPoint, given_point
-from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX, classes_of, read_predictions
-from medimg_cli.runs.run import Run
+from medimg_cli.predictions.operating_point import SO_FEW, OperatingPoint, operating_point, point_by
+from medimg_cli.predictions.predictions import (
+    PROBABILITY_PREFIX,
+    TRUTH_PREFIX,
+    classes_of,
+    marks_of,
+    read_predictions,
+)
+from medimg_cli.runs.run import Run, Threshold
 from medimg_cli.runs.run_folders import find_run
+from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.workspace.files import sha256_of_file, sha256_of_text
+from medimg_cli.workspace.threshold_rule import ThresholdRule, rule_in_words
 from medimg_cli.workspace.workspace import Workspace
 
 _TABLE = ".csv"
@@ -27,12 +35,14 @@ class RivalFile:
 
     Args:
         name: of the run, or of the file.
-        point: the thresholds of a run's evaluation; None of a table, which may tell its own.
+        own: thresholds of a run's model; none of a table.
+        tuning: the predictions its threshold was chosen on, of a table the table itself, whose rows of val are taken.
     """
 
     name: str
     path: Path
-    point: OperatingPoint | None
+    own: OperatingPoint
+    tuning: Path
 
     def sha256(self) -> str:
         return sha256_of_file(self.path)
@@ -51,13 +61,14 @@ def find_rival(workspace: Workspace, named: str, split: str) -> RivalFile:
     if is_table(named):
         return find_table(named)
     run: Run = find_run(workspace, named)
-    path, evaluation = run.predictions_path(split), read_evaluation(run, split)
-    if evaluation is None or not path.is_file():
+    path = run.predictions_path(split)
+    if read_evaluation(run, split) is None or not path.is_file():
         raise RunError(
             f"run '{run.name}' has no answers to {split}",
             f"`medimg evaluate {run.name}` on the same images first",
         )
-    return RivalFile(run.name, path, OperatingPoint(evaluation.threshold, evaluation.thresholds))
+    card = run.read_card()
+    return RivalFile(run.name, path, OperatingPoint(card.threshold, card.thresholds), run.tuning_path)
 
 
 def find_table(named: str) -> RivalFile:
@@ -75,7 +86,7 @@ def find_table(named: str) -> RivalFile:
     path = Path(named)
     if not path.is_file():
         raise DataError(f"--compare: {path} is not there", "name a run, or a table of predictions")
-    return RivalFile(path.name, path, None)
+    return RivalFile(path.name, path, OperatingPoint(), path)
 
 
 def is_table(named: str) -> bool:
@@ -104,32 +115,93 @@ def read_rival(file: RivalFile, here: Answered) -> Rival:
         )
     order = table.set_index(table["image_id"].astype(str)).loc[here.table["image_id"].astype(str).tolist()]
     columns = [PROBABILITY_PREFIX + name for name in here.classes]
-    point, how = (file.point, "") if file.point is not None else _decided(order, here.labels)
-    answered = Answered(
-        here.table.assign(**{column: order[column].to_numpy() for column in columns}),
-        here.labels,
-        point,
-        here.sampling,
-    )
-    return Rival(f"{file.name}{how}", answered, _hash(own), file.sha256())
+    alike = here.table.assign(**{column: order[column].to_numpy() for column in columns})
+    undecided = Answered(alike, here.labels, OperatingPoint(), here.sampling)
+    point, rule = _same_rule(file, here, undecided)
+    return Rival(file.name, replace(undecided, point=point), _hash(own), file.sha256(), rule)
 
 
-def _decided(table: pd.DataFrame, labels: LabelSpace) -> tuple[OperatingPoint, str]:
-    """Return how a table decides, and that in words: at the threshold its column `decision` was made with, if any."""
-    if labels.several:
-        return OperatingPoint(), " (labels called at 0.5)"
-    undecided = OperatingPoint(), " (most probable class)"
-    if labels.positive is None or "decision" not in table:
-        return undecided
-    columns = [PROBABILITY_PREFIX + name for name in labels.classes]
-    score = labels.positive_score(table[columns].to_numpy(dtype=np.float64))
-    called = (table["decision"] == "positive").to_numpy()
-    if not (called | (table["decision"] == "negative").to_numpy()).all():
-        return undecided
-    least = score[called].min() if called.any() else np.nextafter(score.max(), np.inf)
-    if (score[~called] >= least).any():
-        return undecided
-    return given_point(labels, float(least)), " (as it decided)"
+def _same_rule(file: RivalFile, here: Answered, other: Answered) -> tuple[OperatingPoint, str]:
+    """Return how the other model decides so that both are under one rule, and that rule in words.
+
+    At its own threshold where the rule of this one's chose it on its validation; else where it finds as many of the
+    positives of these images as this one.
+    """
+    if not here.point.every:
+        return OperatingPoint(), "both call " + (
+            "labels at 0.5" if here.labels.several else "the most probable class"
+        )
+    words, why = here.point.every[0].rule, "it has no answers to validation"
+    if file.own.every and {each.rule for each in (*file.own.every, *here.point.every)} == {words}:
+        point: OperatingPoint | None = file.own
+    else:
+        rule = rule_in_words(words.partition(SO_FEW)[0])
+        point, why = (
+            (None, f"its rule is not known: {words}")
+            if rule is None
+            else _by_rule(rule, file, here.labels, why)
+        )
+    matched = _matched(here, other)
+    if point is None:
+        return (
+            matched,
+            f"both at the sensitivity of this model on these images (matched), as of {file.name} {why}",
+        )
+    missing = matched.thresholds.keys() - point.thresholds.keys()
+    kept = {name: (matched if name in missing else point).thresholds[name] for name in matched.thresholds}
+    beside = f"; {', '.join(sorted(missing))} at matched sensitivity" if missing else ""
+    said = f"each at its own threshold, chosen on its validation: {words}{beside}"
+    return OperatingPoint(point.threshold, kept), said
+
+
+def _by_rule(
+    rule: ThresholdRule, file: RivalFile, labels: LabelSpace, why: str
+) -> tuple[OperatingPoint | None, str]:
+    """Return the thresholds that a rule takes on the other model's answers to validation; None and why where none."""
+    table = read_predictions(file.tuning) if file.tuning.is_file() else pd.DataFrame()
+    if file.tuning == file.path:
+        table = table[table["split"] == "val"] if "split" in table else table.iloc[:0]
+    if table.empty:
+        return None, why
+    targets = marks_of(table, labels.classes) if labels.several else labels.encode(table["y_true"].tolist())
+    probabilities = table[[PROBABILITY_PREFIX + name for name in labels.classes]].to_numpy(dtype=np.float64)
+    sampling = sampling_of(table, known="patient_id" in table)
+    try:
+        if rule.name == "recall_assured":
+            target, assurance = rule.wanted, rule.assurance
+            return operating_point(
+                labels,
+                targets,
+                probabilities,
+                target_recall=target,
+                assurance=assurance,
+                split="val",
+                sampling=sampling,
+            ), ""
+        return point_by(rule, labels, targets, probabilities, split="val", sampling=sampling), ""
+    except DataError as error:
+        return None, f"validation has no such threshold: {error.what}"
+
+
+def _matched(here: Answered, other: Answered) -> OperatingPoint:
+    """Return the highest thresholds at which the other model finds as many positives of these images as this one."""
+    found: dict[str, Threshold] = {}
+    names = here.point.thresholds if here.labels.several else here.questions
+    for name in names:
+        mine, theirs = here.view_of(name), other.view_of(name)
+        count, ranked = int((mine.called & mine.truth).sum()), np.sort(theirs.score[theirs.truth])[::-1]
+        value = float(ranked[count - 1]) if count else float(np.nextafter(theirs.score.max(initial=1.0), 2.0))
+        called = theirs.score >= value
+        found[name] = Threshold(
+            value=value,
+            rule="matched sensitivity",
+            split="",
+            achieved_recall=float(called[theirs.truth].mean()) if theirs.truth.any() else None,
+            achieved_specificity=float((~called[~theirs.truth]).mean()) if not theirs.truth.all() else None,
+        )
+    if here.labels.several:
+        return OperatingPoint(thresholds=found)
+    return OperatingPoint(next(iter(found.values())))
 
 
 def _standard(table: pd.DataFrame) -> dict[str, str]:

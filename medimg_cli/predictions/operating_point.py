@@ -14,6 +14,8 @@ from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.sampling import Sampling
 from medimg_cli.workspace.threshold_rule import ThresholdRule
 
+SO_FEW = ", which so few positives cannot give"
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -89,7 +91,7 @@ def operating_point(
         ThresholdRule("recall", 1.0), labels, targets, probabilities, split=split, sampling=sampling
     )
     said = {
-        "rule": f"{rule.words}, which so few positives cannot give: all are called",
+        "rule": f"{rule.words}{SO_FEW}: all are called",
         "target_recall": target_recall,
         "reaches_target": None,
     }

@@ -278,6 +278,9 @@ def _up_to_date(
         and before.predictions_sha256 == sha256_of_file(predictions)
         and (before.comparison.predictions_sha256 if before.comparison else None)
         == (rival.sha256() if rival else None)
+        and (
+            before.comparison is None or before.comparison.rule != ""
+        )  # of a version that compared in another way
     )
     return before if same else None
 

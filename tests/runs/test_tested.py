@@ -12,6 +12,7 @@ import pytest
 from medimg_cli.inference.classifier import Prepared
 from medimg_cli.inference.load import open_model
 from medimg_cli.runs import tested
+from medimg_cli.runs.ood_limits import Sets
 from medimg_cli.runs.run import Run
 from medimg_cli.stages.bundle import bundle
 from medimg_cli.workspace.workspace import Workspace
@@ -80,11 +81,11 @@ def test_sets_that_left_out_a_class_on_test_are_withheld_from_answers_and_in_a_b
     run: Run, tmp_path: Path
 ) -> None:
     card, told = run.read_card(), measured(run)
-    assert card.sets is not None and tested.withheld_sets(run, card) == {}
+    assert tested.withheld_sets(run, card) == {}
     name, least = card.classes[0], dict.fromkeys(card.classes, 0.5)
-    card = card.model_copy(update={"sets": card.sets.model_copy(update={"least": least})})
+    card = card.model_copy(update={"sets": Sets(alpha=0.1, least=least, counts={}, split="val")})
     run.write_card(card)
-    told["conformal"] |= {"alpha": card.sets.alpha, "withheld": {name: "holds it in 3 of 9 tested images"}}
+    told["conformal"] |= {"alpha": 0.1, "withheld": {name: "holds it in 3 of 9 tested images"}}
     run.metrics_path("test").write_text(json.dumps(told))
     for place in (run.folder, bundle(run, tmp_path / "model.zip").out):
         opened = open_model(place)
@@ -98,6 +99,6 @@ def test_sets_that_left_out_a_class_on_test_are_withheld_from_answers_and_in_a_b
         given = [judge.prediction(Prepared(pixels[0]), row, [one[0] for one in features]) for row in sure]
         assert given[0].prediction_set is not None and name in given[0].prediction_set
         assert given[1].prediction_set is None
-    told["conformal"]["alpha"] = card.sets.alpha / 2  # of other sets than the model gives
+    told["conformal"]["alpha"] = 0.05  # of other sets than the model gives
     run.metrics_path("test").write_text(json.dumps(told))
     assert tested.withheld_sets(run, card) == {}

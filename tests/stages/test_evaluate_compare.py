@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation
+from medimg_cli.predictions.operating_point import threshold_by
 from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.threshold_rule import ThresholdRule
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 
@@ -81,23 +83,57 @@ def test_the_difference_is_shown_before_the_test(two_runs: Path, capsys: pytest.
     assert head.index("95 % interval") < head.index("p (Holm)")
 
 
-def test_a_table_decides_as_its_column_says_or_by_the_most_probable_class(two_runs: Path) -> None:
-    assert medimg(two_runs, "evaluate", "two") == 0
-    theirs = evaluation(two_runs, "two").metrics["recall"].value
+def test_both_models_are_under_one_rule_and_it_is_told(
+    two_runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    medimg(two_runs, "evaluate", "two")
     own = pd.read_csv(find_run(Workspace(two_runs), "two").predictions_path("test"))
-    with_other_splits = pd.concat([own, own.assign(split="val", image_id="v" + own["image_id"])])
-    with_other_splits.to_csv(two_runs / "decided.csv", index=False)
-    own.drop(columns="decision").to_csv(two_runs / "undecided.csv", index=False)
-    likely = (own["prob_SPOT"] > own["prob_CLEAR"])[own["y_true"] == "SPOT"].mean()
-    for name, how, recall in (
-        ("decided.csv", "as it decided", theirs),
-        ("undecided.csv", "most probable class", likely),
-    ):
-        assert medimg(two_runs, "evaluate", "one", "--compare", str(two_runs / name)) == 0
-        compared = evaluation(two_runs, "one").comparison
-        assert compared is not None and compared.against == f"{name} ({how})"
-        (row,) = [row for row in compared.differences if row.name == "recall"]
-        assert row.second == pytest.approx(recall)
+    val = pd.read_csv(find_run(Workspace(two_runs), "two").predictions_path("val"))
+    pd.concat([own, val]).to_csv(two_runs / "validated.csv", index=False)
+    own.to_csv(two_runs / "plain.csv", index=False)
+    rule = evaluation_of(two_runs, "--compare", "two", capsys)
+    assert rule.startswith("each at its own threshold, chosen on its validation: ")
+    at_own = evaluation(two_runs, "one").comparison
+    assert evaluation_of(two_runs, "--compare", str(two_runs / "validated.csv"), capsys) == rule
+    from_table = evaluation(two_runs, "one").comparison
+    assert at_own is not None and from_table is not None and from_table.differences == at_own.differences
+    said = evaluation_of(two_runs, "--compare", str(two_runs / "plain.csv"), capsys)
+    assert "matched" in said and "of plain.csv it has no answers to validation" in said
+    matched = evaluation(two_runs, "one").comparison
+    assert matched is not None
+    rows = {row.name: row for row in matched.differences}
+    assert rows["recall"].second is not None and rows["recall"].first is not None
+    assert rows["recall"].second >= rows["recall"].first
+    assert rows["auroc"].second == {row.name: row for row in at_own.differences}["auroc"].second
+
+
+def evaluation_of(place: Path, option: str, named: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the rule as JSON has it, after the terminal said the same."""
+    capsys.readouterr()
+    assert medimg(place, "evaluate", "one", option, named) == 0
+    shown = capsys.readouterr().out
+    assert medimg(place, "evaluate", "one", option, named, "--json", "-q") == 0
+    rule: str = json.loads(capsys.readouterr().out)["comparison"]["rule"]
+    assert rule and rule in shown
+    return rule
+
+
+def test_another_rule_asked_for_here_holds_for_the_other_model_too(
+    two_runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    medimg(two_runs, "evaluate", "two")
+    capsys.readouterr()
+    asked = ("--target-specificity", "0.9", "--compare", "two", "--json", "-q")
+    assert medimg(two_runs, "evaluate", "one", *asked) == 0
+    told = json.loads(capsys.readouterr().out)["comparison"]
+    val = pd.read_csv(find_run(Workspace(two_runs), "two").predictions_path("val"))
+    test = pd.read_csv(find_run(Workspace(two_runs), "two").predictions_path("test"))
+    truth = (val["y_true"] == "SPOT").to_numpy()
+    point = threshold_by(ThresholdRule("specificity", 0.9), truth, val["prob_SPOT"].to_numpy(), split="val")
+    assert "lowest threshold with specificity ≥ 0.9" in told["rule"]
+    specificity = next(row["second"] for row in told["differences"] if row["name"] == "specificity")
+    healthy = test[test["y_true"] == "CLEAR"]
+    assert specificity == pytest.approx((healthy["prob_SPOT"] < point.value).mean())
 
 
 def test_a_threshold_asked_for_here_is_not_the_other_ones(two_runs: Path) -> None:

@@ -35,6 +35,7 @@ def draw_comparison(console: "Console", evaluation: "Evaluation") -> None:
             else "< 0.0001",
         )
     console.print(table)
+    console.print(compared.rule, markup=False)
     console.print()
 
 

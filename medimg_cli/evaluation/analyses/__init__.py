@@ -24,15 +24,17 @@ class Rival:
 
     Args:
         name: of its run or file.
-        answered: its answers in the order of the images that are evaluated, decided at its own threshold.
+        answered: its answers in the order of the images that are evaluated, decided by `rule`.
         same_images: SHA-256 over image ids and reference standard, which both share.
         predictions_sha256: of its predictions file.
+        rule: under which both decide, in words.
     """
 
     name: str
     answered: Answered
     same_images: str
     predictions_sha256: str
+    rule: str = ""
 
 
 @dataclass(frozen=True)

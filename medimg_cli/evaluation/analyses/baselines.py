@@ -164,7 +164,7 @@ def _figures(answered: Answered) -> dict[str, Estimate]:
     recall = mean_recall(answered, "a class does not occur")
     return figures | {
         "macro_recall": recall,
-        "balanced_accuracy": recall,
+        **({"balanced_accuracy": recall} if figures else {}),
         "accuracy": rate(answered.truth == answered.called, answered.sampling, undefined="no image"),
         "macro_auroc": macro_auroc(answered.views.values(), answered.sampling),
     }

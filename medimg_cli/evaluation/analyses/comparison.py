@@ -28,7 +28,7 @@ NOT_ASKED = "ask for it with --compare RUN"
 
 @ANALYSES.register("comparison")
 def comparison(subject: Subject) -> Comparison | str:
-    """Return the differences to the other answers, each decided at its own threshold."""
+    """Return the differences to the other answers, both decided by one rule."""
     rival = subject.rival
     if rival is None:
         return NOT_ASKED
@@ -37,6 +37,7 @@ def comparison(subject: Subject) -> Comparison | str:
     adjusted = holm([row.p for row in rows])
     return Comparison(
         against=rival.name,
+        rule=rival.rule,
         n=here.n,
         patients=int(here.table["patient_id"].nunique()),
         same_images=rival.same_images,

@@ -218,6 +218,7 @@ class Comparison(BaseModel):
 
     Args:
         against: name of the other.
+        rule: under which both decide, in words.
         n, patients: images and patients that both answered.
         same_images: SHA-256 over image ids and reference standard, equal for both.
         predictions_sha256: of the other's predictions file.
@@ -226,6 +227,7 @@ class Comparison(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     against: str
+    rule: str = ""
     n: int
     patients: int
     same_images: str
