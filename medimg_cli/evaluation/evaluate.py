@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import Curve, Evaluation, Leakage
@@ -38,50 +40,51 @@ def evaluation_of(
         remarks: what a reader must know beside what the table itself shows.
         exploration: that it does not decide as the model does, in words; "" where it does.
     """
-    here = subject.here
-    positive = here.labels.positive
-    several = here.labels.several
-    roc, precision_recall = _curves(here)
-    metrics = overall_of_labels(here) if several else overall(here, ordinal=subject.ordinal)
-    analysed = _analysed(subject)
-    return Evaluation(
-        run=recorded.run,
-        split=recorded.split,
-        n=here.n,
-        patients=int(here.table["patient_id"].nunique()),
-        classes=here.classes,
-        class_counts={name: int(view.truth.sum()) for name, view in here.views.items()},
-        positive=positive,
-        threshold=here.point.threshold,
-        thresholds=dict(here.point.thresholds),
-        several_labels=several,
-        unknown_labels={name: here.n - view.n for name, view in here.views.items()} if several else {},
-        resampled=here.sampling.unit,
-        metrics=metrics,
-        per_class=per_class(here),
-        missed=None
-        if positive is None
-        else missed_of(here.view_of(positive), here.table["image_id"].iloc[here.rows_of(positive)]),
-        leakage=leakage,
-        roc=roc,
-        precision_recall=precision_recall,
-        views=views,
-        warnings=(
-            *filter(None, [exploration]),
-            *_warnings(here, leakage),
-            *remarks_on_results(positive, metrics, analysed.get("calibration")),
-            *remarks,
-        ),
-        exploration=exploration,
-        protocol=medmnist(here) if subject.settings.protocol == "medmnist" else None,
-        asked=subject.settings.shaping(),
-        dataset_hash=recorded.dataset_hash,
-        predictions_sha256=recorded.predictions_sha256,
-        weights_sha256=recorded.weights_sha256,
-        metadata_hash=recorded.metadata_hash,
-        **_confusions(here),
-        **analysed,
-    )
+    with threadpool_limits(1, "blas"):  # its threads wait for one another on a busy machine
+        here = subject.here
+        positive = here.labels.positive
+        several = here.labels.several
+        roc, precision_recall = _curves(here)
+        metrics = overall_of_labels(here) if several else overall(here, ordinal=subject.ordinal)
+        analysed = _analysed(subject)
+        return Evaluation(
+            run=recorded.run,
+            split=recorded.split,
+            n=here.n,
+            patients=int(here.table["patient_id"].nunique()),
+            classes=here.classes,
+            class_counts={name: int(view.truth.sum()) for name, view in here.views.items()},
+            positive=positive,
+            threshold=here.point.threshold,
+            thresholds=dict(here.point.thresholds),
+            several_labels=several,
+            unknown_labels={name: here.n - view.n for name, view in here.views.items()} if several else {},
+            resampled=here.sampling.unit,
+            metrics=metrics,
+            per_class=per_class(here),
+            missed=None
+            if positive is None
+            else missed_of(here.view_of(positive), here.table["image_id"].iloc[here.rows_of(positive)]),
+            leakage=leakage,
+            roc=roc,
+            precision_recall=precision_recall,
+            views=views,
+            warnings=(
+                *filter(None, [exploration]),
+                *_warnings(here, leakage),
+                *remarks_on_results(positive, metrics, analysed.get("calibration")),
+                *remarks,
+            ),
+            exploration=exploration,
+            protocol=medmnist(here) if subject.settings.protocol == "medmnist" else None,
+            asked=subject.settings.shaping(),
+            dataset_hash=recorded.dataset_hash,
+            predictions_sha256=recorded.predictions_sha256,
+            weights_sha256=recorded.weights_sha256,
+            metadata_hash=recorded.metadata_hash,
+            **_confusions(here),
+            **analysed,
+        )
 
 
 def _analysed(subject: Subject) -> dict[str, Any]:

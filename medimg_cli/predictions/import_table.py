@@ -316,8 +316,13 @@ def _are_percentages(numbers: NDArray[np.float64], *, several: bool) -> bool:
 
 def _decimals(columns: Sequence[pd.Series]) -> int:
     """Return the most digits that stand behind a decimal point."""
-    texts = {str(text) for cells in columns for text in cells.unique()}
-    return max((16 if "e" in text.lower() else len(text.partition(".")[2]) for text in texts), default=0)
+    most = 0
+    for cells in columns:
+        for text in cells.tolist():
+            if "e" in text or "E" in text:
+                return max(most, 16)
+            most = max(most, len(text) - text.find(".") - 1 if "." in text else 0)
+    return most
 
 
 def _check_sums(path: str, rows: pd.DataFrame, numbers: NDArray[np.float64], decimals: int) -> list[str]:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from medimg_cli.statistics.sampling import different
+
 Floats = NDArray[np.float64]
 
 
@@ -51,7 +53,9 @@ def area_variance(
     units = np.arange(len(truth)) if unit_of is None else unit_of
     count = int(units.max()) + 1
     sides = [np.bincount(units[side], weights=influence[side], minlength=count) for side in (truth, ~truth)]
-    numbers = [len(np.unique(units[side])) for side in (truth, ~truth)]
+    numbers = [
+        len(truth[side]) if unit_of is None else different(units[side], count) for side in (truth, ~truth)
+    ]
     variance = sum(
         _unbiased(number) * float(side @ side) for number, side in zip(numbers, sides, strict=True)
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.statistics.probabilities import sigmoid
+from medimg_cli.statistics.sampling import different
 
 _STEPS = 100
 _HALVINGS = 40
@@ -108,7 +109,7 @@ def _coefficient(
     units = np.arange(len(truth)) if unit_of is None else unit_of
     leverage = ((design @ inverse) * design).sum(axis=1) * chance * (1 - chance)
     by_unit, held = (np.bincount(units, weights=each) for each in (scores, leverage))
-    count = len(np.unique(units))
+    count = different(units, int(units.max()) + 1)
     correction = count / (count - 1) if count > 1 else 1.0
     left_out = by_unit / (1 - np.minimum(held, _MOST_LEVERAGE))
     cautious = correction * float(left_out @ left_out)

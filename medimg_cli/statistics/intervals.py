@@ -75,10 +75,9 @@ def mean_interval(
         by_unit: (U, F), what each image or patient adds to their error, U at least 2; the columns sum to 0.
     """
     units = len(by_unit)
-    deviation = np.sqrt((by_unit**2).mean(axis=0))
-    skewness = np.divide(
-        (by_unit**3).mean(axis=0), deviation**3, out=np.zeros_like(deviation), where=deviation > 0
-    )
+    square = by_unit * by_unit
+    deviation, third = np.sqrt(square.mean(axis=0)), (square * by_unit).mean(axis=0)
+    skewness = np.divide(third, deviation**3, out=np.zeros_like(deviation), where=deviation > 0)
     skewness = np.where(np.abs(skewness) < 1e-6, 1e-6, skewness)
     root = math.sqrt(units)
 

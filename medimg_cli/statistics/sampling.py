@@ -99,7 +99,7 @@ class Sampling:
 
     def units_among(self, rows: NDArray[np.bool_]) -> int:
         """Return how many units the marked images (N,) are of."""
-        return int(rows.sum()) if not self.clustered else len(np.unique(self._units[rows]))
+        return int(rows.sum()) if not self.clustered else different(self._units[rows], self.units)
 
     def nothing_from(self, units: int, of: str = "") -> str:
         """Return why so few units give no interval, "" where they are enough: what one has in common nobody can tell."""
@@ -147,6 +147,13 @@ class Sampling:
         for row in drawn:
             row[:] = np.bincount(generator.integers(0, self.units, self.units), minlength=self.units)
         return drawn
+
+
+def different(places: NDArray[np.int64], count: int) -> int:
+    """Return how many of 0..count − 1 occur; `np.unique` takes twenty times as long."""
+    there = np.zeros(count, dtype=bool)
+    there[places] = True
+    return int(there.sum())
 
 
 def sampling_of(table: pd.DataFrame, *, known: bool, exact: bool = False) -> Sampling:

@@ -1,15 +1,21 @@
 """Statements that follow from the figures: an area below chance, a temperature that does harm, sets that fall short."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
+from medimg_cli.evaluation import evaluate
 from medimg_cli.evaluation.analyses.conformal import conformal
+from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.evaluation.remarks import remarks_on_data, remarks_on_results
 from medimg_cli.evaluation.results.abstention import Conformal
 from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.predictions.recorded import Recorded
 from medimg_cli.statistics.estimate import Estimate
 from tests.evaluation.subjects import two_classes
 
@@ -58,3 +64,22 @@ def test_no_text_for_users_words_a_set_as_exclusion() -> None:
     assert [
         str(path) for path in texts if path.is_file() and wrong.search(path.read_text("utf-8", "replace"))
     ] == []
+
+
+def test_no_figure_waits_for_threads_of_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def counted(_: Answered) -> dict[str, dict[str, Estimate]]:
+        seen.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return {}
+
+    monkeypatch.setattr(evaluate, "per_class", counted)
+    subject = two_classes(np.array([True, False] * 9), np.linspace(0, 1, 18))
+    table = subject.here.table.assign(patient_id=subject.here.table["image_id"])
+    recorded = Recorded(run="r", split="all", dataset_hash="", predictions_sha256="", weights_sha256="")
+    leakage = Leakage(patients_known=False, shared_patients=0, shared_files=0)
+    with threadpool_limits(2, "blas"):
+        evaluate.evaluation_of(
+            replace(subject, here=replace(subject.here, table=table)), recorded=recorded, leakage=leakage
+        )
+    assert seen and set(seen) == {1}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medimg_cli.statistics.intervals import wilson
-from medimg_cli.statistics.sampling import Sampling, bootstrap_of, percentiles
+from medimg_cli.statistics.sampling import Sampling, bootstrap_of, different, percentiles
 
 GENERATOR = np.random.default_rng(3)
 CELLS = GENERATOR.choice(4, 200, p=[0.4, 0.1, 0.05, 0.45])
@@ -102,3 +102,18 @@ def test_some_rows_keep_the_patients_they_have() -> None:
     part, same = Sampling(patients, 200).of(rows), Sampling([patients[row] for row in rows], len(rows))
     assert (part.units, part.clustered) == (same.units, same.clustered)
     assert np.array_equal(part.unit_of, same.unit_of)
+
+
+def test_different_places_are_counted_as_numpy_counts_them() -> None:
+    places = GENERATOR.integers(0, 90, 60)
+    assert different(places, 90) == len(np.unique(places))
+    assert different(places[:0], 90) == 0
+
+
+def test_patients_of_a_large_table_are_counted_without_sorting_or_hashing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patient = np.repeat(np.arange(50), 4)
+    sampling = Sampling(names(patient), 200)
+    monkeypatch.setattr(np, "unique", lambda *_, **__: pytest.fail("np.unique takes twenty times as long"))
+    assert sampling.units_among(patient < 7) == 7
