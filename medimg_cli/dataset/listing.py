@@ -32,6 +32,7 @@ class Entry:
         relative: posix path relative to its source, where a patient's name is searched.
         patient_id: None when the layout does not know it.
         split: train, val or test where the source fixes it.
+        exam: that it is of, "" when the layout does not know it.
         extra: further columns by name.
     """
 
@@ -41,6 +42,7 @@ class Entry:
     relative: str
     patient_id: str | None = None
     split: str | None = None
+    exam: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -75,7 +77,7 @@ class Column:
     """A column of a table of labels.
 
     Args:
-        taken_for: image, label, patient, split, "carried along" or "left out: may identify people".
+        taken_for: image, label, patient, split, exam, "carried along" or "left out: may identify people".
         values: the commonest of its cells.
         distinct: how many different filled cells it has.
     """

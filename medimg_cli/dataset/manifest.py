@@ -37,6 +37,8 @@ COLUMNS = (
 )
 UNKNOWN_COLUMN = "unknown"
 """Of several labels an image, the classes nobody judged, as `label` holds those it carries."""
+EXAM = "exam_id"
+"""The study, series, volume or visit an image is of, where decisions are wanted for it; no column where they are not."""
 QUARANTINE_COLUMNS = ("path", "reason", "bytes", "sha256")
 _NUMBERS = ("width", "height", "channels", "bit_depth")
 
@@ -63,9 +65,10 @@ class DatasetInfo(BaseModel):
     Args:
         classes: in the order of every probability vector.
         patients_known: False when each image stands as its own patient, so leaks cannot be excluded.
-        patients_from: where they are known from: "table", "file names", "DICOM header", "unknown".
+        patients_from: where they are known from: "table", "file names", "DICOM header", "exams" (each counts as one), "unknown".
         splits_given: the source came with splits; medimg did not draw them all.
         split_origin: "patient-grouped, stratified, seed 0", "official", …
+        exams_from: what an exam is: "column NAME", "StudyInstanceUID", "patient", "file" …; "" where images stand alone.
         name_pattern: where patients are not known, the pattern by which file names seem to group images; a suspicion.
         folds: the column `fold` numbers this many parts of train and val; None = there is no such column.
         code_book: class → what it means.
@@ -94,6 +97,7 @@ class DatasetInfo(BaseModel):
     quarantined: int = 0
     content_hash: str = ""
     folds: int | None = None
+    exams_from: str = ""
     name_pattern: str | None = None
     code_book: dict[str, LabelCode] = {}
     origins: tuple[Origin, ...] = ()
@@ -198,6 +202,8 @@ class Dataset:
         columns = ["image_id", "sha256", "label", "patient_id", "split", "status"]
         if self.info.multi_label and UNKNOWN_COLUMN in self.rows:
             columns.append(UNKNOWN_COLUMN)
+        if EXAM in self.rows:
+            columns.append(EXAM)
         lines = self.rows[columns].sort_values("image_id").to_csv(index=False, lineterminator="\n")
         return sha256_of_text(lines + "|".join(self.info.classes) + str(self.info.positive))
 

@@ -11,7 +11,7 @@ from medimg_cli.errors import DataError, UsageError
 from medimg_cli.workspace.files import sha256_of_text
 from medimg_cli.workspace.progress import Remarks
 
-UNKNOWN, FROM_TABLE, FROM_HEADER = "unknown", "table", "DICOM header"
+UNKNOWN, FROM_TABLE, FROM_HEADER, FROM_EXAMS = "unknown", "table", "DICOM header", "exams"
 _EXAMPLE = r"put the patient in brackets: --patient-regex '(person\d+)_'"
 
 
@@ -55,18 +55,19 @@ def patients_of(
     pattern: re.Pattern[str] | None,
     standing: Standing,
     remarks: Remarks,
+    exams: Sequence[str] = (),
 ) -> tuple[list[str], str]:
     """Return the patient of each image (N,), and where they are known from.
 
     A column of the table comes first, then the regular expression, then the DICOM header; an image that stands
     keeps its patient unless the table says otherwise; who has none of these is taken for a patient of their own,
-    all frames of a file for one.
+    all images of an exam and all frames of a file for one.
 
     Args:
         headers: PatientID of each image's DICOM header, "" without one or when the image was not decoded again.
 
     Returns:
-        The patients; and `FROM_TABLE`, `FROM_NAMES`, `FROM_HEADER`, or `UNKNOWN` when no image names one.
+        The patients; and `FROM_TABLE`, `FROM_NAMES`, `FROM_HEADER`, `FROM_EXAMS`, or `UNKNOWN` when no image names one.
 
     Raises:
         DataError: new headers name patients where earlier ones, not read again, counted for nobody.
@@ -91,6 +92,17 @@ def patients_of(
         name or (standing.cell(entry.image_id, "patient_id") or None)
         for name, entry in zip(found, entries, strict=True)
     ]
+    if origin in (UNKNOWN, FROM_EXAMS) and any(exams):
+        origin = FROM_EXAMS
+        remarks.warn(
+            "patients are not known: each exam counts as one, so a patient's other exams may be in another split "
+            "(see --patient-regex, --patient-col)"
+        )
+    found = (
+        [name or exam or None for name, exam in zip(found, exams or own, strict=True)]
+        if any(exams)
+        else found
+    )
     unknown = sum(name in (None, alone) for name, alone in zip(found, own, strict=True))
     if unknown == len(entries):
         remarks.warn(

@@ -44,6 +44,11 @@ class IngestSettings(Section):
         {}, "class that a label of the source belongs to", flags="--map", metavar="OLD=NEW", repeated=True
     )
     patient_col: str | None = setting(None, "its column of patients", metavar="NAME")
+    exam_col: str | None = setting(
+        None,
+        "decide per exam: its column of exams, or patient, study, series (DICOM), folder, file; none",
+        metavar="NAME",
+    )
     use_split_col: str | None = setting(None, "its column of splits", metavar="NAME")
     multi_label: bool = setting(False, "images may have several labels, or none")
     label_sep: str = setting("|", "what stands between the labels of a cell", min_length=1)

@@ -1,6 +1,6 @@
 """Examined images column by column: a million of them as dictionaries would not fit into memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,14 +22,14 @@ class Gathered:
 
     Args:
         entries: what the source said of each.
-        headers: PatientID of each one's DICOM header, "" without one.
+        headers: patient_id, study_uid and series_uid of each one's DICOM header, those there are.
         unreadable: ids of the listed images that could not be read.
         changed: ids of images that stood with other bytes.
         reused: images whose earlier row was taken over without decoding.
     """
 
     entries: list[Entry] = field(default_factory=list)
-    headers: list[str] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     reused: int = 0
@@ -45,7 +45,7 @@ class Gathered:
         for name, values in self._columns.items():
             values.append(image.cells.get(name, ""))
         self.entries.append(image.entry)
-        self.headers.append(image.dicom_patient)
+        self.headers.append(image.dicom)
         self.reused += image.reused
         if not image.reused and image.entry.image_id in standing:
             self.changed.append(image.entry.image_id)

@@ -2,14 +2,14 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medimg_cli.dataset.ingest.previous import Containers, Standing
 from medimg_cli.dataset.listing import Entry, Rejected
-from medimg_cli.dataset.manifest import RELABELLED, UNKNOWN_COLUMN
+from medimg_cli.dataset.manifest import EXAM, RELABELLED, UNKNOWN_COLUMN
 from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
 from medimg_cli.workspace.workspace import Workspace
@@ -27,6 +27,7 @@ _KEPT_FACTS = (
     "named",
 )
 """What a reader applied or found that belongs into the manifest; nothing that names a person."""
+_IDENTITIES = ("patient_id", "study_uid", "series_uid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,13 @@ class Examined:
 
     Args:
         cells: its manifest columns but for path, patient and split.
-        dicom_patient: the PatientID of its header, "" without one; for a pseudonym, never for the manifest.
+        dicom: what its header says of patient, study and series; for pseudonyms, never for the manifest.
         reused: its bytes are those of the earlier ingest, whose cells these are.
     """
 
     entry: Entry
     cells: dict[str, Any]
-    dicom_patient: str = ""
+    dicom: Mapping[str, str] = field(default_factory=dict)
     reused: bool = False
 
 
@@ -67,7 +68,7 @@ class Examiner:
         try:
             if not self.hashing:
                 decoded = self.read_image(entry.path)
-                return Examined(entry, {}, decoded.facts.get("patient_id", ""))
+                return Examined(entry, {}, _named(decoded))
             file, member = _parts(entry)
             same = member is not None and self.containers.unchanged(self.workspace.relative(file), file)
             content = "" if member is not None else sha256_of_file(file)
@@ -81,7 +82,7 @@ class Examiner:
         except OSError as error:  # it went away, or may not be read
             return Rejected(entry.path, (error.strerror or "cannot be read").lower())
         cells = _cells(entry, decoded, content or decoded.pixel_sha256())
-        return Examined(entry, cells, decoded.facts.get("patient_id", ""))
+        return Examined(entry, cells, _named(decoded))
 
 
 def quarantine_row(workspace: Workspace, row: Rejected, *, hashing: bool = True) -> dict[str, str | int]:
@@ -142,11 +143,15 @@ def _again(entry: Entry, cells: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in cells.items()
-        if name not in ("path", "patient_id", "split", "fold", UNKNOWN_COLUMN)
+        if name not in ("path", "patient_id", "split", "fold", EXAM, UNKNOWN_COLUMN)
     } | {
         "label": sys.intern(str(cells["label"]) if reviewed else entry.label),
         **entry.extra,
     }
+
+
+def _named(decoded: DecodedImage) -> dict[str, str]:
+    return {name: decoded.facts[name] for name in _IDENTITIES if name in decoded.facts}
 
 
 def _cells(entry: Entry, decoded: DecodedImage, content: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from medimg_cli.dataset.class_space import (
     refuse_empty_classes,
     without_foreign_classes,
 )
-from medimg_cli.dataset.frames import choose_frames
+from medimg_cli.dataset.exams import UIDS, exams_named, with_exams
+from medimg_cli.dataset.frames import choose_frames, without_frame
 from medimg_cli.dataset.ingest.collect import Changes, Gathered, compare
 from medimg_cli.dataset.ingest.examine import Copier, Examined, Examiner, quarantine_row
 from medimg_cli.dataset.ingest.plausible import Question, doubts, tables_in
@@ -193,7 +194,10 @@ class Ingest:
         if settings.patient_regex == "auto":
             settings = self.settings = self._with_best_pattern()
         pattern = None if settings.patient_regex is None else patient_pattern(settings.patient_regex)
-        patients, origin = patients_of(entries, self._headers(), pattern, standing, self.remarks)
+        headers = self._headers()
+        exams, exams_from = exams_named(entries, headers, settings, standing)
+        named = [header.get("patient_id", "") for header in headers]
+        patients, origin = patients_of(entries, named, pattern, standing, self.remarks, exams)
         if self.dry:
             ids = [entry.image_id for entry in entries]
             labels = [entry.label for entry in entries]
@@ -203,6 +207,9 @@ class Ingest:
             self.rows = self.gathered.frame(standing.further_columns)
         rows = self.rows
         rows["patient_id"] = patients
+        own = [without_frame(entry.image_id) for entry in entries]
+        if not (self.dry and exams_from in UIDS):  # whose headers are not all read
+            exams_from = with_exams(rows, exams, exams_from, own, self.remarks)
         splits = SplitPlan(entries, patients, list(rows["sha256"]), settings, standing)
         rows["split"] = splits.assign()
         if settings.folds is not None:
@@ -222,6 +229,7 @@ class Ingest:
             patients_known=known,
             patients_from=origin,
             splits_given=splits.official,
+            exams_from=exams_from,
             split_origin=splits.origin(list(rows["split"]), known=known),
             folds=settings.folds,
             name_pattern=self.groups[0].regex if self.groups and not known else None,
@@ -310,13 +318,16 @@ class Ingest:
     def _late(self, entry: Entry) -> Rejected:
         return Rejected(entry.path, takes_too_long(self.settings.decode_seconds))
 
-    def _headers(self) -> list[str]:
-        """Return the PatientID in the header of each image; of a dry run, what the sample says of all."""
+    def _headers(self) -> list[Mapping[str, str]]:
+        """Return what the header of each image names; of a dry run the patient alone, as the sample says of all."""
         if not self.dry:
             return self.gathered.headers
-        seen = {e.image_id: h for e, h in zip(self.gathered.entries, self.gathered.headers, strict=True)}
+        seen = {
+            e.image_id: h.get("patient_id", "")
+            for e, h in zip(self.gathered.entries, self.gathered.headers, strict=True)
+        }
         rest = next(iter(set(seen.values())), "") if len(set(seen.values())) < 2 else ""
-        return [seen.get(entry.image_id, rest) for entry in self._entries]
+        return [{"patient_id": seen.get(entry.image_id, rest)} for entry in self._entries]
 
     def _quarantine(self, rejected: Sequence[Rejected]) -> pd.DataFrame:
         """Return a row for everything that cannot be used, and for every image that is gone."""

@@ -14,7 +14,17 @@ from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
 
-DECIDING = ("seed", "split", "patient_regex", "frames", "multi_label", "label_sep", "folds", "deidentify")
+DECIDING = (
+    "seed",
+    "split",
+    "patient_regex",
+    "frames",
+    "exam_col",
+    "multi_label",
+    "label_sep",
+    "folds",
+    "deidentify",
+)
 """Settings that decide who is a patient, which split they get and what an image is."""
 
 
@@ -128,11 +138,12 @@ def settings_in_force(settings: IngestSettings, standing: Standing) -> IngestSet
                 f"--{name.replace('_', '-')} {_said(now[name])} is not what the data set was made with: {_said(before)}",
                 "leave it out to add to the data set, or start over with --fresh",
             )
-    if "patient_regex" in settings.model_fields_set and remembered.get("patient_regex") is None:
-        raise UsageError(
-            "--patient-regex is new: it would give images that have a split other patients",
-            "leave it out to add to the data set, or start over with --fresh",
-        )
+    for name in ("patient_regex", "exam_col"):
+        if name in settings.model_fields_set and remembered.get(name) is None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is new: it would give images that have a split other patients",
+                "leave it out to add to the data set, or start over with --fresh",
+            )
     unsaid = {
         name: value
         for name, value in remembered.items()

@@ -60,6 +60,7 @@ class FilesByName:
         self._by_name: dict[str, list[File]] = {}
         self._loose: dict[str, dict[str | int, list[File]]] | None = None
         self._folder_names: set[str] = set()
+        self._in_folders: dict[str, list[File]] | None = None
         self.loosely: dict[str, str] = {}
         self.rejected: list[Rejected] = []
         for source in sources:
@@ -82,7 +83,7 @@ class FilesByName:
         A path counts from a source, then from the table's folder; else it is the end of exactly one file's
         path, with or without the suffix. Where nothing is written so, the one file is taken that differs in no more than the
         form of Unicode, case, spaces, percent-encoding, the suffix, zeros before a number, or the folders of another
-        machine above it.
+        machine above it. A folder means all files in it.
         """
         wanted = re.sub(r"^(\./)+", "", value.replace("\\", "/"))
         decoded = unquote(wanted) if "%" in wanted else wanted
@@ -92,6 +93,8 @@ class FilesByName:
                     self.loosely[value] = "percent-encoded"
                 return found if len(found) == 1 else self._several(value, found)
         how, found = self._loosely(decoded)
+        if not found and (inside := self._inside(decoded)):
+            return inside
         if len(found) == 1:
             self.loosely[value] = how
         elif len(found) > 1:
@@ -99,6 +102,17 @@ class FilesByName:
         elif near := self._indexed()["name"].get(clean(PurePosixPath(decoded).name).casefold()):
             return f"file not found ({near[0].relative} has its name in another folder)"
         return found or "file not found"
+
+    def _inside(self, wanted: str) -> list[File]:
+        """Return the files right in the one folder that is called so, or whose path ends so."""
+        if self._in_folders is None:
+            self._in_folders = {}
+            for file in self._by_path.values():
+                folder = PurePosixPath(file.relative).parent
+                self._in_folders.setdefault(folder.as_posix(), []).append(file)
+        name = wanted.strip("/")
+        ends = [folder for folder in self._in_folders if folder == name or folder.endswith(f"/{name}")]
+        return self._in_folders[ends[0]] if name and len(ends) == 1 else []
 
     def _several(self, value: str, found: Sequence[File]) -> str:
         named = ", ".join(file.relative for file in found[:2]) + (", …" if len(found) > 2 else "")

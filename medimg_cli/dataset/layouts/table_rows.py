@@ -4,12 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
+from medimg_cli.dataset.exams import exam_column, exam_pseudonym
 from medimg_cli.dataset.layouts.label_columns import Labelling, choose_labelling
 from medimg_cli.dataset.layouts.labels_file import guess_column, plain, require_column
 from medimg_cli.dataset.layouts.table_files import File, Finder
 from medimg_cli.dataset.listing import Column, Entry, Listing, Missed, Rejected, said_of
-from medimg_cli.dataset.manifest import COLUMNS, UNKNOWN_COLUMN
+from medimg_cli.dataset.manifest import COLUMNS, EXAM, UNKNOWN_COLUMN
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.errors import DataError
 from medimg_cli.workspace.settings import IngestSettings
@@ -50,6 +52,7 @@ class Roles:
     Args:
         key: tells the image, the series or the study.
         guessed: "role: column" of those nobody named.
+        exam: None where no column tells it.
     """
 
     key: str
@@ -57,6 +60,7 @@ class Roles:
     patient: str | None
     split: str | None
     guessed: tuple[str, ...]
+    exam: str | None = None
 
 
 def choose_roles(table: Table, settings: IngestSettings, image: str) -> Roles:
@@ -69,6 +73,7 @@ def choose_roles(table: Table, settings: IngestSettings, image: str) -> Roles:
         UsageError: a named column is not there; more than one could be the label, or the patient (guessing wrong there
             would let a patient into two splits).
     """
+    exam = exam_column(table, settings)
     for name, option in (
         (settings.patient_col, "--patient-col"),
         (settings.use_split_col, "--use-split-col"),
@@ -77,11 +82,11 @@ def choose_roles(table: Table, settings: IngestSettings, image: str) -> Roles:
             require_column(table, name, option)
     taken = [
         name
-        for name in (image, settings.patient_col, settings.label_col, settings.use_split_col)
+        for name in (image, settings.patient_col, settings.label_col, settings.use_split_col, exam)
         if name is not None
     ]
     patient = settings.patient_col or guess_column(table, "patient", taken)
-    used = [name for name in (image, patient, settings.use_split_col) if name is not None]
+    used = [name for name in (image, patient, settings.use_split_col, exam) if name is not None]
     labelling = choose_labelling(table, settings, used)
     guesses = (
         ("image", image, settings.image_col),
@@ -89,7 +94,7 @@ def choose_roles(table: Table, settings: IngestSettings, image: str) -> Roles:
         ("patient", patient, settings.patient_col),
     )
     guessed = tuple(f"{role}: {name}" for role, name, said in guesses if name and not said)
-    return Roles(image, labelling, patient, settings.use_split_col, guessed)
+    return Roles(image, labelling, patient, settings.use_split_col, guessed, exam)
 
 
 class RowReader:
@@ -116,20 +121,35 @@ class RowReader:
         self.rejected: list[Rejected] = list(rejected)
         self.missed: list[Missed] = []
         self.repeats = 0
+        self.weak = 0
+        self._of_exams = _labels_of_exams(table, roles)
 
     def read(self, number: int, cells: dict[str, str]) -> None:
         """Add the images of a row, or the reason why it has none."""
         value = cells[self._roles.key]
         files = self._found[value]
         label, reason = self._roles.labelling.verdict(cells)
+        if label is None and not any(cells[name] for name in self._roles.labelling.columns):
+            label = self._of_exams.get(self._exam(cells))
+            self.weak += label is not None
         if isinstance(files, str):
             self.rejected.append(Rejected(value or f"{self._table.name} row {number}", files))
             self.missed.append(Missed(self._table.name, number, value, files, label))
             return
+        exam = self._exam(cells)
+        if plain(self._roles.exam or "") in _IDENTITIES:
+            exam = exam_pseudonym(exam)
+        elif not exam and len(files) > 1 and _folder_of(files[0]).endswith(value.strip("/")):
+            exam = _folder_of(files[0])
         for file in files:
-            self._take(file, label, reason, cells, number)
+            self._take(file, label, reason, cells, number, exam)
 
-    def _take(self, file: File, label: str | None, reason: str, cells: dict[str, str], number: int) -> None:
+    def _exam(self, cells: dict[str, str]) -> str:
+        return cells[self._roles.exam] if self._roles.exam else ""
+
+    def _take(
+        self, file: File, label: str | None, reason: str, cells: dict[str, str], number: int, exam: str
+    ) -> None:
         roles = self._roles
         if file.path in self.entries:
             entry = self.entries[file.path]
@@ -152,6 +172,7 @@ class RowReader:
                 relative=file.relative,
                 patient_id=(cells[roles.patient] or None) if roles.patient else None,
                 split=_split(cells[roles.split], place) if roles.split else None,
+                exam=exam,
                 extra={name: self._shown(column, cells[column]) for column, name in self._carried.items()}
                 | roles.labelling.not_judged(cells),
             )
@@ -169,6 +190,8 @@ class RowReader:
             files = self._found[example]
             if not isinstance(files, str):
                 yield f"{name}: {count:,} file names are not as written ({how}): '{example}' is {files[0].relative}"
+        if self.weak:
+            yield f"{name}: {self.weak:,} rows without a label have that of their exam (column '{self._roles.exam}')"
         if self.repeats:
             yield f"{self.repeats} rows of {name} repeat an image with the same label"
         if self.missed and self.entries:
@@ -262,7 +285,7 @@ def _found(table: Table, image: str, finder: Finder) -> dict[str, Sequence[File]
 
 def _columns(table: Table, roles: Roles) -> tuple[Column, ...]:
     """Return every column, what it is taken for, and its commonest values."""
-    roles_of = {roles.split: "split", roles.patient: "patient", roles.key: "image"}
+    roles_of = {roles.split: "split", roles.exam: "exam", roles.patient: "patient", roles.key: "image"}
     roles_of |= dict.fromkeys(roles.labelling.columns, "label")
     found = []
     for name in table.columns:
@@ -273,14 +296,32 @@ def _columns(table: Table, roles: Roles) -> tuple[Column, ...]:
     return tuple(found)
 
 
+def _folder_of(file: File) -> str:
+    return PurePosixPath(file.relative).parent.as_posix()
+
+
+def _labels_of_exams(table: Table, roles: Roles) -> dict[str, str]:
+    """Return exam → its label, where the rows that have one agree: it may stand in one row of an exam alone."""
+    found: dict[str, set[str]] = {}
+    for _, cells in table.rows if roles.exam else ():
+        label, _ = roles.labelling.verdict(cells)
+        if (
+            label is not None
+            and cells[str(roles.exam)]
+            and any(cells[name] for name in roles.labelling.columns)
+        ):
+            found.setdefault(cells[str(roles.exam)], set()).add(label)
+    return {exam: next(iter(labels)) for exam, labels in found.items() if len(labels) == 1}
+
+
 def _used(roles: Roles) -> set[str | None]:
-    return {roles.key, roles.patient, roles.split, *roles.labelling.columns}
+    return {roles.key, roles.patient, roles.split, roles.exam, *roles.labelling.columns}
 
 
 def _carried(table: Table, roles: Roles) -> dict[str, str]:
     """Return column → its name in the manifest, for every column that goes along."""
     return {
-        column: f"table_{column}" if column in (*COLUMNS, UNKNOWN_COLUMN, "fold") else column
+        column: f"table_{column}" if column in (*COLUMNS, EXAM, UNKNOWN_COLUMN, "fold") else column
         for column in table.columns
         if column not in _used(roles) and plain(column) not in _IDENTITIES
     }

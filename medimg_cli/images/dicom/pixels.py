@@ -132,6 +132,8 @@ def _header_facts(dataset: Dataset, syntax: UID) -> dict[str, str]:
         "modality": str(dataset.get("Modality") or ""),
         "transfer_syntax": syntax.name,
         "patient_id": str(dataset.get("PatientID") or "").strip(),
+        "study_uid": str(dataset.get("StudyInstanceUID") or ""),
+        "series_uid": str(dataset.get("SeriesInstanceUID") or ""),
     }
     return {name: value for name, value in facts.items() if value}
 
