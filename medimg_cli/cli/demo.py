@@ -20,6 +20,9 @@ def demo(
         bool,
         typer.Option("--findings", help="Several findings an image, in labels.csv, instead of two classes."),
     ] = False,
+    exams: Annotated[
+        bool, typer.Option("--exams", help="Exams of several slices, few of which show anything.")
+    ] = False,
 ) -> None:
     """Write a synthetic cohort of X-ray-like phantoms, with and without opacities, as PNG and DICOM.
 
@@ -30,7 +33,13 @@ def demo(
     from medimg_cli.stages.demo import demo as run_stage
 
     result = run_stage(
-        folder, patients=patients, seed=seed, flaws=flaws, findings=findings, progress=session.progress
+        folder,
+        patients=patients,
+        seed=seed,
+        flaws=flaws,
+        findings=findings,
+        exams=exams,
+        progress=session.progress,
     )
     payload = {
         "folder": result.folder,

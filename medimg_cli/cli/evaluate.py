@@ -14,13 +14,14 @@ from medimg_cli.errors import GateError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medimg_cli.evaluation.evaluation import Evaluation
+    from medimg_cli.evaluation.evaluation import Evaluation, ExamFigures
     from medimg_cli.evaluation.results.decisions import Protocol
     from medimg_cli.stages.evaluate import EvaluateResult
     from medimg_cli.stages.evaluate_external import ExternalResult
     from medimg_cli.stages.evaluate_table import TableResult
 
 _SHOWN_IDS = 10
+_ACCURACY_AGAIN = ("micro_recall", "micro_precision", "micro_f1", "weighted_recall")
 
 
 _Run = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")]
@@ -117,12 +118,20 @@ def _draw(console: "Console", evaluation: "Evaluation", path: Path | None = None
     from medimg_cli.cli.views.usefulness import draw_usefulness
 
     _draw_headline(console, evaluation)
-    table = plain_table("metric", ">value", "95 % interval", ">n")
-    for name, estimate in evaluation.metrics.items():
-        figure = value_text(estimate), interval_text(estimate)
-        table.add_row(name.replace("_", " "), *figure, f"{estimate.n:,}")
-    console.print()
-    console.print(table)
+    each: tuple[Evaluation | ExamFigures, ...] = tuple(filter(None, (evaluation.exams, evaluation)))
+    for figures in each:
+        title = None if evaluation.exams is None else "by exam" if figures is evaluation.exams else "by image"
+        table = plain_table("metric", ">value", "95 % interval", ">n", title=title)
+        for name, estimate in figures.metrics.items():
+            # With one label an image these are accuracy by definition, and stand in the JSON.
+            if not (name in _ACCURACY_AGAIN and not evaluation.several_labels):
+                figure = value_text(estimate), interval_text(estimate)
+                table.add_row(name.replace("_", " "), *figure, f"{estimate.n:,}")
+        console.print()
+        console.print(table)
+        if len(evaluation.classes) > 2 and not evaluation.several_labels:
+            console.print()
+            _draw_classes(console, figures)
     console.print()
     if evaluation.protocol is not None:
         _draw_protocol(console, evaluation.protocol)
@@ -144,6 +153,20 @@ def _draw(console: "Console", evaluation: "Evaluation", path: Path | None = None
         console.print(f"[yellow]note:[/yellow] {escape(warning)}")
     if path is not None:
         console.print(f"metrics: {path}", markup=False)
+
+
+def _draw_classes(console: "Console", figures: "Evaluation | ExamFigures") -> None:
+    """Show each of several classes on its own: recall first."""
+    from rich.markup import escape
+
+    from medimg_cli.cli.views.render import plain_table
+
+    table = plain_table("class", ">n", ">recall", "95 % interval", ">precision", ">auroc")
+    for name, found in figures.per_class.items():
+        recall, others = found["recall"], (value_text(found["precision"]), value_text(found["auroc"]))
+        count = f"{figures.class_counts[name]:,}"
+        table.add_row(escape(name), count, value_text(recall), interval_text(recall), *others)
+    console.print(table)
 
 
 def _draw_labels(console: "Console", evaluation: "Evaluation") -> None:
@@ -175,26 +198,29 @@ def _draw_protocol(console: "Console", protocol: "Protocol") -> None:
 def _draw_headline(console: "Console", evaluation: "Evaluation") -> None:
     from rich.markup import escape
 
-    missed = evaluation.missed
+    decided, exams = evaluation.decided, evaluation.exams
+    missed = decided.missed
     if missed is None:
-        recall = evaluation.metrics["macro_recall"]
+        recall = decided.metrics["macro_recall"]
         console.print(f"[bold]macro recall {value_text(recall)}[/bold] {interval_text(recall)}")
     else:
-        recall = evaluation.metrics["recall"]
+        recall, by = decided.metrics["recall"], " by exam" if exams else ""
         console.print(
-            f"[bold]recall of {escape(str(evaluation.positive))} {value_text(recall)}[/bold] "
+            f"[bold]recall of {escape(str(evaluation.positive))}{by} {value_text(recall)}[/bold] "
             f"{interval_text(recall)}, [bold]missed {missed.count} of {missed.of}[/bold]"
         )
         if missed.count:
             more = f" … ({missed.count - _SHOWN_IDS} more)" if missed.count > _SHOWN_IDS else ""
             console.print(f"[dim]missed: {escape(', '.join(missed.ids[:_SHOWN_IDS]))}{more}[/dim]")
-    if evaluation.contract is not None and evaluation.contract.outcome:
+    if exams is None and evaluation.contract is not None and evaluation.contract.outcome:
         console.print(f"[bold]{escape(evaluation.contract.outcome)}[/bold]")
-    if evaluation.threshold is not None:
-        threshold = evaluation.threshold
+    if exams is not None:
+        said = f"{exams.n:,} exams ({exams.source}), pooled by {exams.pooling}: {exams.why}"
+        console.print(said, markup=False)
+    if (threshold := decided.threshold) is not None:
         where = "" if threshold.rule == "given" else f" on {threshold.split}"
         console.print(f"threshold {threshold.value:.4f}: {escape(threshold.rule)}{where}")
-    if evaluation.contract is not None and evaluation.contract.promise:
+    if exams is None and evaluation.contract is not None and evaluation.contract.promise:
         console.print(evaluation.contract.promise, markup=False)
     console.print(_tested_on(evaluation), markup=False)
 

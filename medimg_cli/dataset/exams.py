@@ -36,8 +36,9 @@ def exam_column(table: Table, settings: IngestSettings) -> str | None:
         UsageError: a column is asked for that is not there.
     """
     name = settings.exam_col
-    if name is None or (name not in table.columns and exam_key(name) is not None):
-        return None
+    key = exam_key(name) if name is not None else None
+    if name is None or key == "patient" or (key is not None and name not in table.columns):
+        return None  # a column of patients has its own option, and is guessed
     return require_column(table, name, "--exam-col")
 
 

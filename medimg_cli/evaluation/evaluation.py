@@ -21,7 +21,7 @@ from medimg_cli.evaluation.results.decisions import (
 )
 from medimg_cli.evaluation.results.subgroups import Subgroups
 from medimg_cli.evaluation.results.surroundings import Baselines, Robustness, Shift
-from medimg_cli.runs.run import ModelCard, Run, Threshold
+from medimg_cli.runs.run import Exams, ModelCard, Run, Threshold
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.workspace.files import read_json, write_json
 
@@ -43,6 +43,38 @@ class Missed(BaseModel):
     count: int
     of: int
     ids: tuple[str, ...]
+
+
+class ExamFigures(BaseModel):
+    """The figures of exams, each of which is decided on as a whole.
+
+    Args:
+        n: exams; images: that they are of.
+        source, pooling, threshold, thresholds: what an exam is and how it is decided on, as `runs.run.Exams` has it.
+        class_counts: class → exams.
+        metrics, per_class, confusion, missed: as of images; `missed.ids` are exams.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    n: int
+    images: int
+    patients: int
+    source: str
+    pooling: str
+    why: str
+    threshold: Threshold | None
+    thresholds: dict[str, Threshold] = {}
+    class_counts: dict[str, int]
+    metrics: dict[str, Estimate]
+    per_class: dict[str, dict[str, Estimate]]
+    confusion: Confusion | None
+    missed: Missed | None
+
+    def is_by(self, exams: Exams) -> bool:
+        """Return whether exams were decided on in this way."""
+        own = self.pooling, self.threshold, self.thresholds
+        return own == (exams.pooling, exams.threshold, exams.thresholds)
 
 
 class Curve(BaseModel):
@@ -116,6 +148,7 @@ class Evaluation(BaseModel):
         not_run: analysis (a field below) → why it has no result.
         protocol: figures by a benchmark's own definitions, where they were asked for.
         exploration: that another threshold than the model's decides here, in words; "" where the model's does.
+        exams: where the model decides per exam, its headline.
         contract: what the threshold promised on validation, and what came of it.
     """
 
@@ -165,8 +198,14 @@ class Evaluation(BaseModel):
     protocol: Protocol | None = None
     exploration: str = ""
     contract: Contract | None = None
+    exams: ExamFigures | None = None
     not_run: dict[str, str] = {}
     asked: dict[str, Any] = {}
+
+    @property
+    def decided(self) -> "Evaluation | ExamFigures":
+        """Return the figures of what the model decides on: of exams where it does, else of images."""
+        return self.exams or self
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import natural_order
-from medimg_cli.dataset.manifest import COLUMNS
+from medimg_cli.dataset.manifest import COLUMNS, EXAM
 from medimg_cli.errors import UsageError
 from medimg_cli.registry import did_you_mean
 
@@ -76,7 +76,9 @@ def asked_columns(asked: Sequence[str], there: Iterable[str]) -> tuple[str, ...]
     for name in asked:
         if name.casefold() not in known:
             further = [
-                each for each in known.values() if each not in COLUMNS and not each.startswith(_ANSWERS)
+                each
+                for each in known.values()
+                if each not in (*COLUMNS, EXAM) and not each.startswith(_ANSWERS)
             ]
             hint = did_you_mean(name, further) if further else "the data have no further columns"
             raise UsageError(f"--subgroups: no column '{name}'", hint)

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
+from medimg_cli.dataset.manifest import EXAM
 from medimg_cli.errors import UsageError
+from medimg_cli.predictions.exams import exam_table, targets_of
 from medimg_cli.predictions.operating_point import OperatingPoint, point_by
 from medimg_cli.predictions.predictions import (
     decided_table,
@@ -11,7 +13,7 @@ from medimg_cli.predictions.predictions import (
     read_predictions,
     write_predictions,
 )
-from medimg_cli.runs.run import ModelCard, OverViews, Run
+from medimg_cli.runs.run import Exams, ModelCard, OverViews, Run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.workspace.lock import locked
 from medimg_cli.workspace.threshold_rule import ThresholdRule, rule_in_words
@@ -63,7 +65,40 @@ def point_in_force(
     return OperatingPoint(point.threshold, thresholds, point.unmet)
 
 
-def keep_point(run: Run, card: ModelCard, point: OperatingPoint, *, over_views: bool = False) -> None:
+def exams_in_force(
+    run: Run,
+    card: ModelCard,
+    rule: ThresholdRule | None,
+    *,
+    patients_known: bool,
+    exact: bool = False,
+    answers: pd.DataFrame | None = None,
+) -> Exams | None:
+    """Return how exams are decided on: as the model says, or by a rule on its pooled answers; as `point_in_force`."""
+    own = card.exams
+    if own is None or (rule is None and answers is None):
+        return own
+    chosen = OperatingPoint(own.threshold, own.thresholds)
+    rule = rule or (rule_in_words(chosen.every[0].rule) if chosen.every else None)
+    table = read_predictions(run.tuning_path) if answers is None else answers
+    if rule is None or EXAM not in table:
+        return own
+    exams = exam_table(table, card.labels, own.pooling)
+    point = point_by(
+        rule,
+        card.labels,
+        targets_of(exams, card.labels),
+        probabilities_of(exams),
+        split=chosen.every[0].split if chosen.every else "val",
+        sampling=sampling_of(exams, known=patients_known, exact=exact),
+    )
+    there = {**own.thresholds, **point.thresholds}
+    return own.model_copy(update={"threshold": point.threshold, "thresholds": there})
+
+
+def keep_point(
+    run: Run, card: ModelCard, point: OperatingPoint, exams: Exams | None = None, *, over_views: bool = False
+) -> None:
     """Write thresholds into the run's model, so that `predict` uses them, and what follows into its records.
 
     Args:
@@ -75,9 +110,9 @@ def keep_point(run: Run, card: ModelCard, point: OperatingPoint, *, over_views: 
             with locked(run.lock_path, doing=f"training run '{run.name}'"):
                 run.write_card(card.model_copy(update={"over_views": own}))
         return
-    if card.threshold == point.threshold and card.thresholds == point.thresholds:
+    kept = {"threshold": point.threshold, "thresholds": dict(point.thresholds), "exams": exams or card.exams}
+    if all(getattr(card, name) == value for name, value in kept.items()):
         return
-    kept = {"threshold": point.threshold, "thresholds": dict(point.thresholds)}
     with locked(run.lock_path, doing=f"training run '{run.name}'"):
         run.write_card(card.model_copy(update=kept))
         record = run.read_record()

@@ -12,6 +12,7 @@ from medimg_cli.predictions.contract import positives_of
 from medimg_cli.predictions.threshold_choice import NoThresholdError, place_by, recall_bound, steps_of
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.sampling import Sampling
+from medimg_cli.workspace.settings import TrainSettings
 from medimg_cli.workspace.threshold_rule import ThresholdRule
 
 SO_FEW = ", which so few positives cannot give"
@@ -99,6 +100,27 @@ def operating_point(
         return OperatingPoint(every.threshold.model_copy(update=said))
     found = {name: every.thresholds[name].model_copy(update=said) for name in point.unmet}
     return OperatingPoint(thresholds={**point.thresholds, **found})
+
+
+def usual_point(
+    labels: LabelSpace,
+    chosen: TrainSettings,
+    split: str,
+    targets: NDArray[np.int64] | NDArray[np.float32],
+    probabilities: NDArray[np.float64],
+    sampling: Sampling,
+) -> OperatingPoint:
+    """Return the thresholds that training takes on a split, of its images or of its exams."""
+    target, assurance = chosen.target_recall, chosen.assurance
+    return operating_point(
+        labels,
+        targets,
+        probabilities,
+        target_recall=target,
+        split=split,
+        assurance=assurance,
+        sampling=sampling,
+    )
 
 
 def point_by(

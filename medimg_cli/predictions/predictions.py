@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.dataset.manifest import EXAM, Dataset
 from medimg_cli.errors import DataError
 from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.operating_point import OperatingPoint
@@ -27,12 +27,16 @@ def predictions_of(
     labels `y_true_<class>` holds 1, 0, or nothing where nobody judged it.
 
     Args:
-        rows: rows of its manifest, N: image_id, path, patient_id, split, label.
+        rows: rows of its manifest, N: image_id, path, patient_id, split, label, and exam_id where there are exams.
         probabilities: (N, C).
     """
     labels = dataset.labels
     table = pd.DataFrame(
-        {name: rows[name].to_numpy() for name in ("image_id", "path", "patient_id", "split")}
+        {
+            name: rows[name].to_numpy()
+            for name in ("image_id", "path", "patient_id", "split", EXAM)
+            if name in rows
+        }
         | {"y_true": rows["label"].to_numpy(), "y_pred": "", "confidence": 0.0, "decision": ""}
         | dict.fromkeys(("status", "flags", "message"), "")
     ).assign(status="ok")

@@ -8,6 +8,7 @@ from medimg_cli.reporting.tables.number_format import sentence
 _TITLES = {
     "operating": "Other thresholds and prevalences",
     "patient_level": "Results by patient",
+    "exams": "Results by exam",
     "calibration": "Calibration",
     "decision_curves": "Decision curves",
     "abstention": "Referral of uncertain images",

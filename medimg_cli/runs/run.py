@@ -124,6 +124,30 @@ class OverViews(BaseModel):
     thresholds: dict[str, Threshold] = {}
 
 
+Pooling = Literal["mean", "max", "top-3 mean", "noisy-or"]
+
+
+class Exams(BaseModel):
+    """How a model decides on an exam of several images.
+
+    Args:
+        source: what an exam was in training: "column NAME", "StudyInstanceUID", "patient", "folder", "file" …
+        pooling: of the images' probabilities, see `predictions.pooling`.
+        why: it was chosen.
+        auroc: pooling → of the exams that it was chosen on.
+        threshold, thresholds: as the model's own, of pooled probabilities.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    source: str
+    pooling: Pooling
+    why: str
+    auroc: dict[str, Share] = {}
+    threshold: Threshold | None
+    thresholds: dict[str, Threshold] = {}
+
+
 class ModelCard(BaseModel):
     """`model.json`: together with `model.safetensors` the whole model; no pickle, no code.
 
@@ -142,6 +166,7 @@ class ModelCard(BaseModel):
         reference_sha256: of what tells images unlike the training; None as for `onnx_sha256`, and `limits` too.
         sets: how probable a class must be to be named in a set; None of several labels an image.
         over_views: thresholds for `--tta`, once `evaluate --tta` chose them; None = those of the plain answers decide there.
+        exams: how it decides on exams; None where it answers images alone.
         recalibration: for another place, by `medimg recalibrate`; None of a model as it was trained.
     """
 
@@ -170,6 +195,7 @@ class ModelCard(BaseModel):
     sets: Sets | None = None
     recalibration: Recalibration | None = None
     over_views: OverViews | None = None
+    exams: Exams | None = None
 
     @property
     def labels(self) -> LabelSpace:
@@ -182,11 +208,13 @@ class ModelCard(BaseModel):
         classes = set(self.classes)
         points = {f"thresholds.{name}": one for name, one in self.thresholds.items()}
         points |= {"threshold": self.threshold} if self.threshold is not None else {}
-        if (views := self.over_views) is not None:
-            points |= {f"over_views.thresholds.{name}": one for name, one in views.thresholds.items()}
-            points |= {"over_views.threshold": views.threshold} if views.threshold is not None else {}
+        named = set(self.thresholds)
+        for where, own in (("over_views", self.over_views), ("exams", self.exams)):
+            if own is not None:
+                named |= set(own.thresholds)
+                points |= {f"{where}.thresholds.{name}": one for name, one in own.thresholds.items()}
+                points |= {f"{where}.threshold": own.threshold} if own.threshold is not None else {}
         beyond = [name for name, one in points.items() if not 0 <= one.value <= 1 + _ROUNDING]
-        named = set(self.thresholds) | set(self.over_views.thresholds if self.over_views else ())
         strangers = named - classes or set(self.sets.least if self.sets else ()) ^ (
             classes if self.sets else set()
         )

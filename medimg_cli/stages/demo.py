@@ -49,6 +49,7 @@ def demo(
     seed: int = 0,
     flaws: bool = False,
     findings: bool = False,
+    exams: bool = False,
     progress: Progress = SilentProgress(),
 ) -> DemoResult:
     """Write a cohort of X-ray-like phantoms below `folder/images`, one folder per class.
@@ -60,28 +61,36 @@ def demo(
     With `findings` a patient shows opacities, an enlarged heart and a nodule independently of each other, each in about
     a third of the patients; `labels.csv` has a column for each of them, 1, 0, or empty where nobody judged it.
 
+    With `exams` a patient has one or two exams of 6 to 14 slices, and of half of the patients one to three slices of each
+    show the opacities; `labels.csv` says of every slice what its exam shows, `truth.json` what it shows itself.
+
     Args:
         folder: must not exist or be empty.
         patients: how many, at least 2.
         seed: another seed gives other patients.
         flaws: also plant what an audit should find; `folder/truth.json` tells what and where.
         findings: several findings an image instead of one class.
+        exams: slices of exams instead of single images.
 
     Raises:
-        UsageError: the folder holds something, there are too few patients, or flaws and findings are both asked for.
+        UsageError: the folder holds something, there are too few patients, or more than one of the three is asked for.
         MachineError: the disk is full.
     """
     _check(folder, patients, seed)
-    if flaws and findings:
-        raise UsageError("--flaws and --findings exclude each other", "the flaws are those of two classes")
+    if flaws + findings + exams > 1:
+        raise UsageError(
+            "--flaws, --findings and --exams exclude each other", "leave one: flaws are of two classes"
+        )
     cohort = Cohort(folder, patients, seed)
-    plan = _plan_findings if findings else _plan
+    plan = _plan_findings if findings else _plan_exams if exams else _plan
     by_patient = _by_patient(plan(patients, np.random.default_rng([seed, _ORDER])))
     drawn = tracked(by_patient, progress, "drawing patients")
     rows = [row for shots in drawn for row in cohort.write_patient(shots)]
     planted = tuple(plant(cohort, rows)) if flaws else ()
     if findings:
         _write_labels(folder, rows, np.random.default_rng([seed, _JUDGED]))
+    if exams:
+        _write_exams(folder, rows)
     classes = Counter(name for row in rows for name in row["label"].split(LABEL_SEP) if name)
     truth = {"schema": 1, "seed": seed, "patients": patients, "classes": classes}
     found = {"flaws": [asdict(flaw) for flaw in planted], "images": rows}
@@ -126,6 +135,30 @@ def _plan_findings(patients: int, generator: Generator) -> Iterator[Shot]:
         )
         for number in range(1, count + 1):
             yield Shot(patient, number, label, str(next(forms)), folder="")
+
+
+def _plan_exams(patients: int, generator: Generator) -> Iterator[Shot]:
+    """Yield every slice to be written; those of the ill that show it stand anywhere in the exam."""
+    exam, ill = 0, generator.permutation(patients) % 2 == 1
+    for patient in range(1, patients + 1):
+        number = 0
+        for _ in range(int(generator.integers(1, 3))):
+            exam, slices = exam + 1, int(generator.integers(6, 15))
+            shown = generator.permutation(slices)[: generator.integers(1, 4)] if ill[patient - 1] else ()
+            for place in range(slices):
+                number += 1
+                label = OPACITY if place in shown else NORMAL
+                yield Shot(patient, number, label, folder=f"exam{exam:04d}")
+
+
+def _write_exams(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write `labels.csv`: one row per slice, with its exam and the exam's label."""
+    lines, images = ["image,exam,patient_id,label"], [row["path"].removeprefix("images/") for row in rows]
+    ill = {image.split("/")[0] for image, row in zip(images, rows, strict=True) if row["label"] == OPACITY}
+    for image, row in zip(images, rows, strict=True):
+        exam = image.split("/")[0]
+        lines.append(f"{image},{exam},{row['patient_id']},{OPACITY if exam in ill else NORMAL}")
+    write_text(folder / "labels.csv", "\n".join(lines) + "\n")
 
 
 def _write_labels(folder: Path, rows: Sequence[dict[str, Any]], generator: Generator) -> None:

@@ -25,7 +25,12 @@ from medimg_cli.evaluation.evaluation import Evaluation, Leakage, read_evaluatio
 from medimg_cli.evaluation.exploration import place_of
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
-from medimg_cli.evaluation.threshold_in_force import keep_point, point_in_force, remarks_on_point
+from medimg_cli.evaluation.threshold_in_force import (
+    exams_in_force,
+    keep_point,
+    point_in_force,
+    remarks_on_point,
+)
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.corrupted_predictions import MOST_IMAGES, answers_to_disturbed
 from medimg_cli.inference.predictor import Answering
@@ -41,7 +46,7 @@ from medimg_cli.preprocessing.corruptions import DisturbedAnswers, drawn_evenly
 from medimg_cli.preprocessing.intensities import compared_intensities
 from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
 from medimg_cli.runs.ledger import Looks, looks_before, record_look, refuse_sample
-from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.runs.run import Exams, ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.view_predictions import val_over_views
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
@@ -107,9 +112,10 @@ def evaluate(
     known, exact = dataset.info.patients_known, settings.ci == "exact"
     on_val = val_over_views(run, model, card, dataset, cache, settings)
     point = point_in_force(run, card, settings.rule, patients_known=known, exact=exact, answers=on_val)
+    exams = exams_in_force(run, card, settings.rule, patients_known=known, exact=exact, answers=on_val)
     place = place_of(run, card, point, settings)
     rival = find_rival(workspace, settings.compare, settings.split) if settings.compare else None
-    evaluation = _up_to_date(place.folder, card, dataset, point, leakage, settings, model.views, rival)
+    evaluation = _up_to_date(place.folder, card, dataset, point, exams, leakage, settings, model.views, rival)
     reused = evaluation is not None
     if evaluation is None:
         if held_out:
@@ -118,7 +124,7 @@ def evaluate(
             table = _predict(model, dataset, cache, point, settings, leaked, progress)
         table = table[~table["image_id"].isin(leaked)].reset_index(drop=True)
         recorded = keep_predictions(run, card, dataset, settings.split, table, place=place.folder)
-        subject = _subject(run, card, dataset, table, point, settings, cache, on_val)
+        subject = replace(_subject(run, card, dataset, table, point, settings, cache, on_val), exams=exams)
         if settings.robustness:
             disturbed = HELD_OUT if held_out else _disturbed(subject.here, model, cache, settings, progress)
             subject = replace(subject, disturbed=disturbed)
@@ -142,8 +148,8 @@ def evaluate(
         )
         write_evaluation(place.folder.metrics_path(settings.split), evaluation)
     if settings.keep_threshold or (on_val is not None and settings.rule is None):
-        keep_point(run, card, point, over_views=on_val is not None)
-    unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)
+        keep_point(run, card, point, exams, over_views=on_val is not None)
+    unmet = unmet_of(requirements, evaluation.decided.metrics, evaluation.decided.per_class)
     path = place.folder.metrics_path(settings.split) if place.remark else None
     looks = looks_before(workspace, dataset.of_split(settings.split))
     return EvaluateResult(evaluation, unmet, reused, path, looks)
@@ -256,6 +262,7 @@ def _up_to_date(
     card: ModelCard,
     dataset: Dataset,
     point: OperatingPoint,
+    exams: Exams | None,
     leakage: Leakage,
     settings: EvaluateSettings,
     views: int,
@@ -272,6 +279,7 @@ def _up_to_date(
         and before.metadata_hash == dataset.metadata_hash()
         and before.threshold == point.threshold
         and before.thresholds == point.thresholds
+        and (before.exams is None or exams is None or before.exams.is_by(exams))
         and before.leakage == leakage
         and before.views == views
         and before.asked == settings.shaping()

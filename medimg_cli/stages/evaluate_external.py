@@ -19,7 +19,7 @@ from medimg_cli.evaluation.exploration import place_of
 from medimg_cli.evaluation.external import PREFIX, as_the_model_has_it, leakage_from
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
-from medimg_cli.evaluation.threshold_in_force import point_in_force, remarks_on_point
+from medimg_cli.evaluation.threshold_in_force import exams_in_force, point_in_force, remarks_on_point
 from medimg_cli.inference.predictor import Answering
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.out_of_fold import how_answered
@@ -96,22 +96,16 @@ def evaluate_external(
     leakage = leakage_from(trained_on, external, allowed=settings.allow_leak)
     own_pixels = open_cache(workspace, card.recipe) if settings.tta and trained_on is not None else None
     on_val = val_over_views(run, model, card, trained_on, own_pixels, settings)
-    point = point_in_force(
-        run,
-        card,
-        settings.rule,
-        patients_known=trained_on is not None and trained_on.info.patients_known,
-        exact=settings.ci == "exact",
-        answers=on_val,
-    )
+    known, exact = trained_on is not None and trained_on.info.patients_known, settings.ci == "exact"
+    point = point_in_force(run, card, settings.rule, patients_known=known, exact=exact, answers=on_val)
+    exams = exams_in_force(run, card, settings.rule, patients_known=known, exact=exact, answers=on_val)
     written = place_of(run, card, point, settings)
     probabilities = _answers(model, external, cache, settings, progress, name)
     table = predictions_of(external, external.rows, probabilities, point)
     recorded = keep_predictions(run, card, external, split, table, place=written.folder)
     here = _answered(external, table, point, settings, known=external.info.patients_known)
     subject = _subject(workspace, run, card, external, trained_on, here, cache, settings, on_val)
-    if rival is not None:
-        subject = replace(subject, rival=read_rival(rival, here))
+    subject = replace(subject, exams=exams, rival=read_rival(rival, here) if rival is not None else None)
     remarks = (
         *remarks_on_point(point),
         *how_answered(card, model.views, held_out=False, alike=on_val is not None),
@@ -126,7 +120,7 @@ def evaluate_external(
         exploration=written.remark,
     )
     write_evaluation(written.folder.metrics_path(split), evaluation)
-    unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)
+    unmet = unmet_of(requirements, evaluation.decided.metrics, evaluation.decided.per_class)
     looks = looks_before(workspace, external.rows)
     return ExternalResult(evaluation, unmet, written.folder.metrics_path(split), looks)
 

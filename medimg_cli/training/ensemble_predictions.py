@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from medimg_cli.dataset.folds import FOLD, OUT_OF_FOLD
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import RunError
-from medimg_cli.predictions.operating_point import OperatingPoint, operating_point
+from medimg_cli.predictions.exams import exams_chosen
+from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
 from medimg_cli.predictions.predictions import (
     predictions_of,
     probabilities_of,
@@ -51,16 +53,11 @@ def write_ensemble(
     """
     dataset = members[0].material.dataset
     rows, probabilities = _together(members)
-    point = operating_point(
-        dataset.labels,
-        dataset.targets(rows),
-        probabilities,
-        target_recall=chosen.target_recall,
-        split="val" if chosen.folds is None else OUT_OF_FOLD,
-        assurance=chosen.assurance,
-        sampling=sampling_of(rows, known=dataset.info.patients_known),
-    )
+    split, known = "val" if chosen.folds is None else OUT_OF_FOLD, dataset.info.patients_known
+    choose = partial(usual_point, dataset.labels, chosen, split)
+    point = choose(dataset.targets(rows), probabilities, sampling_of(rows, known=known))
     table = predictions_of(dataset, rows, probabilities, point)
+    exams = exams_chosen(table, dataset.labels, dataset.info.exams_from, split, choose, known=known)
     if chosen.folds is not None:
         table[FOLD] = rows[FOLD].to_numpy()
     write_predictions(run.predictions_path("val"), table)
@@ -69,8 +66,8 @@ def write_ensemble(
         _card(run, members, chosen, point, held_out=len(rows)),
         probabilities,
         dataset.targets(rows),
-        "val" if chosen.folds is None else OUT_OF_FOLD,
-    )
+        split,
+    ).model_copy(update={"exams": exams})
     run.write_card(card)
     update = _sums(members) | {
         "status": "interrupted" if interrupted else "complete",

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from torch import nn
 
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import RunError
-from medimg_cli.predictions.operating_point import OperatingPoint, operating_point
+from medimg_cli.predictions.exams import exams_chosen
+from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
 from medimg_cli.predictions.predictions import predictions_of, write_predictions
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.run import Fingerprint, ModelCard, Run, RunRecord, now
@@ -216,15 +217,10 @@ class OneTraining:
     def _write_model(self, start: Start, probabilities: NDArray[np.float64], temperature: float) -> ModelCard:
         dataset, train_rows = self.material.dataset, self.material.train
         info = dataset.info
-        point = operating_point(
-            dataset.labels,
-            self.val_batches.targets,
-            probabilities,
-            target_recall=self.chosen.target_recall,
-            split="val",
-            assurance=self.chosen.assurance,
-            sampling=sampling_of(self.material.val, known=info.patients_known),
-        )
+        known = info.patients_known
+        choose = partial(usual_point, dataset.labels, self.chosen, "val")
+        point = choose(self.val_batches.targets, probabilities, sampling_of(self.material.val, known=known))
+        table = predictions_of(dataset, self.material.val, probabilities, point)
         card = ModelCard(
             arch=self.chosen.arch,
             classes=info.classes,
@@ -246,8 +242,8 @@ class OneTraining:
             stem=start.stem,
             temperature=temperature,
             augment=self.chosen.augment,
+            exams=exams_chosen(table, dataset.labels, info.exams_from, "val", choose, known=known),
         )
-        table = predictions_of(dataset, self.material.val, probabilities, point)
         write_predictions(self.run.predictions_path("val"), table)
         if here().leads:
             finished = Finished(self, card, start.network, probabilities)

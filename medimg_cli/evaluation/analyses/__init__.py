@@ -14,6 +14,7 @@ from medimg_cli.evaluation.decided import Answered
 from medimg_cli.preprocessing.corruptions import DisturbedAnswers
 from medimg_cli.preprocessing.intensities import Intensities
 from medimg_cli.registry import Registry
+from medimg_cli.runs.run import Exams
 from medimg_cli.statistics.probabilities import AnswerKind
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 
@@ -53,6 +54,7 @@ class Subject:
         ordinal: the classes are grades, in their order.
         intensities: how bright images of training and of `here` are, samples of both; None where that is not known.
         rival: another model's answers to compare with; None where none was named.
+        exams: how exams are decided on; None where the model answers images alone.
         disturbed: what the model answered to disturbed images of `here`, or one line why that is not known.
     """
 
@@ -66,6 +68,7 @@ class Subject:
     ordinal: bool = False
     intensities: tuple[Intensities, Intensities] | None = None
     rival: Rival | None = None
+    exams: Exams | None = None
     disturbed: DisturbedAnswers | str = "there are no pixels to disturb, only answers"
 
 

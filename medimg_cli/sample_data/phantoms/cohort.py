@@ -48,8 +48,8 @@ class Cohort:
 
     def write_patient(self, shots: list[Shot]) -> list[dict[str, Any]]:
         """Write one patient's images and return their rows of the truth."""
-        chest = self._chest(shots[0])
-        return [self._write_shot(shot, chest) for shot in shots]
+        chests = {shot.label: self._chest(shot) for shot in shots}
+        return [self._write_shot(shot, chests[shot.label]) for shot in shots]
 
     def picture(self, patient: int, label: str) -> Map:
         """Return the first image of a patient, (256, 256) in 0..1, without writing it."""
