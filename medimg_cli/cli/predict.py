@@ -38,6 +38,14 @@ _Out = Annotated[
 _Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the rows that FILE has; else it is begun anew.")
 ]
+_Exam = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="What an exam is: study, series, patient, folder, file, or TABLE:COLUMN.",
+        show_default="as in training",
+    ),
+]
 _Explain = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Also write a heat map of every image that is answered into DIR."),
@@ -51,12 +59,14 @@ def predict(
     run: _Run = None,
     out: _Out = None,
     resume: _Resume = False,
+    exam: _Exam = None,
     explain: _Explain = None,
 ) -> None:
     """Predict images a run has never seen: one row per image, also for what cannot be read (exit code 4).
 
     Every frame of a DICOM file, page of a TIFF file and image of an array is a row. An image unlike all that the model
-    learnt from is refused. Decision support for research; not for diagnosis.
+    learnt from is refused. A model of exams also answers each exam, and `--out FILE.csv` writes these to
+    `FILE-exams.csv`. Decision support for research; not for diagnosis.
 
     Example: `medimg predict image.png a-folder/ --out predictions.csv`
     """
@@ -73,6 +83,12 @@ def predict(
     judge = _opened(place, tta=settings.tta)
     if judge.remark:
         session.progress.note(judge.remark)
+    from medimg_cli.inference.exam_groups import exam_groups
+
+    groups = exam_groups(judge.card, exam)
+    if groups is None and judge.card.exams is not None:
+        source = judge.card.exams.source
+        session.progress.note(f"the model decides on exams ({source}): --exam says which images are one")
     maps = _heat_maps(session, place, explain) if explain is not None else None
     from medimg_cli.stages.predict import predict as run_stage
 
@@ -83,6 +99,7 @@ def predict(
             settings,
             out=out,
             resume=resume,
+            exams=groups,
             tell=view.tell if maps is None else _both(view.tell, maps.tell),
             progress=session.progress,
         )

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from medimg_cli.dataset.labels import LABEL_SEP
@@ -16,13 +17,17 @@ from medimg_cli.errors import DataError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import image_paths, read_image
 from medimg_cli.inference.classifier import Judge, Prepared
+from medimg_cli.inference.exam_groups import ExamGroups
+from medimg_cli.predictions.exam_answers import ExamAnswer, kept_of
 from medimg_cli.predictions.inputs import Input, list_inputs
 from medimg_cli.predictions.prediction import Prediction, unreadable
+from medimg_cli.predictions.prediction_rows import PROBABILITY_PREFIX
 from medimg_cli.predictions.resumable_table import DoneRows, RowFile
 from medimg_cli.runs.run import ModelCard
 from medimg_cli.workspace.files import sha256_of_text
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import PredictSettings
+from medimg_cli.workspace.tables import write_table
 from medimg_cli.workspace.threads import map_ordered, one_ahead, takes_too_long
 
 Tell = Callable[[str, Prediction], None]
@@ -37,6 +42,7 @@ class PredictResult:
         resumed: how many of them stood in the file already.
         strange: rows of that file whose input is not among those given now; they are kept, and counted nowhere else.
         statuses, labels, decisions, flags: how many rows have which.
+        exams: an answer each, () where images stand alone.
     """
 
     rows: int = 0
@@ -46,6 +52,7 @@ class PredictResult:
     labels: Counter[str] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
+    exams: tuple[ExamAnswer, ...] = ()
 
     @property
     def unreadable(self) -> int:
@@ -71,12 +78,15 @@ def predict(
     *,
     out: Path | None = None,
     resume: bool = False,
+    exams: ExamGroups | None = None,
     tell: Tell = lambda _path, _prediction: None,
     progress: Progress = SilentProgress(),
 ) -> PredictResult:
     """Predict every file named, below every folder named, and in every archive named; a row each, in their order.
 
-    Of a file of several frames, pages or arrays every image is a row. Memory does not grow with their number.
+    Of a file of several frames, pages or arrays every image is a row. Memory does not grow with their number, but for
+    exams: of these the probabilities of all images are kept, and once all are known a row each is written to
+    `<out>-exams.csv`.
 
     Args:
         judge: answers.
@@ -85,6 +95,7 @@ def predict(
         settings: views, batch size and decoding threads.
         out: also write the rows there, each as it is known; `.csv` or `.jsonl` by its suffix.
         resume: go on with the rows that `out` has.
+        exams: which images are one exam; None = nobody asks.
         tell: told of every row, in order, also of those that `out` has.
         progress: told of every file.
 
@@ -101,11 +112,13 @@ def predict(
     # Images are measured in threads: threads of BLAS beside them only took processor time, 37 instead of 27 s of 1,000 images.
     with rows or nullcontext(), threadpool_limits(1, "blas"):
         done = DoneRows(rows.done() if rows else iter(()))
-        for batch in _batches(judge, named, settings, done, progress):
+        for batch in _batches(judge, named, settings, done, exams, progress):
             for image, prediction in batch:
                 if rows is not None and image.earlier is None:
                     rows.write(image.path, prediction)
                 result.count(prediction, resumed=image.earlier is not None)
+                if exams is not None:
+                    exams.add(image.exam, kept_of(image.path, prediction))
                 tell(image.path, prediction)
             if rows is not None:
                 rows.flush()
@@ -113,7 +126,22 @@ def predict(
     if not result.rows:
         shown = ", ".join(map(str, named)) if isinstance(named, Sequence) else "the list"
         raise DataError(f"no file in {shown}", "name image files, or folders or archives that hold some")
+    if exams is not None:
+        result.exams = tuple(exams.answers())
+        if out is not None:
+            write_table(exams_path(out), pd.DataFrame(map(_exam_row, result.exams)))
     return result
+
+
+def exams_path(out: Path) -> Path:
+    """Return where the rows of exams stand beside those of images."""
+    return out.with_name(f"{out.stem}-exams.csv")
+
+
+def _exam_row(answer: ExamAnswer) -> dict[str, object]:
+    cells = {name: "" if value is None else value for name, value in answer.entry().items()}
+    chances = {f"{PROBABILITY_PREFIX}{name}": value for name, value in answer.probabilities.items()}
+    return {name: value for name, value in cells.items() if name != "probabilities"} | chances
 
 
 def model_key(card: ModelCard, settings: PredictSettings) -> str:
@@ -130,6 +158,7 @@ class _Image:
         path: what `read_image` opens.
         fault: why it is no image, where that is known.
         earlier: its prediction, where that is known.
+        exam: that it is of, "" where it stands alone.
         files: 1 for the first image of a file, 0 for its others: progress counts files.
     """
 
@@ -137,6 +166,7 @@ class _Image:
     fault: str
     earlier: Prediction | None
     files: int
+    exam: str = ""
 
 
 _Prepared = tuple[_Image, Prepared | Prediction]
@@ -147,13 +177,16 @@ def _batches(
     named: Iterable[str | Path],
     settings: PredictSettings,
     done: DoneRows,
+    exams: ExamGroups | None,
     progress: Progress,
 ) -> Iterator[list[tuple[_Image, Prediction]]]:
     """Yield every image with its prediction, in order, some at a time."""
     total = sum(1 for _ in list_inputs(named)) if isinstance(named, Sequence) else None
     seconds, workers = settings.decode_seconds, settings.workers
-    preparer = _Preparer(judge, takes_too_long(seconds))
-    images = _images(named, done, settings)
+    by_header = exams if exams is not None and exams.needs_facts else None
+    preparer = _Preparer(judge, takes_too_long(seconds), by_header)
+    by_path = exams if by_header is None else None
+    images = _images(named, done, settings, by_path)
     prepared = map_ordered(preparer, images, workers=workers, seconds=seconds, late=preparer.late)
     progress.start("predict", total)
     try:
@@ -166,7 +199,9 @@ def _batches(
         progress.finish()
 
 
-def _images(named: Iterable[str | Path], done: DoneRows, settings: PredictSettings) -> Iterator[_Image]:
+def _images(
+    named: Iterable[str | Path], done: DoneRows, settings: PredictSettings, by_path: ExamGroups | None
+) -> Iterator[_Image]:
     seconds = settings.decode_seconds
     for file, paths in map_ordered(
         _with_images,
@@ -176,7 +211,8 @@ def _images(named: Iterable[str | Path], done: DoneRows, settings: PredictSettin
         late=lambda file: (replace(file, fault=takes_too_long(seconds)), (file.path,)),
     ):
         for number, path in enumerate(paths):
-            yield _Image(path, file.fault, done.of(path), files=int(number == 0))
+            exam = by_path.of(path, {}) if by_path is not None else ""
+            yield _Image(path, file.fault, done.of(path), files=int(number == 0), exam=exam)
 
 
 def _with_images(file: Input) -> tuple[Input, Iterable[str]]:
@@ -186,24 +222,28 @@ def _with_images(file: Input) -> tuple[Input, Iterable[str]]:
 class _Preparer:
     """Turns an image into what the judge takes, or into its row where there is nothing to judge."""
 
-    def __init__(self, judge: Judge, too_long: str) -> None:
+    def __init__(self, judge: Judge, too_long: str, by_header: ExamGroups | None) -> None:
         self._judge = judge
-        self._too_long = too_long
+        self._too_long, self._by_header = too_long, by_header
         self._options = judge.card.recipe.read_options
 
     def __call__(self, image: _Image) -> _Prepared:
-        if image.earlier is not None:
+        by_header = self._by_header
+        if image.earlier is not None and by_header is None:
             return image, image.earlier
         if image.fault:
-            return image, self._unreadable(image.fault)
+            return image, image.earlier or self._unreadable(image.fault)
         try:
-            return image, self._judge.prepare(read_image(image.path, self._options))
+            read = read_image(image.path, self._options)
         except UnreadableImage as error:
-            return image, self._unreadable(str(error))
+            return image, image.earlier or self._unreadable(str(error))
+        if by_header is not None:
+            image = replace(image, exam=by_header.of(image.path, read.facts))
+        return image, image.earlier or self._judge.prepare(read)
 
     def late(self, image: _Image) -> _Prepared:
         """Return the row of an image that is given up."""
-        return image, self._unreadable(self._too_long)
+        return image, image.earlier or self._unreadable(self._too_long)
 
     def _unreadable(self, reason: str) -> Prediction:
         return unreadable(self._judge.card.classes, reason)

@@ -1,6 +1,8 @@
 """What `medimg predict` shows: every row where they are few, else how many there are of each kind."""
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from medimg_cli.cli.views.render import plain_table, stdout_console
+from medimg_cli.predictions.exam_answers import ExamAnswer, said_of_rule
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.workspace.plain_text import visible_line
 
@@ -57,6 +60,10 @@ class PredictionTable:
         elif self._console.is_terminal:
             self._console.print(_sums(self._card, result))
             self._say_faults(result)
+        if result.exams and self._card.exams is not None:
+            self._console.print()
+            self._console.print(_exams(result.exams))
+            self._console.print(said_of_rule(self._card.exams), markup=False)
         self._console.print()
         for line in _in_words(self._card, result):
             self._console.print(line)
@@ -96,6 +103,28 @@ def _table(rows: list[tuple[str, Prediction]]) -> Table:
     for path, prediction in rows:
         label, confidence, decision = _plain_cells(path, prediction)[1:4]
         table.add_row(escape(path), escape(label), confidence, _decision(decision), _note(prediction))
+    return table
+
+
+def _exams(answers: Sequence[ExamAnswer]) -> Table:
+    """Return the exams, the positive ones and those for a person first; more than `MOST_ROWS` are counted alone."""
+    table = plain_table("exam", ">images", "class", ">confidence", "decision", "shown most by", "note")
+    order = {"positive": 0, "refer": 1}
+    for each in sorted(answers, key=lambda one: order.get(one.decision or "", 2))[:MOST_ROWS]:
+        confidence = "" if each.confidence is None else f"{each.confidence:.4f}"
+        label = "none of them" if each.label == "" else each.label or ""
+        cells = (
+            escape(each.exam_id),
+            f"{each.images:,}",
+            escape(label),
+            confidence,
+            _decision(each.decision or ""),
+        )
+        table.add_row(*cells, escape(each.driven_by or ""), each.message)
+    if (more := len(answers) - MOST_ROWS) > 0:
+        counts = Counter(each.decision or each.label or "" for each in answers)
+        every = ", ".join(f"{number:,} {name}" for name, number in counts.items())
+        table.add_row(f"[dim]… and {more:,} more; of all {every}[/dim]")
     return table
 
 

@@ -31,7 +31,9 @@ class PredictionJson:
     def end(self, result: "PredictResult", out: Path | None) -> None:
         """Write what stands behind the predictions."""
         counts = {name: result.statuses[name] for name in ("ok", "refused", "unreadable")}
-        self._close({"images": result.rows, "statuses": counts, "resumed": result.resumed, "out": out})
+        ending = {"images": result.rows, "statuses": counts, "resumed": result.resumed, "out": out}
+        exams = {"exams": [exam.entry() for exam in result.exams]} if result.exams else {}
+        self._close(ending | exams)
 
     def cut_short(self) -> None:
         """End the object where an error or Ctrl-C ended the work, so that it is one."""
