@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from medimg_cli.dataset.manifest import DatasetInfo
 from medimg_cli.dataset.name_groups import groups_in_names
 
 
@@ -57,24 +56,31 @@ class Leak:
 
 
 def leak_of(
-    rows: pd.DataFrame, info: DatasetInfo, splits: Collection[str], near: Collection[str] | None = None
+    rows: pd.DataFrame,
+    splits: Collection[str],
+    near: Collection[str] | None = None,
+    *,
+    patients_known: bool,
+    patients_certain: bool = True,
+    name_pattern: str | None = None,
 ) -> Leak:
     """Return what the images of `splits` share with those of the other splits.
 
     Args:
-        rows: usable manifest rows.
+        rows: columns image_id, patient_id, sha256, split, such as usable manifest rows.
         splits: those that are evaluated.
         near: ids of images there that look like one elsewhere; None where nobody searched.
+        patients_known, patients_certain, name_pattern: as `DatasetInfo` has them.
     """
     inside = rows["split"].isin(splits)
     here, others = rows[inside], rows[~inside]
     identical = here["sha256"].isin(set(others["sha256"]))
     nothing = pd.Series(data=False, index=here.index)
-    named = here["patient_id"].isin(set(others["patient_id"])) if info.patients_known else nothing
-    patient, group = (named, nothing) if info.patients_certain else (nothing, named)
-    if not info.patients_known and info.name_pattern is not None:
-        elsewhere = {name for name in groups_in_names([*others["image_id"]], info.name_pattern) if name}
-        groups = groups_in_names([*here["image_id"]], info.name_pattern)
+    named = here["patient_id"].isin(set(others["patient_id"])) if patients_known else nothing
+    patient, group = (named, nothing) if patients_certain else (nothing, named)
+    if not patients_known and name_pattern is not None:
+        elsewhere = {name for name in groups_in_names([*others["image_id"]], name_pattern) if name}
+        groups = groups_in_names([*here["image_id"]], name_pattern)
         group = pd.Series([name in elsewhere for name in groups], index=here.index, dtype=bool)
     alike = here["image_id"].isin(near or ())
     any_kind = identical | alike | patient | group

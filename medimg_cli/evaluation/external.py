@@ -1,6 +1,7 @@
 """Images from elsewhere, on which a model is tested: where they are kept, and what of them the model can answer."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,9 +9,10 @@ import pandas as pd
 from medimg_cli.dataset.ingest.previous import to_remember
 from medimg_cli.dataset.ingest.sources import READING
 from medimg_cli.dataset.labels import LABEL_SEP, parts_of
+from medimg_cli.dataset.leakage import leak_of
 from medimg_cli.dataset.manifest import UNKNOWN_COLUMN, Dataset, read_info
 from medimg_cli.dataset.spelling import key_of
-from medimg_cli.errors import DataError, GateError
+from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.registry import did_you_mean
 from medimg_cli.runs.run import ModelCard, Run
@@ -106,39 +108,57 @@ def _unknown(rows: pd.DataFrame, absent: list[str]) -> list[str]:
     return [LABEL_SEP.join([*([cell] if cell else []), *absent]) for cell in there]
 
 
-def leakage_from(trained_on: Dataset | None, external: Dataset, *, allowed: bool) -> Leakage:
-    """Return what the images share with those the model learnt from (train and val).
+def leakage_from(
+    trained_on: Dataset | None, external: Dataset, *, allowed: bool, without_leaked: bool = False
+) -> tuple[Leakage, Dataset]:
+    """Return what the images share with those the model learnt from (train and val), and those that are measured.
 
     Args:
         trained_on: the data set of the training; None where it is not at hand.
         allowed: evaluate all the same.
+        without_leaked: leave out the images with a counterpart in training.
 
     Raises:
-        GateError: there are such files, or patients by the ids of DICOM headers, and that is not allowed.
+        GateError: there are such files, or patients by the ids of DICOM headers, and that is neither allowed nor left out.
+        UsageError: they are to be left out, and the data set of the training is not at hand.
+        DataError: none is left.
     """
-    known = external.info.patients_known
+    info, rows = external.info, external.rows
+    known, nameless = info.patients_known, external.nameless(rows)
     if trained_on is None:
         why = "the images the model learnt from are not at hand"
-        return Leakage(patients_known=known, shared_patients=0, shared_files=0, not_compared=why)
+        if without_leaked:
+            raise UsageError(
+                f"--without-leaked: {why}", "run it in the workspace of the training, or leave it out"
+            )
+        shared = {"shared_patients": 0, "shared_files": 0}
+        return Leakage(patients_known=known, nameless=nameless, not_compared=why, **shared), external
     learnt = trained_on.of_split("train", "val")
-    files = set(external.rows["sha256"]) & set(learnt["sha256"])
-    comparable = {trained_on.info.patients_from, external.info.patients_from} == {_OWN_HEADER}
-    patients = set(external.rows["patient_id"]) & set(learnt["patient_id"]) if comparable else set()
+    comparable = {trained_on.info.patients_from, info.patients_from} == {_OWN_HEADER}
+    both = pd.concat([rows.assign(split="tested"), learnt])[
+        ["image_id", "patient_id", "sha256", "split"]
+    ].reset_index(drop=True)
+    leak = leak_of(both, ("tested",), patients_known=comparable)
+    measured = rows[~rows["image_id"].isin(leak.ids if without_leaked else ())].reset_index(drop=True)
+    if measured.empty:
+        raise DataError(leak.line("tested"), "none is left to measure on: name other images")
+    files = set(measured["sha256"]) & set(learnt["sha256"])
+    patients = set(measured["patient_id"]) & set(learnt["patient_id"]) if comparable else set()
     if (files or patients) and not allowed:
         raise GateError(
-            f"{len(files)} files and {len(patients)} patients were used in training already",
-            "take them out; --allow-leak evaluates all the same and says so in the report",
+            f"{len(files)} files and {len(patients)} patients were used in training already: {leak.line('tested')}",
+            "--without-leaked measures on the rest, --allow-leak on all and says so in the report",
         )
-    why = (
-        ""
-        if comparable
-        else "patients here and in training are not comparable: their ids are of different sources"
-    )
-    return Leakage(
+    leakage = Leakage(
         patients_known=known,
-        nameless=external.nameless(external.rows),
+        nameless=external.nameless(measured),
         shared_patients=len(patients),
         shared_files=len(files),
         allowed=allowed,
-        not_compared=why,
+        leak=replace(leak, ids=()),
+        left_out=len(rows) - len(measured),
+        not_compared=""
+        if comparable
+        else "patients here and in training are not comparable: their ids are of different sources",
     )
+    return leakage, Dataset(measured, info)

@@ -81,7 +81,7 @@ def evaluate_external(
     Raises:
         UsageError: it is the data set of the training; a column of `subgroups` is not there.
         DataError: a class that the model does not know, no usable image, or answers to compare with of other images.
-        GateError: files were trained on, and `allow_leak` is off.
+        GateError: files were trained on, and neither `allow_leak` nor `without_leaked` is on.
         RunError: the run cannot be used.
     """
     if place.root.resolve() == workspace.root.resolve():
@@ -93,7 +93,9 @@ def evaluate_external(
     refuse_sample(run, external.rows, allowed=settings.allow_leak)
     rival = find_rival(workspace, settings.compare, split) if settings.compare else None
     trained_on = _trained_on(workspace, card)
-    leakage = leakage_from(trained_on, external, allowed=settings.allow_leak)
+    leakage, external = leakage_from(
+        trained_on, external, allowed=settings.allow_leak, without_leaked=settings.without_leaked
+    )
     own_pixels = open_cache(workspace, card.recipe) if settings.tta and trained_on is not None else None
     on_val = val_over_views(run, model, card, trained_on, own_pixels, settings)
     known, exact = trained_on is not None and trained_on.info.patients_known, settings.ci == "exact"

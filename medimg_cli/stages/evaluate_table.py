@@ -3,7 +3,7 @@
 Beside `stages.evaluate`, which has a model answer: here nothing that answers is loaded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LabelSpace, guess_positive
+from medimg_cli.dataset.leakage import leak_of
 from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.compared_model import find_table, read_rival
@@ -65,7 +66,7 @@ def evaluate_table(
     Raises:
         DataError: the table cannot be used, or it has no row of the split, or the one to compare is of other images.
         UsageError: a threshold is wanted that it cannot give, or a class or column is not there.
-        GateError: splits share patients, and `allow_leak` is off.
+        GateError: splits share patients or files, and neither `allow_leak` nor `without_leaked` is on.
     """
     requirements = parse_requirements(settings.require)
     read = read_foreign_predictions(path, sheet)
@@ -76,7 +77,7 @@ def evaluate_table(
         raise UsageError(
             f"--split {settings.split}: {path} has no column split", "leave it out, or add the column"
         )
-    leakage = _leakage(read, split, settings)
+    leakage, read = _leakage(read, split, settings)
     point = _point(read, labels, settings)
     here = _answered(read, labels, point, settings, split)
     if not here.n:
@@ -110,27 +111,54 @@ def _labels(read: ForeignPredictions, settings: EvaluateSettings) -> LabelSpace:
     return LabelSpace(read.classes, settings.positive or guess, read.several)
 
 
-def _leakage(read: ForeignPredictions, split: str, settings: EvaluateSettings) -> Leakage:
-    """Return which patients stand in another split too; refuse when there are any, unless allowed."""
+def _leakage(
+    read: ForeignPredictions, split: str, settings: EvaluateSettings
+) -> tuple[Leakage, ForeignPredictions]:
+    """Return what stands in another split too, patients and files by their `sha256`, and what is measured.
+
+    Raises:
+        GateError: there is some, and that is neither allowed nor left out.
+        UsageError: it is to be left out, and the table has no splits.
+        DataError: none is left.
+    """
+    known, table = read.patients_known, read.table
     if not read.splits_known:
         why = "the table names no other split"
-        return Leakage(
-            patients_known=read.patients_known, shared_patients=0, shared_files=0, not_compared=why
-        )
-    ours = read.table["split"] == split
-    shared = set(read.table.loc[ours, "patient_id"]) & set(read.table.loc[~ours, "patient_id"])
-    if shared and not settings.allow_leak:
+        if settings.without_leaked:
+            raise UsageError(
+                f"--without-leaked: {why}", "add column split with rows of train, or leave it out"
+            )
+        return Leakage(patients_known=known, shared_patients=0, shared_files=0, not_compared=why), read
+    files = table["sha256"].str.strip() if "sha256" in table else pd.Series("", index=table.index)
+    rows = table.assign(sha256=files.where(files != "", table["image_id"]))
+    leak = leak_of(rows, (split,), patients_known=known)
+    left_out = frozenset(leak.ids if settings.without_leaked else ())
+    rows = rows[~rows["image_id"].isin(left_out)]
+    ours = rows["split"] == split
+    if left_out and not ours.any():
+        raise DataError(leak.line(split), "none is left to measure on: correct column split")
+    shared = {
+        name: set(rows.loc[ours, name]) & set(rows.loc[~ours, name]) for name in ("patient_id", "sha256")
+    }
+    patients, same = (shared["patient_id"] if known else set()), shared["sha256"]
+    if (patients or same) and not settings.allow_leak:
+        said = f"{len(patients)} patients of the {split} split stand in other splits too: {min(patients or same)}, for one"
+        if not patients:
+            said = f"{len(same)} files of the {split} split stand in other splits too"
         raise GateError(
-            f"{len(shared)} patients of the {split} split stand in other splits too: {min(shared)}, for one",
-            "correct column split or patient_id; --allow-leak evaluates all the same and says so",
+            f"{said}; {leak.line(split)}",
+            "correct column split or patient_id; --without-leaked measures on the rest, --allow-leak on all and says so",
         )
-    return Leakage(
-        patients_known=read.patients_known,
-        shared_patients=len(shared),
-        shared_files=0,
+    leakage = Leakage(
+        patients_known=known,
+        shared_patients=len(patients),
+        shared_files=len(same),
         allowed=settings.allow_leak,
-        not_compared="the table holds no files to compare",
+        leak=replace(leak, ids=()),
+        left_out=len(left_out),
+        not_compared="" if (files != "").any() else "the table holds no files to compare",
     )
+    return leakage, replace(read, table=table[~table["image_id"].isin(left_out)].reset_index(drop=True))
 
 
 def _point(read: ForeignPredictions, labels: LabelSpace, settings: EvaluateSettings) -> OperatingPoint:

@@ -1,12 +1,9 @@
 """One number for a leak: test images with a counterpart in another split, by kind and in all."""
 
-from typing import Any
-
 import pandas as pd
 import pytest
 
 from medimg_cli.dataset.leakage import leak_of
-from medimg_cli.dataset.manifest import DatasetInfo
 
 ROWS = pd.DataFrame(
     [
@@ -23,13 +20,8 @@ ROWS = pd.DataFrame(
 )
 
 
-def info(**fields: Any) -> DatasetInfo:
-    known = {"classes": ("a", "b"), "positive": None, "seed": 0, "layout": "folders", "sources": ()}
-    return DatasetInfo.model_validate({**known, "patients_known": True, "split_origin": "", **fields})
-
-
 def test_an_image_counts_once_in_all_and_under_every_kind() -> None:
-    leak = leak_of(ROWS, info(), ["test"], ["a/g8_1.png", "a/g2_2.png"])
+    leak = leak_of(ROWS, ["test"], ["a/g8_1.png", "a/g2_2.png"], patients_known=True)
     assert leak.counts() == {"images": 3, "of": 5, "identical": 1, "near": 2, "patient": 2, "group": 0}
     assert set(leak.ids) == {"a/g7_1.png", "a/g2_2.png", "a/g8_1.png"}
     assert leak.line() == (
@@ -39,20 +31,20 @@ def test_an_image_counts_once_in_all_and_under_every_kind() -> None:
 
 
 def test_without_patients_the_groups_of_the_names_are_a_suspicion() -> None:
-    leak = leak_of(ROWS, info(patients_known=False, name_pattern=r"(g\d+)_"), ["test"])
+    leak = leak_of(ROWS, ["test"], patients_known=False, name_pattern=r"(g\d+)_")
     assert leak.counts() == {"images": 2, "of": 5, "identical": 1, "near": None, "patient": 0, "group": 2}
     assert "suspicion" in leak.line()
     assert leak.line().endswith("near duplicates were not searched for")
 
 
 def test_patients_by_names_in_official_splits_are_a_suspicion_too() -> None:
-    leak = leak_of(ROWS, info(patients_from="file names", splits_given=True), ["test"])
+    leak = leak_of(ROWS, ["test"], patients_known=True, patients_certain=False)
     assert (leak.patient, leak.group) == (0, 2)
 
 
 @pytest.mark.parametrize("splits", [["test"], ["val"], ["train", "val"]])
 def test_a_clean_split_has_none(splits: list[str]) -> None:
     rows = ROWS.assign(patient_id=ROWS.index.astype(str), sha256=ROWS.index.astype(str))
-    leak = leak_of(rows, info(), splits, [])
+    leak = leak_of(rows, splits, [], patients_known=True)
     assert (leak.images, leak.ids) == (0, ())
     assert leak.line().startswith("none of")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medimg_cli.dataset.manifest import Dataset, DatasetInfo
-from medimg_cli.errors import DataError, GateError
+from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.external import as_the_model_has_it, leakage_from, name_of
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation
@@ -74,9 +74,31 @@ def test_one_label_an_image_is_not_several() -> None:
 def test_patients_are_compared_only_by_the_ids_of_dicom_headers() -> None:
     ours, theirs = images(["a"], ("a",), patients_from="DICOM header"), images(["a"], ("a",))
     theirs = Dataset(theirs.rows.assign(sha256="other"), theirs.info)
-    assert "not comparable" in leakage_from(ours, theirs, allowed=False).not_compared
+    assert "not comparable" in leakage_from(ours, theirs, allowed=False)[0].not_compared
     named = Dataset(theirs.rows, ours.info)
     with pytest.raises(GateError, match="0 files and 1 patients"):
         leakage_from(ours, named, allowed=False)
-    allowed = leakage_from(ours, named, allowed=True)
+    allowed, measured = leakage_from(ours, named, allowed=True)
+    assert len(measured.rows) == 1 and allowed.leak is not None and allowed.leak.patient == 1
     assert (allowed.shared_patients, allowed.not_compared) == (1, "")
+
+
+def test_images_that_were_trained_on_are_counted_and_left_out_when_asked() -> None:
+    ours, theirs = images(["a"] * 3, ("a",)), images(["a"] * 5, ("a",))
+    theirs = Dataset(theirs.rows.assign(split="external-x"), theirs.info)
+    with pytest.raises(GateError, match="3 of 5 tested images have a counterpart"):
+        leakage_from(ours, theirs, allowed=False)
+    leakage, measured = leakage_from(ours, theirs, allowed=False, without_leaked=True)
+    assert (leakage.left_out, leakage.shared_files, list(measured.rows["image_id"])) == (3, 0, ["i3", "i4"])
+    assert leakage.leak is not None
+    assert (leakage.leak.of, leakage.leak.images, leakage.leak.identical, leakage.leak.near) == (
+        5,
+        3,
+        3,
+        None,
+    )
+    with pytest.raises(DataError, match="3 of 3 tested images"):
+        same = Dataset(ours.rows.assign(split="external-x"), ours.info)
+        leakage_from(ours, same, allowed=False, without_leaked=True)
+    with pytest.raises(UsageError, match="not at hand"):
+        leakage_from(None, theirs, allowed=False, without_leaked=True)

@@ -91,7 +91,12 @@ def test_images_of_the_training_are_refused_unless_allowed(
     assert evaluated(own, trained.root / "raw") == 1
     assert f"{learnt} files and 0 patients were used in training already" in capsys.readouterr().err
     assert evaluated(own, trained.root / "raw", "--allow-leak") == 0
-    assert results(own, "raw")[1]["leakage"]["shared_files"] == learnt
+    leaky = results(own, "raw")[1]
+    assert leaky["leakage"]["shared_files"] == learnt == leaky["leakage"]["leak"]["images"]
+    assert evaluated(own, trained.root / "raw", "--without-leaked") == 0
+    rest = results(own, "raw")[1]
+    assert (rest["n"], rest["leakage"]["left_out"]) == (leaky["n"] - learnt, learnt)
+    assert rest["leakage"]["shared_files"] == 0
 
 
 def test_a_workspace_is_taken_as_it_was_ingested(own: Workspace, elsewhere: Path, tmp_path: Path) -> None:

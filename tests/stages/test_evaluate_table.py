@@ -116,6 +116,34 @@ def test_a_patient_in_two_splits_is_refused_unless_allowed(tmp_path: Path) -> No
     assert evaluated(path, allow_leak=True).evaluation.leakage.shared_patients == 10
 
 
+def test_a_table_tells_its_leak_and_is_measured_without_it(tmp_path: Path) -> None:
+    path = draw(
+        tmp_path,
+        patient_id=[f"p{number % 20}" for number in range(ROWS)],
+        sha256=[f"f{number % 25}" for number in range(ROWS)],
+    )
+    leakage = evaluated(path, allow_leak=True).evaluation.leakage
+    assert leakage.leak is not None
+    # Of test (10 to 39), 20 to 29 are of patients of val, 25 to 34 are files of val.
+    told = leakage.leak
+    assert (told.of, told.images, told.patient, told.identical, told.near) == (30, 15, 10, 10, None)
+    assert (leakage.shared_patients, leakage.shared_files, leakage.not_compared) == (10, 10, "")
+    rest = evaluated(path, without_leaked=True)
+    assert (rest.evaluation.n, rest.evaluation.leakage.left_out) == (15, 15)
+    assert rest.evaluation.leakage.leak == told and "15 images with a counterpart" in said(rest)
+    with pytest.raises(UsageError, match="--without-leaked: the table names no other split"):
+        evaluated(draw(tmp_path, split=[]), without_leaked=True)
+    every = draw(tmp_path, patient_id=["p0"] * ROWS)
+    with pytest.raises(DataError, match="30 of 30 test images"):
+        evaluated(every, without_leaked=True)
+
+
+def test_files_in_two_splits_of_a_table_are_refused_unless_allowed(tmp_path: Path) -> None:
+    path = draw(tmp_path, sha256=["" if number % 3 else f"f{number % 6}" for number in range(ROWS)])
+    with pytest.raises(GateError, match="2 files of the test split"):
+        evaluated(path)
+
+
 def test_images_of_one_class_only_are_evaluated_and_it_is_said(tmp_path: Path) -> None:
     evaluation = evaluated(draw(tmp_path, y_true=["ill"] * ROWS)).evaluation
     assert evaluation.metrics["auroc"].value is None and evaluation.metrics["auroc"].reason

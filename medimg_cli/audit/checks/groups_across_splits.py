@@ -24,7 +24,13 @@ def groups_across_splits(context: AuditContext) -> Checked:
         return Checked((), did)
     parts = [part for _, part in across.groupby("group", sort=False)]
     groups = tuple(tuple(map(str, part["image_id"])) for part in parts)
-    leak = leak_of(rows, info, ("test",))
+    leak = leak_of(
+        rows,
+        ("test",),
+        patients_known=info.patients_known,
+        patients_certain=info.patients_certain,
+        name_pattern=info.name_pattern,
+    )
     message = (
         f"{plural(len(groups), 'group')} by file names in more than one split "
         f"({split_pairs(part['split'] for part in parts)}), {plural(len(across), 'image')}; a leak to suspect: "

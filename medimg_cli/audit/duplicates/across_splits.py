@@ -56,8 +56,15 @@ def known_images(workspace: Workspace, usable: pd.DataFrame, splits: Collection[
 
 def known_leak(workspace: Workspace, dataset: Dataset, splits: Collection[str] = ("test",)) -> Leak:
     """Return the leak of some splits with what an audit's search knows of near duplicates; no image file is opened."""
-    usable = dataset.usable
-    return leak_of(usable, dataset.info, splits, known_images(workspace, usable, splits))
+    usable, info = dataset.usable, dataset.info
+    return leak_of(
+        usable,
+        splits,
+        known_images(workspace, usable, splits),
+        patients_known=info.patients_known,
+        patients_certain=info.patients_certain,
+        name_pattern=info.name_pattern,
+    )
 
 
 def across_splits(
