@@ -44,7 +44,6 @@ from medimg_cli.predictions.recorded import keep_predictions
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.preprocessing.corruptions import DisturbedAnswers, drawn_evenly
 from medimg_cli.preprocessing.intensities import compared_intensities
-from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
 from medimg_cli.runs.ledger import Looks, looks_before, record_look, refuse_sample
 from medimg_cli.runs.run import Exams, ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
@@ -201,9 +200,7 @@ def _near_duplicates(workspace: Workspace, settings: EvaluateSettings, progress:
     """Return who counts near duplicates: from an audit's search, and if there was none by one of its own if asked."""
     if not settings.near_duplicates:
         return partial(known_across_splits, workspace)
-    measure = partial(
-        measure_images, workspace, read=read_image, progress=progress, find_text=find_text_regions
-    )
+    measure = partial(measure_images, workspace, read=read_image, progress=progress, looks=False)
     return partial(across_splits, workspace, measure=measure, progress=progress)
 
 

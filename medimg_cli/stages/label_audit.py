@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from medimg_cli.audit.checks import CHECKS, CheckEntry
+from medimg_cli.audit.checks import CHECKS, CheckEntry, Need
 from medimg_cli.audit.decisions import Standing, read_decisions
 from medimg_cli.audit.duplicates.across_splits import known_leak
 from medimg_cli.audit.exclusions import Change, apply_marks, read_journal, undo_marks
@@ -23,7 +23,7 @@ from medimg_cli.audit.image_table import write_images
 from medimg_cli.audit.measurements.measurements import Measured, TextFinder, measure_images
 from medimg_cli.audit.remedies import plan_marks
 from medimg_cli.audit.reviewed_findings import weigh
-from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine, warn_of_edits
+from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine
 from medimg_cli.errors import DataError, MedimgError
 from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.forms.masking import mask_identities
@@ -61,7 +61,8 @@ def label_audit(
         DataError: there is no data set, or no image of it is usable.
     """
     chosen, left_out = _choose(settings)
-    dataset, measured = _measured(workspace, progress, find_text)
+    needs = frozenset(need for entry in chosen for need in entry.needs)
+    dataset, measured = _measured(workspace, progress, find_text, needs)
     context = AuditContext(
         workspace=workspace,
         dataset=dataset,
@@ -99,7 +100,7 @@ def label_audit(
 
 def wants(settings: LabelAuditSettings, check: str) -> bool:
     """Return whether the settings ask for a check."""
-    return check not in settings.skip and (not settings.checks or check in settings.checks)
+    return not _why_not(CHECKS.get(check), settings)
 
 
 def page_path(workspace: Workspace, settings: LabelAuditSettings) -> Path:
@@ -131,29 +132,40 @@ def _choose(settings: LabelAuditSettings) -> tuple[list[CheckEntry], list[Skippe
     """Return the checks to run, and those the settings leave out."""
     for name in (*settings.checks, *settings.skip):
         CHECKS.get(name)
-    chosen, left_out = [], []
-    for name in CHECKS.names():
-        if name in settings.skip:
-            left_out.append(SkippedCheck(name, "left out by --skip"))
-        elif settings.checks and name not in settings.checks:
-            left_out.append(SkippedCheck(name, "not among --checks"))
-        else:
-            chosen.append(CHECKS.get(name))
-    return chosen, left_out
+    entries = [CHECKS.get(name) for name in CHECKS.names()]
+    why_not = {entry.name: _why_not(entry, settings) for entry in entries}
+    left_out = [SkippedCheck(name, why) for name, why in why_not.items() if why]
+    return [entry for entry in entries if not why_not[entry.name]], left_out
+
+
+def _why_not(entry: CheckEntry, settings: LabelAuditSettings) -> str:
+    """Return why the settings leave a check out, "" where they ask for it; a check that is named runs, quick or not."""
+    if entry.name in settings.skip:
+        return "left out by --skip"
+    if settings.checks:
+        return "" if entry.name in settings.checks else "not among --checks"
+    return "left out by --quick" if settings.quick and not entry.quick else ""
 
 
 def _measured(
-    workspace: Workspace, progress: Progress, find_text: TextFinder | None
+    workspace: Workspace, progress: Progress, find_text: TextFinder | None, needs: frozenset[Need]
 ) -> tuple[Dataset, Measured]:
     dataset = read_dataset(workspace)
-    warn_of_edits(dataset.edited, progress)
     usable = dataset.usable
     if usable.empty:
         raise DataError(
             f"no usable image in {workspace.manifest_path}",
             "dataset/quarantine.csv and the column `reason` of the manifest say why",
         )
-    return dataset, measure_images(workspace, usable, read_image, progress, find_text=find_text)
+    measured = measure_images(
+        workspace,
+        usable,
+        read_image,
+        progress,
+        find_text=find_text if "text" in needs else None,
+        looks="looks" in needs,
+    )
+    return dataset, measured
 
 
 def _standing(workspace: Workspace, dataset: Dataset) -> Standing:

@@ -112,6 +112,7 @@ class IngestSettings(Section):
 class LabelAuditSettings(Section):
     checks: Several[str] = setting((), "only these checks", unset="all")
     skip: Several[str] = setting((), "not these checks")
+    quick: bool = setting(False, "without the checks that take long: burned-in-text and label-errors")
     fail_on: Literal["error", "warning", "never"] = setting("error", "severity that exits with 1")
     html: Path | None = setting(None, "the page", unset="audit/audit.html")
     apply: bool = setting(False, "exclude copies and blanks in the manifest")

@@ -138,3 +138,27 @@ def test_members_of_an_array_file_are_kept_by_the_content_of_the_file(tmp_path: 
 def test_a_file_with_a_hash_sign_in_its_name_is_a_file(tmp_path: Path) -> None:
     rows = _files(tmp_path, **{"set.npz#1": b"\x07"})
     assert _measured(tmp_path, rows).loc["set.npz#1", "sha256"] == sha256_of_file(tmp_path / "set.npz#1")
+
+
+def test_only_what_is_asked_for_is_measured_and_the_rest_later(tmp_path: Path) -> None:
+    rows, workspace, decoded = _files(tmp_path, a=b"\x07", b=b"\x07\x09"), Workspace(tmp_path), []
+
+    def read(path: str) -> DecodedImage:
+        decoded.append(path)
+        return _read(path)
+
+    def measured(looks: bool, text: bool) -> pd.DataFrame:
+        find_text = (lambda image: f"{image.width} wide") if text else None
+        return measure_images(workspace, rows, read, SilentProgress(), find_text=find_text, looks=looks).table
+
+    bare = measured(looks=False, text=False)
+    assert bare["mean"].isna().all() and bare["pixel_sha256"].ne("").all()
+    assert measured(looks=True, text=False)["mean"].notna().all()
+    whole = measured(looks=True, text=True)
+    assert whole["text_regions"].tolist() == ["1 wide", "2 wide"]
+    assert len(decoded) == 6
+    pd.testing.assert_frame_equal(measured(looks=True, text=True), whole)
+    again = measured(looks=False, text=False)
+    assert again["text_regions"].tolist() == ["1 wide", "2 wide"], "what is known stays known"
+    assert len(decoded) == 6
+    assert (tmp_path / "audit" / "thumbnails.u8").stat().st_size == 2 * 96 * 96

@@ -226,3 +226,16 @@ def test_the_copies_among_the_chest_x_rays_are_found_and_nothing_is_made_up(
     assert _duplicates(result) == [("warning", 30)]
     assert not any(f.check in {"file-names", "patients-across-splits"} for f in result.findings)
     assert result.passed
+
+
+def test_a_quick_audit_leaves_out_what_takes_long_and_measures_nothing_for_it(tmp_path: Path) -> None:
+    workspace = _write_cohort(tmp_path)
+
+    def refuse(_: object) -> str:
+        raise AssertionError("text was looked for")
+
+    result = label_audit(workspace, LabelAuditSettings(quick=True), find_text=refuse)
+    left_out = {skipped.check for skipped in result.checks_skipped if skipped.why == "left out by --quick"}
+    assert left_out == {"burned-in-text", "label-errors"}
+    named = LabelAuditSettings(quick=True, checks=("burned-in-text",))
+    assert label_audit(workspace, named, find_text=lambda _: "").checks_run == ("burned-in-text",)

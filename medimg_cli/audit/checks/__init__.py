@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -10,6 +11,8 @@ from medimg_cli.audit.findings import Check
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.dataset.manifest import SPLITS, UNKNOWN_COLUMN, DatasetInfo
 from medimg_cli.registry import Registry
+
+Need = Literal["looks", "text"]
 
 
 @dataclass(frozen=True)
@@ -20,21 +23,25 @@ class CheckEntry:
         name: kebab-case; the file is called the same with `_` for `-`.
         about: one line saying what a finding of it means.
         run: the check itself; see `audit.findings.Check`.
+        needs: what has to be measured for it beside thumbnails and hashes.
+        quick: whether it takes no longer than the measuring: `--quick` leaves the others out.
     """
 
     name: str
     about: str
     run: Check
+    needs: frozenset[Need] = frozenset(("looks", "text"))
+    quick: bool = True
 
 
 CHECKS: Registry[CheckEntry] = Registry("check", __name__)
 
 
-def check(name: str, about: str) -> Callable[[Check], Check]:
-    """Return a decorator that puts a function on the shelf as the check `name`."""
+def check(name: str, about: str, *needs: Need, quick: bool = True) -> Callable[[Check], Check]:
+    """Return a decorator that puts a function on the shelf as the check `name`; arguments as of `CheckEntry`."""
 
     def store(run: Check) -> Check:
-        CHECKS.register(name)(CheckEntry(name, about, run))
+        CHECKS.register(name)(CheckEntry(name, about, run, frozenset(needs), quick))
         return run
 
     return store

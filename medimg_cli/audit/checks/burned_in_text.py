@@ -20,7 +20,7 @@ _LOOK = "look at these images: text can name somebody, or tell the ward or the d
 _COMPARE = "compare how often they stand in each class: a network reads them before it reads the anatomy"
 
 
-@check(NAME, "names, dates, numbers or other text stand in the pixels themselves")
+@check(NAME, "names, dates, numbers or other text stand in the pixels themselves", "text", quick=False)
 def burned_in_text(context: AuditContext) -> Checked:
     """Report what is read in the pixels: an identity is an error, text nobody knows a warning, a marker info.
 

@@ -22,7 +22,11 @@ _FOLLOWS_FROM = {
 _MODALITY_ADVICE = "nothing to do where such images look so; else compare the settings of the export"
 
 
-@check(NAME, "images are blank, dark, bright, flat, blurry, clipped, of odd size, inverted or upside-down")
+@check(
+    NAME,
+    "images are blank, dark, bright, flat, blurry, clipped, of odd size, inverted or upside-down",
+    "looks",
+)
 def image_quality(context: AuditContext) -> Checked:
     """Score every image for every problem, against fixed figures and against its peers.
 

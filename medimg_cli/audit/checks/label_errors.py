@@ -46,7 +46,11 @@ class _Judged:
     auroc: float
 
 
-@check(NAME, "labels that an image's looks contradict with confidence: somebody may have mixed them up")
+@check(
+    NAME,
+    "labels that an image's looks contradict with confidence: somebody may have mixed them up",
+    quick=False,
+)
 def label_errors(context: AuditContext) -> Checked:
     """List the images of all splits whose label confident learning finds wrong, worst first.
 

@@ -81,7 +81,11 @@ class _Told:
     scores: NDArray[np.float64]
 
 
-@check(NAME, "the label can be predicted from format, size, device, border or brightness instead of anatomy")
+@check(
+    NAME,
+    "the label can be predicted from format, size, device, border or brightness instead of anatomy",
+    "looks",
+)
 def shortcuts(context: AuditContext) -> Checked:
     """Predict the label from every trait alone, out of fold by patient, and tell those that can.
 

@@ -1,6 +1,7 @@
 """Figures of how one image looks, measured once while it is decoded."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -159,29 +160,45 @@ def _sharpness(grey: Grey) -> float:
     """Return the share of its steps a picture loses when blurred: 0 without a step."""
     lost = []
     for axis, taps in ((0, (1, _BLUR_TAPS)), (1, (_BLUR_TAPS, 1))):
-        steps = np.abs(np.diff(grey, axis=axis))
-        total = float(steps.sum(dtype=np.float64))
+        steps = _steps(grey, axis)
+        total = cv2.sumElems(steps)[0]
         if total > 0:
-            blurred = np.abs(np.diff(cv2.blur(grey, taps).reshape(grey.shape), axis=axis))
-            lost.append(float(np.maximum(steps - blurred, 0).sum(dtype=np.float64)) / total)
+            blurred = _steps(cv2.blur(grey, taps).reshape(grey.shape), axis)
+            lost.append(cv2.sumElems(cv2.max(cv2.subtract(steps, blurred), 0.0))[0] / total)  # type: ignore[call-overload]
     return min(lost, default=0.0)
+
+
+def _steps(picture: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return the absolute steps between neighbours of a picture (H, W) along an axis."""
+    if picture.shape[axis] < 2:
+        return np.zeros((1, 1), dtype=picture.dtype)
+    return (
+        cv2.absdiff(picture[1:], picture[:-1]) if axis == 0 else cv2.absdiff(picture[:, 1:], picture[:, :-1])
+    )
 
 
 def _blockiness(grey: Grey) -> float:
     """Return how much the 8x8 grid stands out, 0 where fewer than `_FEWEST_BLOCKS` stand in a row."""
     found = []
-    for picture in (grey, grey.T):
-        blocks = picture.shape[1] // _JPEG_BLOCK_PX
+    for axis in (1, 0):
+        blocks = grey.shape[axis] // _JPEG_BLOCK_PX
         if blocks < _FEWEST_BLOCKS:
             return 0.0
         # The step after the last block is missing where the picture ends with it.
-        steps = np.abs(np.diff(picture[:, : blocks * _JPEG_BLOCK_PX], axis=1)).mean(axis=0)
-        folded = np.append(steps, np.nan).reshape(blocks, _JPEG_BLOCK_PX)
+        used = grey[:, : blocks * _JPEG_BLOCK_PX] if axis else grey[: blocks * _JPEG_BLOCK_PX]
+        steps = cv2.reduce(_steps(used, axis), 1 - axis, cv2.REDUCE_AVG, dtype=cv2.CV_64F).ravel()
+        folded = np.append(steps, np.inf).reshape(blocks, _JPEG_BLOCK_PX)
         # The median over the blocks, as one edge of the anatomy on the grid would make a mean large.
-        by_place = np.nanmedian(folded, axis=0)
-        between, inside = by_place[-1], np.median(by_place[:-1])
+        inside = np.sort(_median(np.sort(folded[:, :-1], axis=0)))[_JPEG_BLOCK_PX // 2 - 1]
+        between = _median(np.sort(folded[:-1, -1]))
         found.append(float((between - inside) / (between + inside + _GREY_LEVEL)))
     return max(0.0, min(found))
+
+
+def _median(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median over the first axis of what is in order along it; NumPy's own takes ten times as long."""
+    count = len(ordered)
+    return np.asarray((ordered[(count - 1) // 2] + ordered[count // 2]) / 2)
 
 
 def _noise(grey: Grey) -> float:
@@ -189,7 +206,7 @@ def _noise(grey: Grey) -> float:
     if min(grey.shape) < 3:
         return 0.0
     answer = cv2.filter2D(grey, cv2.CV_32F, _NOISE_KERNEL)[1:-1, 1:-1]
-    return min(1.0, float(np.sqrt(np.pi / 2) * np.abs(answer).mean() / 6))
+    return min(1.0, float(np.sqrt(np.pi / 2) * cv2.norm(answer, cv2.NORM_L1) / answer.size / 6))
 
 
 def _of_places(grey: Grey) -> dict[str, float]:
@@ -197,8 +214,7 @@ def _of_places(grey: Grey) -> dict[str, float]:
     height, width = grey.shape
     down, across = (max(1, round(side * _BORDER_SHARE)) for side in grey.shape)
     inner = grey[down : height - down, across : width - across]
-    total, framed = float(grey.sum(dtype=np.float64)), float(inner.sum(dtype=np.float64))
-    mean = total / grey.size
+    total, framed = cv2.sumElems(grey)[0], cv2.sumElems(inner)[0] if inner.size else 0.0
     halves = {
         "top_mean": grey[: (height + 1) // 2],
         "bottom_mean": grey[height // 2 :],
@@ -207,5 +223,5 @@ def _of_places(grey: Grey) -> dict[str, float]:
     }
     return {
         "border_mean": min(1.0, max(0.0, (total - framed) / (grey.size - inner.size))),
-        "centre_mean": framed / inner.size if inner.size else mean,
-    } | {name: float(part.mean(dtype=np.float64)) for name, part in halves.items()}
+        "centre_mean": framed / inner.size if inner.size else total / grey.size,
+    } | {name: cv2.mean(part)[0] for name, part in halves.items()}

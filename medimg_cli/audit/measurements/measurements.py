@@ -1,7 +1,7 @@
 """What an audit measures of each image, kept beside the audit so that no image is decoded twice for it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ TextFinder = Callable[[DecodedImage], str]
 
 MEASUREMENT_COLUMNS = ("readable", "reason", "pixel_sha256", "sha256", "text_regions", *LOOKS_COLUMNS)
 _STORED_COLUMNS = ("key", "version", "pixel_sha256", "sha256", "text_regions", "thumbnail", *LOOKS_COLUMNS)
+_NOT_SEARCHED = "not searched"
 _NO_LOOKS = dict.fromkeys(LOOKS_COLUMNS, float("nan"))
 
 
@@ -36,8 +37,8 @@ class Measurement:
         readable: whether it decodes; if not, `reason` says why and there are no looks.
         pixel_sha256: see `DecodedImage.pixel_sha256`; "" when not readable.
         sha256: of the file's bytes; of the pixels for a member of an array file; "" when it is gone.
-        text_regions: where text may stand in the pixels, in the words of whoever looked for it.
-        looks: the figures.
+        text_regions: where text may stand in the pixels, in the words of whoever looked for it; None before that.
+        looks: the figures; None where nobody needed them yet.
         thumbnail: number of its small picture, -1 without one.
         picture: the small picture itself, until it is stored.
     """
@@ -46,7 +47,7 @@ class Measurement:
     reason: str = ""
     pixel_sha256: str = ""
     sha256: str = ""
-    text_regions: str = ""
+    text_regions: str | None = None
     looks: Looks | None = None
     thumbnail: int = -1
     picture: NDArray[np.uint8] | None = None
@@ -54,7 +55,11 @@ class Measurement:
     def cells(self) -> dict[str, object]:
         """Return the cells `MEASUREMENT_COLUMNS`."""
         texts = {name: getattr(self, name) for name in MEASUREMENT_COLUMNS[:5]}
-        return texts | (_NO_LOOKS if self.looks is None else asdict(self.looks))
+        return texts | (_NO_LOOKS if self.looks is None else vars(self.looks))
+
+    def has(self, *, looks: bool, text: bool) -> bool:
+        """Return whether nothing of what is asked for is missing."""
+        return not (looks and self.looks is None) and not (text and self.text_regions is None)
 
 
 @dataclass(frozen=True)
@@ -87,17 +92,19 @@ def measure_images(
     progress: Progress,
     *,
     find_text: TextFinder | None = None,
+    looks: bool = True,
     workers: int | None = None,
 ) -> Measured:
     """Measure the images of `rows` (image_id, path).
 
-    Every file's bytes are hashed anew, so a changed file is seen; only contents never measured before are
-    decoded. What was measured is kept, also when the command is interrupted. Of rows with one image_id the
+    Every file's bytes are hashed anew, so a changed file is seen; only contents of which something is asked for
+    that was never measured are decoded. What was measured is kept, also when the command is interrupted. Of rows with one image_id the
     first stands.
 
     Args:
         read: takes an absolute path (`set.npz#train/12` for a member) and returns its pixels.
-        find_text: says where text may stand in the pixels.
+        find_text: says where text may stand in the pixels; None leaves that open.
+        looks: whether the figures `Looks` are needed.
 
     Raises:
         MachineError: the audit's folder cannot be written.
@@ -107,7 +114,12 @@ def measure_images(
     container_hashes = dict(zip(containers, map_ordered(_hash, containers, workers=workers), strict=True))
     known = _read_known(workspace)
     measure_one = partial(
-        _measure, read=read, known=known, container_hashes=container_hashes, find_text=find_text
+        _measure,
+        read=read,
+        known=known,
+        container_hashes=container_hashes,
+        find_text=find_text,
+        looks=looks,
     )
     done = tracked(
         map_ordered(measure_one, paths, workers=workers), progress, "measuring images", total=len(paths)
@@ -139,15 +151,15 @@ def kept_measurements(workspace: Workspace, rows: pd.DataFrame) -> Measured:
     return Measured(table, Thumbnails(thumbnails_path(workspace), numbers))
 
 
-def measure(image: DecodedImage, find_text: TextFinder | None = None) -> Measurement:
+def measure(image: DecodedImage, find_text: TextFinder | None = None, *, looks: bool = True) -> Measurement:
     """Return what is measured of one decoded image; its `sha256` is the one of its pixels."""
     pixel_sha256 = image.pixel_sha256()
     return Measurement(
         readable=True,
         pixel_sha256=pixel_sha256,
         sha256=pixel_sha256,
-        text_regions="" if find_text is None else find_text(image),
-        looks=look_at(image),
+        text_regions=None if find_text is None else find_text(image),
+        looks=look_at(image) if looks else None,
         picture=thumbnail(image),
     )
 
@@ -164,12 +176,12 @@ def _keep(
         with appending(path, keep=keep) as pictures:
             try:
                 for key, result in done:
-                    stored = result
-                    if result.picture is not None:
-                        stored = new.get(key) or replace(
-                            result, thumbnail=pictures.append(result.picture), picture=None
-                        )
-                        new[key] = stored
+                    stored = new.get(key, result)
+                    if stored.picture is not None:
+                        number = stored.thumbnail
+                        if number < 0:
+                            number = pictures.append(stored.picture)
+                        stored = new[key] = replace(stored, thumbnail=number, picture=None)
                     results.append(stored)
             finally:
                 if new:
@@ -189,6 +201,7 @@ def _measure(
     known: dict[str, Measurement],
     container_hashes: dict[str, str],
     find_text: TextFinder | None,
+    looks: bool,
 ) -> tuple[str, Measurement]:
     """Return the key a content is kept under, and its measurement: kept, or taken now."""
     file, member = _split(path)
@@ -196,13 +209,23 @@ def _measure(
     key = digest if member is None else f"{digest}#{member}"
     if not digest:
         return key, Measurement(readable=False, reason="the file is gone or cannot be opened")
-    if key in known:
-        return key, known[key]
+    before = known.get(key)
+    if before is not None and before.has(looks=looks, text=find_text is not None):
+        return key, before
+    had_text, had_looks = (before.text_regions, before.looks) if before else (None, None)
     try:
-        measurement = measure(read(path), find_text)
+        taken = measure(
+            read(path), find_text if had_text is None else None, looks=looks and had_looks is None
+        )
     except UnreadableImage as error:
         return key, Measurement(readable=False, reason=str(error), sha256=digest)
-    return key, measurement if member is not None else replace(measurement, sha256=digest)
+    return key, replace(
+        taken,
+        sha256=digest if member is None else taken.sha256,
+        text_regions=taken.text_regions if had_text is None else had_text,
+        looks=taken.looks or had_looks,
+        thumbnail=before.thumbnail if before else -1,
+    )
 
 
 def _split(path: str) -> tuple[str, str | None]:
@@ -228,25 +251,29 @@ def _read_known(workspace: Workspace) -> dict[str, Measurement]:
     except DataError:  # somebody edited it; it only saves time, so everything is measured again
         return {}
     numbers = table[["thumbnail", *LOOKS_COLUMNS]].apply(pd.to_numeric, errors="coerce")
-    stored = stored_count(thumbnails_path(workspace))
+    places = numbers["thumbnail"]
+    looked = (table[list(LOOKS_COLUMNS)] != "").all(axis=1)
     whole = (
-        numbers.notna().all(axis=1)
+        places.between(0, stored_count(thumbnails_path(workspace)) - 1)
         & table["version"].eq(__version__)
-        & numbers["thumbnail"].between(0, stored - 1)
+        & (numbers.notna().all(axis=1) | ~looked)
     )
-    texts = table.loc[whole, ["pixel_sha256", "sha256", "text_regions"]].to_dict("records")
-    figures = numbers.loc[whole, list(LOOKS_COLUMNS)].to_dict("records")
-    places = numbers.loc[whole, "thumbnail"].astype(int)
+    # Not as pandas read them, whose last digit may differ: the same data give the same bytes.
+    exact = ([float(cell or "nan") for cell in table.loc[whole, name].tolist()] for name in LOOKS_COLUMNS)
+    figures = zip(*exact, strict=True)
+    texts = (table.loc[whole, name].tolist() for name in ("key", "pixel_sha256", "sha256", "text_regions"))
     return {
-        str(key): Measurement(
+        key: Measurement(
             readable=True,
-            pixel_sha256=str(text["pixel_sha256"]),
-            sha256=str(text["sha256"]),
-            text_regions=str(text["text_regions"]),
-            looks=Looks(**{str(name): float(value) for name, value in figure.items()}),
+            pixel_sha256=pixels,
+            sha256=content,
+            text_regions=None if regions == _NOT_SEARCHED else regions,
+            looks=Looks(*figure) if has_looks else None,
             thumbnail=int(place),
         )
-        for key, text, figure, place in zip(table.loc[whole, "key"], texts, figures, places, strict=True)
+        for key, pixels, content, regions, has_looks, figure, place in zip(
+            *texts, looked[whole].tolist(), figures, places[whole].tolist(), strict=True
+        )
     }
 
 
@@ -255,4 +282,5 @@ def _write_known(workspace: Workspace, measured: dict[str, Measurement]) -> None
         {"key": key, "version": __version__, "thumbnail": result.thumbnail} | result.cells()
         for key, result in measured.items()
     ]
-    write_table(measurements_path(workspace), pd.DataFrame(rows, columns=list(_STORED_COLUMNS)))
+    table = pd.DataFrame(rows, columns=list(_STORED_COLUMNS))
+    write_table(measurements_path(workspace), table.fillna({"text_regions": _NOT_SEARCHED}))
