@@ -103,7 +103,7 @@ def main() -> int:
     done = [_plant(name, thumbnails[chosen], greys) for name in COPIES]
     _plant_among_all(thumbnails, chosen, greys)
     if options.search:
-        _search(frequencies(thumbnails.__getitem__, len(thumbnails)), options.search)
+        _search(frequencies(thumbnails.__getitem__, len(thumbnails))[0], options.search)
     return 0 if all(done) else 1
 
 

@@ -8,11 +8,12 @@ frequency along each axis; mirroring turns the sign of two whole classes and inv
 four inner products of two pictures answer for eight ways of copying at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from medimg_cli.audit.measurements.thumbnails import SIDE_PX
 
@@ -24,6 +25,7 @@ Look = Callable[[Positions], NDArray[np.uint8]]
 FREQUENCIES = 12
 """A side of the square of lowest frequencies; 16 lost crops and turns that 12 finds, 8 told fewer pictures apart."""
 BATCH = 1024
+REDUCED_PX = SIDE_PX // 2
 _RIDGE = 0.01
 """Share of the mean power added to every direction, so that rounding noise is not blown up."""
 
@@ -58,6 +60,12 @@ class Likeness:
         picture = self.undo_place(picture)
         return 255 - picture if self.inverted else picture
 
+    def undo_all(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return pictures (N, H, W) mirrored and inverted back."""
+        pictures = pictures[:, ::-1] if self.upside_down else pictures
+        pictures = pictures[:, :, ::-1] if self.mirrored else pictures
+        return 255 - pictures if self.inverted else pictures
+
     def undo_place(self, picture: Floats) -> Floats:
         """Return a picture (H, W) mirrored back, whatever its values mean."""
         picture = picture[:, ::-1] if self.mirrored else picture
@@ -89,15 +97,35 @@ class Fingerprints:
         return len(self.values)
 
 
-def frequencies(look: Look, count: int) -> Floats:
-    """Return the lowest coefficients (N, 144) of the discrete cosine transform (DCT-II) of `count` thumbnails."""
-    places = np.arange(SIDE_PX, dtype=np.float64) + 0.5
-    waves = np.cos(np.pi / SIDE_PX * np.arange(FREQUENCIES)[:, None] * places).astype(np.float32)
-    found = np.empty((count, FREQUENCIES, FREQUENCIES), dtype=np.float32)
+def reduced(pictures: NDArray[np.uint8]) -> Floats:
+    """Return thumbnails (N, SIDE_PX, SIDE_PX) at half their side, as vectors (N, REDUCED_PX²) of sums of four."""
+    sums = sum(
+        (pictures[:, row::2, column::2].astype(np.float32) for row in (0, 1) for column in (0, 1)),
+        np.float32(0),
+    )
+    return np.asarray(sums, dtype=np.float32).reshape(len(pictures), REDUCED_PX**2)
+
+
+def frequencies(look: Look, count: int, alter: Sequence[csr_matrix | None] = (None,)) -> Floats:
+    """Return the lowest coefficients of the discrete cosine transform (DCT-II) of `count` thumbnails.
+
+    Args:
+        alter: what alters reduced pictures, (REDUCED_PX², REDUCED_PX²) each; None leaves them as they are.
+
+    Returns:
+        (len(alter), N, 144).
+    """
+    places = np.arange(REDUCED_PX, dtype=np.float64) + 0.5
+    waves = np.cos(np.pi / REDUCED_PX * np.arange(FREQUENCIES)[:, None] * places)
+    planes = np.kron(waves, waves).astype(np.float32)  # (144, REDUCED_PX²)
+    operators = np.concatenate(
+        [planes.T if change is None else change.T @ planes.T for change in alter], axis=1
+    )
+    found = np.empty((len(alter), count, FREQUENCIES**2), dtype=np.float32)
     for start in range(0, count, BATCH):
-        batch = look(np.arange(start, min(start + BATCH, count))).astype(np.float32)
-        found[start : start + BATCH] = waves @ (batch @ waves.T)
-    return found.reshape(count, FREQUENCIES**2)
+        batch = reduced(look(np.arange(start, min(start + BATCH, count)))) @ operators
+        found[:, start : start + BATCH] = batch.reshape(len(batch), len(alter), -1).swapaxes(0, 1)
+    return found
 
 
 class Weighing:

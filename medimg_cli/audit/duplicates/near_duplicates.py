@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.audit.duplicates.alignment import Canvas, align, evened, telling
+from medimg_cli.audit.duplicates.blocks import WORTH_ALIGNING, likeness_of_blocks
 from medimg_cli.audit.duplicates.fingerprint import (
     LIKENESSES,
     Floats,
@@ -20,6 +21,7 @@ from medimg_cli.audit.duplicates.fingerprint import (
     Positions,
     Weighing,
     frequencies,
+    reduced,
 )
 from medimg_cli.audit.duplicates.groups import Groups
 from medimg_cli.audit.duplicates.likely_pairs import LikelyPairs, join, likely_pairs
@@ -104,10 +106,10 @@ def find_near_duplicates(
     """
     if count < 2:
         return NearDuplicates((), 0, 0, 0)
-    coefficients = frequencies(look, count)
-    flat = np.linalg.norm(coefficients[:, 1:], axis=1) < _FLAT
-    coefficients[flat] = 0
-    pairs, origins = _candidates(look, coefficients, flat)
+    coefficients = frequencies(look, count, [altered.reduced for altered in _alterations(count)])
+    flat = np.linalg.norm(coefficients[0, :, 1:], axis=1) < _FLAT
+    coefficients[:, flat] = 0
+    pairs, origins = _candidates(coefficients)
     order = np.argsort(-pairs.score, kind="stable")
     sample = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
     search = _Search(look, count, telling(look(sample)))
@@ -121,17 +123,19 @@ def find_near_duplicates(
     return NearDuplicates(search.result(), search.compared, search.passed_over, int(flat.sum()))
 
 
-def _candidates(look: Look, coefficients: Floats, flat: NDArray[np.bool_]) -> tuple[LikelyPairs, Positions]:
-    """Return each likely pair once, and the number of the alteration under which it is likeliest."""
-    count = len(coefficients)
-    weighing = Weighing(coefficients)
-    known = weighing.fingerprints(coefficients)
+def _candidates(coefficients: Floats) -> tuple[LikelyPairs, Positions]:
+    """Return each likely pair once, and the number of the alteration under which it is likeliest.
+
+    Args:
+        coefficients: (A, N, 144), of the pictures as they are and then of the altered ones.
+    """
+    count = coefficients.shape[1]
+    weighing = Weighing(coefficients[0])
+    known = weighing.fingerprints(coefficients[0])
     floor, floor_altered = _FLOORS if count <= SMALL_SET else _FLOORS_LARGE
+    altered = map(weighing.fingerprints, coefficients[1:])
     found = [likely_pairs(known, floor=floor)]
-    for altered in _alterations(count)[1:]:
-        changed = frequencies(altered.look(look), count)
-        changed[flat] = 0
-        found.append(likely_pairs(known, weighing.fingerprints(changed), floor=floor_altered))
+    found += [likely_pairs(known, changed, floor=floor_altered) for changed in altered]
     pairs = join(found)
     origins = np.repeat(np.arange(len(found)), [len(part) for part in found])
     names = np.minimum(pairs.first, pairs.second) * count + np.maximum(pairs.first, pairs.second)
@@ -178,6 +182,7 @@ class _Search:
 
     def _similar(self, pairs: LikelyPairs, origins: Positions) -> list[Pair]:
         firsts, seconds = self._look(pairs.first), self._look(pairs.second)
+        worth = np.flatnonzero(self._first_look(firsts, seconds, pairs, origins) >= WORTH_ALIGNING)
 
         def compare(place: int) -> Pair | None:
             likeness, altered = LIKENESSES[pairs.likeness[place]], self._alterations[origins[place]]
@@ -189,7 +194,21 @@ class _Search:
             first, second = sorted((int(pairs.first[place]), int(pairs.second[place])))
             return Pair(first, second, alignment.similarity, _kind(likeness, altered, moved))
 
-        return [pair for pair in map_ordered(compare, range(len(pairs))) if pair is not None]
+        return [pair for pair in map_ordered(compare, worth.tolist()) if pair is not None]
+
+    def _first_look(
+        self, firsts: NDArray[np.uint8], seconds: NDArray[np.uint8], pairs: LikelyPairs, origins: Positions
+    ) -> Floats:
+        """Return how alike the pairs are block by block (P), each altered as its fingerprint says."""
+        moving = reduced(firsts)
+        for number in np.unique(origins[origins > 0]):
+            chosen = origins == number
+            moving[chosen] = self._alterations[number].apply(moving[chosen])
+        still = seconds.copy()
+        for number in np.unique(pairs.likeness[pairs.likeness > 0]):
+            chosen = pairs.likeness == number
+            still[chosen] = LIKENESSES[number].undo_all(still[chosen])
+        return likeness_of_blocks(moving, reduced(still))
 
 
 def _kind(likeness: Likeness, altered: Altered, moved: bool) -> str:

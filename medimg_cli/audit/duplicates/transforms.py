@@ -1,12 +1,15 @@
 """Ways in which copies are altered so much that their fingerprints differ: pictures are altered so to be found."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
-from medimg_cli.audit.duplicates.alignment import about_centre, warped
-from medimg_cli.audit.duplicates.fingerprint import Floats, Look, Positions
+from medimg_cli.audit.duplicates.alignment import about_centre
+from medimg_cli.audit.duplicates.fingerprint import REDUCED_PX, Floats
+from medimg_cli.audit.measurements.thumbnails import SIDE_PX
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,27 @@ class Altered:
     words: str
     map: Floats
 
-    def look(self, at: Look) -> Look:
-        """Return what shows the pictures of `at` altered."""
+    @cached_property
+    def reduced(self) -> csr_matrix:
+        """Return what alters a picture of `REDUCED_PX` a side as a vector, linear between pixels, its rim continued."""
+        size, step = REDUCED_PX**2, SIDE_PX // REDUCED_PX
+        down, across = np.divmod(np.arange(size), REDUCED_PX)
+        places = np.stack([across, down, np.ones(size)]).astype(np.float64)
+        places[:2] = step * places[:2] + (step - 1) / 2
+        seen = (self.map.astype(np.float64) @ places - (step - 1) / 2) / step
+        seen = seen.clip(0, REDUCED_PX - 1)
+        before = np.floor(seen).clip(0, REDUCED_PX - 2).astype(np.int64)
+        share = seen - before
+        corners = [(x, y) for y in (0, 1) for x in (0, 1)]
+        weights = [np.abs(1 - x - share[0]) * np.abs(1 - y - share[1]) for x, y in corners]
+        sources = [(before[1] + y) * REDUCED_PX + before[0] + x for x, y in corners]
+        rows = np.tile(np.arange(size), 4)
+        cells = np.concatenate(weights).astype(np.float32)
+        return csr_matrix((cells, (rows, np.concatenate(sources))), shape=(size, size))
 
-        def altered(positions: Positions) -> NDArray[np.uint8]:
-            return np.stack([warped(picture, self.map) for picture in at(positions)]).astype(np.uint8)
-
+    def apply(self, pictures: Floats) -> Floats:
+        """Return reduced pictures (N, REDUCED_PX²) altered."""
+        altered: NDArray[np.float32] = (self.reduced @ pictures.T).T
         return altered
 
 
