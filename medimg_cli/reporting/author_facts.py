@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from medimg_cli.reporting.checklists import GUIDELINES
-from medimg_cli.reporting.checklists.asking import SECTIONS, anchor_of
+from medimg_cli.reporting.checklists.asking import anchor_of
 from medimg_cli.reporting.content import ReportContent
 from medimg_cli.reporting.study_questions import GROUPS, NOT_REPORTED, QUESTIONS, is_asked, title_of
 
@@ -46,9 +46,9 @@ def given_groups(content: ReportContent) -> dict[str, GivenGroup]:
     }
 
 
-def places() -> dict[str, str]:
-    """Return the anchor of each group → the anchor of the section that prints it."""
-    return {anchor_of(group): section for group, section in SECTIONS.items()}
+def anchors() -> tuple[str, ...]:
+    """Return the anchor of each group of answers; one section prints them all."""
+    return tuple(map(anchor_of, GROUPS))
 
 
 def given(content: ReportContent, key: str) -> str:

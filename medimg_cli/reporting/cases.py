@@ -9,8 +9,21 @@ from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.predictions import classes_of, marks_of, probabilities_of
-from medimg_cli.reporting.content import GALLERY_IMAGES, TABLE_ROWS, Case, Cases
+from medimg_cli.reporting.content import (
+    FALSE_ALARMS,
+    GALLERY_IMAGES,
+    TABLE_ROWS,
+    Case,
+    Cases,
+    Fact,
+    ReportContent,
+)
+from medimg_cli.reporting.tables.number_format import percent, plural, sentence
+from medimg_cli.runs.explanation import Explanation
+from medimg_cli.workspace.tables import safe_csv
 
+_SHUFFLED = "Maps of the same network, its weights shuffled"
+_NAMING = ("path", "message")
 _NONE = "none of them"
 _SURE_FIRST = "The ones the model was surest about come first"
 
@@ -42,7 +55,13 @@ def _with_answers(predictions: pd.DataFrame, evaluation: Evaluation) -> pd.DataF
         else [f"row {row + 2}" for row in predictions.index]
     )
     return pd.DataFrame(
-        {"image_id": names, "truth": predictions["y_true"], "predicted": predicted, "probability": score}
+        {
+            "image_id": names,
+            "patient": predictions.get("patient_id", names),
+            "truth": predictions["y_true"],
+            "predicted": predicted,
+            "probability": score,
+        }
     )
 
 
@@ -55,6 +74,7 @@ def _missed_labels(predictions: pd.DataFrame, evaluation: Evaluation) -> Cases:
     table = pd.DataFrame(
         {
             "image_id": predictions["image_id"],
+            "patient": predictions.get("patient_id", predictions["image_id"]),
             "truth": predictions["y_true"],
             "predicted": [names or _NONE for names in decided.names],
             "probability": np.where(missed, probabilities, np.inf).min(axis=1),
@@ -76,7 +96,8 @@ def _false_alarms(table: pd.DataFrame, evaluation: Evaluation) -> Cases:
     ill = LabelSpace(evaluation.classes, evaluation.positive).positives
     alarms = table[table["predicted"].isin(ill) & ~table["truth"].isin(ill)]
     rows = alarms.sort_values(["probability", "image_id"], ascending=[False, True])
-    return _cases("False alarms", f"{_SURE_FIRST}: the highest probability of {evaluation.positive}.", rows)
+    meaning = f"{_SURE_FIRST}: the highest probability of {evaluation.positive}."
+    return _cases("False alarms", meaning, rows, FALSE_ALARMS)
 
 
 def _misclassified(table: pd.DataFrame) -> Cases:
@@ -86,14 +107,18 @@ def _misclassified(table: pd.DataFrame) -> Cases:
     return _cases("Misclassified images", meaning, rows)
 
 
-def _cases(title: str, meaning: str, rows: pd.DataFrame) -> Cases:
-    kept = rows.head(GALLERY_IMAGES + TABLE_ROWS)
+def _cases(title: str, meaning: str, rows: pd.DataFrame, most: int = GALLERY_IMAGES) -> Cases:
+    """Return the cases in their order, but first one image of each patient."""
+    turns = rows.groupby("patient", sort=False).cumcount()
+    kept = rows.iloc[np.argsort(turns.to_numpy(), kind="stable")].head(most + TABLE_ROWS)
     columns = (kept[name] for name in ("image_id", "truth", "predicted", "probability"))
     cases = tuple(
         Case(str(image), str(truth), str(predicted), float(probability))
         for image, truth, predicted, probability in zip(*columns, strict=True)
     )
-    return Cases(title, meaning, cases[:GALLERY_IMAGES], cases[GALLERY_IMAGES:], len(rows))
+    if (patients := rows["patient"].nunique()) < len(rows):
+        meaning += f" They are of {plural(patients, 'patient')}: one image of each stands before the others."
+    return Cases(title, meaning, cases[:most], cases[most:], len(rows))
 
 
 def explained_cases(evaluation: Evaluation, predictions: pd.DataFrame, most: int) -> tuple[Cases, ...]:
@@ -112,3 +137,68 @@ def explained_cases(evaluation: Evaluation, predictions: pd.DataFrame, most: int
     title = "Right answers" if evaluation.positive is None else "Found cases"
     found = _cases(title, f"{_SURE_FIRST}.", rows)
     return tuple(replace(kind, shown=kind.shown[:most], listed=()) for kind in (wrong, found) if kind.total)
+
+
+def explanation_facts(content: ReportContent) -> tuple[Fact, ...]:
+    """Return the sanity check and what blanking the warmest places does, () where nobody looked."""
+    if content.explained is None:
+        return ()
+    known = content.explained.known
+    facts = [
+        Fact("Sanity check", sentence(known.verdict + (f": {known.withheld}" if known.withheld else "")))
+    ]
+    facts += _similarities(known)
+    if known.blanked is not None:
+        blanked, between = known.blanked, ""
+        if blanked.interval is not None:
+            low, high = map(percent, blanked.interval)
+            between = f" (95 % interval {low} to {high}; by chance 50 %)"
+        facts.append(
+            Fact(
+                "Blanking the warmest tenth of an image",
+                f"Lowers the logit by {_signed(blanked.hottest)}; the same shape elsewhere, by "
+                f"{_signed(blanked.elsewhere)}. "
+                f"In {round(blanked.share * known.images)} of {plural(known.images, 'image')} the warmest places mattered "
+                f"more{between}.",
+            )
+        )
+    return tuple(facts)
+
+
+def _between(known: Explanation, what: str) -> str:
+    bounds = known.intervals.get(what)
+    return "" if bounds is None else f", 95 % interval {bounds[0]:.2f} to {bounds[1]:.2f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _similarities(known: Explanation) -> list[Fact]:
+    names = {"all": f"{_SHUFFLED}: all", "head": f"{_SHUFFLED}: the head’s alone"}
+    limit = {"all": f"; they pass up to {known.limit:g}", "head": ""}
+    return [
+        Fact(
+            name,
+            f"Rank correlation {known.similarity[what]:.2f}{_between(known, what)} (mean of its absolute value over "
+            f"{plural(known.images, 'validation image')} and {plural(len(known.seeds), 'shuffling')}){limit[what]}.",
+        )
+        for what, name in names.items()
+        if known.similarity.get(what) is not None
+    ]
+
+
+def predictions_csv(table: pd.DataFrame) -> bytes:
+    """Return a predictions table as CSV without paths and messages, and with patients numbered in order of appearance.
+
+    A path may name a person or a site, and an id of a patient may be that of the hospital. Which images belong to
+    one patient is kept, so every figure can be computed again from it.
+
+    Args:
+        table: texts, as `dataset.manifest.read_table` returns it.
+    """
+    shown = table.drop(columns=[name for name in _NAMING if name in table.columns])
+    if "patient_id" in shown:
+        numbers, _ = pd.factorize(shown["patient_id"])
+        shown = shown.assign(patient_id=[f"patient-{number + 1}" for number in numbers])
+    return safe_csv(shown).encode("utf-8")

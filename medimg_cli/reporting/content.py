@@ -14,7 +14,7 @@ from medimg_cli.runs.explanation import Explanation
 from medimg_cli.runs.ledger import Looks
 from medimg_cli.runs.run import ModelCard, RunRecord
 
-GALLERY_IMAGES = 40
+GALLERY_IMAGES, FALSE_ALARMS = 18, 6  # pictures, six in a row: both kinds of errors stand on one page
 TABLE_ROWS = 100  # a table of 1000 rows takes a PDF longer than all the rest; the CSV holds them all
 FEW_POSITIVES = 30
 
@@ -22,6 +22,14 @@ STATEMENT = (
     "Research output. Not a medical device, and not for diagnosis or treatment decisions. "
     "A qualified clinician must review every result."
 )
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One labelled line."""
+
+    label: str
+    text: str
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections import Counter
 from medimg_cli.audit.findings import AuditResult, Finding
 from medimg_cli.dataset.manifest import Dataset, DatasetInfo
 from medimg_cli.evaluation.evaluation import Evaluation
-from medimg_cli.reporting.content import FEW_POSITIVES, ReportContent
-from medimg_cli.reporting.tables.headline import positives
-from medimg_cli.reporting.tables.number_format import plural, split_title
+from medimg_cli.reporting.content import FEW_POSITIVES, Fact, ReportContent
+from medimg_cli.reporting.tables.number_format import plural, sentence, split_title
+from medimg_cli.reporting.verdict import further_warnings, positives
 
 _SHORTCUTS = 4
 _LARGE_SHIFTS = 4
@@ -24,6 +24,23 @@ _STILL_OPEN = {
     "image-quality": "Pictures of doubtful quality are in use ({images}).",
     "burned-in-text": "Text stands, or may stand, in the pixels ({images}): a model can learn from it where a picture comes from.",
 }
+_TITLES = {
+    "operating": "Other thresholds and prevalences",
+    "exams": "Results by exam",
+    "patient_level": "Results by patient",
+    "calibration": "Calibration",
+    "decision_curves": "Decision curves",
+    "abstention": "Referral of uncertain images",
+    "conformal": "Sets of classes",
+    "comparison": "Comparison with another model",
+    "subgroups": "Results by group",
+    "shift": "Differences between training and tested images",
+    "robustness": "Disturbed images",
+    "baselines": "Baselines",
+    "histograms": "Histograms of probabilities",
+    "label_set": "Labels that go together",
+}
+_NOT_ASKED = "not part of this evaluation; `medimg evaluate` again adds it"
 
 
 def limitations(content: ReportContent) -> tuple[str, ...]:
@@ -36,6 +53,7 @@ def limitations(content: ReportContent) -> tuple[str, ...]:
         *(_of_data(content.dataset.info, evaluation) if content.dataset else ()),
         *_of_audit(content),
         *_of_what_was_tested(content),
+        *further_warnings(evaluation),
         f"{'One ensemble' if content.card.members else 'One training run with one seed'}: how much results vary "
         "between runs was not measured.",
     )
@@ -138,7 +156,7 @@ def _of_audit(content: ReportContent) -> list[str]:
         *_of_errors(content.audit),
         *_of_shortcuts(content.audit),
         *_of_open_findings(content.audit, content.dataset),
-        *(sentence for check, sentence in _NOT_TESTED.items() if check not in content.audit.checks_run),
+        *(said for check, said in _NOT_TESTED.items() if check not in content.audit.checks_run),
     ]
     if content.dataset and content.audit.dataset_hash != content.dataset.info.content_hash:
         found.append("The label audit looked at an earlier state of the data set.")
@@ -170,13 +188,13 @@ def _of_open_findings(audit: AuditResult, dataset: Dataset | None) -> list[str]:
     """Say what of the findings concerns images that are still in use."""
     usable = None if dataset is None else frozenset(dataset.usable["image_id"])
     found = []
-    for check, sentence in _STILL_OPEN.items():
+    for check, said in _STILL_OPEN.items():
         images: set[str] = set()
         for finding in audit.findings:
             if finding.check == check and finding.severity != "info":
                 images |= _still_open(finding, usable)
         if images:
-            found.append(sentence.format(images=plural(len(images), "image")))
+            found.append(said.format(images=plural(len(images), "image")))
     return found
 
 
@@ -186,3 +204,25 @@ def _still_open(finding: Finding, usable: frozenset[str] | None) -> set[str]:
     least = 2 if finding.groups else 1
     left = [{image for image in group if usable is None or image in usable} for group in groups]
     return {image for group in left if len(group) >= least for image in group}
+
+
+def why_not(evaluation: Evaluation, analysis: str) -> str:
+    """Return one sentence on why an analysis has no result."""
+    return sentence(f"not done: {evaluation.not_run.get(analysis, _NOT_ASKED)}")
+
+
+def omitted(content: ReportContent) -> tuple[Fact, ...]:
+    """Return the analyses and checks that did not run, each with its reason."""
+    evaluation, audit = content.evaluation, content.audit
+    facts = [
+        Fact(_TITLES.get(name, name.replace("_", " ").capitalize()), sentence(reason))
+        for name, reason in evaluation.not_run.items()
+        if name != "label_set" or evaluation.several_labels
+    ]
+    if evaluation.leakage.near_duplicates is None:
+        facts.append(Fact("Near duplicates between splits", "Not searched for."))
+    if content.explained is None:
+        facts.append(Fact("Explanations", "Nobody looked at heat maps: `medimg predict --explain` does."))
+    if audit is None:
+        return (*facts, Fact("Label audit", "Not run: `medimg label-audit` does."))
+    return (*facts, *(Fact(f"Audit check {each.check}", sentence(each.why)) for each in audit.checks_skipped))

@@ -2,10 +2,10 @@
 
 from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.reporting.charts.curves import precision_recall_chart, roc_chart
-from medimg_cli.reporting.charts.matrix_charts import matrices
+from medimg_cli.reporting.charts.matrix_charts import confusion_matrix
 from medimg_cli.reporting.content import STATEMENT
 from medimg_cli.reporting.page import page_environment
-from medimg_cli.reporting.tables.headline import headline, leakage_line
+from medimg_cli.reporting.verdict import headline, leakage_line
 
 
 def evaluation_html(evaluation: Evaluation) -> str:
@@ -15,7 +15,7 @@ def evaluation_html(evaluation: Evaluation) -> str:
         .get_template("notebook.html")
         .render(
             headline=headline(evaluation),
-            matrices=matrices(evaluation.confusion)[:1] if evaluation.confusion else (),
+            matrix=confusion_matrix(evaluation.confusion),
             curve=roc_chart(evaluation) or precision_recall_chart(evaluation),
             leakage=leakage_line(evaluation.leakage),
             statement=STATEMENT,

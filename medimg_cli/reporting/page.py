@@ -1,29 +1,49 @@
 """One self-contained page from the templates: no script, no address to load anything from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 
 from medimg_cli.errors import UsageError
 from medimg_cli.reporting import author_facts as given
-from medimg_cli.reporting import limitations as limits
-from medimg_cli.reporting.analysis_context import analysis_context
-from medimg_cli.reporting.charts import curves
-from medimg_cli.reporting.charts import flow_diagram as flow
-from medimg_cli.reporting.charts import matrix_charts as grids
+from medimg_cli.reporting import cases, limitations, verdict
+from medimg_cli.reporting.charts import calibration_charts, curves, flow_diagram, forest, matrix_charts
+from medimg_cli.reporting.charts.scales import has_long_word, shortened, squeezed
 from medimg_cli.reporting.checklists import checklists
-from medimg_cli.reporting.content import GALLERY_IMAGES, STATEMENT, ReportContent
-from medimg_cli.reporting.tables import (
-    headline,
-    label_thresholds,
-    tables,
-)
-from medimg_cli.reporting.tables import (
-    number_format as numbers,
-)
+from medimg_cli.reporting.content import STATEMENT, ReportContent
+from medimg_cli.reporting.tables import calibration_tables, group_tables, tables
+from medimg_cli.reporting.tables import number_format as numbers
 from medimg_cli.workspace.files import templates_dir
+
+Part = Literal["whole", "report", "appendix"]
+"""Both on one page, or one of the two by itself."""
+
+_FILTERS = (
+    numbers.coded, numbers.duration, numbers.grouped, numbers.measured, numbers.number, numbers.percent,
+    numbers.plain, numbers.plural, numbers.sentence, numbers.split_title, numbers.metric_title, shortened,
+    has_long_word, squeezed,
+)  # fmt: skip
+# What templates build from the results that they show; each says in its own words when there is nothing to build.
+_BUILDERS: tuple[Callable[..., Any], ...] = (
+    calibration_charts.coverage_chart, calibration_charts.decision_chart, calibration_charts.trust_charts,
+    calibration_tables.calibration_lines, calibration_tables.calibration_table,
+    calibration_tables.conformal_facts, calibration_tables.conformal_table, calibration_tables.label_facts,
+    calibration_tables.prevalence_table, calibration_tables.protocol_facts, calibration_tables.referral_table,
+    calibration_tables.temperature_table, calibration_tables.together_table,
+    calibration_tables.trade_off_table, cases.explanation_facts, curves.drawn_curves, curves.learning_charts,
+    curves.precision_recall_chart, curves.roc_chart, flow_diagram.flow_chart, forest.forest_chart,
+    forest.subgroup_chart, group_tables.baseline_table, group_tables.comparison_table, group_tables.gap_table,
+    group_tables.patient_table, group_tables.robustness_table, group_tables.shift_table,
+    group_tables.subgroup_table, group_tables.suppressed_lines, limitations.limitations, limitations.omitted,
+    matrix_charts.confusion_matrix, numbers.change, tables.audit_table, tables.class_table, tables.code_book_table,
+    tables.exclusion_table, tables.mix_up_table, tables.numeric_history, tables.performance_table,
+    tables.setting_facts, tables.split_table, tables.threshold_table, verdict.gravest, verdict.prevalence_line,
+    verdict.resampling_line, verdict.two_by_two, verdict.weakest_table,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,47 +52,56 @@ class Section:
 
     anchor: str
     heading: str
+    in_appendix: bool = False
 
 
 def sections(content: ReportContent) -> tuple[Section, ...]:
-    """Return the sections in the order of the report."""
+    """Return the sections in the order of the report, those of the appendix last."""
+    report = {
+        "data": "Who was tested",
+        "classes": "Each label" if content.evaluation.several_labels else "Each class",
+        "curves": "Curves",
+        "calibration": "Calibration",
+        "cases": content.cases[0].title if content.cases else "Missed cases",
+        "subgroups": "Patients and subgroups",
+        "limits": "Limits",
+    }
+    appendix = {
+        "performance": "Every measure",
+        "threshold": "Operating threshold",
+        "training": "Model and training",
+        "audit": "Reference standard and label audit",
+        "usefulness": "Usefulness",
+        "abstention": "Abstention",
+        "robustness": "Shift, robustness and external testing",
+        "explanations": "Explanations and their sanity check",
+        "comparison": "Baselines and comparison",
+        "further": "Further cases and groups",
+        "authors": "Facts from the authors",
+        "checklists": "Reporting checklists",
+        "provenance": "Provenance",
+        "glossary": "How to read this report",
+        "references": "References",
+    }
     return (
-        Section("intended-use", "Intended use and how to read this report"),
-        Section("data", "Data flow"),
-        Section("audit", "Reference standard and label audit"),
-        Section("training", "Model and training"),
-        Section("threshold", "Operating threshold"),
-        Section("performance", "Performance"),
-        Section("cases", content.cases[0].title if content.cases else "Missed cases"),
-        Section("calibration", "Calibration"),
-        Section("usefulness", "Usefulness"),
-        Section("abstention", "Abstention"),
-        Section("patients", "Results by patient"),
-        Section("subgroups", "Subgroups"),
-        Section("robustness", "Shift, robustness and external testing"),
-        Section("explanations", "Explanations and their sanity check"),
-        Section("comparison", "Baselines and comparison"),
-        Section("limits", "Limitations, and what did not run"),
-        Section("authors", "Facts from the authors"),
-        Section("checklists", "Reporting checklists"),
-        Section("ethics", "Ethics and decision support"),
-        Section("provenance", "Provenance"),
-        Section("glossary", "Glossary"),
-        Section("references", "References"),
+        *(Section(anchor, heading) for anchor, heading in report.items()),
+        *(Section(anchor, heading, in_appendix=True) for anchor, heading in appendix.items()),
     )
 
 
-def render_page(content: ReportContent, *, templates: Path | None = None) -> str:
+def render_page(content: ReportContent, *, templates: Path | None = None, part: Part = "whole") -> str:
     """Return the report as one HTML page.
 
     Args:
         content: what it says.
         templates: folder whose files take the place of medimg's templates of the same name.
+        part: the report with its appendix, or one of them alone.
 
     Raises:
         UsageError: `templates` is no folder, or one of its files cannot be rendered.
     """
-    return rendered(page_environment(templates), "report.html", page_context(content), templates)
+    context = page_context(content) | {"part": part}
+    return rendered(page_environment(templates), "report.html", context, templates)
 
 
 def rendered(
@@ -88,16 +117,11 @@ def rendered(
     except jinja2.TemplateError as error:
         if templates is None:
             raise
+        place = f"{error.name} line {error.lineno}: " if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise UsageError(
-            f"--templates {templates}: {_place(error)}{error.message}",
+            f"--templates {templates}: {place}{error.message}",
             "compare with medimg's own templates/report, or leave --templates out",
         ) from error
-
-
-def _place(error: jinja2.TemplateError) -> str:
-    if isinstance(error, jinja2.TemplateSyntaxError):
-        return f"{error.name} line {error.lineno}: "
-    return ""
 
 
 def page_environment(templates: Path | None = None) -> jinja2.Environment:
@@ -116,96 +140,36 @@ def page_environment(templates: Path | None = None) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in (
-        "coded",
-        "duration",
-        "grouped",
-        "measured",
-        "number",
-        "percent",
-        "plain",
-        "plural",
-        "sentence",
-        "split_title",
-    ):
-        environment.filters[name] = getattr(numbers, name)
+    environment.filters.update({each.__name__: each for each in _FILTERS})
+    environment.globals.update({each.__name__: each for each in _BUILDERS})
     return environment
 
 
 def page_context(content: ReportContent) -> dict[str, Any]:
-    """Return every name the templates may use."""
-    evaluation = content.evaluation
+    """Return every name the templates may use, beside the builders."""
+    evaluation, dataset = content.evaluation, content.dataset
+    headings = {section.anchor: section.heading for section in sections(content)} | {"cover": "Page 1"}
     return {
         "content": content,
         "evaluation": evaluation,
         "record": content.record,
         "card": content.card,
         "statement": STATEMENT,
-        "gallery_images": GALLERY_IMAGES,
         "sections": sections(content),
-        "headline": headline.headline(evaluation),
-        "threshold": headline.threshold_in_force(evaluation),
-        "leakage": headline.leakage_line(evaluation.leakage),
-        "limitations": limits.limitations(content),
-        **_said_context(content),
-        **_data_context(content),
-        **_training_context(content),
-        **_performance_context(content),
-        **analysis_context(content),
-    }
-
-
-def _said_context(content: ReportContent) -> dict[str, Any]:
-    """Return what people said and did not say, and the checklists that both records and people fill."""
-    headings = {section.anchor: section.heading for section in sections(content)} | {"cover": "Cover"}
-    headings |= {anchor: headings[section] for anchor, section in given.places().items()}
-    return {
+        "headline": verdict.headline(evaluation),
+        "threshold": evaluation.threshold,
+        "leakage": verdict.leakage_line(evaluation.leakage),
+        "prevalence": verdict.prevalence_line(evaluation),
+        "sources": tables.source_names(dataset.info.sources) if dataset else (),
+        "why_not": partial(limitations.why_not, evaluation),
+        "external": tuple(
+            each for each in (evaluation, *content.external) if each.split.startswith("external")
+        ),
+        "flag": group_tables.FLAG,
+        "most_classes": calibration_charts.MOST_CLASSES,
         "given": given.given_groups(content),
         "not_reported": given.not_reported(content),
         "asked": given.asked(),
         "checklists": checklists(content),
-        "headings": headings,
-    }
-
-
-def _data_context(content: ReportContent) -> dict[str, Any]:
-    dataset, audit = content.dataset, content.audit
-    return {
-        "sources": tables.source_names(dataset.info.sources) if dataset else (),
-        "split_table": tables.split_table(dataset) if dataset else None,
-        "code_book": tables.code_book_table(dataset) if dataset else None,
-        "exclusion_table": tables.exclusion_table(dataset) if dataset else None,
-        "flow_chart": flow.flow_chart(dataset) if dataset else None,
-        "count_chart": grids.count_chart(tables.class_counts(dataset)) if dataset else None,
-        "audit_table": tables.audit_table(audit) if audit else None,
-    }
-
-
-def _training_context(content: ReportContent) -> dict[str, Any]:
-    history = tables.numeric_history(content.history)
-    return {
-        "learning_charts": curves.learning_charts(history, content.record.best_epoch),
-        "settings": tables.setting_facts(content.settings),
-        "test_recall": headline.positive_recall(content.evaluation),
-    }
-
-
-def _performance_context(content: ReportContent) -> dict[str, Any]:
-    evaluation = content.evaluation
-    at_argmax = evaluation.confusion_at_argmax
-    if at_argmax == evaluation.confusion or headline.threshold_in_force(evaluation) is None:
-        at_argmax = None
-    roc, precision_recall = curves.roc_chart(evaluation), curves.precision_recall_chart(evaluation)
-    return {
-        "performance_table": tables.performance_table(evaluation),
-        "class_table": tables.class_table(evaluation),
-        "threshold_table": label_thresholds.threshold_table(evaluation),
-        "mix_up_table": tables.mix_up_table(evaluation.confusion) if evaluation.confusion else None,
-        "matrices": grids.matrices(evaluation.confusion) if evaluation.confusion else (),
-        "argmax_matrices": grids.matrices(at_argmax) if at_argmax else (),
-        "forest_chart": grids.forest_chart(evaluation),
-        "curve_charts": tuple(chart for chart in (roc, precision_recall) if chart is not None),
-        "curves_left_out": len(evaluation.roc) - len(curves.drawn_curves(evaluation, evaluation.roc)),
-        "prevalence": headline.prevalence_line(evaluation),
-        "resampling": headline.resampling_line(evaluation),
+        "headings": headings | dict.fromkeys(given.anchors(), headings["authors"]),
     }

@@ -20,12 +20,11 @@ from medimg_cli.images.readers import read_image
 from medimg_cli.inference.case_pictures import case_pictures, known_of
 from medimg_cli.predictions.predictions import read_predictions
 from medimg_cli.preprocessing.recipe import Recipe
-from medimg_cli.reporting.attachments import predictions_csv
 from medimg_cli.reporting.author_facts import not_reported
-from medimg_cli.reporting.cases import explained_cases, wrong_cases
+from medimg_cli.reporting.cases import explained_cases, predictions_csv, wrong_cases
 from medimg_cli.reporting.content import Case, Cases, Explained, ReportContent
 from medimg_cli.reporting.markdown import render_card, render_datasheet
-from medimg_cli.reporting.page import render_page
+from medimg_cli.reporting.page import Part, render_page
 from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 from medimg_cli.reporting.study_facts import Facts, read_facts, write_questions
 from medimg_cli.runs.ledger import Looks, looks_before
@@ -65,7 +64,7 @@ def report(
     """Write the report of `run` on `split`; the same records give the same bytes.
 
     Args:
-        outputs: files to write; the suffix .html or .pdf decides.
+        outputs: files to write; the suffix .html or .pdf decides. An appendix of its own is named after its report.
         split: whose evaluation is reported.
         card, datasheet: Markdown files to write of the model and of its data, each None where not wanted.
 
@@ -76,19 +75,37 @@ def report(
     """
     check_outputs(outputs, card, datasheet)
     content = gather(workspace, run, settings, progress, split=split)
-    html = render_page(content, templates=settings.templates) if outputs else ""
+    pages: dict[Part, str] = {}
+    written = []
     for output in outputs:
-        if output.suffix.lower() == ".html":
-            write_text(output, html)
-            continue
-        with atomic_path(output) as temporary:
-            write_pdf(temporary, html, _attachments(run, split))
+        for target, part in _parts(output, settings.appendix):
+            if part not in pages:
+                pages[part] = render_page(content, templates=settings.templates, part=part)
+            _write(target, pages[part], [] if part == "appendix" else _attachments(run, split))
+            written.append(target)
     beside = ((card, render_card), (datasheet, render_datasheet))
     for path, render in beside:
         if path is not None:
             write_text(path, render(content, templates=settings.templates))
-    written = (*outputs, *(path for path, _ in beside if path is not None))
-    return ReportResult(written, not_reported(content), content.looks)
+    written += [path for path, _ in beside if path is not None]
+    return ReportResult(tuple(written), not_reported(content), content.looks)
+
+
+def _parts(output: Path, appendix: str | None) -> list[tuple[Path, Part]]:
+    """Return the files of one output: a PDF has its appendix beside it, a page behind it, unless told otherwise."""
+    where = appendix or ("separate" if output.suffix.lower() == ".pdf" else "inside")
+    if where == "inside":
+        return [(output, "whole")]
+    beside = output.with_name(f"{output.stem}-appendix{output.suffix}")
+    return [(output, "report"), *([(beside, "appendix")] if where == "separate" else [])]  # type: ignore[list-item]
+
+
+def _write(path: Path, html: str, attached: Sequence[Attached]) -> None:
+    if path.suffix.lower() == ".html":
+        write_text(path, html)
+        return
+    with atomic_path(path) as temporary:
+        write_pdf(temporary, html, attached)
 
 
 def ask(path: Path) -> Path:
@@ -156,7 +173,7 @@ def gather(
         dataset=dataset,
         audit=read_audit(workspace),
         cases=_all_cases(workspace, run, evaluation, card, progress),
-        notes=_notes(evaluation, card, dataset, looks),
+        notes=_notes(evaluation, card, dataset),
         looks=looks,
         facts=facts_of(workspace, settings),
         external=_external(run, card),
@@ -204,12 +221,8 @@ def _read_settings(run: Run) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value is not None}
 
 
-def _notes(
-    evaluation: Evaluation, card: ModelCard, dataset: Dataset | None, looks: Looks | None
-) -> tuple[str, ...]:
+def _notes(evaluation: Evaluation, card: ModelCard, dataset: Dataset | None) -> tuple[str, ...]:
     notes = []
-    if looks is not None and looks.before:
-        notes.append(f"Test: {looks.sentence(evaluation.split)}.")
     if dataset is not None and dataset.info.content_hash != evaluation.dataset_hash:
         notes.append("The data set has changed since this evaluation; its counts are those of today.")
     if not is_of_model(evaluation, card):

@@ -364,6 +364,11 @@ class ReportSettings(Section):
     facts: Path | None = setting(
         None, "what only people know", unset="report.yaml in the workspace, where there is one"
     )
+    appendix: Literal["separate", "inside", "none"] | None = setting(
+        None,
+        "measures, checklists and provenance: in a file of their own, behind the report, or not at all",
+        unset="separate from a PDF, folded inside a page",
+    )
 
 
 class ExportSettings(Section):

@@ -3,6 +3,7 @@
 from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.evaluation.results.abstention import Abstention, Conformal, Referral
 from medimg_cli.evaluation.results.calibration import Calibration, ClassCalibration, ReliabilityBin
+from medimg_cli.evaluation.results.contract import Change, Contract, Expected
 from medimg_cli.evaluation.results.decisions import (
     AtPrevalence,
     Comparison,
@@ -55,6 +56,7 @@ def with_every_result(evaluation: Evaluation) -> Evaluation:
             "robustness": robustness(),
             "baselines": baselines(),
             "comparison": comparison(),
+            "contract": contract(),
             "protocol": Protocol(name="medmnist", auc=0.9641, acc=0.9123, definition="ACC at 0.5"),
             "not_run": {"label_set": "each image has one label"},
         }
@@ -210,6 +212,25 @@ def baselines() -> Baselines:
     majority = Baseline(name="majority class", metrics={"recall": share(0, 40)}, remark="misses all of them")
     metadata = Baseline(name="metadata only", uses=("width", "sex"), metrics={"auroc": score(0.6217)})
     return Baselines(rows=(majority, metadata))
+
+
+def contract() -> Contract:
+    gap = Estimate(value=-0.1234, low=-0.1811, high=-0.0567, method="Newcombe", n=160)
+    moved = Change(val=share(37, 38), here=share(62, 76), difference=gap, beyond_chance=True)
+    same = Change(val=score(0.9812), here=score(0.9712), difference=score(-0.0123), beyond_chance=False)
+    return Contract(
+        positive=POSITIVE,
+        target=0.95,
+        positives=38,
+        patients=38,
+        expected=Expected(low=0.8312, high=0.9934),
+        reaches=0.4634,
+        least_for_bound=73,
+        verdict="cannot be told",
+        change={"specificity": moved, "auroc": same},
+        promise="from 38 positives: expected recall 83 to 99 %",
+        outcome="whether the target 0.95 is met cannot be told",
+    )
 
 
 def comparison() -> Comparison:

@@ -4,7 +4,7 @@ from io import BytesIO
 
 import pandas as pd
 
-from medimg_cli.reporting.attachments import predictions_csv
+from medimg_cli.reporting.cases import predictions_csv
 
 
 def test_paths_are_left_out_and_patients_numbered_so_that_they_still_belong_together() -> None:

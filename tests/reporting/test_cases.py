@@ -37,12 +37,12 @@ def test_no_error_leaves_the_kinds_empty(tmp_path: Path) -> None:
     assert _kinds(make_cohort(tmp_path, missed=0))["Missed cases"] == []
 
 
-def test_of_many_errors_forty_have_pictures_a_hundred_are_listed_and_the_rest_is_counted(
+def test_of_many_errors_a_page_has_pictures_a_hundred_are_listed_and_the_rest_is_counted(
     tmp_path: Path,
 ) -> None:
     cohort = make_cohort(tmp_path, per_class=170, missed=170)
     missed = wrong_cases(cohort.evaluation, read_predictions(cohort.run.predictions_path("test")))[0]
-    assert (len(missed.shown), len(missed.listed), missed.beyond, missed.total) == (40, 100, 30, 170)
+    assert (len(missed.shown), len(missed.listed), missed.beyond, missed.total) == (18, 100, 52, 170)
 
 
 def test_a_table_without_image_names_is_told_by_its_rows(tmp_path: Path) -> None:
@@ -50,3 +50,13 @@ def test_a_table_without_image_names_is_told_by_its_rows(tmp_path: Path) -> None
     table = read_predictions(cohort.run.predictions_path("test")).drop(columns="image_id")
     (kind,) = wrong_cases(cohort.evaluation, table)
     assert {case.image_id for case in kind.shown} == {"row 2", "row 3", "row 42", "row 43", "row 44"}
+
+
+def test_one_image_of_each_patient_stands_before_the_others(tmp_path: Path) -> None:
+    cohort = make_cohort(tmp_path, missed=5)
+    table = read_predictions(cohort.run.predictions_path("test"))
+    before = [case.image_id for case in wrong_cases(cohort.evaluation, table)[0].shown]
+    table.loc[table["image_id"].isin(before[:3]), "patient_id"] = "one patient"
+    missed = wrong_cases(cohort.evaluation, table)[0]
+    assert [case.image_id for case in missed.shown] == [before[at] for at in (0, 3, 4, 1, 2)]
+    assert "of 3 patients: one image of each stands before the others" in missed.meaning

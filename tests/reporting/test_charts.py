@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from medimg_cli.evaluation.evaluation import Confusion, Curve
 from medimg_cli.reporting.charts.curves import learning_charts, precision_recall_chart, roc_chart
-from medimg_cli.reporting.charts.matrix_charts import MATRIX_CLASSES, count_chart, forest_chart, matrices
+from medimg_cli.reporting.charts.forest import forest_chart
+from medimg_cli.reporting.charts.matrix_charts import MATRIX_CLASSES, confusion_matrix
 from tests.reporting.cohort import make_cohort
 
 
@@ -70,31 +70,34 @@ def test_no_history_draws_nothing() -> None:
     assert learning_charts(pd.DataFrame(), best_epoch=None) == ()
 
 
-def test_a_confusion_matrix_is_drawn_as_counts_and_as_shares_of_its_rows() -> None:
-    confusion = Confusion(labels=("a", "b"), matrix=((9, 1), (0, 0)))
-    counts, shares = matrices(confusion)
-    assert [cell.text for cell in counts.cells] == ["9", "1", "0", "0"]
-    assert [cell.text for cell in shares.cells] == ["90.0", "10.0", "–", "–"]
-    assert "reference a: predicted a 9, b 1" in counts.title
+def test_a_confusion_matrix_shows_each_count_with_its_share_of_the_row() -> None:
+    chart = confusion_matrix(Confusion(labels=("a", "b"), matrix=((9, 1), (0, 0))))
+    assert chart is not None
+    assert [(cell.text, cell.share) for cell in chart.cells] == [
+        ("9", "90.0 %"), ("1", "10.0 %"), ("0", ""), ("0", ""),
+    ]  # fmt: skip
+    assert "reference a: predicted a 9, b 1" in chart.title
 
 
 def test_a_matrix_of_too_many_classes_is_not_drawn() -> None:
     size = MATRIX_CLASSES + 1
     row = (0,) * size
-    assert matrices(Confusion(labels=tuple(map(str, range(size))), matrix=(row,) * size)) == ()
+    assert confusion_matrix(Confusion(labels=tuple(map(str, range(size))), matrix=(row,) * size)) is None
 
 
-def test_bars_of_all_splits_share_one_scale() -> None:
-    chart = count_chart({"train": {"a": 100, "b": 50}, "test": {"a": 10, "b": 0}})
+def test_a_roc_curve_stands_in_a_square(tmp_path: Path) -> None:
+    chart = roc_chart(make_cohort(tmp_path).evaluation)
     assert chart is not None
-    train, test = chart.panels
-    full, half, tenth = train.bars[0].width, train.bars[1].width, test.bars[0].width
-    assert (half, tenth) == pytest.approx((full / 2, full / 10), abs=0.02)
-    assert "Training: a 100, b 50; Test: a 10, b 0" in chart.title
+    assert chart.right - chart.left == chart.bottom - chart.top
 
 
-def test_an_empty_data_set_has_no_bars() -> None:
-    assert count_chart({"train": {"a": 0}, "test": {"a": 0}}) is None
+def test_of_several_classes_page_1_draws_the_curve_of_the_positive_one_alone(tmp_path: Path) -> None:
+    names = ("benign", "normal", "malignant")
+    evaluation = make_cohort(tmp_path, classes=names, positive="malignant", per_class=4).evaluation
+    alone, every = roc_chart(evaluation, alone=True), roc_chart(evaluation)
+    assert alone is not None and every is not None
+    assert [line.name.partition(",")[0] for line in alone.lines] == ["malignant"]
+    assert len(every.lines) == 3
 
 
 def test_the_interval_plot_starts_with_the_weakest_class(tmp_path: Path) -> None:

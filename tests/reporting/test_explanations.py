@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from medimg_cli.predictions.predictions import read_predictions
-from medimg_cli.reporting.cases import explained_cases
+from medimg_cli.reporting.cases import explained_cases, explanation_facts
 from medimg_cli.reporting.checklists import GUIDELINES, fill
 from medimg_cli.reporting.content import Explained, ReportContent
-from medimg_cli.reporting.explanations import explanation_facts
 from medimg_cli.reporting.page import render_page
 from medimg_cli.runs.explanation import Blanked, Explanation
 from medimg_cli.stages.report import gather

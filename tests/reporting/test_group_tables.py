@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from medimg_cli.reporting.charts.group_charts import subgroup_chart
+from medimg_cli.reporting.charts.forest import subgroup_chart
 from medimg_cli.reporting.tables import group_tables
 from tests.reporting import results
 from tests.reporting.cohort import make_cohort

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medimg_cli.evaluation.evaluation import Leakage
-from medimg_cli.reporting.tables.headline import (
+from medimg_cli.reporting.verdict import (
     headline,
     leakage_line,
     resampling_line,

@@ -1,7 +1,7 @@
 """What could not be compared with other splits is never called free of leaks."""
 
 from medimg_cli.evaluation.evaluation import Leakage
-from medimg_cli.reporting.tables.headline import leakage_line
+from medimg_cli.reporting.verdict import leakage_line
 
 
 def test_nothing_shared_means_nothing_where_it_was_not_compared() -> None:

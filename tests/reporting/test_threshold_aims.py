@@ -6,7 +6,7 @@ import pytest
 
 from medimg_cli.evaluation.evaluation import write_evaluation
 from medimg_cli.reporting.page import render_page
-from medimg_cli.reporting.tables.label_thresholds import threshold_table
+from medimg_cli.reporting.tables.tables import threshold_table
 from medimg_cli.runs.run import Threshold
 from medimg_cli.stages.report import gather
 from medimg_cli.workspace.progress import SilentProgress

@@ -13,7 +13,7 @@ from medimg_cli.cli.app import run
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import GateError, RunError
 from medimg_cli.evaluation.evaluation import read_evaluation
-from medimg_cli.reporting.tables.headline import leakage_line
+from medimg_cli.reporting.verdict import leakage_line
 from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate import evaluate

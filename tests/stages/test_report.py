@@ -42,7 +42,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cohort = make_cohort(folder / "study")
     outputs = [folder / "out" / name for name in ("eval.html", "eval.PDF", "again.pdf")]
     result = report(cohort.workspace, cohort.run, outputs, SETTINGS)
-    assert result.outputs == tuple(outputs)
+    beside = [path.with_name(f"{path.stem}-appendix{path.suffix}") for path in outputs[1:]]
+    assert result.outputs == (outputs[0], outputs[1], beside[0], outputs[2], beside[1])
     assert "Intended use" in result.not_reported
     return folder / "out"
 
@@ -76,14 +77,40 @@ def test_the_pdf_carries_every_answer_but_no_path(written: Path) -> None:
     assert b"images/" not in attached
 
 
-def test_the_checklists_name_the_pages_that_answer_an_item(written: Path) -> None:
+def test_the_report_has_eight_pages_at_most_and_the_first_is_the_verdict(written: Path) -> None:
     pages = [re.sub(r"\s+", " ", page.extract_text()) for page in PdfReader(written / "eval.PDF").pages]
-    (begins,) = (
-        number for number, text in enumerate(pages, start=1) if re.search(r"\b\d+ Provenance Command", text)
-    )
-    lists = " ".join(pages)
-    assert f"filled Provenance, p. {begins}: " in lists
-    assert "p. 0" not in lists
+    assert len(pages) <= 8
+    assert "Images by reference standard and answer" in pages[0] and "Who was tested" not in pages[0]
+    assert "1 Who was tested" in pages[1]
+    appendix = [
+        re.sub(r"\s+", " ", page.extract_text()) for page in PdfReader(written / "eval-appendix.PDF").pages
+    ]
+    assert "Appendix of the evaluation report" in appendix[0] and "Provenance" in " ".join(appendix)
+
+
+@pytest.mark.parametrize(("where", "names"), [("inside", ["e.html", "e.pdf"]), ("none", ["e.html", "e.pdf"]), ("separate", ["e-appendix.html", "e-appendix.pdf", "e.html", "e.pdf"])])  # fmt: skip
+def test_the_appendix_stands_where_it_is_asked_for(
+    cohort: Cohort, tmp_path: Path, where: str, names: list[str]
+) -> None:
+    settings = ReportSettings.model_validate({"appendix": where})
+    folder = tmp_path / "out"
+    report(cohort.workspace, cohort.run, [folder / "e.html", folder / "e.pdf"], settings)
+    assert sorted(path.name for path in folder.iterdir()) == names
+    page = (folder / "e.html").read_text(encoding="utf-8")
+    assert ('<section id="provenance">' in page) == (where == "inside")
+    if where == "separate":
+        beside = (folder / "e-appendix.html").read_text(encoding="utf-8")
+        links = set(re.findall(r'href="#([^"]+)"', beside))
+        assert links <= set(re.findall(r' id="([^"]+)"', beside))
+        assert '<section id="provenance">' in beside and '<section id="limits">' not in beside
+
+
+def test_page_1_tells_how_often_the_images_were_looked_at_and_what_weighs_most(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    page = _html(cohort, tmp_path / "eval.html").partition("<section")[0]
+    assert "These images of test were not looked at before." in page
+    assert "<strong>One place.</strong>" in page
 
 
 def test_tags_language_and_bookmarks_are_those_of_an_accessible_document(written: Path) -> None:
@@ -98,7 +125,8 @@ def test_tags_language_and_bookmarks_are_those_of_an_accessible_document(written
 
 
 def test_nothing_but_the_report_is_left_in_its_folder(written: Path) -> None:
-    assert sorted(path.name for path in written.iterdir()) == ["again.pdf", "eval.PDF", "eval.html"]
+    names = ["again-appendix.pdf", "again.pdf", "eval-appendix.PDF", "eval.PDF", "eval.html"]
+    assert sorted(path.name for path in written.iterdir()) == names
 
 
 def test_a_pdf_has_statement_page_numbers_bookmarks_and_the_evaluation(written: Path) -> None:
@@ -111,9 +139,7 @@ def test_a_pdf_has_statement_page_numbers_bookmarks_and_the_evaluation(written: 
     titles = [entry.title for entry in _flat(reader.outline)]
     assert titles[0] == "Pneumonia on chest films"
     headings = [re.sub(r"^\d+\s+", "", title) for title in titles]
-    assert {"Intended use and how to read this report", "Performance", "Provenance", "References"} <= set(
-        headings
-    )
+    assert headings[1:3] == ["Who was tested", "Each class"] and "Provenance" not in headings
     attached = json.loads(reader.attachments["metrics-test.json"][0])
     assert attached["missed"]["count"] == 3
     assert reader.metadata is not None

@@ -12,7 +12,7 @@ import pytest
 from medimg_cli.cli.views.render import LineProgress, SafeConsole, json_text
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.predictions.resumable_table import RowFile
-from medimg_cli.reporting.attachments import predictions_csv
+from medimg_cli.reporting.cases import predictions_csv
 from medimg_cli.workspace.plain_text import shielded, unshielded, visible, visible_line
 from medimg_cli.workspace.spreadsheets import read_spreadsheet
 from medimg_cli.workspace.tables import read_table, write_table

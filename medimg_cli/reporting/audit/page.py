@@ -9,10 +9,10 @@ import jinja2
 from medimg_cli.audit.findings import SEVERITIES
 from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.reporting.audit.content import AuditPageContent
-from medimg_cli.reporting.content import STATEMENT
+from medimg_cli.reporting.charts.scales import has_long_word, shortened, squeezed
+from medimg_cli.reporting.content import STATEMENT, Fact
 from medimg_cli.reporting.tables import number_format as numbers
 from medimg_cli.reporting.tables import tables
-from medimg_cli.reporting.tables.headline import Fact
 from medimg_cli.workspace.files import templates_dir
 
 
@@ -48,8 +48,16 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("grouped", "plural", "sentence"):
-        environment.filters[name] = getattr(numbers, name)
+    filters = (
+        numbers.coded,
+        numbers.grouped,
+        numbers.plural,
+        numbers.sentence,
+        has_long_word,
+        shortened,
+        squeezed,
+    )
+    environment.filters.update({each.__name__: each for each in filters})
     return environment
 
 

@@ -7,9 +7,18 @@ from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.evaluation.results.abstention import Abstention
 from medimg_cli.evaluation.results.calibration import ClassCalibration, ReliabilityBin
 from medimg_cli.evaluation.results.decisions import DecisionCurve, Histogram
-from medimg_cli.reporting.charts.line_charts import LEFT, RIGHT, WIDTH, LineChart, band, line_chart, plane
+from medimg_cli.reporting.charts.line_charts import (
+    BOTTOM,
+    FLAT,
+    LEFT,
+    RIGHT,
+    WIDTH,
+    LineChart,
+    band,
+    line_chart,
+    plane,
+)
 from medimg_cli.reporting.charts.scales import Scale, Tick, outline, path, shortened, ticks
-from medimg_cli.reporting.tables.headline import threshold_in_force
 from medimg_cli.reporting.tables.number_format import FEW, grouped, measured, number, percent, plural
 
 MOST_CLASSES = 4  # of charts that show one class each
@@ -75,12 +84,27 @@ class HistogramChart:
     rule_text: str
 
 
+def trust_charts(evaluation: Evaluation) -> list[tuple[Reliability | None, HistogramChart | None]]:
+    """Return reliability diagram and histogram of each class that has one, the positive class first."""
+    bins = {} if evaluation.calibration is None else evaluation.calibration.by_class
+    spread = {} if evaluation.histograms is None else evaluation.histograms.by_class
+    names = sorted(dict.fromkeys([*bins, *spread]), key=lambda name: name != evaluation.positive)
+    drawn = [
+        (
+            reliability_chart(name, bins[name]) if name in bins else None,
+            histogram_chart(name, spread[name], evaluation) if name in spread else None,
+        )
+        for name in names
+    ]
+    return [pair for pair in drawn if pair != (None, None)]
+
+
 def reliability_chart(name: str, found: ClassCalibration) -> Reliability | None:
     """Return the reliability diagram of one class, None without an image."""
     if not found.bins:
         return None
-    x, y = plane((0.0, 1.0), (0.0, 1.0), bottom=200.0)
-    base = 316.0
+    x, y = plane((0.0, 1.0), (0.0, 1.0))
+    base = BOTTOM + 90.0
     told = [
         f"{percent(each.mean)} predicted, {measured('share', each.observed)} observed" for each in found.bins
     ]
@@ -94,7 +118,7 @@ def reliability_chart(name: str, found: ClassCalibration) -> Reliability | None:
     )
     points = tuple(_upright(each, x, y) for each in found.bins)
     edges = [(each.low, each.high, each.observed.n) for each in found.bins]
-    return Reliability(chart, points, columns(edges, x, base, 40.0), base)
+    return Reliability(chart, points, columns(edges, x, base, 30.0), base)
 
 
 def _upright(each: ReliabilityBin, x: Scale, y: Scale) -> Upright:
@@ -127,7 +151,7 @@ def columns(
 def histogram_chart(name: str, found: Histogram, evaluation: Evaluation) -> HistogramChart:
     """Return how the probability of a class is spread, by what the images show."""
     x = Scale(0.0, 1.0, LEFT, RIGHT)
-    threshold = evaluation.thresholds.get(name) or threshold_in_force(evaluation)
+    threshold = evaluation.thresholds.get(name) or evaluation.threshold
     panels, told = [], []
     for place, (group, counts) in enumerate(list(found.counts.items())[:_HISTOGRAM_ROWS]):
         top = 30.0 + 128.0 * place
@@ -156,7 +180,7 @@ def decision_chart(name: str, found: DecisionCurve) -> LineChart | None:
         return None
     _, most = outline([*found.model, *found.high, *found.treat_all], floor=0.0)
     xs, low = found.thresholds, _BELOW * most
-    x, y = plane((min(0.0, xs[0]), xs[-1]), (low, most))
+    x, y = plane((min(0.0, xs[0]), xs[-1]), (low, most), bottom=FLAT)
 
     def inside(values: Sequence[float]) -> list[float]:
         return [value if value >= low else float("nan") for value in values]
@@ -184,7 +208,7 @@ def coverage_chart(found: Abstention) -> LineChart | None:
         return None
     errors = [row for row in found.referrals if row.error.value is not None]
     _, most = outline([*found.risk, *(row.error.value or 0.0 for row in errors)], floor=0.0)
-    x, y = plane((0.0, 1.0), (0.0, most))
+    x, y = plane((0.0, 1.0), (0.0, most), bottom=FLAT)
     told = [f"{percent(row.share)} referred, {measured('share', row.error)} wrong" for row in errors]
     return line_chart(
         f"Wrong decisions by share of images answered, area {number(found.aurc)}: {'; '.join(told)}",

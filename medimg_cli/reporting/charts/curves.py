@@ -6,17 +6,20 @@ from collections.abc import Sequence
 import pandas as pd
 
 from medimg_cli.evaluation.evaluation import Curve, Evaluation
-from medimg_cli.reporting.charts.line_charts import DASHES, LineChart, band, line_chart, plane
+from medimg_cli.reporting.charts.line_charts import DASHES, FLAT, LineChart, band, line_chart, plane
 from medimg_cli.reporting.charts.scales import Scale, outline, path, shortened, ticks
 from medimg_cli.reporting.tables.number_format import metric_title, number, percent
 
-_AREAS = {"auroc": "AUROC", "average_precision": "average precision"}
+_ALONE = 3  # there is room for on page 1
+_AREAS = {"auroc": "AUROC", "average_precision": "AP"}
 
 
-def roc_chart(evaluation: Evaluation) -> LineChart | None:
-    """Return the receiver operating characteristic, None when the evaluation holds no curve."""
+def roc_chart(evaluation: Evaluation, *, alone: bool = False) -> LineChart | None:
+    """Return the ROC curves, `alone` that of the positive class or of the weakest ones; None without a curve."""
     labels = ("1 − specificity", "Sensitivity")
-    return _curve_chart(evaluation, evaluation.roc, "auroc", "ROC curve", labels, diagonal=True)
+    own = [curve for curve in evaluation.roc if curve.name == evaluation.positive]
+    drawn = (own or drawn_curves(evaluation, evaluation.roc)[:_ALONE]) if alone else evaluation.roc
+    return _curve_chart(evaluation, drawn, "auroc", "ROC curve", labels, diagonal=True)
 
 
 def precision_recall_chart(evaluation: Evaluation) -> LineChart | None:
@@ -62,7 +65,7 @@ def _curve_chart(
         "; ".join([f"{kind}: {', '.join(names)}", *spoken, *(["with its 95 % band"] if around else [])]),
         (x, y),
         labels,
-        list(zip([shortened(name, 44) for name in names], paths, strict=True)),
+        list(zip([shortened(name, 40) for name in names], paths, strict=True)),
         reference=path((0.0, 1.0), (0.0, 1.0), x, y) if diagonal else "",
         marks=[(x(across), y(up)) for across, up in points],
         bands=[around] if around else [],
@@ -104,7 +107,7 @@ def _epoch_chart(
         return None
     values = [value for name in columns for value in history[name]]
     low, high = outline(values, floor=0.0 if label == "Loss" else None)
-    x, y = plane((min(epochs), max(epochs)), (low, high))
+    x, y = plane((min(epochs), max(epochs)), (low, high), bottom=FLAT)
     names = [_column_title(name) for name in columns]
     best = best_epoch if best_epoch is not None and min(epochs) <= best_epoch <= max(epochs) else None
     paths = [path(epochs, list(history[name]), x, y) for name in columns]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from medimg_cli.reporting.charts.scales import MAX_POINTS, Scale, Tick, path, thin, ticks
 
-WIDTH, HEIGHT = 330.0, 290.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 320.0, 16.0, 242.0
+WIDTH = 330.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 320.0, 16.0, 290.0  # a square: both axes of a ROC curve run from 0 to 1
+FLAT = 200.0  # the bottom of a chart whose axes have nothing in common
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2")  # told apart in grey print, not by colour alone
 _KEY_ROW = 15.0
 
@@ -87,7 +88,7 @@ def line_chart(
     return LineChart(
         title=title,
         width=WIDTH,
-        height=height or HEIGHT + 8.0 + _KEY_ROW * len(lines),
+        height=height or y.start + 56.0 + _KEY_ROW * len(lines),
         left=LEFT,
         right=RIGHT,
         top=TOP,
@@ -96,7 +97,7 @@ def line_chart(
         y_label=labels[1],
         x_ticks=ticks(x) if x_ticks is None else x_ticks,
         y_ticks=ticks(y),
-        lines=_keyed(lines),
+        lines=_keyed(lines, y.start),
         reference=reference,
         rule=None if rule is None else rule[0],
         rule_text="" if rule is None else rule[1],
@@ -105,9 +106,9 @@ def line_chart(
     )
 
 
-def _keyed(lines: Sequence[tuple[str, str]]) -> tuple[Line, ...]:
+def _keyed(lines: Sequence[tuple[str, str]], bottom: float) -> tuple[Line, ...]:
     """Return the lines with their places in the key below the chart, one a row."""
-    top = BOTTOM + 52.0
+    top = bottom + 52.0
     return tuple(
         Line(name, d, DASHES[index % len(DASHES)], index == 0, LEFT, top + index * _KEY_ROW)
         for index, (name, d) in enumerate(lines)

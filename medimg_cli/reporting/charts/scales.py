@@ -1,10 +1,15 @@
 """Scales, ticks and paths: from data to the coordinates of an SVG drawing (y grows downwards)."""
 
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 MAX_POINTS = 200  # of a curve: more cannot be told apart at the size of a page and only make it heavy
+_WORD = re.compile(r"\S+")
+_LONG_WORD = 18  # in columns, as "Cardiothoracic" has 14
 
 
 @dataclass(frozen=True)
@@ -99,10 +104,50 @@ def path(xs: Sequence[float], ys: Sequence[float], x: Scale, y: Scale) -> str:
 
 def text_width(text: str, size: float = 11.0) -> float:
     """Return how wide a text is at most, in drawing units, in a font as wide as DejaVu Sans."""
-    ems = {True: 0.78, False: 0.62}
-    return size * sum(ems[character.isupper() or character in "mw%@…"] for character in text)
+    return size * sum(
+        1.0 if _columns(sign) == 2 else 0.78 if sign.isupper() or sign in "mw%@…" else 0.62 for sign in text
+    )
 
 
 def shortened(text: str, most: int) -> str:
-    """Return `text` cut to `most` characters, the cut shown by "…"."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    """Return `text` cut to `most` columns, the cut shown by "…"; a sign of East Asian width takes two.
+
+    One word is cut in its middle, as names that begin alike often end differently; several, at their end. A text with
+    signs written from right to left is isolated, so that what stands beside it keeps its place (Unicode Standard
+    Annex 9, FSI and PDI).
+    """
+    kept = text
+    if sum(map(_columns, text)) > most:
+        tail = "" if " " in text.strip() else _fitting(text[::-1], most // 3)[::-1]
+        kept = f"{_fitting(text, most - 1 - sum(map(_columns, tail))).rstrip()}…{tail}"
+    return f"\u2068{kept}\u2069" if any(map(_runs_left, kept)) else kept
+
+
+def squeezed(text: str, most: int = 28) -> str:
+    """Return `text` with every word cut to `most` columns that would fill a page with one name; East Asian text may break.
+
+    >>> squeezed("found 3 of " + "x" * 40 + "7")
+    'found 3 of xxxxxxxxxxxxxxxxxx…xxxxxxxx7'
+    """
+    return _WORD.sub(lambda word: shortened(word[0], most * (2 if any(map(_is_wide, word[0])) else 1)), text)
+
+
+def _fitting(text: str, most: int) -> str:
+    return text[: sum(end <= most for end in accumulate(map(_columns, text)))]
+
+
+def has_long_word(text: str) -> bool:
+    """Return whether a text holds a word that no column of a table is wide enough for."""
+    return any(sum(map(_columns, word)) > _LONG_WORD for word in text.split())
+
+
+def _is_wide(sign: str) -> bool:
+    return unicodedata.east_asian_width(sign) in "WF"
+
+
+def _columns(sign: str) -> int:
+    return 2 if _is_wide(sign) else 1
+
+
+def _runs_left(sign: str) -> bool:
+    return unicodedata.bidirectional(sign) in ("R", "AL")

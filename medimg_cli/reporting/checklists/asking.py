@@ -10,15 +10,6 @@ from medimg_cli.reporting.study_questions import GROUPS, NOT_REPORTED, title_of
 Evidence = Callable[[ReportContent], str]
 """What the records say, in a few words; "" where they say nothing."""
 
-SECTIONS = {
-    "purpose": "intended-use",
-    "study": "authors",
-    "data": "authors",
-    "reference": "authors",
-    "openness": "ethics",
-}
-"""Group of questions → the section that prints its answers."""
-
 
 def anchor_of(group: str) -> str:
     """Return the anchor of a group's answers on the page."""

@@ -2,8 +2,8 @@
 
 from medimg_cli.reporting.content import ReportContent
 from medimg_cli.reporting.limitations import limitations
-from medimg_cli.reporting.tables.headline import positive_recall, threshold_in_force, threshold_line
 from medimg_cli.reporting.tables.number_format import grouped, measured, metric_title, plural
+from medimg_cli.reporting.verdict import positive_recall, threshold_line
 from medimg_cli.statistics.estimate import Estimate
 
 _CALLED = ("recall", "specificity", "auroc", "macro_recall", "accuracy", "macro_auroc")
@@ -65,7 +65,7 @@ def test_size(content: ReportContent) -> str:
 
 def threshold(content: ReportContent) -> str:
     """Return which answer counts as positive and how that was fixed before testing."""
-    if threshold_in_force(content.evaluation) is None and not content.evaluation.several_labels:
+    if content.evaluation.threshold is None and not content.evaluation.several_labels:
         return "the most probable class is the answer; no threshold"
     return threshold_line(content.evaluation)
 
@@ -121,9 +121,7 @@ def shift(content: ReportContent) -> str:
 def parts(content: ReportContent) -> str:
     """Return for which parts of the data performance is given beside the whole."""
     evaluation = content.evaluation
-    chosen_on = (
-        "validation and test at the threshold" if threshold_in_force(evaluation) is not None else "test"
-    )
+    chosen_on = "validation and test at the threshold" if evaluation.threshold is not None else "test"
     return f"{chosen_on}; {len(evaluation.per_class)} classes"
 
 

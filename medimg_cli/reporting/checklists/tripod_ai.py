@@ -103,7 +103,7 @@ _ITEMS = (
     ),
     Item("25", "Interpretation", Told("interpretation")),
     Item("26", "Limitations", Both("limits", results.found_limitations, "limitations")),
-    Item("27a", "Poor or missing input", Both("intended-use", records.unreadable, "input_handling")),
+    Item("27a", "Poor or missing input", Both("authors", records.unreadable, "input_handling")),
     Item("27b", "What users must do and know", Told("intended_users")),
     Item("27c", "Next steps", Told("further_research")),
 )

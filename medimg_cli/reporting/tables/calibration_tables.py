@@ -6,8 +6,7 @@ from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.evaluation.results.abstention import Abstention, Conformal
 from medimg_cli.evaluation.results.calibration import Calibration
 from medimg_cli.evaluation.results.decisions import AtPrevalence, OperatingPoints, TradeOff
-from medimg_cli.reporting.content import TABLE_ROWS
-from medimg_cli.reporting.tables.headline import Fact
+from medimg_cli.reporting.content import TABLE_ROWS, Fact
 from medimg_cli.reporting.tables.number_format import grouped, measured, metric_title, number, percent
 from medimg_cli.reporting.tables.tables import Table
 from medimg_cli.statistics.estimate import Estimate
@@ -30,11 +29,11 @@ def temperature_table(found: Calibration) -> Table | None:
     return Table("Before and after the temperature", head, rows, figures=(1, 2), narrow=True)
 
 
-def calibration_table(found: Calibration) -> Table | None:
+def calibration_table(found: Calibration, most: int = TABLE_ROWS) -> Table | None:
     """Return slope, intercept and errors of each class, None without a class."""
     rows = tuple(
         (name, *(measured(part, getattr(each, part)) for part in ("slope", "intercept", "ece", "brier")))
-        for name, each in list(found.by_class.items())[:TABLE_ROWS]
+        for name, each in list(found.by_class.items())[:most]
     )
     head = ("Class", "Slope", "Intercept", f"Calibration error, {found.bins} bins", "Brier score")
     beyond = len(found.by_class) - len(rows)

@@ -104,7 +104,7 @@ def suppressed_lines(found: Subgroups) -> tuple[str, ...]:
     return tuple(f"{', '.join(groups)}: {why}" for why, groups in reasons.items())
 
 
-def gap_table(found: Subgroups) -> Table | None:
+def gap_table(found: Subgroups, most: int = TABLE_ROWS) -> Table | None:
     """Return the largest gap of each figure and column, None without one."""
     rows = tuple(
         (
@@ -118,11 +118,7 @@ def gap_table(found: Subgroups) -> Table | None:
         for name, gap in grouping.largest_gap.items()
     )
     head = ("Column", "Figure", "Largest gap", "Between", "Pairs")
-    return (
-        Table("Largest gaps", head, rows[:TABLE_ROWS], max(0, len(rows) - TABLE_ROWS), (2, 4))
-        if rows
-        else None
-    )
+    return Table("Largest gaps", head, rows[:most], max(0, len(rows) - most), (2, 4)) if rows else None
 
 
 def shift_table(found: Shift) -> Table | None:

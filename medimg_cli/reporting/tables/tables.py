@@ -10,18 +10,20 @@ import pandas as pd
 from medimg_cli.audit.findings import SEVERITIES, AuditResult, Finding
 from medimg_cli.dataset.manifest import SPLITS, Dataset
 from medimg_cli.evaluation.evaluation import Confusion, Evaluation
-from medimg_cli.reporting.content import TABLE_ROWS
-from medimg_cli.reporting.tables.headline import Fact
+from medimg_cli.reporting.content import TABLE_ROWS, Fact
 from medimg_cli.reporting.tables.number_format import (
     counted,
     grouped,
     interval,
     measured,
     metric_title,
+    number,
+    percent,
     plain,
     point,
     split_title,
 )
+from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.estimate import Estimate
 
 _REASONS = 12
@@ -79,10 +81,10 @@ def class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
     return counts
 
 
-def split_table(dataset: Dataset) -> Table:
-    """Return classes × splits, with images and patients below."""
+def split_table(dataset: Dataset, most: int = TABLE_ROWS) -> Table:
+    """Return classes × splits, at most `most` classes, with images and patients below."""
     counts = class_counts(dataset)
-    shown = dataset.info.classes[:TABLE_ROWS]
+    shown = dataset.info.classes[:most]
     rows = [_count_row(name, [counts[split][name] for split in SPLITS]) for name in shown]
     rows.append(_count_row("All images", [len(dataset.of_split(split)) for split in SPLITS]))
     if dataset.info.patients_known:
@@ -191,8 +193,8 @@ def _metric_row(name: str, estimate: Estimate) -> tuple[str, ...]:
     return (metric_title(name), point(name, estimate), between, counted(estimate), estimate.method or "–")
 
 
-def class_table(evaluation: Evaluation) -> Table:
-    """Return one row per class, the weakest sensitivity first, and the columns the evaluation holds."""
+def class_table(evaluation: Evaluation, most: int = TABLE_ROWS) -> Table:
+    """Return one row for each of at most `most` classes, weakest sensitivity first, with the columns the evaluation holds."""
     held = {name for figures in evaluation.per_class.values() for name in figures}
     columns = [name for name in _PER_CLASS if name in held]
     ordered = sorted(evaluation.per_class.items(), key=lambda item: (_recall_of(item[1]), item[0]))
@@ -209,8 +211,8 @@ def class_table(evaluation: Evaluation) -> Table:
     head = ("Class", *counted_as, *(_COLUMN_TITLES.get(name) or metric_title(name) for name in columns))
     what = "Each label on its own" if evaluation.several_labels else "Each class against the rest"
     caption = f"{what}, weakest sensitivity first"
-    beyond = max(0, len(rows) - TABLE_ROWS)
-    return Table(caption, head, tuple(rows[:TABLE_ROWS]), beyond, figures=tuple(range(1, len(head))))
+    beyond = max(0, len(rows) - most)
+    return Table(caption, head, tuple(rows[:most]), beyond, figures=tuple(range(1, len(head))))
 
 
 def _recall_of(figures: Mapping[str, Estimate]) -> float:
@@ -255,3 +257,34 @@ def numeric_history(history: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of a training history that hold numbers, as floats (empty cells NaN)."""
     numbers: pd.DataFrame = history.apply(pd.to_numeric, errors="coerce").astype(float)
     return numbers.dropna(axis="columns", how="all")
+
+
+def threshold_table(evaluation: Evaluation) -> Table | None:
+    """Return the operating point of each label, where an image may carry several; None where it carries one."""
+    if not evaluation.several_labels:
+        return None
+    shown = evaluation.classes[:TABLE_ROWS]
+    rows = tuple((name, *_threshold_cells(evaluation.thresholds.get(name))) for name in shown)
+    head = ("Label", "Threshold", "Aimed at", "Sensitivity there", "Specificity there")
+    caption = "The threshold of each label, and its figures where it was chosen"
+    return Table(caption, head, rows, len(evaluation.classes) - len(shown), figures=(1, 2, 3, 4))
+
+
+def _threshold_cells(threshold: Threshold | None) -> tuple[str, ...]:
+    if threshold is None:
+        return ("0.5", "–", "–", "–")
+    return (
+        number(threshold.value, 4),
+        _aim(threshold),
+        percent(threshold.achieved_recall),
+        percent(threshold.achieved_specificity),
+    )
+
+
+def _aim(threshold: Threshold) -> str:
+    """Return what the threshold was to reach: sensitivity, unless another figure is named."""
+    if threshold.target_recall is not None:
+        return percent(threshold.target_recall)
+    if threshold.target_specificity is not None:
+        return f"specificity {percent(threshold.target_specificity)}"
+    return "–"

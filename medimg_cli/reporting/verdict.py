@@ -1,10 +1,11 @@
-"""The first number a reader sees: how many of the sick were found, and how sure that is."""
+"""Page 1: how many of the sick were found, how sure that is, whether the target was met, and what speaks against it."""
 
 from dataclasses import dataclass
 
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
-from medimg_cli.reporting.content import FEW_POSITIVES
+from medimg_cli.reporting.content import FEW_POSITIVES, Fact, ReportContent
 from medimg_cli.reporting.tables.number_format import (
+    change,
     grouped,
     interval,
     measured,
@@ -13,21 +14,18 @@ from medimg_cli.reporting.tables.number_format import (
     percent,
     plural,
     point,
+    sentence,
     split_title,
 )
-from medimg_cli.runs.run import Threshold
+from medimg_cli.reporting.tables.tables import Table
 from medimg_cli.statistics.estimate import Estimate
 
 _BESIDE = ("specificity", "auroc")
 _BESIDE_MACRO = ("accuracy", "macro_auroc")
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One labelled line."""
-
-    label: str
-    text: str
+_WARNINGS = 3
+_WEAKEST = 4
+# Remarks of an evaluation that `_grave` words by itself, with the figures it has.
+_SAID = ("patients are not known", "only ", "this split shares", "no positive class", "leaks cannot be")
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,9 @@ class Headline:
         beside: in large type below it: the counts.
         remark: one sentence in normal type, "" when there is nothing to add.
         flag: short text of a visible mark, "" without one.
+        target: what the threshold was to reach, "" where it aimed at nothing, and whether it did, with the interval.
+        outcome: "met", "missed", "cannot be told", or "".
+        changes: from validation to here, None where it cannot be told.
         facts: the lines beside the verdict.
     """
 
@@ -51,6 +52,9 @@ class Headline:
     remark: str
     flag: str
     facts: tuple[Fact, ...]
+    target: str = ""
+    outcome: str = ""
+    changes: Table | None = None
 
 
 def headline(evaluation: Evaluation) -> Headline:
@@ -111,14 +115,9 @@ def _leaks(leakage: Leakage) -> str:
     return "none: 0 patients and 0 identical files stand in two splits"
 
 
-def threshold_in_force(evaluation: Evaluation) -> Threshold | None:
-    """Return the threshold that decides; without one the most probable class does."""
-    return evaluation.threshold
-
-
 def threshold_line(evaluation: Evaluation) -> str:
     """Return the operating threshold and where it comes from."""
-    threshold = threshold_in_force(evaluation)
+    threshold = evaluation.threshold
     if evaluation.several_labels:
         splits = {split_title(each.split) for each in evaluation.thresholds.values()}
         chosen = f", chosen on the {' and '.join(sorted(splits))} split" if splits else ""
@@ -132,7 +131,7 @@ def _of_positive_class(evaluation: Evaluation, positive: str) -> Headline:
     recall = positive_recall(evaluation)
     of = positives(evaluation) or 0
     label = f"{metric_title('recall')} for {positive}"
-    if threshold_in_force(evaluation) is not None:
+    if evaluation.threshold is not None:
         label += " at the operating threshold"
     flag = f"few positives: {of}, fewer than {FEW_POSITIVES}" if of < FEW_POSITIVES else ""
     figure, between = _figure(recall)
@@ -143,7 +142,11 @@ def _of_positive_class(evaluation: Evaluation, positive: str) -> Headline:
         if missed == 0:
             figure, between, beside = beside, "", f"sensitivity {figure} {between}".rstrip()
             remark = _upper_bound(evaluation, recall, of)
-    return Headline(label, figure, between, beside, remark, flag, _facts(evaluation, _BESIDE))
+    target, outcome = _target(evaluation)
+    facts = _facts(evaluation, _BESIDE)
+    return Headline(
+        label, figure, between, beside, remark, flag, facts, target, outcome, change_table(evaluation)
+    )
 
 
 def _figure(recall: Estimate | None) -> tuple[str, str]:
@@ -237,3 +240,163 @@ def prevalence_line(evaluation: Evaluation) -> str:
     if of is None or not evaluation.n:
         return ""
     return f"{percent(of / evaluation.n)} ({grouped(of)} of {grouped(evaluation.n)} images)"
+
+
+def _target(evaluation: Evaluation) -> tuple[str, str]:
+    """Return the target with what the tested images say of it, and that in a word."""
+    found, recall = evaluation.contract, positive_recall(evaluation)
+    if found is None or found.target is None or not found.verdict or recall is None:
+        return "", ""
+    between = interval("recall", recall).strip("()")
+    between = f"{between} %" if between else point("recall", recall)
+    why = {
+        "met": f"the whole interval, {between}, lies above it",
+        "missed": f"the whole interval, {between}, lies below it",
+        "cannot be told": f"it lies within the interval, {between}",
+    }
+    return f"It is a sensitivity of at least {100 * found.target:g} %; {why[found.verdict]}", found.verdict
+
+
+def change_table(evaluation: Evaluation) -> Table | None:
+    """Return figures on validation and here, those changed beyond chance marked; None where validation is not at hand."""
+    found = evaluation.contract
+    if found is None or not found.change:
+        return None
+    rows = tuple(
+        (
+            metric_title(name) + (" †" if each.beyond_chance else ""),
+            measured(name, each.val),
+            measured(name, each.here),
+            change(name, each.difference),
+        )
+        for name, each in found.change.items()
+    )
+    head = ("Measure", "Validation", split_title(evaluation.split).capitalize(), "Change")
+    return Table("From validation to the tested images", head, rows, figures=(1, 2, 3))
+
+
+def two_by_two(evaluation: Evaluation) -> Table | None:
+    """Return found, missed, false alarms and rightly negative images, None where the counts are not known."""
+    if evaluation.positive is None:
+        return None
+    of_class = evaluation.per_class.get(evaluation.positive, {})
+    recall, specificity = positive_recall(evaluation), evaluation.metrics.get("specificity")
+    specificity = specificity or of_class.get("specificity")
+    if recall is None or specificity is None or recall.count is None or specificity.count is None:
+        return None
+    hit, rest = recall.count, specificity.count
+    missed, alarms = recall.n - hit, specificity.n - rest
+    rows = (
+        (evaluation.positive, f"{grouped(hit)} found", f"{grouped(missed)} missed", grouped(recall.n)),
+        ("Others", f"{grouped(alarms)} false alarms", f"{grouped(rest)} right", grouped(specificity.n)),
+        ("All", grouped(hit + alarms), grouped(missed + rest), grouped(recall.n + specificity.n)),
+    )
+    head = ("Reference", "Called positive", "Called negative", "Images")
+    return Table("Images by reference standard and answer", head, rows, figures=(1, 2, 3))
+
+
+def weakest_table(evaluation: Evaluation) -> Table:
+    """Return the classes that were missed most, where none is the positive one."""
+    recalls = {name: each["recall"] for name, each in evaluation.per_class.items() if "recall" in each}
+    ordered = sorted(recalls.items(), key=lambda item: (item[1].value is None, item[1].value or 0.0, item[0]))
+    rows = tuple(
+        (
+            name,
+            grouped(recall.n),
+            "–" if recall.count is None else grouped(recall.n - recall.count),
+            measured("recall", recall),
+        )
+        for name, recall in ordered[:_WEAKEST]
+    )
+    what = "Labels" if evaluation.several_labels else "Classes"
+    head = (what[:-2] if what == "Classes" else what[:-1], "Images", "Missed", "Sensitivity")
+    caption = f"{what}, weakest sensitivity first"
+    return Table(caption, head, rows, max(0, len(ordered) - len(rows)), figures=(1, 2, 3))
+
+
+def gravest(content: ReportContent) -> tuple[Fact, ...]:
+    """Return the three warnings that weigh most on the figures, the gravest first."""
+    notes = (Fact("Note", note) for note in further_warnings(content.evaluation))
+    return (*_grave(content), *notes, *_light(content))[:_WARNINGS]
+
+
+def further_warnings(evaluation: Evaluation) -> tuple[str, ...]:
+    """Return the warnings of an evaluation that page 1 and the limitations do not word by themselves."""
+    return tuple(sentence(note) for note in evaluation.warnings if not note.startswith(_SAID))
+
+
+def _grave(content: ReportContent) -> list[Fact]:
+    """Return what may make the figures wrong."""
+    evaluation, leakage, record = content.evaluation, content.evaluation.leakage, content.record
+    found = [Fact("Out of date", note) for note in content.notes]
+    if evaluation.exploration:
+        found.append(Fact("Exploration", sentence(evaluation.exploration)))
+    if leakage.leak is not None and leakage.leak.images and not leakage.left_out:
+        share = percent(leakage.leak.images / max(1, leakage.leak.of))
+        found.append(Fact("Leak", sentence(f"{share}: {leakage.leak.line('tested')}")))
+    elif (leakage.shared_patients or leakage.shared_files) and leakage.patients_certain:
+        found.append(Fact("Leak", _leak_share(evaluation)))
+    if evaluation.split in ("train", "val"):
+        split = split_title(evaluation.split)
+        found.append(
+            Fact("Not tested", f"These are {split} images: threshold or weights were chosen on them.")
+        )
+    if (of := positives(evaluation)) is not None and of < FEW_POSITIVES:
+        found.append(
+            Fact("Few cases", f"{plural(of, 'tested image')} of {evaluation.positive}: read counts.")
+        )
+    if record.status != "complete":
+        found.append(
+            Fact("Cut-off training", f"Training is {record.status}: the best epoch so far was kept.")
+        )
+    elif record.best_epoch is not None and record.best_epoch == record.epochs_run and record.members == 1:
+        ran = plural(record.epochs_run, "epoch")
+        found.append(
+            Fact("Cut-off training", f"The last of {ran} was the best: longer training may give more.")
+        )
+    if not leakage.patients_known:
+        why = "a patient may stand in training and test, and intervals take each image as independent"
+        found.append(Fact("Unknown patients", sentence(why)))
+    elif leakage.nameless:
+        nameless = plural(leakage.nameless, "image")
+        found.append(Fact("Unknown patients", f"{nameless} without a patient’s name count as one each."))
+    elif leakage.shared_patients and not leakage.patients_certain:
+        found.append(Fact("Uncertain patients", sentence(leakage_line(leakage))))
+    if leakage.not_compared:
+        found.append(Fact("Leaks not excluded", sentence(leakage.not_compared)))
+    return found
+
+
+def _leak_share(evaluation: Evaluation) -> str:
+    leakage = evaluation.leakage
+    files = f"{plural(leakage.shared_files, 'file')} ({percent(leakage.shared_files / max(1, evaluation.n))})"
+    people = f"{plural(leakage.shared_patients, 'patient')} "
+    people += f"({percent(min(1.0, leakage.shared_patients / max(1, evaluation.patients)))})"
+    return f"{people} and {files} of those tested stand in another split, too: the figures are too good."
+
+
+def _light(content: ReportContent) -> list[Fact]:
+    """Return what limits the figures without making them wrong."""
+    evaluation, found = content.evaluation, []
+    if near := evaluation.leakage.near_duplicates:
+        share = percent(near / max(1, evaluation.n))
+        found.append(
+            Fact("Near duplicates", f"{plural(near, 'image')} ({share}) look like one of another split.")
+        )
+    large = [row for row in evaluation.shift.rows if row.large] if evaluation.shift else []
+    changes = evaluation.contract.change if evaluation.contract else {}
+    told = [
+        f"{metric_title(name).lower()} from {point(name, each.val)} to {point(name, each.here)}, beyond chance"
+        for name, each in changes.items()
+        if each.beyond_chance and name != "auroc"
+    ]
+    told += [f"{row.name}: {row.train} in training, {row.here} here" for row in large[:2]]
+    if told:
+        found.append(Fact("Shift", sentence(f"the tested images are unlike the others ({'; '.join(told)})")))
+    if content.audit is None:
+        found.append(Fact("No audit", "Duplicates, wrong labels and shortcuts were not looked for."))
+    elif errors := sum(each.severity == "error" for each in content.audit.findings):
+        found.append(Fact("Open findings", f"The label audit left {plural(errors, 'error')} open."))
+    if not any(each.split.startswith("external") for each in (evaluation, *content.external)):
+        found.append(Fact("One place", "Tested on images from the same sources as those learnt from."))
+    return found
