@@ -24,6 +24,7 @@ _BESIDE = ("specificity", "auroc")
 _BESIDE_MACRO = ("accuracy", "macro_auroc")
 _WARNINGS = 3
 _WEAKEST = 4
+_NAMELESS = "images name no patient"
 # Remarks of an evaluation that `_grave` words by itself, with the figures it has.
 _SAID = ("patients are not known", "only ", "this split shares", "no positive class", "leaks cannot be")
 
@@ -322,20 +323,20 @@ def gravest(content: ReportContent) -> tuple[Fact, ...]:
 
 def further_warnings(evaluation: Evaluation) -> tuple[str, ...]:
     """Return the warnings of an evaluation that page 1 and the limitations do not word by themselves."""
-    return tuple(sentence(note) for note in evaluation.warnings if not note.startswith(_SAID))
+    leak = evaluation.leakage.leak
+    said = (*_SAID, *(() if leak is None else (leak.line("tested"),)))
+    return tuple(
+        sentence(note) for note in evaluation.warnings if not note.startswith(said) and _NAMELESS not in note
+    )
 
 
 def _grave(content: ReportContent) -> list[Fact]:
     """Return what may make the figures wrong."""
-    evaluation, leakage, record = content.evaluation, content.evaluation.leakage, content.record
+    evaluation, record = content.evaluation, content.record
     found = [Fact("Out of date", note) for note in content.notes]
     if evaluation.exploration:
         found.append(Fact("Exploration", sentence(evaluation.exploration)))
-    if leakage.leak is not None and leakage.leak.images and not leakage.left_out:
-        share = percent(leakage.leak.images / max(1, leakage.leak.of))
-        found.append(Fact("Leak", sentence(f"{share}: {leakage.leak.line('tested')}")))
-    elif (leakage.shared_patients or leakage.shared_files) and leakage.patients_certain:
-        found.append(Fact("Leak", _leak_share(evaluation)))
+    found += _of_leaks(evaluation)
     if evaluation.split in ("train", "val"):
         split = split_title(evaluation.split)
         found.append(
@@ -350,10 +351,23 @@ def _grave(content: ReportContent) -> list[Fact]:
             Fact("Cut-off training", f"Training is {record.status}: the best epoch so far was kept.")
         )
     elif record.best_epoch is not None and record.best_epoch == record.epochs_run and record.members == 1:
-        ran = plural(record.epochs_run, "epoch")
-        found.append(
-            Fact("Cut-off training", f"The last of {ran} was the best: longer training may give more.")
-        )
+        ran = "The only epoch" if record.epochs_run == 1 else f"The last of {record.epochs_run} epochs"
+        found.append(Fact("Cut-off training", f"{ran} was the best: longer training may give more."))
+    return [*found, *_of_patients(evaluation.leakage)]
+
+
+def _of_leaks(evaluation: Evaluation) -> list[Fact]:
+    leakage = evaluation.leakage
+    if leakage.leak is not None and leakage.leak.images and not leakage.left_out:
+        share = percent(leakage.leak.images / max(1, leakage.leak.of))
+        return [Fact("Leak", sentence(f"{share}: {leakage.leak.line('tested')}"))]
+    if (leakage.shared_patients or leakage.shared_files) and leakage.patients_certain:
+        return [Fact("Leak", _leak_share(evaluation))]
+    return []
+
+
+def _of_patients(leakage: Leakage) -> list[Fact]:
+    found = []
     if not leakage.patients_known:
         why = "a patient may stand in training and test, and intervals take each image as independent"
         found.append(Fact("Unknown patients", sentence(why)))
