@@ -1,5 +1,6 @@
 """The page of an evaluation that has a result of every analysis, and of one that has none."""
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import make_cohort
-from tests.reporting.results import label_set, with_every_result
+from tests.reporting.results import comparison, label_set, with_every_result
 
 ANALYSES = (
     "calibration", "histograms", "operating", "decision_curves", "abstention", "conformal", "patient_level",
@@ -147,3 +148,22 @@ def test_several_labels_say_how_they_go_together(tmp_path: Path) -> None:
     assert "1.42 by the reference standard" in said
     assert measured("share", label_set().exact_match) in said
     assert "PNEUMONIA 13 54" in said
+
+
+@pytest.mark.parametrize("positive", ["lower_case", None])
+def test_a_class_keeps_its_spelling_everywhere_in_the_report(tmp_path: Path, positive: str | None) -> None:
+    names = ("No_tumor", "lower_case", "50%|B", '"Q" <b>x', "\u05d0_\u05d1", "x__Y")
+    cohort = make_cohort(tmp_path, classes=names, positive=positive, per_class=12, missed=1)
+    content = gather(cohort.workspace, cohort.run, ReportSettings(), SilentProgress(), split="test")
+    of_labels = comparison()
+    rows = [of_labels.differences[0].model_copy(update={"name": f"recall of {name}"}) for name in names]
+    compared = of_labels.model_copy(update={"differences": tuple(rows)})
+    page = render_page(
+        replace(content, evaluation=content.evaluation.model_copy(update={"comparison": compared}))
+    )
+    text = html.unescape(re.sub(r"<[^>]*>", " ", page))
+    for name in names:
+        written = {
+            found[0] for found in re.finditer(re.escape(name).replace("_", "[_ ]"), text, re.IGNORECASE)
+        }
+        assert written == {name}
