@@ -109,6 +109,7 @@ def read_rival(file: RivalFile, here: Answered) -> Rival:
     if "split" in table and "split" in here.table:
         table = table[table["split"].isin(here.table["split"].unique())]
     own, other = _standard(here.table), _standard(table)
+    same_images = sha256_of_text("\n".join(f"{name}\t{truth}" for name, truth in sorted(own.items())))
     if own != other:
         raise DataError(
             f"{file.path} cannot be compared: {_unlike(own, other)}", "both must answer the same images"
@@ -118,7 +119,7 @@ def read_rival(file: RivalFile, here: Answered) -> Rival:
     alike = here.table.assign(**{column: order[column].to_numpy() for column in columns})
     undecided = Answered(alike, here.labels, OperatingPoint(), here.sampling)
     point, rule = _same_rule(file, here, undecided)
-    return Rival(file.name, replace(undecided, point=point), _hash(own), file.sha256(), rule)
+    return Rival(file.name, replace(undecided, point=point), same_images, file.sha256(), rule)
 
 
 def _same_rule(file: RivalFile, here: Answered, other: Answered) -> tuple[OperatingPoint, str]:
@@ -229,7 +230,3 @@ def _unlike(own: dict[str, str], other: dict[str, str]) -> str:
         f"{len(own) - len(shared)} images only here, {len(other) - len(shared)} only there, "
         f"{differ} with another reference standard"
     )
-
-
-def _hash(standard: dict[str, str]) -> str:
-    return sha256_of_text("\n".join(f"{name}\t{truth}" for name, truth in sorted(standard.items())))

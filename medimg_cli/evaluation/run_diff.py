@@ -33,7 +33,12 @@ def difference(first: Run, second: Run) -> dict[str, Any]:
         "settings": {key: pair for key, pair in _pairs(*settings).items() if pair[0] != pair[1]},
         "provenance": _pairs(*(_provenance(run) for run in runs)),
         "metrics": {
-            "val": _figures(*(_val(run) for run in runs)),
+            "val": _figures(
+                *(
+                    {name: Estimate(value=value, n=0) for name, value in run.read_record().val.items()}
+                    for run in runs
+                )
+            ),
             "test": _figures(*(_test(run) for run in runs)),
         },
     }
@@ -78,10 +83,6 @@ def _provenance(run: Run) -> dict[str, Any]:
         "git_commit": record.git_commit,
         "torch": record.versions.get("torch"),
     }
-
-
-def _val(run: Run) -> dict[str, Estimate]:
-    return {name: Estimate(value=value, n=0) for name, value in run.read_record().val.items()}
 
 
 def _test(run: Run) -> dict[str, Estimate]:

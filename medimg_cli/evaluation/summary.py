@@ -6,8 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.evaluation.curve_bands import with_precision_band, with_roc_band
-from medimg_cli.evaluation.curves import precision_recall_curve_of, roc_curve_of
+from medimg_cli.evaluation.curves import (
+    precision_recall_curve_of,
+    roc_curve_of,
+    with_precision_band,
+    with_roc_band,
+)
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import Curve, Missed
 from medimg_cli.evaluation.metrics import (

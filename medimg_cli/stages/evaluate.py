@@ -22,12 +22,12 @@ from medimg_cli.evaluation.compared_model import RivalFile, find_rival, read_riv
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
-from medimg_cli.evaluation.exploration import place_of
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
 from medimg_cli.evaluation.threshold_in_force import (
     exams_in_force,
     keep_point,
+    place_of,
     point_in_force,
     remarks_on_point,
 )

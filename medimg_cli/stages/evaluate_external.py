@@ -15,11 +15,15 @@ from medimg_cli.evaluation.compared_model import find_rival, read_rival
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, write_evaluation
-from medimg_cli.evaluation.exploration import place_of
 from medimg_cli.evaluation.external import PREFIX, as_the_model_has_it, leakage_from
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
-from medimg_cli.evaluation.threshold_in_force import exams_in_force, point_in_force, remarks_on_point
+from medimg_cli.evaluation.threshold_in_force import (
+    exams_in_force,
+    place_of,
+    point_in_force,
+    remarks_on_point,
+)
 from medimg_cli.inference.predictor import Answering
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.out_of_fold import how_answered

@@ -34,7 +34,7 @@ def least_probabilities(
     counts = np.bincount(truth, minlength=classes)
     least = np.zeros(classes)
     for index, count in enumerate(counts):
-        rank = _rank(int(count), alpha)
+        rank = max(1, int(np.ceil((count + 1) * (1 - alpha) - 1e-9)))  # rounding errors do not lift it
         if rank <= count:
             least[index] = np.sort(probabilities[truth == index, index])[count - rank]
     return least, counts
@@ -48,8 +48,3 @@ def sets_of(probabilities: NDArray[np.float64], least: NDArray[np.float64]) -> N
         least: (C,), as `least_probabilities` returns them.
     """
     return probabilities >= least
-
-
-def _rank(count: int, alpha: float) -> int:
-    """Return ceil((count + 1)(1 − alpha)), from 1; rounding errors do not lift it to the next."""
-    return max(1, int(np.ceil((count + 1) * (1 - alpha) - 1e-9)))

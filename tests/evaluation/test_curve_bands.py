@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from medimg_cli.evaluation.curve_bands import with_precision_band, with_roc_band
-from medimg_cli.evaluation.curves import precision_recall_curve_of, roc_curve_of
+from medimg_cli.evaluation.curves import (
+    precision_recall_curve_of,
+    roc_curve_of,
+    with_precision_band,
+    with_roc_band,
+)
 from medimg_cli.statistics.sampling import Sampling
 from medimg_cli.statistics.score_levels import score_levels
 

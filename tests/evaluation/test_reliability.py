@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
+from medimg_cli.evaluation.analyses.calibration import class_calibration
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest
 from medimg_cli.evaluation.metrics.probability import BINS, ece_over, equal_mass, equal_width
-from medimg_cli.evaluation.reliability import class_calibration
 from medimg_cli.statistics.intervals import wilson
 from medimg_cli.statistics.sampling import Sampling
 

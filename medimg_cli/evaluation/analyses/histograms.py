@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.metrics import OneVsRest
 from medimg_cli.evaluation.metrics.probability import equal_width
 from medimg_cli.evaluation.results.decisions import Histogram, Histograms
 
@@ -20,7 +19,9 @@ def histograms(subject: Subject) -> Histograms | str:
         return "no image"
     by_class = {}
     for name, view in here.questions.items():
-        groups = _true_classes(here) if here.labels.positive and not here.labels.several else _two(name, view)
+        groups = {name: view.truth, f"not {name}": ~view.truth}
+        if here.labels.positive and not here.labels.several:
+            groups = _true_classes(here)
         bins = equal_width(view.score, BINS)
         counted = {group: np.bincount(bins[rows], minlength=BINS) for group, rows in groups.items()}
         by_class[name] = Histogram(
@@ -33,7 +34,3 @@ def _true_classes(here: Answered) -> dict[str, NDArray[np.bool_]]:
     """Return class → its images (N,), the positive one first."""
     order = sorted(range(len(here.classes)), key=lambda index: not here.labels.is_positive[index])
     return {here.classes[index]: here.truth == index for index in order}
-
-
-def _two(name: str, view: OneVsRest) -> dict[str, NDArray[np.bool_]]:
-    return {name: view.truth, f"not {name}": ~view.truth}

@@ -5,10 +5,8 @@ from typing import Literal
 import numpy as np
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest
 from medimg_cli.evaluation.results.decisions import PatientLevel, PatientLevels
-from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.sampling import Sampling
 
 _METRICS = ("recall", "specificity", "precision", "npv", "auroc")
@@ -21,7 +19,7 @@ def patient_level(subject: Subject) -> PatientLevels | str:
     here, positive = subject.here, subject.here.labels.positive
     if positive is None:
         return "no positive class was stated"
-    threshold = _threshold(here, positive)
+    threshold = here.point.thresholds.get(positive) if here.labels.several else here.point.threshold
     if threshold is None:
         return f"no threshold decides on {positive}"
     view = here.view_of(positive)
@@ -31,10 +29,6 @@ def patient_level(subject: Subject) -> PatientLevels | str:
     _, first = np.unique(view.sampling.unit_of, return_index=True)
     levels = tuple(_level(view, rule, threshold.value, patients[first].tolist()) for rule in _RULES)
     return PatientLevels(positive=positive, levels=levels)
-
-
-def _threshold(here: Answered, positive: str) -> Threshold | None:
-    return here.point.thresholds.get(positive) if here.labels.several else here.point.threshold
 
 
 def _level(

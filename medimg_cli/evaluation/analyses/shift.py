@@ -60,12 +60,9 @@ def shift(subject: Subject) -> Shift | str:
         *(_metadata(each, sizes) for each in properties if not each.is_size and each.varies),
     ]
     known = [row for row in rows if row is not None]
-    return Shift(rows=tuple(sorted(known, key=_order)))
-
-
-def _order(row: ShiftRow) -> tuple[bool, float]:
-    """Large differences come first, then how many times as large as the convention they are."""
-    return not row.large, -row.distance / LARGE[row.measure]
+    # Large differences come first, then how many times as large as the convention they are.
+    known.sort(key=lambda row: (not row.large, -row.distance / LARGE[row.measure]))
+    return Shift(rows=tuple(known))
 
 
 def _row(

@@ -1,13 +1,16 @@
 """Recall, specificity and AUROC in parts of the images, and the largest gap between two parts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.group_figures import Brief, asked_about
 from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
-from medimg_cli.evaluation.subgroup_gaps import Group, largest_gaps
 from medimg_cli.evaluation.subgroup_levels import (
     Levels,
     absent_from,
@@ -16,6 +19,9 @@ from medimg_cli.evaluation.subgroup_levels import (
     levels_of,
     usual_columns,
 )
+from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.statistics.intervals import difference
+from medimg_cli.statistics.paired_tests import correlation
 
 
 @ANALYSES.register("subgroups")
@@ -73,10 +79,83 @@ def _subgroup(part: Answered, name: str, least: int) -> tuple[Subgroup, Brief | 
         positives=None if positive is None else int(part.view_of(positive).truth.sum()),
         metrics=brief.figures if brief else {},
         suppressed=suppressed,
-        over=over if _is_a_part(over, part.classes, positive) else (),
+        over=over if positive is None and 0 < len(over) < len(part.classes) else (),
     )
     return group, brief
 
 
-def _is_a_part(over: Sequence[str], classes: Sequence[str], positive: str | None) -> bool:
-    return positive is None and 0 < len(over) < len(classes)
+@dataclass(frozen=True)
+class Group:
+    """Images that have something in common.
+
+    Args:
+        level: what they have in common.
+        brief: their figures.
+        units: (n,), what each of its images is drawn with, in the numbers of the whole sampling: a patient of two
+            groups has the same number in both.
+    """
+
+    level: str
+    brief: Brief
+    units: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The largest difference of one figure.
+
+    Args:
+        difference: higher − lower, with the interval of these two groups as if nobody had searched for them.
+        between: level of the lower one, level of the higher one.
+        pairs: of how many pairs it is the largest.
+    """
+
+    difference: Estimate
+    between: tuple[str, str]
+    pairs: int
+
+
+def largest_gaps(groups: Sequence[Group]) -> dict[str, Gap]:
+    """Return figure → its largest difference between two groups whose figures are of the same classes.
+
+    A group's own interval makes that of the difference; patients with images in both groups let their errors go
+    together, which is taken into account. The largest of many differences is above 0 by chance alone.
+    """
+    pairs = [pair for pair in combinations(groups, 2) if pair[0].brief.over == pair[1].brief.over]
+    names = dict.fromkeys(name for group in groups for name in group.brief.figures)
+    gaps = {name: _largest(name, pairs) for name in names}
+    return {name: gap for name, gap in gaps.items() if gap is not None}
+
+
+def _largest(name: str, pairs: Sequence[tuple[Group, Group]]) -> Gap | None:
+    found = [
+        tuple(sorted(((_value(group, name), group) for group in pair), key=lambda each: each[0]))
+        for pair in pairs
+        if all(group.brief.figures[name].value is not None for group in pair)
+    ]
+    if not found:
+        return None
+    (_, lower), (_, higher) = max(found, key=lambda pair: pair[1][0] - pair[0][0])
+    between = difference(
+        higher.brief.figures[name],
+        lower.brief.figures[name],
+        correlation=_correlation(name, higher, lower),
+    )
+    return Gap(between, (lower.level, higher.level), len(found))
+
+
+def _value(group: Group, name: str) -> float:
+    value = group.brief.figures[name].value
+    return float("nan") if value is None else value
+
+
+def _correlation(name: str, first: Group, second: Group) -> float:
+    """Return how the errors of a figure in two groups go together, −1..1; 0 where they share no patient."""
+    if not np.isin(first.units, second.units).any():
+        return 0.0
+    units = int(max(first.units.max(), second.units.max())) + 1
+    one, other = (
+        np.bincount(group.units, weights=group.brief.influences[name], minlength=units).astype(np.float64)
+        for group in (first, second)
+    )
+    return correlation(one, other)
