@@ -3,6 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from medimg_cli.audit.findings import Embedder
     from medimg_cli.inference.predictor import Answering
     from medimg_cli.preprocessing.probe_images import Shown
@@ -173,12 +179,34 @@ def embedder(settings: "LabelAuditSettings", progress: "Progress") -> "Embedder 
     weights = weights_at_hand(checkpoints_folder()) if auto else Path(settings.weights)
     if weights is None:
         return None
-    from medimg_cli.images.image import ReadOptions
-    from medimg_cli.images.readers import read_image
-    from medimg_cli.training.networks.embedding import SIDE_PX, Embedding
+    return _LazyEmbedder(weights, progress)
 
-    options = ReadOptions(enough_px=SIDE_PX)
-    return Embedding(weights, lambda path: read_image(path, options), progress=progress)
+
+class _LazyEmbedder:
+    """Features of a network that is loaded, and torch with it, when they are first asked for.
+
+    Args:
+        weights: file of weights.
+    """
+
+    def __init__(self, weights: "Path", progress: "Progress") -> None:
+        self._weights, self._progress = weights, progress
+        state = weights.stat() if weights.is_file() else None
+        self.identity = f"{weights} {state.st_size} {state.st_mtime_ns}" if state else str(weights)
+        """What tells these features from others'."""
+        if state is None:
+            self._network()  # says so at once, not after minutes of other checks
+
+    def __call__(self, paths: "Sequence[str]") -> "NDArray[np.float32]":
+        return self._network()(paths)
+
+    def _network(self) -> "Embedder":
+        from medimg_cli.images.image import ReadOptions
+        from medimg_cli.images.readers import read_image
+        from medimg_cli.training.networks.embedding import SIDE_PX, Embedding
+
+        options = ReadOptions(enough_px=SIDE_PX)
+        return Embedding(self._weights, lambda path: read_image(path, options), progress=self._progress)
 
 
 def as_evaluated(settings: "Settings", run: "Run") -> "Settings":

@@ -174,7 +174,7 @@ def read_audit(workspace: Workspace) -> AuditResult | None:
     if not path.is_file():
         return None
     content = read_json(path)
-    findings = tuple(map(_finding, content["findings"]))
+    findings = tuple(map(finding_of, content["findings"]))
     skipped = tuple(SkippedCheck(**skipped) for skipped in content["checks_skipped"])
     return AuditResult(
         findings,
@@ -187,6 +187,7 @@ def read_audit(workspace: Workspace) -> AuditResult | None:
     )
 
 
-def _finding(content: Mapping[str, Any]) -> Finding:
+def finding_of(content: Mapping[str, Any]) -> Finding:
+    """Return a finding as `asdict` gave it."""
     groups = tuple(tuple(group) for group in content.get("groups", ()))
     return Finding(**{**content, "image_ids": tuple(content["image_ids"]), "groups": groups})

@@ -1,6 +1,6 @@
 """The audit's second table: one row for every image of every finding, for a spreadsheet or a script."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 def write_images(
-    workspace: Workspace, findings: Iterable[Finding], rows: pd.DataFrame, mask: Callable[[str], str]
+    workspace: Workspace, findings: Sequence[Finding], rows: pd.DataFrame, mask: Callable[[str], str]
 ) -> None:
     """Write `audit/images.csv` atomically.
 
@@ -36,9 +36,14 @@ def write_images(
         mask: hides what looks like an identity.
     """
     known = rows.drop_duplicates("image_id").set_index("image_id")[["label", "split", "patient_id", "path"]]
-    facts = known.to_dict("index")
+    named = {image for finding in findings for image in finding.image_ids}
+    known = known.loc[known.index.isin(named)]
+    facts = known.assign(patient_id=known["patient_id"].map(mask), path=known["path"].map(mask)).to_dict(
+        "index"
+    )
+    nothing = dict.fromkeys(known.columns, "")
     lines = [
-        {"finding": number, **_cells(line, facts, mask)}
+        {"finding": number, **line, **facts.get(line["image_id"], nothing)}
         for number, finding in enumerate(findings, start=1)
         for line in _lines(finding)
     ]
@@ -60,11 +65,3 @@ def _lines(finding: Finding) -> Iterator[dict[str, Any]]:
             "group": group,
             "note": finding.notes.get(image, ""),
         }
-
-
-def _cells(
-    line: dict[str, Any], facts: dict[Any, dict[Any, Any]], mask: Callable[[str], str]
-) -> dict[str, Any]:
-    of_image = facts.get(line["image_id"], {})
-    masked = {name: mask(str(of_image.get(name, ""))) for name in ("patient_id", "path")}
-    return line | {"label": of_image.get("label", ""), "split": of_image.get("split", "")} | masked

@@ -1,13 +1,15 @@
 """The audit: measure every image once, run the checks, keep what they found; mark what is to go, and take it back."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from medimg_cli.audit.checks import CHECKS, CheckEntry, Need
-from medimg_cli.audit.decisions import Standing, read_decisions
+from medimg_cli.audit.decisions import Standing, decisions_path, read_decisions
 from medimg_cli.audit.duplicates.across_splits import known_leak
-from medimg_cli.audit.exclusions import Change, apply_marks, read_journal, undo_marks
+from medimg_cli.audit.duplicates.kept_pairs import pairs_path
+from medimg_cli.audit.exclusions import Change, apply_marks, journal_path, read_journal, undo_marks
 from medimg_cli.audit.findings import (
     SEVERITIES,
     AuditContext,
@@ -17,9 +19,11 @@ from medimg_cli.audit.findings import (
     Finding,
     SkippedCheck,
     is_failing,
+    read_audit,
     write_audit,
 )
 from medimg_cli.audit.image_table import write_images
+from medimg_cli.audit.kept_findings import KeptFindings, subject_of
 from medimg_cli.audit.measurements.measurements import Measured, TextFinder, measure_images
 from medimg_cli.audit.remedies import plan_marks
 from medimg_cli.audit.reviewed_findings import weigh
@@ -30,7 +34,7 @@ from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
 from medimg_cli.reporting.audit.gallery import gather_page
 from medimg_cli.reporting.audit.page import render_audit_page
-from medimg_cli.workspace.files import write_text
+from medimg_cli.workspace.files import sha256_of_file, sha256_of_text, write_text
 from medimg_cli.workspace.progress import Progress, SilentProgress, Step
 from medimg_cli.workspace.settings import LabelAuditSettings
 from medimg_cli.workspace.workspace import Workspace
@@ -74,7 +78,13 @@ def label_audit(
         progress=progress,
         embed=embed,
     )
-    found, did, skipped = _run(chosen, context)
+    kept = KeptFindings(workspace)
+    subject = subject_of(workspace, measured.table, settings, str(getattr(embed, "identity", embed)))
+    asked = _asked(workspace, settings, subject, chosen)
+    before = read_audit(workspace) if kept.is_answered(asked) else None
+    if before is not None and page_path(workspace, settings).is_file():
+        return before
+    found, did, skipped = _run(chosen, context, kept, subject)
     standing = _standing(workspace, dataset)
     findings = sorted(
         weigh(found, standing), key=lambda finding: (SEVERITIES.index(finding.severity), finding.check)
@@ -95,7 +105,19 @@ def label_audit(
     write_images(workspace, findings, dataset.rows, mask_identities)
     content = gather_page(context, result, standing, read_journal(workspace))
     write_text(page_path(workspace, settings), render_audit_page(content))
+    kept.write("" if failed else _asked(workspace, settings, subject, chosen))
     return result
+
+
+def _asked(
+    workspace: Workspace, settings: LabelAuditSettings, subject: str, chosen: Sequence[CheckEntry]
+) -> str:
+    """Return a hash of all that the written audit depends on: what is checked, how it is judged, what was decided."""
+    parts = [subject, settings.model_dump_json(include={"fail_on", "html", "checks", "skip", "quick"})]
+    parts += [entry.name for entry in chosen]
+    files = (decisions_path(workspace), journal_path(workspace), pairs_path(workspace))
+    parts += [sha256_of_file(path) if path.is_file() else "" for path in files]
+    return sha256_of_text("\n".join(parts))
 
 
 def wants(settings: LabelAuditSettings, check: str) -> bool:
@@ -174,17 +196,24 @@ def _standing(workspace: Workspace, dataset: Dataset) -> Standing:
     return Standing(read_decisions(workspace), contents)
 
 
-def _run(chosen: list[CheckEntry], context: AuditContext) -> Outcome:
+def _run(chosen: list[CheckEntry], context: AuditContext, kept: KeptFindings, subject: str) -> Outcome:
+    """Run the checks, or take over what they found before in the same data, settings and code (`audit.kept_findings`)."""
     findings: list[Finding] = []
     did: dict[str, str] = {}
     skipped: list[SkippedCheck] = []
     for number, entry in enumerate(chosen, start=1):
         step = Step(context.progress, f"check {number} of {len(chosen)}, {entry.name}")
         try:
-            with step:
-                checked = entry.run(replace(context, progress=step))
+            checked = kept.of(entry.name, subject)
+            if checked is None:
+                with step:
+                    checked = entry.run(replace(context, progress=step))
+            if isinstance(checked, str):
+                raise CheckSkipped(checked)
+            kept.keep(entry.name, subject, checked)
         except CheckSkipped as reason:
             skipped.append(SkippedCheck(entry.name, str(reason)))
+            kept.keep(entry.name, subject, str(reason))
         except MedimgError:  # the user can mend it: a missing file of weights, a full disk
             raise
         except Exception as error:

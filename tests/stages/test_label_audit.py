@@ -1,5 +1,7 @@
 """The audit from files to findings."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from medimg_cli.audit.checks import CHECKS
-from medimg_cli.audit.findings import AuditResult, read_audit
+from medimg_cli.audit.checks import CHECKS, CheckEntry
+from medimg_cli.audit.findings import AuditContext, AuditResult, Checked, read_audit
 from medimg_cli.dataset.manifest import COLUMNS, QUARANTINE_COLUMNS, Dataset, DatasetInfo, write_dataset
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.images.image import DecodedImage
@@ -239,3 +241,60 @@ def test_a_quick_audit_leaves_out_what_takes_long_and_measures_nothing_for_it(tm
     assert left_out == {"burned-in-text", "label-errors"}
     named = LabelAuditSettings(quick=True, checks=("burned-in-text",))
     assert label_audit(workspace, named, find_text=lambda _: "").checks_run == ("burned-in-text",)
+
+
+def _count_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have every check say when it runs."""
+    ran: list[str] = []
+    chosen = stage._choose
+
+    def choose(settings: LabelAuditSettings) -> object:
+        entries, left_out = chosen(settings)
+
+        def told(entry: CheckEntry) -> CheckEntry:
+            def run(context: AuditContext) -> Checked:
+                ran.append(entry.name)
+                return entry.run(context)
+
+            return replace(entry, run=run)
+
+        return [told(entry) for entry in entries], left_out
+
+    monkeypatch.setattr(stage, "_choose", choose)
+    return ran
+
+
+def test_a_check_looks_once_at_the_same_data_under_the_same_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, ran = _write_cohort(tmp_path), _count_runs(monkeypatch)
+    shutil.copyfile(tmp_path / "raw/sick/train-20.png", tmp_path / "raw/sick/train-21.png")
+    first = label_audit(workspace, ALL)
+    everything = set(ran)
+    assert everything == set(CHECKS.names())
+    ran.clear()
+    assert label_audit(workspace, ALL) == first
+    strict = label_audit(workspace, LabelAuditSettings(fail_on="never", skip=("shortcuts",)))
+    assert ran == []
+    assert set(strict.checks_run) == set(first.checks_run) - {"shortcuts"}
+    page = workspace.audit_dir / "audit.html"
+    assert "--fail-on never" in page.read_text() or strict.passed
+    label_audit(workspace, LabelAuditSettings(seed=1))
+    assert set(ran) == everything, "another seed is another question"
+    ran.clear()
+    _write_picture(tmp_path / "raw/sick/train-22.png", 4711)
+    changed = label_audit(workspace, ALL)
+    assert set(ran) == everything, "a file changed under the manifest"
+    assert changed != first
+
+
+def test_a_damaged_file_of_kept_findings_only_costs_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, ran = _write_cohort(tmp_path), _count_runs(monkeypatch)
+    first = label_audit(workspace, ALL)
+    for content in ("{", "[]", '{"checks": {"unreadable": 7}}'):
+        (workspace.audit_dir / "kept_findings.json").write_text(content)
+        ran.clear()
+        assert label_audit(workspace, ALL) == first
+        assert set(ran) == set(CHECKS.names())
