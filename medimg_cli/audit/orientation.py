@@ -1,9 +1,11 @@
 """What the pictures of a cohort have in common: which way is up, and which is bright."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.audit.measurements.thumbnails import SIDE_PX
@@ -24,6 +26,34 @@ _INVERTED_R = -0.3
 # Share of the cohort's own median gap that a picture must fit better turned. At 0.25, of 5,840 chest X-rays
 # 0.1 % pass as they are, and 97 % when they are turned.
 _TURNED_SHARE = 0.25
+_MOST = 0.5
+
+
+# Ultrasound, endoscopy, microscopy and photographs (DICOM PS3.3 C.7.3.1.1.1): which way is up is the examiner's choice.
+_NO_UP_MODALITIES = frozenset(("US", "IVUS", "BI", "ES", "GM", "SM", "XC"))
+_NO_UP = re.compile(
+    "ultraso|sonogra|echo(?:card|gra)|busi|derm|isic|ham10000|melano|histo|blood.?(?:cell|film|smear)|smear|cyto|microscop|wbc",
+    re.IGNORECASE,
+)
+
+
+def why_no_up(rows: pd.DataFrame, names: Sequence[str]) -> str:
+    """Return why pictures of such a kind have no up, "" where nothing speaks against one.
+
+    Radiographs, CT and MR are grey; what is in colour is skin, tissue, cells or the inside of somebody.
+
+    Args:
+        rows: usable manifest rows; a column `modality` counts where there is one.
+        names: of the sources and classes.
+    """
+    column = next((name for name in rows if str(name).lower() == "modality"), None)
+    modalities = rows[column].astype(str).str.upper() if column is not None else pd.Series(dtype=str)
+    if len(modalities) and modalities.isin(_NO_UP_MODALITIES).mean() > _MOST:
+        return f"modality {modalities.mode().iloc[0]} has no up"
+    if len(rows) and (rows["channels"] > 1).mean() > _MOST:
+        return "pictures in colour have no up"
+    named = next((name for name in names if _NO_UP.search(name)), None)
+    return f"'{named}' names pictures without an up" if named else ""
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
 from medimg_cli.audit import orientation as common_layout
 from medimg_cli.audit.measurements.thumbnails import SIDE_PX
-from medimg_cli.audit.orientation import CommonLayout, fit_common_layout
+from medimg_cli.audit.orientation import CommonLayout, fit_common_layout, why_no_up
 
 Pictures = NDArray[np.uint8]
 
@@ -102,3 +103,22 @@ def test_blocks_and_a_sample_give_what_all_at_once_give(monkeypatch: pytest.Monk
     monkeypatch.setattr(common_layout, "_SAMPLE", 10)
     assert np.allclose(_fit(pictures).upright, whole.upright, atol=0.05)
     assert _found(_fit(pictures).upside_down()) == [11]
+
+
+@pytest.mark.parametrize(
+    ("channels", "modality", "names", "has_up"),
+    [
+        (1, "", ["chest_xray", "NORMAL"], True),
+        (3, "", ["images"], False),
+        (1, "US", ["images"], False),
+        (1, "DX", ["images"], True),
+        (1, "", ["breast_ultrasound", "benign"], False),
+        (1, "", ["images", "blood smear"], False),
+    ],
+)
+def test_only_some_kinds_of_pictures_have_an_up(
+    channels: int, modality: str, names: list[str], has_up: bool
+) -> None:
+    rows = pd.DataFrame({"channels": [channels] * 4, "modality": [modality] * 4})
+    assert (why_no_up(rows, names) == "") is has_up
+    assert (why_no_up(rows.drop(columns="modality"), names) == "") is (has_up or modality == "US")

@@ -38,6 +38,8 @@ def page_of(context: AuditContext, *findings: Finding, **changes: object) -> str
 
 def test_the_verdict_is_the_headline(context: AuditContext) -> None:
     page = page_of(context, copies(("sick/train-6", "sick/test-21")), blank("sick/val-15"))
+    assert page.index('<p class="about">') < page.index("<h1>") < page.index("Do these two first")
+    assert page.index("Do these two first") < page.index('<section id="findings">')
     assert "<h1>Did not pass: 1 error, 1 warning</h1>" in page
     assert page.index("<h1>") < page.index('<section id="findings">')
     assert "<h1>Passed: no findings</h1>" in page_of(context, passed=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from medimg_cli.audit.checks import check, plural
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding
 from medimg_cli.audit.measurements.quality import PROBLEMS, Bad, Scores, is_blank
-from medimg_cli.audit.orientation import CommonLayout, fit_common_layout
+from medimg_cli.audit.orientation import CommonLayout, fit_common_layout, why_no_up
 
 NAME = "image-quality"
 # A negative is bright where its peers are black, and what is dark has little contrast: one cause, one finding.
@@ -39,8 +40,16 @@ def image_quality(context: AuditContext) -> Checked:
     blank = is_blank(images)
     shown = images[~blank]
     layout = fit_common_layout([str(image) for image in shown.index], context.thumbnails.of)
-    found = (*_blank(images, blank), *_misplaced(shown, layout), *_badly_shown(shown, layout.inverted()))
-    return Checked(found, _did(len(images), layout))
+    info = context.dataset.info
+    no_up = why_no_up(context.dataset.usable, [*(PurePath(s).name for s in info.sources), *info.classes])
+    upside_down = () if no_up else _upside_down(shown, layout)
+    found = (
+        *_blank(images, blank),
+        *_inverted(shown, layout),
+        *upside_down,
+        *_badly_shown(shown, layout.inverted()),
+    )
+    return Checked(found, _did(len(images), layout, no_up))
 
 
 def _images(context: AuditContext) -> pd.DataFrame:
@@ -60,15 +69,19 @@ def _blank(images: pd.DataFrame, blank: Bad) -> list[Finding]:
     return [replace(finding, remedy="exclude") for finding in found]
 
 
-def _misplaced(images: pd.DataFrame, layout: CommonLayout) -> Iterator[Finding]:
-    """Yield the images that are a negative of their peers, or turned; correlations -1..1 become scores 0..1."""
+def _inverted(images: pd.DataFrame, layout: CommonLayout) -> list[Finding]:
+    """Tell the images that are a negative of their peers; correlations -1..1 become scores 0..1."""
     fits = layout.upright.astype(np.float64)
     advice = "look at them: invert the files, or tell the source to apply MONOCHROME1 and VOI LUTs"
-    yield from _finding("with inverted grey values", advice, images, layout.inverted(), (fits + 1) / 2)
+    return _finding("with inverted grey values", advice, images, layout.inverted(), (fits + 1) / 2)
+
+
+def _upside_down(images: pd.DataFrame, layout: CommonLayout) -> list[Finding]:
+    """Tell the images that fit their peers better turned, by the same scores."""
     gaps = (layout.upright - layout.turned).astype(np.float64)
     words = "that fit their peers better upside-down"
     advice = "look at them and turn the files; now and then it is only another anatomy or view"
-    yield from _finding(words, advice, images, layout.upside_down(), (gaps + 2) / 4)
+    return _finding(words, advice, images, layout.upside_down(), (gaps + 2) / 4)
 
 
 def _badly_shown(images: pd.DataFrame, inverted: Bad) -> Iterator[Finding]:
@@ -107,8 +120,10 @@ def _finding(words: str, advice: str, images: pd.DataFrame, bad: Bad, scores: Sc
     return [Finding(NAME, "warning", message, advice, tuple(names), count, notes=notes)]
 
 
-def _did(images: int, layout: CommonLayout) -> str:
+def _did(images: int, layout: CommonLayout, no_up: str) -> str:
     told = f"{plural(images, 'image')} scored: blank, {', '.join(problem.name for problem in PROBLEMS)}"
+    if no_up and layout.is_common:
+        return f"{told}, inverted; upside-down not judged: {no_up}"
     if layout.tells_up:
         return f"{told}, inverted, upside-down (common layout, r {layout.r:.2f})"
     if layout.is_common:

@@ -15,6 +15,8 @@ from medimg_cli.reporting.tables import number_format as numbers
 from medimg_cli.reporting.tables import tables
 from medimg_cli.workspace.files import templates_dir
 
+_DO_FIRST = 3
+
 
 def render_audit_page(content: AuditPageContent) -> str:
     """Return the audit as one HTML page that loads nothing and runs nothing; the same audit gives the same bytes."""
@@ -31,6 +33,8 @@ def render_audit_page(content: AuditPageContent) -> str:
         statement=STATEMENT,
         verdict=_verdict(content),
         counts=_counts(content),
+        about=_about(content),
+        first=tuple(enumerate(content.result.findings, start=1))[:_DO_FIRST],
         rule=_rule(content),
         data_facts=_data_facts(content),
         split_table=tables.split_table(content.dataset),
@@ -59,6 +63,15 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update({each.__name__: each for each in filters})
     return environment
+
+
+def _about(content: AuditPageContent) -> str:
+    """Return the set's name and size: "chest_xray: 5,840 images of 2 classes"."""
+    info, usable = content.dataset.info, content.dataset.usable
+    name = ", ".join(map(mask_identities, tables.source_names(info.sources))) or "data set"
+    size = f"{numbers.plural(len(usable), 'image')} of {numbers.plural(len(info.classes), 'class')}"
+    patients = usable["patient_id"].nunique()
+    return f"{name}: {size}" + (f", {numbers.plural(patients, 'patient')}" if info.patients_known else "")
 
 
 def _counts(content: AuditPageContent) -> str:
