@@ -216,10 +216,14 @@ def as_evaluated(settings: "Settings", run: "Run") -> "Settings":
     """
     from pydantic import ValidationError
 
+    from medimg_cli.errors import RunError
     from medimg_cli.evaluation.evaluation import read_evaluation
     from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 
-    before = read_evaluation(run, settings.evaluate.split)
+    try:
+        before = read_evaluation(run, settings.evaluate.split)
+    except RunError:  # evaluating says so, and makes it again
+        return settings
     if before is None:
         return settings
     leakage = before.leakage

@@ -1,5 +1,6 @@
 """The application: which commands there are, and what each error exits with."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -76,6 +77,25 @@ _INTERRUPTED = (
     "what was finished is kept; the same command goes on from there, training and predicting with --resume",
 )
 
+_OF_THE_MACHINE = {
+    getattr(errno, name)
+    for name in (
+        "ENOSPC",
+        "EDQUOT",
+        "EFBIG",
+        "EROFS",
+        "EACCES",
+        "EPERM",
+        "EIO",
+        "EMFILE",
+        "ENFILE",
+        "ENOMEM",
+        "ESTALE",
+    )
+    if hasattr(errno, name)
+}
+"""What no command can foresee at every file it opens."""
+_LACKING = "give it the rights, the space or the memory, then run the same command again"
 _SECONDS_TO_END = 4.0
 """What a command has for its own end after a signal; a service that finishes requests takes the time it is given."""
 
@@ -192,6 +212,10 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("MEDIMG_DEBUG"):
             traceback.print_exc()
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_MACHINE:
+            said = getattr(error, "strerror", None) or "there is not enough memory"
+            _say(f"{getattr(error, 'filename', None) or 'the machine'}: {said}", _LACKING)
+            return ExitCode.MACHINE
         _say(
             f"a bug in medimg: {type(error).__name__}: {_one_line(str(error))}",
             "run it again with MEDIMG_DEBUG=1 and send us the traceback",

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from medimg_cli.dataset.leakage import Leak
-from medimg_cli.errors import RunError
+from medimg_cli.errors import DataError, RunError
 from medimg_cli.evaluation.results.abstention import Abstention, Conformal
 from medimg_cli.evaluation.results.calibration import Calibration
 from medimg_cli.evaluation.results.contract import Contract
@@ -23,7 +23,7 @@ from medimg_cli.evaluation.results.subgroups import Subgroups
 from medimg_cli.evaluation.results.surroundings import Baselines, Robustness, Shift
 from medimg_cli.runs.run import Exams, ModelCard, Run, Threshold
 from medimg_cli.statistics.estimate import Estimate
-from medimg_cli.workspace.files import read_json, write_json
+from medimg_cli.workspace.files import check_seal, read_json, sealed, write_json
 
 
 class Confusion(BaseModel):
@@ -201,6 +201,7 @@ class Evaluation(BaseModel):
     exams: ExamFigures | None = None
     not_run: dict[str, str] = {}
     asked: dict[str, Any] = {}
+    seal: str = Field("", exclude=True)
 
     @property
     def decided(self) -> "Evaluation | ExamFigures":
@@ -208,24 +209,29 @@ class Evaluation(BaseModel):
         return self.exams or self
 
 
+_AGAIN = "run `medimg evaluate` again"
+
+
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Write the evaluation atomically."""
-    write_json(path, evaluation.model_dump())
+    write_json(path, sealed(evaluation.model_dump()))
 
 
 def read_evaluation(run: Run, split: str) -> Evaluation | None:
     """Return a run's evaluation on `split`, or None when there is none.
 
     Raises:
-        RunError: the file is not an evaluation.
+        RunError: the file is not an evaluation, or not as it was written.
     """
     path = run.metrics_path(split)
     if not path.is_file():
         return None
     try:
-        return Evaluation.model_validate(read_json(path))
-    except ValueError as error:
-        raise RunError(f"{path} cannot be read", "run `medimg evaluate` again") from error
+        return Evaluation.model_validate(check_seal(path, read_json(path)))
+    except DataError as error:
+        raise RunError(error.what, _AGAIN) from error
+    except (ValueError, OverflowError) as error:
+        raise RunError(f"{path} cannot be read", _AGAIN) from error
 
 
 def is_of_model(evaluation: Evaluation, card: ModelCard) -> bool:

@@ -33,13 +33,13 @@ def foreign_decoder() -> Iterator[None]:
     Raises:
         UnreadableImage: the block raised; the text is one line without the file's path.
     """
-    with own_terms():
-        try:
+    try:
+        with own_terms():
             yield
-        except (UnreadableImage, MachineError):  # a library that is missing is no fault of the image
-            raise
-        except Exception as error:
-            raise UnreadableImage(_reason(error)) from error
+    except (UnreadableImage, MachineError):  # a library that is missing is no fault of the image
+        raise
+    except Exception as error:
+        raise UnreadableImage(_reason(error)) from error
 
 
 class BoundedStream:

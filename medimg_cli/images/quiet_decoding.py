@@ -46,6 +46,14 @@ _OWN_TERMS = _OwnTerms()
 
 @contextmanager
 def own_terms() -> Iterator[None]:
-    """Run foreign code on a file: what is wrong with it becomes a reason, not a line on stderr; safe in threads."""
+    """Run foreign code on a file: what is wrong with it becomes a reason, not a line on stderr; safe in threads.
+
+    A panic of a decoder written in Rust, which is no `Exception` to Python, becomes a `RuntimeError`.
+    """
     with _OWN_TERMS:
-        yield
+        try:
+            yield
+        except BaseException as error:
+            if type(error).__module__ == "pyo3_runtime":
+                raise RuntimeError(f"the decoder failed: {error}") from error
+            raise

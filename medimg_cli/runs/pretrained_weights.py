@@ -29,10 +29,12 @@ def checkpoints_folder() -> Path:
 
 def weights_at_hand(folder: Path) -> Path | None:
     """Return the file in `folder` of the most preferred architecture; None where there is none."""
-    if not folder.is_dir():
+    try:
+        files = sorted(folder.iterdir(), reverse=True)
+    except OSError:  # there is none, or it is somebody else's
         return None
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), reverse=True):
+    for path in files:
         name = architecture_of(path.name, PREFERRED)
         if name is not None and path.suffix in _SUFFIXES:
             found[name] = path

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medimg_cli.errors import DataError
 from medimg_cli.runs.run import ModelCard, Run, Share
-from medimg_cli.workspace.files import read_json
+from medimg_cli.workspace.files import check_seal, read_json
 
 _SPLIT = "test"
 
@@ -85,7 +85,7 @@ def tested_of(run: Run, card: ModelCard) -> Tested | None:
     if card.threshold is None or not run.metrics_path(_SPLIT).is_file():
         return None
     try:
-        measured = read_json(run.metrics_path(_SPLIT))
+        measured = check_seal(run.metrics_path(_SPLIT), read_json(run.metrics_path(_SPLIT)))
         leakage = measured.get("leakage") or {}
         found = Tested(
             weights_sha256=measured["weights_sha256"],

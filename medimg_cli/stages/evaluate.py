@@ -114,7 +114,9 @@ def evaluate(
     exams = exams_in_force(run, card, settings.rule, patients_known=known, exact=exact, answers=on_val)
     place = place_of(run, card, point, settings)
     rival = find_rival(workspace, settings.compare, settings.split) if settings.compare else None
-    evaluation = _up_to_date(place.folder, card, dataset, point, exams, leakage, settings, model.views, rival)
+    evaluation = _up_to_date(
+        place.folder, card, dataset, point, exams, leakage, settings, model.views, rival, progress
+    )
     reused = evaluation is not None
     if evaluation is None:
         if held_out:
@@ -264,9 +266,14 @@ def _up_to_date(
     settings: EvaluateSettings,
     views: int,
     rival: RivalFile | None,
+    progress: Progress,
 ) -> Evaluation | None:
     """Return the evaluation on disk when data, weights, threshold and all predictions are the same."""
-    before = read_evaluation(run, settings.split)
+    try:
+        before = read_evaluation(run, settings.split)
+    except RunError as error:
+        progress.warn(f"{error.what}: it is made again")
+        return None
     predictions = run.predictions_path(settings.split)
     if before is None or not predictions.is_file():
         return None

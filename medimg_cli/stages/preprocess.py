@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from medimg_cli.dataset.manifest import SPLITS, Dataset, read_dataset, warn_of_edits
-from medimg_cli.preprocessing.cache import PixelCache, open_cache
+from medimg_cli.preprocessing.cache import PixelCache, cache_folder, open_cache
 from medimg_cli.preprocessing.cache_writer import writing
 from medimg_cli.preprocessing.ingested_images import read_ingested, refuse_changed
 from medimg_cli.preprocessing.plan_recipe import plan_recipe
@@ -108,6 +108,9 @@ def _bring_up_to_date(
     began = time.perf_counter()
     before = open_cache(workspace, recipe)
     damaged = [] if before is None else before.damaged(wanted["image_id"].tolist())
+    folder = cache_folder(workspace, recipe)
+    if before is None and (folder / "index.csv").is_file():
+        progress.warn(f"{folder} is damaged, or of an earlier version: what cannot be used is decoded again")
     if damaged:
         progress.warn(
             f"{len(damaged):,} of {len(wanted):,} images in the cache do not match their checksum, such as "

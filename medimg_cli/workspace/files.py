@@ -100,6 +100,26 @@ def read_json(path: Path, *, most_bytes: int = 1 << 30) -> Any:
         ) from error
 
 
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is written of `value` with `seal`, a hash of all else, by which `check_seal` knows it again."""
+    content = {name: each for name, each in to_jsonable(value).items() if name != "seal"}
+    return {**content, "seal": sha256_of_text(json.dumps(content, sort_keys=True))[:16]}
+
+
+def check_seal(path: Path, content: Any) -> Any:
+    """Return what was read of a sealed file; one of an earlier version has no seal and is taken as it is.
+
+    Raises:
+        DataError: it is not what was written.
+    """
+    if isinstance(content, dict) and "seal" in content and sealed(content)["seal"] != content["seal"]:
+        raise DataError(
+            f"{path} is not as medimg wrote it: damaged, or edited by hand",
+            "restore the file or run its command again",
+        )
+    return content
+
+
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -12,13 +12,14 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGExtended12Bit, RLELossless
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGExtended12Bit, JPEGLSTransferSyntaxes, RLELossless
 
 from medimg_cli.images.codestream import codestream_claims
 from medimg_cli.images.decoding import BoundedStream
 from medimg_cli.images.dicom.attributes import word
 from medimg_cli.images.dicom.bombs import Elements
 from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.quiet_decoding import own_terms
 
 # pylibjpeg's plug-in logs what libopenjpeg says; without a handler Python would print it on stderr.
 logging.getLogger("_openjpeg").addHandler(logging.NullHandler())
@@ -27,6 +28,8 @@ logging.getLogger("openjpeg").addHandler(logging.NullHandler())
 _UNDEFINED = 0xFFFFFFFF  # PS3.5 7.1.1
 _EXCESS_BYTES = 64 << 20
 _MOST_FRAGMENTS = 300_000
+_ROOM = bytes(64)
+"""Behind a JPEG-LS codestream: of one cut off within its last bytes CharLS (2.4.3) walks through foreign memory for seconds."""
 _ORDER = ("pillow", "pyjpegls", "pylibjpeg", "pydicom")
 _ORDER_OF_JPEG_2000 = ("pylibjpeg", "pillow")  # Pillow loses the sign and some depths of JPEG 2000
 
@@ -47,9 +50,10 @@ def load_frame(dataset: Dataset, stream: BinaryIO, pixels: Elements, frame: int,
     has = stream.seek(0, SEEK_END) - pixels.offset
     stream.seek(pixels.offset)
     codestream, kept = None, 1
-    if UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated:
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if syntax.is_encapsulated:
         codestream = data = _fragments(dataset, stream, frame, frames)
-        data = encapsulate([data], has_bot=False)
+        data = encapsulate([data + _ROOM if syntax in JPEGLSTransferSyntaxes else data], has_bot=False)
     elif pixels.length == _UNDEFINED:
         raise UnreadableImage("compressed pixels, under a transfer syntax that says they are not")
     else:
@@ -94,9 +98,11 @@ def stored_values(dataset: Dataset, frame: int, codestream: bytes | None) -> NDA
     failure: Exception | None = None
     for decoder in _decoders(syntax):
         try:
-            values = np.asarray(
-                pixel_array(dataset, index=frame, decoding_plugin=decoder, correct_unused_bits=shift == 0)
-            )
+            with own_terms():
+                unpacked = pixel_array(
+                    dataset, index=frame, decoding_plugin=decoder, correct_unused_bits=shift == 0
+                )
+            values = np.asarray(unpacked)
         except (RuntimeError, NotImplementedError) as error:  # what pydicom raises when a decoder gave up
             failure = error
             continue

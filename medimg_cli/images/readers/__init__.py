@@ -141,6 +141,8 @@ def read_content(
     """
     content = _content_of(stream, path)
     image = _reader_of(content.image_format).read(content, member, options)
+    if not image.pixels.size:  # decoders take sides of 0 at their word
+        raise UnreadableImage("the image has no pixels")
     named = _NAMED_FORMATS.get(Path(name).suffix.lower(), content.image_format)
     if member is not None or named == content.image_format:
         return image

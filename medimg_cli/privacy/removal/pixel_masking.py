@@ -46,7 +46,8 @@ class TextMask:
         if _PIXELS not in dataset:
             return 0
         try:
-            stored = dataset.pixel_array
+            with own_terms():
+                stored = dataset.pixel_array
         except Exception as error:  # decoders raise what they like on damaged bytes
             raise CannotDeidentify(
                 f"its pixels cannot be decoded, so text in them cannot be found ({type(error).__name__})"

@@ -1,0 +1,258 @@
+"""Kill every command at random moments; the next run has to come to what an undisturbed one comes to.
+
+By hand: `python -m tests.faults.kills FOLDER --seconds 240 --seed 1 [--only train]`. Processes are forked from one that has
+imported everything: a moment of work is hit, seldom one of importing.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from medimg_cli.cli import app
+from tests.faults.damage import make_study
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+MOST_SECONDS = 5.0
+ONCE = ("--positive", "SPOT", "--patient-regex", r"(patient\d+)", "--split", "0.5,0.25,0.25")
+_VOLATILE = re.compile(
+    r'"(?:\w*seconds|images_per_second|created|finished|started|when|date|time|bytes|size_bytes|at|resumed\w*|reused|epochs_run)": [^,}\]]+'
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One command.
+
+    Args:
+        arguments: "{}" stands for the folder around the workspace.
+        without: what is taken out of the finished study before, so that there is work.
+        again: the command that goes on; the same where empty.
+        results: globs of what has to come out the same.
+    """
+
+    arguments: tuple[str, ...]
+    without: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+
+
+CASES: dict[str, Case] = {
+    "ingest": Case(("ingest", "{}/raw", *ONCE), ("dataset", "audit", "cache"), (), ("dataset/*.csv", "dataset/*.json")),
+    "ingest-more": Case(("ingest", "{}/other"), (), (), ("dataset/*.csv", "dataset/*.json")),
+    "ingest-copy": Case(
+        ("ingest", "{}/raw", *ONCE, "--copy"), ("dataset", "audit"), (), ("dataset/*.csv", "dataset/images/**/*.png")
+    ),
+    "label-audit": Case(("label-audit", "--fail-on", "never"), ("audit",), (), ("audit/findings.csv",)),
+    "preprocess": Case(("preprocess",), ("cache",), (), ("cache/*/*.npy", "cache/*/index.csv")),
+    "train": Case(
+        ("train", "--epochs", "3", "--batch-size", "8", "--name", "third"), (),
+        ("train", "--resume", "third", "--epochs", "3", "--batch-size", "8"),
+        ("runs/third/model.safetensors", "runs/third/predictions-val.csv"),
+    ),
+    "evaluate": Case(
+        ("evaluate", "first"), ("runs/first/metrics-test.json", "runs/first/predictions-test.csv"), (),
+        ("runs/first/metrics-test.json", "runs/first/predictions-test.csv"),
+    ),
+    "predict": Case(
+        ("predict", "{}/raw", "--run", "first", "--out", "{}/work/new.csv"), (),
+        ("predict", "{}/raw", "--run", "first", "--out", "{}/work/new.csv", "--resume"), ("new.csv",),
+    ),
+    "report": Case(("report", "first", "--out", "{}/work/new.html"), ("out.html",), (), ("runs/first/metrics-test.json",)),
+    "export": Case(("export", "first", "--out", "{}/work/new.onnx"), (), (), ("new.onnx",)),
+    "bundle": Case(("bundle", "first", "--out", "{}/work/new.zip"), (), (), ("new.zip",)),
+    "recalibrate": Case(
+        ("recalibrate", "first", "--data", "{}/other", "--name", "moved"), (), (), ("runs/moved/model.json",)
+    ),
+    "deidentify": Case(("deidentify", "{}/raw", "{}/work/clean"), (), (), ("clean/**/*.png",)),
+    "info": Case(("info", "{}/raw/SPOT/patient001_0.png")),
+    "doctor": Case(("doctor",)),
+    "runs": Case(("runs",)),
+    "demo": Case(("demo", "{}/work/cohort", "--patients", "8"), (), (), ("cohort/**/*.png", "cohort/truth.json")),
+}  # fmt: skip
+
+
+def start(work: Path, arguments: tuple[str, ...], said: Path) -> int:
+    """Fork a process that runs a command as `medimg` does, and return its number; it speaks into a file."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        target = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        os.chdir(work)
+        whole = [part.replace("{}", str(work.parent)) for part in arguments]
+        place = () if arguments[0] == "demo" else ("-C", str(work))
+        app.main([*whole, *place, "--json"])
+    except SystemExit as error:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error.code if isinstance(error.code, int) else 99)
+    finally:
+        os._exit(98)
+
+
+def ended(process: int, seconds: float) -> tuple[int | None, float]:
+    """Return how a process ended (minus the signal's number, or its exit code; None where it did not) and when."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        done, status = os.waitpid(process, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status), time.monotonic() - began
+        time.sleep(0.005)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return None, seconds
+
+
+def results(work: Path, case: Case) -> dict[str, str]:
+    """Return file → hash of what the command is for, without times."""
+    found = {}
+    for pattern in case.results:
+        for path in sorted(work.glob(pattern)):
+            content = path.read_bytes()
+            if path.suffix == ".json":
+                content = _VOLATILE.sub("", json.dumps(json.loads(content), sort_keys=True)).encode()
+                content = re.sub(rb'"seal": "\w+"', b"", content)
+            found[str(path.relative_to(work))] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def prepare(pristine: Path, work: Path, case: Case) -> None:
+    """Bring the workspace to where it was before the command."""
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(pristine, work)
+    for name in case.without:
+        target = work / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+
+
+def whole_run(work: Path, arguments: tuple[str, ...], said: Path) -> tuple[int | None, float]:
+    """Run a command to its end."""
+    return ended(start(work, arguments, said), 180)
+
+
+def kill_once(
+    pristine: Path, work: Path, case: Case, number: signal.Signals, after: float, usual: dict[str, str]
+) -> str:
+    """Kill the command after some seconds, go on, and return what is wrong, "" where nothing is, "-" for too late."""
+    prepare(pristine, work, case)
+    said = work.parent / "said.txt"
+    process = start(work, case.arguments, said)
+    code, _ = ended_before(process, after)
+    if code is not None:
+        return "-"
+    os.kill(process, number)
+    code, seconds = ended(process, 30)
+    text = said.read_text(errors="replace")
+    if seconds > MOST_SECONDS or code is None:
+        return f"took {seconds:.1f} s to end"
+    if number != signal.SIGKILL:
+        if code not in (130, 0, 1, 4, -number):
+            return f"exit {code}: {text[-300:]}"
+        if "Traceback" in text:
+            return f"traceback: {text[-600:]}"
+        if code == 130 and "error: interrupted" not in text:
+            return f"says nothing: {text[-300:]}"
+    code, _ = whole_run(work, ("runs",), said)
+    if code != 0:
+        return f"the state cannot be read: {said.read_text(errors='replace')[-400:]}"
+    tries = [case.arguments] if not case.again else [case.again, case.arguments]
+    for arguments in tries:
+        code, _ = whole_run(work, arguments, said)
+        if code in (0, 1, 4) and results(work, case) == usual:
+            return ""
+    text = said.read_text(errors="replace")
+    now = results(work, case)
+    other = [name for name in sorted({*now, *usual}) if now.get(name) != usual.get(name)]
+    return f"going on gives exit {code} and {other[:4]}: {text[-400:]}"
+
+
+def ended_before(process: int, seconds: float) -> tuple[int | None, float]:
+    """Return how a process ended within some seconds, None where it goes on."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        done, status = os.waitpid(process, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status), time.monotonic() - began
+        time.sleep(0.002)
+    return None, seconds
+
+
+def try_command(
+    pristine: Path, name: str, chance: random.Random, moments: int, until: float, say: Callable[[str], None]
+) -> Counter[str]:
+    """Kill one command at so many moments with each signal and return how it went."""
+    case, work = CASES[name], pristine.parent / "work"
+    prepare(pristine, work, case)
+    said = work.parent / "said.txt"
+    code, seconds = whole_run(work, case.arguments, said)
+    usual = results(work, case)
+    tried: Counter[str] = Counter()
+    if code not in (0, 1, 4) or (case.results and not usual):
+        say(f"FAULT {name}: undisturbed it gives exit {code}: {said.read_text()[-400:]}")
+        return tried
+    while sum(tried[s.name] for s in SIGNALS) < moments * len(SIGNALS) and time.monotonic() < until:
+        number = min(SIGNALS, key=lambda one: tried[one.name])
+        after = chance.uniform(0.03, seconds)  # before, the copy is not medimg yet
+        fault = kill_once(pristine, work, case, number, after, usual)
+        if fault == "-":
+            tried["too late"] += 1
+            seconds *= 0.95
+            continue
+        tried[number.name] += 1
+        if fault:
+            tried["faults"] += 1
+            say(f"FAULT {name} {number.name} after {after:.3f} of {seconds:.2f} s: {fault}")
+    return tried
+
+
+def main() -> None:
+    """Kill what is asked for, for a while."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--moments", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="")
+    wanted = parser.parse_args()
+    pristine = make_study(wanted.folder.absolute())
+    load_everything()
+    chance = random.Random(wanted.seed)
+    until = time.monotonic() + wanted.seconds
+
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    for name in [n for n in CASES if wanted.only in ("", n) or n in wanted.only.split(",")]:
+        if time.monotonic() < until:
+            tried = try_command(pristine, name, chance, wanted.moments, until, say)
+            say(f"{name}: {dict(tried)}")
+
+
+def load_everything() -> None:
+    """Import what the commands import when they are called."""
+    import importlib
+    import pkgutil
+
+    import medimg_cli
+
+    for module in pkgutil.walk_packages(medimg_cli.__path__, "medimg_cli."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""A sample of the proofs in `fuzz`, `damage` and `kills`, which are run by hand for minutes, and what they found."""
+
+import json
+import os
+import random
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGLSLossless, RLELossless
+
+from medimg_cli.cli.app import run
+from medimg_cli.errors import ExitCode
+from medimg_cli.evaluation.evaluation import read_evaluation
+from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.readers import read_image
+from medimg_cli.runs.pretrained_weights import weights_at_hand
+from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.workspace import Workspace
+from tests.conftest import medimg
+from tests.faults import fuzz
+from tests.images.dicom_file import dicom_image, write
+
+SEED = 7
+
+
+@pytest.mark.parametrize("target", [name for name in fuzz.targets(None) if name not in ("xlsx", "http")])
+def test_mutated_files_are_read_or_refused(target: str, tmp_path: Path) -> None:
+    files, opens = fuzz.targets(None)[target]
+    function, path = opens(), tmp_path / "file"
+    until = time.monotonic() + 0.25
+    number = SEED * 1_000_000
+    while time.monotonic() < until:
+        path.write_bytes(fuzz.content_of(files, target, number))
+        function(path)
+        number += 1
+
+
+@pytest.fixture
+def study(trained: Workspace, tmp_path: Path) -> Workspace:
+    """Return a copy of the trained workspace that a test may damage."""
+    shutil.copytree(trained.root, tmp_path / "study")
+    return Workspace(tmp_path / "study")
+
+
+def test_a_panic_of_a_decoder_is_a_reason(tmp_path: Path) -> None:
+    dataset = dicom_image(np.arange(40 * 36, dtype=np.uint16).reshape(40, 36))
+    dataset.compress(RLELossless)
+    frame = bytearray(dataset.PixelData)
+    place = frame.index((2).to_bytes(4, "little") + (64).to_bytes(4, "little"))
+    frame[place + 64 :] = b"\x01\x02" * (
+        (len(frame) - place - 64) // 2
+    )  # other runs than the header's size asks for
+    dataset.PixelData = bytes(frame)
+    path = write(dataset, tmp_path / "a.dcm")
+    with pytest.raises(UnreadableImage):
+        read_image(str(path))
+
+
+def test_whatever_a_decoder_in_rust_does_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+    def decode(*_: object, **__: object) -> None:
+        raise panic("index out of bounds: the len is 2880 but the index is 2880")
+
+    monkeypatch.setattr("medimg_cli.images.dicom.decoders.pixel_array", decode)
+    path = write(dicom_image(np.zeros((8, 8), np.uint8)), tmp_path / "a.dcm")
+    with pytest.raises(UnreadableImage, match="pixels damaged"):
+        read_image(str(path))
+
+
+def test_a_jpeg_ls_frame_that_ends_within_its_first_samples_is_refused_at_once(tmp_path: Path) -> None:
+    dataset = dicom_image(np.zeros((40, 36), np.uint16))
+    dataset.file_meta.TransferSyntaxUID = JPEGLSLossless
+    stream = bytes.fromhex(
+        "ffd8fff7000b100028002401011100fff8000d01ffff0012004301140040ffda000801010000000080"
+    )
+    dataset.PixelData = encapsulate([stream], has_bot=False)
+    dataset["PixelData"].is_undefined_length = True
+    path = write(dataset, tmp_path / "a.dcm")
+    began = time.monotonic()
+    with pytest.raises(UnreadableImage):
+        read_image(str(path))
+    assert time.monotonic() - began < 3
+
+
+def test_figures_that_are_not_as_they_were_written_are_made_again_and_said(
+    study: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = find_run(study, "first")
+    path = first.metrics_path("test")
+    before = read_evaluation(first, "test")
+    content = json.loads(path.read_text())
+    content["metrics"]["recall"]["value"] = 0.123
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert medimg(study.root, "runs") == ExitCode.DONE
+    assert "0.123" not in capsys.readouterr().out
+    assert run(["evaluate", "first", "-C", str(study.root)]) == ExitCode.DONE
+    assert "not as medimg wrote it" in capsys.readouterr().err
+    assert read_evaluation(first, "test") == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"schema": 99}', "[" * 5000])
+def test_figures_that_cannot_be_read_are_made_again(study: Workspace, content: str) -> None:
+    first = find_run(study, "first")
+    before = read_evaluation(first, "test")
+    first.metrics_path("test").write_text(content)
+    assert medimg(study.root, "evaluate", "first") == ExitCode.DONE
+    assert read_evaluation(first, "test") == before
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "index.csv"])
+def test_a_damaged_cache_is_made_again_and_said(
+    study: Workspace, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(study.cache_dir)
+    again = ["preprocess", "--size", "16", "-C", str(study.root)]
+    assert run(again) == ExitCode.DONE
+    (folder,) = (path for path in study.cache_dir.iterdir() if path.is_dir())
+    pixels = np.load(folder / "pixels.npy")
+    (folder / name).write_bytes(os.urandom(64))
+    capsys.readouterr()
+    assert run(again) == ExitCode.DONE
+    assert "decoded again" in capsys.readouterr().err
+    assert np.array_equal(np.load(folder / "pixels.npy"), pixels)
+
+
+def test_mutations_are_the_same_in_every_process() -> None:
+    assert fuzz.mutated(b"abcdef" * 99, [b"xyz"], random.Random("a/1")) == fuzz.mutated(
+        b"abcdef" * 99, [b"xyz"], random.Random("a/1")
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(13, "Permission denied", "/x/y"),
+        OSError(5, "Input/output error", "/x/y"),
+        MemoryError(),
+    ],
+)
+def test_what_the_machine_refuses_is_no_bug(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("medimg_cli.cli.app.app", refuse)
+    assert medimg(tmp_path, "runs") == ExitCode.MACHINE
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: ")
+    assert second.startswith("hint: ")
+
+
+def test_weights_that_may_not_be_looked_at_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert weights_at_hand(tmp_path) is None
