@@ -155,7 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     _end_in_time()
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # it ends already
+    except KeyboardInterrupt:  # a second one, or one that came when all was said
+        code = ExitCode.INTERRUPTED
     if work_is_left():  # code that hangs in a thread may hold, or break, the interpreter's own end
         _leave_at_once(code)
     sys.exit(code)

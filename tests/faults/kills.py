@@ -82,7 +82,9 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-def start(work: Path, arguments: tuple[str, ...], said: Path) -> int:
+def start(
+    work: Path, arguments: tuple[str, ...], said: Path, before: Callable[[], None] = lambda: None
+) -> int:
     """Fork a process that runs a command as `medimg` does, and return its number; it speaks into a file."""
     process = os.fork()
     if process:
@@ -92,6 +94,7 @@ def start(work: Path, arguments: tuple[str, ...], said: Path) -> int:
         os.dup2(target, 1)
         os.dup2(target, 2)
         os.chdir(work)
+        before()
         whole = [part.replace("{}", str(work.parent)) for part in arguments]
         place = () if arguments[0] == "demo" else ("-C", str(work))
         app.main([*whole, *place, "--json"])
@@ -169,14 +172,15 @@ def kill_once(
     if code != 0:
         return f"the state cannot be read: {said.read_text(errors='replace')[-400:]}"
     tries = [case.arguments] if not case.again else [case.again, case.arguments]
+    text = ""
     for arguments in tries:
-        code, _ = whole_run(work, arguments, said)
+        code, seconds = whole_run(work, arguments, said)
         if code in (0, 1, 4) and results(work, case) == usual:
             return ""
-    text = said.read_text(errors="replace")
+        text += f" {arguments[:2]} exit {code} in {seconds:.0f} s: {said.read_text(errors='replace')[-300:]}"
     now = results(work, case)
     other = [name for name in sorted({*now, *usual}) if now.get(name) != usual.get(name)]
-    return f"going on gives exit {code} and {other[:4]}: {text[-400:]}"
+    return f"going on gives {other[:4]}: {text}"
 
 
 def ended_before(process: int, seconds: float) -> tuple[int | None, float]:
