@@ -121,6 +121,11 @@ def unbroken_stdout() -> Iterator[None]:
         # Caught here: Typer itself would end with 1, which means a gate to our users.
         drop_stdout()
         raise typer.Exit(ExitCode.BROKEN_PIPE) from error
+    except OSError:  # the disk that stdout goes to is full; `run` says so
+        from medimg_cli.cli.views.render import drop_stdout
+
+        drop_stdout()
+        raise
 
 
 def _shared(

@@ -1,5 +1,6 @@
 """Write a small synthetic cohort whose truth is known: something to try every other command on."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +14,13 @@ from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.errors import UsageError
 from medimg_cli.sample_data.phantoms.cohort import FINDINGS, NORMAL, OPACITY, Cohort, Shot
 from medimg_cli.sample_data.phantoms.flaws import Flaw, plant
-from medimg_cli.workspace.files import write_json, write_text
+from medimg_cli.workspace.files import remove_leftovers, write_json, write_text
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 
 _IMAGES_OF_PATIENTS = (1, 2, 3, 4)
 _DICOM_SHARE = 1 / 4
 _MONOCHROME1_SHARE = 1 / 3
+_UNFINISHED = ".unfinished"
 _ORDER, _JUDGED = 0, 3  # streams of random numbers beside those of the cohort
 _FINDING_SHARE, _UNJUDGED_SHARE = 0.35, 0.05
 
@@ -65,7 +67,7 @@ def demo(
     show the opacities; `labels.csv` says of every slice what its exam shows, `truth.json` what it shows itself.
 
     Args:
-        folder: must not exist or be empty.
+        folder: must not exist or be empty, or hold a cohort whose writing was stopped, which is begun anew.
         patients: how many, at least 2.
         seed: another seed gives other patients.
         flaws: also plant what an audit should find; `folder/truth.json` tells what and where.
@@ -81,6 +83,8 @@ def demo(
         raise UsageError(
             "--flaws, --findings and --exams exclude each other", "leave one: flaws are of two classes"
         )
+    shutil.rmtree(folder / "images", ignore_errors=True)  # of one that was stopped, see `_check`
+    write_json(folder / _UNFINISHED, {"seed": seed, "patients": patients})
     cohort = Cohort(folder, patients, seed)
     plan = _plan_findings if findings else _plan_exams if exams else _plan
     by_patient = _by_patient(plan(patients, np.random.default_rng([seed, _ORDER])))
@@ -95,6 +99,7 @@ def demo(
     truth = {"schema": 1, "seed": seed, "patients": patients, "classes": classes}
     found = {"flaws": [asdict(flaw) for flaw in planted], "images": rows}
     write_json(folder / "truth.json", truth | found)
+    (folder / _UNFINISHED).unlink()
     return DemoResult(folder, len(rows), patients, planted, dict(sorted(classes.items())))
 
 
@@ -105,7 +110,9 @@ def _check(folder: Path, patients: int, seed: int) -> None:
         raise UsageError(f"--seed {seed} is negative", "use 0 or a positive number")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "name a folder that does not exist yet")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir():
+        remove_leftovers(folder.iterdir())
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _UNFINISHED).is_file():
         raise UsageError(f"{folder} is not empty", "name a new folder, or empty this one first")
 
 

@@ -162,3 +162,33 @@ def test_weights_that_may_not_be_looked_at_are_none(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     assert weights_at_hand(tmp_path) is None
+
+
+def test_a_demo_that_was_stopped_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort, whole = tmp_path / "cohort", tmp_path / "whole"
+    with monkeypatch.context() as patched:
+        patched.setattr("medimg_cli.stages.demo.tracked", _interrupt)
+        assert run(["demo", str(cohort), "--patients", "4"]) == ExitCode.INTERRUPTED
+    (cohort / "images" / "NORMAL").mkdir(parents=True)
+    (cohort / "images" / "NORMAL" / "half.png").write_bytes(b"")
+    for folder in (cohort, whole):
+        assert run(["demo", str(folder), "--patients", "4"]) == ExitCode.DONE
+    names = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (cohort, whole)]
+    assert names[0] == names[1]
+    assert run(["demo", str(cohort), "--patients", "4"]) == ExitCode.USAGE
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_result_that_finds_no_room_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("medimg_cli.cli.views.render.show_json", refuse)
+    monkeypatch.setattr("medimg_cli.cli.views.render.drop_stdout", lambda: None)
+    assert run(["runs", "--json", "-C", str(tmp_path)]) == ExitCode.MACHINE
+    assert "No space left on device" in capsys.readouterr().err
