@@ -1,5 +1,6 @@
 """medimg train: cache to run."""
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,7 @@ _ListArchs = Annotated[
 ]
 
 
-@takes("train")
+@takes("train", {"preprocess.size": "side of the images in pixels, as in `preprocess`"})
 def train(
     session: Session,
     nproc: _Nproc = None,
@@ -63,6 +64,7 @@ def train(
 
 def _train(session: Session, *, nproc: int | None, resume: str | None) -> None:
     """Train here, in processes started for it, or together with the processes this one was started with."""
+    began = time.perf_counter()
     from medimg_cli.api.prerequisites import pixels_for_training
     from medimg_cli.stages.train import train as run_stage
     from medimg_cli.training.distributed.join import joined
@@ -79,7 +81,9 @@ def _train(session: Session, *, nproc: int | None, resume: str | None) -> None:
         run, settings = _unfinished_run(session, resume)
     with joined(settings.train.device) as world:
         prepared = world.in_turn(lambda: pixels_for_training(session.workspace, settings, session.progress))
-        result = run_stage(session.workspace, settings, prepared.cache, session.progress, resume=run)
+        result = run_stage(
+            session.workspace, settings, prepared.cache, session.progress, resume=run, began=began
+        )
         if world.leads:
             _show(session, result)
         if result.interrupted:
@@ -99,7 +103,8 @@ def _unfinished_run(session: "Session", named: str) -> "tuple[Run, Settings]":
     from medimg_cli.runs.run_folders import find_unfinished
     from medimg_cli.workspace.config import read_settings
 
-    if given := [name.replace("_", "-") for name in session.options["train"]]:
+    given = [name.replace("_", "-") for part in ("train", "preprocess") for name in session.options[part]]
+    if given:
         raise UsageError(
             f"--resume goes on with the run's own settings, so --{given[0]} cannot be heeded",
             "leave it out, or train anew",

@@ -1,5 +1,6 @@
 """train: cache → run."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,7 @@ def train(
     progress: Progress = SilentProgress(),
     *,
     resume: Run | None = None,
+    began: float | None = None,
 ) -> TrainResult:
     """Train a network on the training split, choose epoch and threshold on validation, and keep the model.
 
@@ -112,6 +114,7 @@ def train(
         progress: told of steps and epochs.
         resume: a run whose training is not over; it goes on after its last whole epoch, with `settings` being
             its own.
+        began: when the command did, by `time.perf_counter`: `time_limit` counts from then; None = from now.
 
     Raises:
         DataError: a class is missing in training, or there is no validation image.
@@ -120,6 +123,7 @@ def train(
         MachineError: another process is training this run.
         KeyboardInterrupt: stopped before the first epoch was over.
     """
+    began = time.perf_counter() if began is None else began
     dataset = read_dataset(workspace)
     if settings.train.folds is None:
         check_splits(dataset)
@@ -143,6 +147,9 @@ def train(
     warn_of_slow_precision(chosen.precision, device, progress)
     run = resume or world.told(lambda: new_run(workspace, arch=chosen.arch, name=chosen.name))
     root = workspace.root
+    if chosen.time_limit is not None:  # imports and preprocessing took their part of it
+        left = max(1.0, chosen.time_limit - (time.perf_counter() - began))
+        settings = settings.model_copy(update={"train": chosen.model_copy(update={"time_limit": left})})
     with taking_part(run, settings, progress, world, resume=resumed) as part:
         given = part.settings, device, part.progress
         if planned:

@@ -13,6 +13,7 @@ from torch import nn
 
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import RunError
+from medimg_cli.inference.image_features import measure_pixels
 from medimg_cli.predictions.exams import exams_chosen
 from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
 from medimg_cli.predictions.predictions import predictions_of, write_predictions
@@ -38,13 +39,16 @@ from medimg_cli.training.networks.initialise import Start, starting_network
 from medimg_cli.training.networks.networks import parameter_count
 from medimg_cli.training.normalise import Normaliser
 from medimg_cli.training.onnx.export import PARITY_IMAGES, with_copy
-from medimg_cli.training.ood.references import Images, with_reference, with_sets
+from medimg_cli.training.ood.references import MOST_IMAGES, Images, with_reference, with_sets
 from medimg_cli.training.tracking import Tracker
 from medimg_cli.workspace.progress import Progress
 from medimg_cli.workspace.settings import Settings
 from medimg_cli.workspace.tables import write_table
+from medimg_cli.workspace.threads import map_ordered
 
 _NAMED = 3
+_TIMED_IMAGES = 32
+_SECONDS_OF_COPY_AND_MAPS = 4.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class OneTraining:
         """Give the plan as many epochs as fit into the time limit, where there is one, and end the training with it."""
         if self.chosen.time_limit is None:
             return
-        ends = time.perf_counter() + self.chosen.time_limit
+        ends = time.perf_counter() + self.chosen.time_limit - self._seconds_afterwards()
         start, batches = self._start, (self.train_batches, self.val_batches)
         prepare = Normaliser(start.normalisation, self.device)
         views = views_of(len(self.train_batches), self.chosen.augment)
@@ -139,6 +143,18 @@ class OneTraining:
             start.network, batches, prepare, self.plan, self.chosen, self.progress, ends=ends, views=views
         )
         self.progress = Deadline(self.progress, ends)
+
+    def _seconds_afterwards(self) -> float:
+        """Return what the steps after the last epoch take at this machine's pace: measuring images is most of it."""
+        if not AFTER_TRAINING:
+            return 0.0
+        train, val, recipe = self.train_batches, self.val_batches, self.material.cache.recipe
+        began, side = time.perf_counter(), float(recipe.size_px)
+        timed = [train.pixels[place] for place in train.positions[:_TIMED_IMAGES]]
+        tuple(map_ordered(lambda pixels: measure_pixels(pixels, recipe, side, side), timed))
+        each = (time.perf_counter() - began) / len(timed)
+        measured = 2 * min(MOST_IMAGES, len(train)) + min(MOST_IMAGES, len(val))
+        return _SECONDS_OF_COPY_AND_MAPS + each * measured
 
     def result(self, state: Snapshot | None) -> Trained:
         began = time.perf_counter()

@@ -243,7 +243,7 @@ class TrainSettings(Section):
     )
     time_limit: Seconds | None = setting(
         None,
-        "as many epochs as fit into 90s, 20m or 1h30m; preprocessing is not counted",
+        "the whole command in 90s, 20m or 1h30m: as many epochs as fit",
         unset="none",
         metavar="20m",
         unit="seconds",

@@ -112,6 +112,7 @@ def answers_of(
 
 _OF_POSITIVE = ("recall", "specificity", "accuracy", "balanced_accuracy", "auroc")
 _NEAR = 0.05
+_MOST_RANKED, _NAMED = 20, 3
 _UNDECIDED = 0.5
 
 
@@ -192,15 +193,42 @@ def _metadata_only(subject: Subject, truth: NDArray[np.int64] | None) -> Baselin
     if len(np.unique(truth[learnt])) < 2:
         return "training shows a single class"
     columns = of_two_sets(training, subject.metadata, here.classes)
-    features = features_of([column for column in columns if seen(column.training, learnt) > 1], learnt)
+    varied = [column for column in columns if seen(column.training, learnt) > 1]
+    features = features_of(varied, learnt)
     if not features.names:
         return "nothing that stands beside the pixels differs between images of training"
     fitted, answers = answers_of(features, truth, learnt, _outcomes(here))
     answered = _instead(here, answers, _point(here, fitted, truth[learnt]))
     figures = _figures(answered)
     return Baseline(
-        name="metadata only", uses=features.names, metrics=figures, remark=_of_metadata(here, figures)
+        name="metadata only",
+        uses=features.names,
+        metrics=figures,
+        remark=_of_metadata(here, figures, _strongest(here, varied, truth, learnt)),
     )
+
+
+def _strongest(
+    here: Answered, columns: Sequence[OfTwoSets], truth: NDArray[np.int64], learnt: NDArray[np.int64]
+) -> str:
+    """Return the columns that tell most, each by the AUROC of a regression on it alone; unranked where there are many."""
+    if len(columns) > _MOST_RANKED:
+        return f"{len(columns)} columns, such as {', '.join(each.name for each in columns[:_NAMED])}"
+    found = {}
+    for each in columns:
+        _, answers = answers_of(features_of([each], learnt), truth, learnt, _outcomes(here))
+        found[each.name] = _area(_instead(here, answers, OperatingPoint())).value or 0.0
+    best = sorted(found, key=lambda name: -found[name])
+    rest = f" and {len(best) - _NAMED} more" if len(best) > _NAMED else ""
+    return ", ".join(f"{name} ({found[name]:.3f} alone)" for name in best[:_NAMED]) + rest
+
+
+def _area(answered: Answered) -> Estimate:
+    """Return the area under the ROC curve of the positive class, else the mean over classes."""
+    positive = answered.labels.positive
+    if positive is None:
+        return macro_auroc(answered.views.values(), answered.sampling)
+    return METRICS.get("auroc")(answered.view_of(positive))
 
 
 def _point(here: Answered, fitted: Floats, truth: NDArray[np.int64]) -> OperatingPoint:
@@ -224,21 +252,18 @@ def _point(here: Answered, fitted: Floats, truth: NDArray[np.int64]) -> Operatin
     return OperatingPoint(thresholds={positive: chosen}) if here.labels.several else OperatingPoint(chosen)
 
 
-def _of_metadata(here: Answered, figures: dict[str, Estimate]) -> str:
+def _of_metadata(here: Answered, figures: dict[str, Estimate], named: str) -> str:
     """Say how near the baseline comes to the model, by the area under the ROC curve."""
-    positive = here.labels.positive
-    if positive is None:
-        model, baseline = macro_auroc(here.views.values(), here.sampling), figures["macro_auroc"]
-    else:
-        model, baseline = METRICS.get("auroc")(here.view_of(positive)), figures["auroc"]
+    model = _area(here)
+    baseline = figures["macro_auroc" if here.labels.positive is None else "auroc"]
     if model.value is None or baseline.value is None:
         return "the areas under the ROC curve cannot be compared"
     told = f"AUROC {baseline.value:.3f} against the model's {model.value:.3f}"
     if baseline.value > model.value - _NEAR:
-        return f"{told}: these columns alone come near the model, so the images may not matter"
+        return f"{told}: columns alone come near the model, so the images may not matter: {named}"
     if baseline.low is not None and baseline.low > _UNDECIDED:
-        return f"{told}: these columns alone tell more than chance; the model may have learnt them from the images"
-    return f"{told}: these columns alone tell no more than chance"
+        return f"{told}: columns alone tell more than chance; the model may have learnt them from the images: {named}"
+    return f"{told}: columns alone tell no more than chance: {named}"
 
 
 def _figures(answered: Answered) -> dict[str, Estimate]:
