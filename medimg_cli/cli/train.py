@@ -128,6 +128,7 @@ def _show(session: Session, result: "TrainResult") -> None:
         "device": result.device,
         "interrupted": result.interrupted,
         "members": result.members,
+        "exams": result.exams.model_dump() if result.exams else None,
     }
     if result.folds:
         payload["folds"] = result.folds
@@ -159,6 +160,7 @@ def _show_architectures(session: Session) -> None:
 def _draw(console: "Console", result: "TrainResult") -> None:
     from medimg_cli.cli.views.render import plain_table
     from medimg_cli.predictions.contract import promise_of
+    from medimg_cli.predictions.exam_answers import said_of_rule
 
     table = plain_table("out of fold" if result.folds else "validation", ">value", *_spread_titles(result))
     for name, value in result.val.items():
@@ -172,6 +174,8 @@ def _draw(console: "Console", result: "TrainResult") -> None:
         )
         console.print(promise_of(result.threshold), markup=False)
     _draw_thresholds(console, result)
+    if result.exams is not None:
+        console.print(f"{said_of_rule(result.exams)}; {result.exams.why}", markup=False)
     console.print(
         f"{result.run.name}: {_kept(result)}, "
         f"{result.parameters:,} parameters, {result.seconds:.0f} s on {result.device}"

@@ -36,8 +36,11 @@ class ExamGroups:
 
     def answers(self) -> Iterator[ExamAnswer]:
         """Yield the answer to each exam, in the order of their first images."""
+        by = self.card.exams
+        if by is None:
+            raise NO_EXAMS
         for exam, answers in self._answers.items():
-            yield answer_of_exam(exam, answers, self.card)
+            yield answer_of_exam(exam, answers, by, self.card.labels)
 
 
 def exam_groups(card: ModelCard, asked: str | None) -> ExamGroups | None:

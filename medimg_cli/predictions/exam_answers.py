@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import UsageError
 from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.pooling import pooled
 from medimg_cli.predictions.prediction import Decision, Prediction, Status
-from medimg_cli.runs.run import Exams, ModelCard
+from medimg_cli.runs.run import Exams
 
 NO_EXAMS = UsageError(
     "the model answers images alone: it was trained without exams, so no pooling was chosen",
@@ -63,21 +64,14 @@ def kept_of(path: str, prediction: Prediction) -> Answer:
     )
 
 
-def answer_of_exam(exam: str, answers: Sequence[Answer], card: ModelCard) -> ExamAnswer:
-    """Return the answer to an exam of N images, N at least 1.
-
-    Raises:
-        UsageError: the model was trained without exams.
-    """
-    by, labels = card.exams, card.labels
-    if by is None:
-        raise NO_EXAMS
+def answer_of_exam(exam: str, answers: Sequence[Answer], by: Exams, labels: LabelSpace) -> ExamAnswer:
+    """Return the answer to an exam of N images, N at least 1, of a model with these classes that decides on exams so."""
     judged = [(path, chances) for path, status, chances in answers if status == "ok"]
     left, several = len(answers) - len(judged), labels.several
     message = f"{left} of {len(answers)} images were not answered" if left else ""
     if not judged:
         status: Status = "refused" if any(said == "refused" for _, said, _ in answers) else "unreadable"
-        nothing = dict.fromkeys(card.classes)
+        nothing = dict.fromkeys(labels.classes)
         return ExamAnswer(
             exam, len(answers), 0, status, None, None, nothing, "refer", None, by.pooling, message
         )
@@ -101,7 +95,7 @@ def answer_of_exam(exam: str, answers: Sequence[Answer], card: ModelCard) -> Exa
         status="ok",
         label=decided.names[0],
         confidence=float(whole.max() if several else whole[0, decided.called[0]]),
-        probabilities=dict(zip(card.classes, whole[0].tolist(), strict=True)),
+        probabilities=dict(zip(labels.classes, whole[0].tolist(), strict=True)),
         decision=decision,
         driven_by=judged[int(told.argmax())][0],
         pooling=by.pooling,

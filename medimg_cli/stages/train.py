@@ -11,7 +11,7 @@ from medimg_cli.preprocessing.automatic_choices import data_facts
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.losses_for_labels import loss_for
 from medimg_cli.runs.requirements_for_training import check_splits, remarks_on_val
-from medimg_cli.runs.run import Run, Threshold
+from medimg_cli.runs.run import Exams, Run, Threshold
 from medimg_cli.runs.run_folders import new_run
 from medimg_cli.training.augmentation.augment import preset
 from medimg_cli.training.device import choose_device
@@ -40,6 +40,7 @@ class TrainResult:
             the chosen threshold.
         interrupted: stopped by the user; the best epoch so far, or the members so far, are the model.
         members: how many networks the model is made of.
+        exams: how it decides on exams, None where it answers images alone.
         folds: figures of each fold that was held out.
     """
 
@@ -56,6 +57,7 @@ class TrainResult:
     interrupted: bool
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
     members: int = 1
+    exams: Exams | None = None
     folds: tuple[Mapping[str, int | float | None], ...] = ()
 
 
@@ -176,5 +178,6 @@ def _result(run: Run, trained: Trained) -> TrainResult:
         interrupted=trained.interrupted,
         thresholds=trained.card.thresholds,
         members=record.members,
+        exams=trained.card.exams,
         folds=record.folds,
     )

@@ -48,7 +48,7 @@ from medimg_cli.workspace.threads import map_ordered
 
 _NAMED = 3
 _TIMED_IMAGES = 32
-_SECONDS_OF_COPY_AND_MAPS = 4.0
+_SECONDS_OF_COPY_AND_MAPS, _SLOWER = 5.0, 1.3
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class OneTraining:
         tuple(map_ordered(lambda pixels: measure_pixels(pixels, recipe, side, side), timed))
         each = (time.perf_counter() - began) / len(timed)
         measured = 2 * min(MOST_IMAGES, len(train)) + min(MOST_IMAGES, len(val))
-        return _SECONDS_OF_COPY_AND_MAPS + each * measured
+        return _SECONDS_OF_COPY_AND_MAPS + _SLOWER * each * measured
 
     def result(self, state: Snapshot | None) -> Trained:
         began = time.perf_counter()

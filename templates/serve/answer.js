@@ -21,6 +21,16 @@ function sectionsOf(item, page, retry) {
   return [verdict(words, entry), flagsOf(words, entry, page.model), chart(words), setOf(words), meaning(words)];
 }
 
+/** Draw the answer to all images as one exam, and a way to the image that shows it most; null takes it away. */
+export function showExam(exam, driver, choose) {
+  const body = find("exam-body");
+  body.hidden = !exam;
+  if (!exam) return body.replaceChildren();
+  const words = said(exam);
+  const way = driver && make("button", { type: "button", class: "button", onclick: () => choose(driver) }, say("exam.driver", { n: driver.number }));
+  return body.replaceChildren(...[make("h3", {}, say("exam.heading", { n: exam.images })), verdict(words, exam), way, chart(words)].filter(Boolean));
+}
+
 const note = (text) => make("p", { class: "note" }, text);
 
 function verdict(words, entry) {

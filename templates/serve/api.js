@@ -15,6 +15,9 @@ export class Refusal extends Error {
 
 export const predict = async (file, options) => (await post("/api/predict", { files: [file], said: "1" }, options)).json();
 
+/** All files as one exam. */
+export const predictExam = async (files, options) => (await post("/api/predict", { files, said: "1", exam: "1" }, options)).json();
+
 /** Return { blob, headers } of the picture; `look` may hold frame, centre, width and max_px. */
 export async function view(file, look, options) {
   const answer = await post("/api/view", { file: [file], ...look }, options);

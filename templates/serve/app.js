@@ -1,7 +1,7 @@
 // The reading page: files come in, answers come out, one image is looked at.
 
-import { Refusal, predict, view } from "./api.js";
-import { showAnswer } from "./answer.js";
+import { Refusal, predict, predictExam, view } from "./api.js";
+import { showAnswer, showExam } from "./answer.js";
 import { find, tell } from "./dom.js";
 import * as intake from "./intake.js";
 import { focusItem, keepThumb, newItem, reveal, showItems, stateOf, tellingFrame } from "./items.js";
@@ -22,11 +22,13 @@ let items = [];
 let chosen = null;
 let given = 0;
 let busy = 0;
+let exam = null; // what was said of all images together, and the item that shows it most
 
 function show() {
   find("desk").dataset.state = items.length ? "filled" : "empty";
   showItems(items, chosen, page, { choose, remove });
   showAnswer(chosen, page, retry);
+  showExam(exam?.entry, exam?.driver, choose);
   showProgress();
 }
 
@@ -40,6 +42,7 @@ function showProgress() {
   whole.value = done;
   find("list-tools").hidden = items.length === 0;
   const answered = items.some((item) => item.entries.length);
+  if (page.model.exams) find("as-exam").disabled = under || !answered;
   find("save-json").disabled = find("save-pdf").disabled = under || !answered;
 }
 
@@ -51,6 +54,7 @@ function take(files) {
   const added = files.slice(0, room).map((file) => newItem(file, (given += 1)));
   if (added.length === 0) return;
   items.push(...added);
+  exam = null;
   tell(say("list.added", { n: added.length }));
   if (chosen) show();
   else choose(added[0]);
@@ -147,6 +151,7 @@ function remove(item) {
   if (item === chosen) viewer.show(null);
   for (const picture of item.pictures.values()) picture.close();
   items = items.filter((one) => one !== item);
+  exam = null;
   if (item === chosen) {
     chosen = null;
     if (items.length) choose(items[Math.min(place, items.length - 1)]);
@@ -167,6 +172,27 @@ function clear() {
   for (const item of [...items]) remove(item);
   find("left-out").hidden = true;
   tell(say("list.cleared"));
+}
+
+async function answerExam() {
+  const button = find("as-exam");
+  button.setAttribute("aria-busy", "true");
+  const asked = items.filter((item) => item.state === "done");
+  try {
+    const said = await predictExam(asked.map((item) => item.file));
+    const owners = asked.flatMap((item) => item.entries.map((_, frame) => ({ item, frame })));
+    const { item: driver = null, frame = 0 } = owners[said.exam.driven_by_index] ?? {};
+    if (!asked.every((item) => items.includes(item))) return;
+    exam = { entry: said.exam, driver };
+    if (driver) driver.frame = frame;
+    if (driver) choose(driver);
+    show();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    tell(failure(error.code, page));
+  } finally {
+    button.removeAttribute("aria-busy");
+  }
 }
 
 async function saveAsPdf() {
@@ -200,6 +226,7 @@ async function speak(tag) {
 
 find("clear").addEventListener("click", clear);
 find("save-json").addEventListener("click", () => saveJson(items));
+find("as-exam")?.addEventListener("click", answerExam);
 find("save-pdf").addEventListener("click", saveAsPdf);
 find("language").addEventListener("change", (event) => speak(event.target.value));
 find("names").addEventListener("change", (event) => {

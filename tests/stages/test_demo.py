@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, UnidentifiedImageError
 from pydicom import dcmread
@@ -268,3 +269,15 @@ def test_the_inverted_image_has_a_bright_background(flawed: DemoResult, cohort: 
         np.asarray(Image.open(file))[:12, :12].mean() for file in (cohort.folder / "images").rglob("*.png")
     ]
     assert corner > 200 > max(upright)
+
+
+def test_of_exams_few_slices_show_what_the_table_says_of_all(tmp_path: Path) -> None:
+    demo(tmp_path / "cohort", patients=4, exams=True)
+    table = pd.read_csv(tmp_path / "cohort" / "labels.csv")
+    truth = json.loads((tmp_path / "cohort" / "truth.json").read_text())["images"]
+    shown = pd.Series({row["path"].removeprefix("images/"): row["label"] for row in truth})
+    by_exam = (shown == "OPACITY").groupby(table.set_index("image")["exam"]).agg(["sum", "size"])
+    ill = table.groupby("exam")["label"].first() == "OPACITY"
+    assert ill.any() and not ill.all() and (table.groupby("exam")["label"].nunique() == 1).all()
+    assert by_exam.loc[ill, "sum"].between(1, 3).all() and (by_exam.loc[~ill, "sum"] == 0).all()
+    assert by_exam["size"].between(6, 14).all()

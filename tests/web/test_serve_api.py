@@ -233,3 +233,28 @@ def test_every_answer_has_a_number_and_headers_that_load_nothing_from_elsewhere(
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
+
+
+def test_several_files_are_answered_as_one_exam(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = {
+        "value": 0.7,
+        "rule": "given",
+        "split": "",
+        "achieved_recall": None,
+        "achieved_specificity": None,
+    }
+    exams = {"source": "folder", "pooling": "max", "why": "", "threshold": point, "thresholds": {}}
+    facts = {**served.engine.facts, "answers": "softmax", "exams": exams}
+    uploads = (("a.png", png(10)), ("b.png", png(200)), ("c.png", png(30)))
+    assert served.code("/api/predict", *uploads, exam="1") == (400, "bad_request")
+    monkeypatch.setattr(served.engine, "facts", facts)
+    exam = served.predict(*uploads, data={"exam": "1", "said": "1"}).json()["exam"]
+    assert (exam["decision"], exam["label"], exam["images"]) == ("positive", "LIGHT", 3)
+    assert (exam["driven_by"], exam["driven_by_index"]) == ("b.png", 1)
+    assert "78.4%" in exam["said"]["en"]["headline"] and "70.0%" in exam["said"]["en"]["headline"]
+    partly = served.predict(
+        ("a.png", png(10)), ("b.png", b"no image"), data={"exam": "1", "said": "1"}
+    ).json()
+    assert partly["exam"]["decision"] == "refer"
+    assert partly["exam"]["said"]["en"]["headline"].startswith("Not all images were answered")
+    assert "exam" not in served.predict(*uploads).json()

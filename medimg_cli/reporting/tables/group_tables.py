@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from medimg_cli.evaluation.evaluation import Evaluation
+from medimg_cli.evaluation.evaluation import Evaluation, ExamFigures
 from medimg_cli.evaluation.results.decisions import Comparison, Difference, PatientLevels
 from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
 from medimg_cli.evaluation.results.surroundings import Baselines, Robustness, Shift
@@ -64,6 +64,20 @@ def patient_table(found: PatientLevels) -> Table:
     )
     head = ("Patients by the", "Missed", *map(short_title, names))
     return Table("Results by patient", head, rows, figures=tuple(range(1, len(head))))
+
+
+def exam_table(found: ExamFigures) -> Table:
+    """Return the figures of exams."""
+    of_positive = ("recall", "specificity", "precision", "npv", "auroc")
+    names = [
+        n
+        for n in (of_positive if found.missed else ("macro_recall", "accuracy", "macro_auroc"))
+        if n in found.metrics
+    ]
+    missed = f"{grouped(found.missed.count)} of {grouped(found.missed.of)}" if found.missed else "–"
+    row = (f"{grouped(found.n)} by {found.pooling}", missed, *_cells(found.metrics, names))
+    head = ("Exams", "Missed", *map(short_title, names))
+    return Table("Results by exam", head, (row,), figures=tuple(range(1, len(head))))
 
 
 def subgroup_table(found: Subgroups) -> Table | None:

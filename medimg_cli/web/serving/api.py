@@ -17,11 +17,14 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
+from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import MachineError
 from medimg_cli.images.browser_images import as_png
 from medimg_cli.images.image import TooManyPixels, UnreadableImage
+from medimg_cli.predictions.exam_answers import answer_of_exam, kept_of
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.runs.run import Exams
 from medimg_cli.web.serving import pictures
 from medimg_cli.web.serving.access import Load, Ticket, client_of
 from medimg_cli.web.serving.audit_log import AuditLog
@@ -96,6 +99,8 @@ class Api:
                 "model": self.identity(),
                 "predictions": [self._told(answer, form) for answer in answers],
             }
+            if form.fields.get("exam"):
+                whole["exam"] = self._exam(answers, form)
             return json_response(whole)
 
         return await self._serve(request, work)
@@ -104,6 +109,23 @@ class Api:
         """Return what JSON says of an image, for the page also in the words of every language."""
         entry: dict[str, Any] = to_jsonable(answer.entry())
         return entry | {"said": said_in_all(entry, self.engine.facts)} if form.fields.get("said") else entry
+
+    def _exam(self, answers: Sequence[Answered], form: Form) -> dict[str, Any]:
+        """Return what JSON says of all images of a request as one exam; `driven_by_index` is a place in `predictions`."""
+        facts = self.engine.facts
+        if not facts.get("exams"):
+            raise Refusal(400, "bad_request", "The model answers images alone, not exams.")
+        by = Exams.model_validate(facts["exams"])
+        labels = LabelSpace(tuple(facts["classes"]), facts["positive"], facts["answers"] == "sigmoid")
+        kept = [kept_of(str(place), each.prediction) for place, each in enumerate(answers)]
+        answer = answer_of_exam("", kept, by, labels)
+        driver = None if answer.driven_by is None else int(answer.driven_by)
+        entry: dict[str, Any] = to_jsonable(answer.entry()) | {"driven_by_index": driver}
+        entry["driven_by"] = None if driver is None else answers[driver].entry()["path"]
+        if not form.fields.get("said"):
+            return entry
+        own = {"threshold": facts["exams"]["threshold"], "thresholds": facts["exams"]["thresholds"]}
+        return entry | {"said": said_in_all(entry, {**facts, **own, "tested": None, "limits": None})}
 
     async def view(self, request: Request) -> Response:
         """Answer `POST /api/view`."""

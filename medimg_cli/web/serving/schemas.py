@@ -84,7 +84,10 @@ HEATMAP_FIELDS: dict[str, Schema] = {
     "label": {**_TEXT, "description": "a class; else the positive one, or the predicted one"},
     "frame": VIEW_FIELDS["frame"],
 }
-PREDICT_FIELDS: dict[str, Schema] = {"said": {"enum": ["1"], "description": "also the answer in words"}}
+PREDICT_FIELDS: dict[str, Schema] = {
+    "said": {"enum": ["1"], "description": "also the answer in words"},
+    "exam": {"enum": ["1"], "description": "all files are one exam, which gets an answer under `exam`"},
+}
 PDF_FIELDS: dict[str, Schema] = {"lang": {**_TEXT, "description": "en, de or vi"}}
 
 

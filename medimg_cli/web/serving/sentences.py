@@ -225,6 +225,8 @@ def _headline(entry: Fields, model: Fields, words: Words) -> tuple[str, str, str
         key = "above" if decision == "positive" else "below"
         headline = words(f"result.{key}", p=p, t=t, **{"class": positive_of(model)})
         return decision, words("result.decision"), headline, words(f"list.{key}", p=p)
+    if decision == "refer":
+        return "refer", "", words("exam.incomplete"), words("list.refused")
     confidence = entry.get("confidence")
     said = "" if confidence is None else f", {words.probability(confidence)}"
     if model.get("answers") == "sigmoid":

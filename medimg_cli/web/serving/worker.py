@@ -98,7 +98,7 @@ def _facts_of(plan: Plan, opened: Opened) -> dict[str, Any]:
     """Return what `GET /api/model` says: the card, what people said of the model, and what an upload may be."""
     card, about = opened.judge.card, opened.about
     said = card.model_dump(
-        mode="json", include={"arch", "classes", "positive", "answers", "threshold", "thresholds"}
+        mode="json", include={"arch", "classes", "positive", "answers", "threshold", "thresholds", "exams"}
     )
     limits: dict[str, Any] = {} if card.limits is None else {"false_alarms": card.limits.false_alarms}
     if card.sets is not None:
