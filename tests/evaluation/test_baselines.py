@@ -87,7 +87,8 @@ def test_a_site_that_gives_the_label_away_comes_near_the_model() -> None:
     row = found(subject(columns))["metadata only"]
     assert row.metrics["auroc"].value == 1
     assert row.remark == (
-        "AUROC 1.000 against the model's 1.000: these columns alone come near the model, so the images may not matter"
+        "AUROC 1.000 against the model's 1.000: these columns alone come near the model, so the images may not matter; "
+        "strongest: site (AUROC 1.000)"
     )
 
 

@@ -26,7 +26,7 @@ def draw(folder: Path, **levels: int) -> Path:
     for name, level in levels.items():
         path = folder / f"{name.replace('_', '/')}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (9, 7), level).save(path)
+        Image.new("L", (8, 8), level).save(path)
     return folder
 
 

@@ -220,7 +220,7 @@ def _strongest(
         found[each.name] = _area(_instead(here, answers, OperatingPoint())).value or 0.0
     best = sorted(found, key=lambda name: -found[name])
     rest = f" and {len(best) - _NAMED} more" if len(best) > _NAMED else ""
-    return ", ".join(f"{name} ({found[name]:.3f} alone)" for name in best[:_NAMED]) + rest
+    return ", ".join(f"{name} (AUROC {found[name]:.3f})" for name in best[:_NAMED]) + rest
 
 
 def _area(answered: Answered) -> Estimate:
@@ -260,10 +260,10 @@ def _of_metadata(here: Answered, figures: dict[str, Estimate], named: str) -> st
         return "the areas under the ROC curve cannot be compared"
     told = f"AUROC {baseline.value:.3f} against the model's {model.value:.3f}"
     if baseline.value > model.value - _NEAR:
-        return f"{told}: columns alone come near the model, so the images may not matter: {named}"
+        return f"{told}: these columns alone come near the model, so the images may not matter; strongest: {named}"
     if baseline.low is not None and baseline.low > _UNDECIDED:
-        return f"{told}: columns alone tell more than chance; the model may have learnt them from the images: {named}"
-    return f"{told}: columns alone tell no more than chance: {named}"
+        return f"{told}: these columns alone tell more than chance; the model may have learnt them from the images; strongest: {named}"
+    return f"{told}: these columns alone tell no more than chance; strongest: {named}"
 
 
 def _figures(answered: Answered) -> dict[str, Estimate]:
