@@ -3,11 +3,13 @@
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from medimg_cli.dataset.manifest import EXAM
 from medimg_cli.errors import UsageError
-from medimg_cli.predictions.exams import exam_table, targets_of
+from medimg_cli.predictions.exams import Targets, exams_at
 from medimg_cli.predictions.operating_point import OperatingPoint, point_by
 from medimg_cli.predictions.predictions import (
     decided_table,
@@ -17,7 +19,7 @@ from medimg_cli.predictions.predictions import (
     write_predictions,
 )
 from medimg_cli.runs.run import Exams, ModelCard, OverViews, Run
-from medimg_cli.statistics.sampling import sampling_of
+from medimg_cli.statistics.sampling import Sampling, sampling_of
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.lock import locked
 from medimg_cli.workspace.threshold_rule import ThresholdRule, rule_in_words
@@ -87,17 +89,12 @@ def exams_in_force(
     table = read_predictions(run.tuning_path) if answers is None else answers
     if rule is None or EXAM not in table:
         return own
-    exams = exam_table(table, card.labels, own.pooling)
-    point = point_by(
-        rule,
-        card.labels,
-        targets_of(exams, card.labels),
-        probabilities_of(exams),
-        split=chosen.every[0].split if chosen.every else "val",
-        sampling=sampling_of(exams, known=patients_known, exact=exact),
-    )
-    there = {**own.thresholds, **point.thresholds}
-    return own.model_copy(update={"threshold": point.threshold, "thresholds": there})
+    split, by = chosen.every[0].split if chosen.every else "val", rule
+
+    def choose(targets: Targets, probabilities: NDArray[np.float64], sampling: Sampling) -> OperatingPoint:
+        return point_by(by, card.labels, targets, probabilities, split=split, sampling=sampling)
+
+    return exams_at(own, table, card.labels, choose, known=patients_known, exact=exact)
 
 
 def keep_point(

@@ -102,6 +102,27 @@ def exams_chosen(
     )
 
 
+def exams_at(
+    by: Exams,
+    table: pd.DataFrame,
+    labels: LabelSpace,
+    choose: ChoosePoint,
+    *,
+    known: bool,
+    exact: bool = False,
+) -> Exams:
+    """Return the same pooling at a threshold that is chosen on other answers; arguments as of `exams_chosen`.
+
+    A label of several for which there is none keeps the one it had.
+    """
+    exams = exam_table(table, labels, by.pooling)
+    sampling = sampling_of(exams, known=known, exact=exact)
+    point = choose(targets_of(exams, labels), probabilities_of(exams), sampling)
+    return by.model_copy(
+        update={"threshold": point.threshold, "thresholds": {**by.thresholds, **point.thresholds}}
+    )
+
+
 Area = tuple[float, NDArray[np.float64]]
 
 

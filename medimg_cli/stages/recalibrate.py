@@ -3,17 +3,19 @@
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.dataset.manifest import Dataset, read_dataset
+from medimg_cli.dataset.manifest import EXAM, Dataset, read_dataset
 from medimg_cli.errors import DataError, RunError
 from medimg_cli.evaluation.external import as_the_model_has_it, leakage_from
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.predictions.contract import promise_of
-from medimg_cli.predictions.operating_point import OperatingPoint, operating_point
+from medimg_cli.predictions.exams import exams_at
+from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
 from medimg_cli.predictions.predictions import predictions_of, write_predictions
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.ledger import note_sample
@@ -26,7 +28,7 @@ from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.predictor import predictor_of
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.provenance import command_line
-from medimg_cli.workspace.settings import RecalibrateSettings
+from medimg_cli.workspace.settings import RecalibrateSettings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace
 
 _NOT_SHARED = (
@@ -96,21 +98,21 @@ def recalibrate(
     probabilities = _answers(changed, cache, rows["image_id"].tolist(), SilentProgress())
     before = OperatingPoint(card.threshold, card.thresholds)
     target = settings.target_recall or next((each.target_recall for each in before.every), None) or 0.95
-    point = operating_point(
-        card.labels,
-        targets,
-        probabilities,
-        target_recall=target,
-        split=LOCAL,
-        assurance=settings.assurance,
-        sampling=sampling,
-    )
+    aim = TrainSettings(target_recall=target, assurance=settings.assurance)
+    choose = partial(usual_point, card.labels, aim, LOCAL)
+    point, exams = choose(targets, probabilities, sampling), None
+    if card.exams is not None and EXAM in rows:
+        table = predictions_of(local, rows, probabilities, point)
+        exams = exams_at(card.exams, table, card.labels, choose, known=local.info.patients_known)
+    elif card.exams is not None:
+        progress.warn("the cases name no exams (ingest --exam-col): the new run answers images alone")
     own = card.model_copy(
         update={
             "threshold": point.threshold,
             "thresholds": {**card.thresholds, **point.thresholds},
             "recalibration": change,
             "over_views": None,
+            "exams": exams,
             "sets": _sets(card, probabilities, targets),
         }
     )
