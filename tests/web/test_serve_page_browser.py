@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from pypdf import PdfReader
 
 from medimg_cli.web.serving.sentences import said_of
@@ -227,3 +228,28 @@ def test_a_token_opens_the_page_and_a_wrong_one_does_not(browser: "Browser", fil
         opened.set_input_files("#files", [str(files["negative"])])
         see(opened, ".item >> nth=1", "Ihre Sitzung ist abgelaufen")
         opened.close()
+
+
+def test_several_files_are_one_exam_and_the_image_that_shows_it_most_is_opened(
+    browser: "Browser", files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exams = {
+        "source": "folder",
+        "pooling": "max",
+        "why": "",
+        "threshold": FACTS["threshold"],
+        "thresholds": {},
+    }
+    monkeypatch.setitem(FACTS, "exams", exams)
+    with served() as address:
+        page = browser.new_page(locale="en-GB")
+        page.goto(address)
+        upload(page, files, "negative", "positive")
+        page.get_by_role("button", name="Answer as one exam").click()
+        see(page, "#exam-body", "The exam: 2 images")
+        see(page, "#exam-body .headline", "PNEUMONIA 62.0%, at or above the limit of 42.0%")
+        see(page, "#exam-body", "Shown most by image 2")
+        see(page, "#answer-of", "Image 2")
+        page.locator(".item .remove").first.click()
+        expect(page.locator("#exam-body")).to_be_hidden()
+        page.close()
