@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LabelSpace, guess_positive
 from medimg_cli.dataset.leakage import leak_of
+from medimg_cli.dataset.manifest import EXAM
 from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.compared_model import find_table, read_rival
@@ -22,11 +23,13 @@ from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
 from medimg_cli.evaluation.threshold_in_force import remarks_on_point
 from medimg_cli.predictions.decide import joined
+from medimg_cli.predictions.exams import Targets, exams_chosen
 from medimg_cli.predictions.import_table import ForeignPredictions, read_foreign_predictions
 from medimg_cli.predictions.operating_point import OperatingPoint, given_point, point_by
 from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX
 from medimg_cli.predictions.recorded import Recorded
-from medimg_cli.statistics.sampling import sampling_of
+from medimg_cli.runs.run import Exams
+from medimg_cli.statistics.sampling import Sampling, sampling_of
 from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.files import sha256_of_file
 
@@ -89,6 +92,7 @@ def evaluate_table(
         settings=settings,
         tuning=tuning if tuning is not None and tuning.n else None,
         metadata=_metadata(here),
+        exams=_exams(read, labels, settings),
         rival=read_rival(find_table(settings.compare), here) if settings.compare else None,
     )
     recorded = Recorded(
@@ -102,7 +106,7 @@ def evaluate_table(
     evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage, remarks=remarks)
     target = out or path.with_name(f"{path.stem}.metrics.json")
     write_evaluation(target, evaluation)
-    unmet = unmet_of(requirements, evaluation.metrics, evaluation.per_class)
+    unmet = unmet_of(requirements, evaluation.decided.metrics, evaluation.decided.per_class)
     return TableResult(evaluation, unmet, target)
 
 
@@ -180,6 +184,23 @@ def _point(read: ForeignPredictions, labels: LabelSpace, settings: EvaluateSetti
         )
     targets: NDArray[np.int64] | NDArray[np.float32] = on_val.marks if labels.several else on_val.truth
     return point_by(rule, labels, targets, on_val.probabilities, split="val", sampling=on_val.sampling)
+
+
+def _exams(read: ForeignPredictions, labels: LabelSpace, settings: EvaluateSettings) -> Exams | None:
+    """Return how exams are decided on, chosen on the rows of val; None without these or a column `exam_id`."""
+    on_val = _answered(read, labels, OperatingPoint(), settings, "val") if read.splits_known else None
+    if on_val is None or not on_val.n or EXAM not in read.table:
+        return None
+
+    def choose(targets: Targets, probabilities: NDArray[np.float64], sampling: Sampling) -> OperatingPoint:
+        if settings.threshold is not None:
+            return given_point(labels, settings.threshold)
+        rule = settings.rule
+        if rule is None:
+            return OperatingPoint()
+        return point_by(rule, labels, targets, probabilities, split="val", sampling=sampling)
+
+    return exams_chosen(on_val.table, labels, f"column {EXAM}", "val", choose, known=read.patients_known)
 
 
 def _tried(point: OperatingPoint, on_val: Answered | None) -> OperatingPoint:

@@ -1,5 +1,6 @@
 """Several images as one exam: pooled probabilities, the exam's truth, and which pooling validation asks for."""
 
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -11,7 +12,9 @@ from medimg_cli.predictions.exams import exam_table, exams_chosen, targets_of
 from medimg_cli.predictions.operating_point import OperatingPoint, point_by
 from medimg_cli.predictions.pooling import POOLINGS, pooled
 from medimg_cli.runs.run import Exams, Pooling
+from medimg_cli.stages.evaluate_table import evaluate_table
 from medimg_cli.statistics.sampling import Sampling
+from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.threshold_rule import ThresholdRule
 
 WELL_ILL = LabelSpace(("well", "ill"), "ill")
@@ -121,3 +124,16 @@ def test_without_a_positive_exam_the_mean_is_taken_and_said() -> None:
     found = chosen(table, labels)
     assert (found.pooling, found.threshold) == ("mean", None)
     assert "not defined" in found.why
+
+
+def test_a_table_with_exams_is_measured_by_exam_where_val_can_choose_the_pooling(tmp_path: Path) -> None:
+    table = slices(shown=1, count=20).assign(
+        split=lambda t: np.where(t["exam_id"].str[1:].astype(int) < 40, "val", "test")
+    )
+    table["image_id"] = [f"i{number}" for number in range(len(table))]
+    path = tmp_path / "answers.csv"
+    table.to_csv(path, index=False)
+    settings = EvaluateSettings(positive="ill", target_recall=0.9)
+    found = evaluate_table(path, settings).evaluation.exams
+    assert found is not None and (found.n, found.patients) == (40, 20)
+    assert found.pooling != "mean" and found.threshold is not None and found.threshold.split == "val"
