@@ -37,7 +37,7 @@ _BUILDERS: tuple[Callable[..., Any], ...] = (
     calibration_tables.trade_off_table, cases.explanation_facts, curves.drawn_curves, curves.learning_charts,
     curves.precision_recall_chart, curves.roc_chart, flow_diagram.flow_chart, forest.forest_chart,
     forest.subgroup_chart, group_tables.baseline_table, group_tables.comparison_table, group_tables.gap_table,
-    group_tables.patient_table, group_tables.robustness_table, group_tables.shift_table,
+    group_tables.exam_table, group_tables.patient_table, group_tables.robustness_table, group_tables.shift_table,
     group_tables.subgroup_table, group_tables.suppressed_lines, limitations.limitations, limitations.omitted,
     matrix_charts.confusion_matrix, numbers.change, tables.audit_table, tables.class_table, tables.code_book_table,
     tables.exclusion_table, tables.mix_up_table, tables.numeric_history, tables.performance_table,

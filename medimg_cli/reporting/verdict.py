@@ -1,6 +1,6 @@
 """Page 1: how many of the sick were found, how sure that is, whether the target was met, and what speaks against it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
 from medimg_cli.reporting.content import FEW_POSITIVES, Fact, ReportContent
@@ -59,7 +59,18 @@ class Headline:
 
 
 def headline(evaluation: Evaluation) -> Headline:
-    """Return the verdict of an evaluation: of its positive class, else of all classes."""
+    """Return the verdict of an evaluation: of its exams where the model decides on them; of the positive class, else all."""
+    exams = evaluation.exams
+    if exams is None:
+        return _verdict(evaluation)
+    names = ("metrics", "per_class", "missed", "threshold", "thresholds", "class_counts")
+    own = {name: getattr(exams, name) for name in names} | {"contract": None}
+    found = _verdict(evaluation.model_copy(update=own))
+    said = f"{plural(exams.n, 'exam')} ({exams.source}), pooled by {exams.pooling}: {exams.why}"
+    return replace(found, label=f"{found.label}, by exam", facts=(*found.facts, Fact("Exams", said)))
+
+
+def _verdict(evaluation: Evaluation) -> Headline:
     if evaluation.positive is None:
         return _over_all_classes(evaluation)
     return _of_positive_class(evaluation, evaluation.positive)

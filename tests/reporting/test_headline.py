@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.evaluation.evaluation import Leakage
+from medimg_cli.evaluation.evaluation import ExamFigures, Leakage, Missed
 from medimg_cli.reporting.verdict import (
     headline,
     leakage_line,
@@ -123,3 +123,19 @@ def test_leakage_is_told_in_one_line(leakage: Leakage, words: str) -> None:
 def test_near_duplicates_are_counted_or_said_not_to_be(count: int | None, words: str) -> None:
     leakage = Leakage(patients_known=True, shared_patients=0, shared_files=0, near_duplicates=count)
     assert leakage_line(leakage).endswith(words)
+
+
+def test_the_verdict_is_that_of_exams_where_the_model_decides_on_them(tmp_path: Path) -> None:
+    evaluation = make_cohort(tmp_path, missed=3).evaluation
+    recall = Estimate(value=0.5, low=0.2, high=0.8, method="", n=10, count=5)
+    own = evaluation.model_dump(include={"threshold", "class_counts", "per_class", "patients"})
+    exams = ExamFigures.model_validate(
+        own
+        | {"n": 20, "images": evaluation.n, "source": "folder", "pooling": "max", "why": "AUROC 0.9"}
+        | {"metrics": {"recall": recall}, "confusion": None}
+        | {"missed": Missed(count=5, of=10, ids=())}
+    )
+    verdict = headline(evaluation.model_copy(update={"exams": exams}))
+    assert verdict.label.endswith(", by exam")
+    assert (verdict.figure, verdict.beside) == ("50.0 %", "missed 5 of 10")
+    assert verdict.facts[-1].text.startswith("20 exams (folder), pooled by max")
