@@ -246,7 +246,8 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _say(what: str, hint: str) -> None:
-    typer.echo(f"error: {visible_line(what)}\nhint: {visible_line(hint)}", err=True)
+    with suppress(OSError):  # stderr may go to the disk that is full: the exit code is left
+        typer.echo(f"error: {visible_line(what)}\nhint: {visible_line(hint)}", err=True)
 
 
 def _one_line(text: str) -> str:

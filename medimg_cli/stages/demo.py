@@ -99,7 +99,7 @@ def demo(
     truth = {"schema": 1, "seed": seed, "patients": patients, "classes": classes}
     found = {"flaws": [asdict(flaw) for flaw in planted], "images": rows}
     write_json(folder / "truth.json", truth | found)
-    (folder / _UNFINISHED).unlink()
+    (folder / _UNFINISHED).unlink(missing_ok=True)  # two at once write the same bytes
     return DemoResult(folder, len(rows), patients, planted, dict(sorted(classes.items())))
 
 
