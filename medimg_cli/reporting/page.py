@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from inspect import isfunction
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import jinja2
@@ -11,8 +13,14 @@ import jinja2
 from medimg_cli.errors import UsageError
 from medimg_cli.reporting import author_facts as given
 from medimg_cli.reporting import cases, limitations, verdict
-from medimg_cli.reporting.charts import calibration_charts, curves, flow_diagram, forest, matrix_charts
-from medimg_cli.reporting.charts.scales import has_long_word, shortened, squeezed
+from medimg_cli.reporting.charts import (
+    calibration_charts,
+    curves,
+    flow_diagram,
+    forest,
+    matrix_charts,
+    scales,
+)
 from medimg_cli.reporting.checklists import checklists
 from medimg_cli.reporting.content import STATEMENT, ReportContent
 from medimg_cli.reporting.tables import calibration_tables, group_tables, tables
@@ -22,28 +30,16 @@ from medimg_cli.workspace.files import templates_dir
 Part = Literal["whole", "report", "appendix"]
 """Both on one page, or one of the two by itself."""
 
-_FILTERS = (
-    numbers.coded, numbers.duration, numbers.grouped, numbers.measured, numbers.number, numbers.percent,
-    numbers.plain, numbers.plural, numbers.sentence, numbers.split_title, numbers.metric_title, shortened,
-    has_long_word, squeezed,
+_BUILDERS = (
+    calibration_charts, calibration_tables, cases, curves, flow_diagram, forest, group_tables, limitations,
+    matrix_charts, tables, verdict,
 )  # fmt: skip
-# What templates build from the results that they show; each says in its own words when there is nothing to build.
-_BUILDERS: tuple[Callable[..., Any], ...] = (
-    calibration_charts.coverage_chart, calibration_charts.decision_chart, calibration_charts.trust_charts,
-    calibration_tables.calibration_lines, calibration_tables.calibration_table,
-    calibration_tables.conformal_facts, calibration_tables.conformal_table, calibration_tables.label_facts,
-    calibration_tables.prevalence_table, calibration_tables.protocol_facts, calibration_tables.referral_table,
-    calibration_tables.temperature_table, calibration_tables.together_table,
-    calibration_tables.trade_off_table, cases.explanation_facts, curves.drawn_curves, curves.learning_charts,
-    curves.precision_recall_chart, curves.roc_chart, flow_diagram.flow_chart, forest.forest_chart,
-    forest.subgroup_chart, group_tables.baseline_table, group_tables.comparison_table, group_tables.gap_table,
-    group_tables.exam_table, group_tables.patient_table, group_tables.robustness_table, group_tables.shift_table,
-    group_tables.subgroup_table, group_tables.suppressed_lines, limitations.limitations, limitations.omitted,
-    matrix_charts.confusion_matrix, numbers.change, tables.audit_table, tables.class_table, tables.code_book_table,
-    tables.exclusion_table, tables.mix_up_table, tables.numeric_history, tables.performance_table,
-    tables.setting_facts, tables.split_table, tables.threshold_table, verdict.gravest, verdict.prevalence_line,
-    verdict.resampling_line, verdict.two_by_two, verdict.weakest_table,
-)  # fmt: skip
+
+
+def _public(*modules: ModuleType) -> dict[str, Callable[..., Any]]:
+    """Return the public functions of modules by name: templates build tables and charts from results with them."""
+    found = {name: each for module in modules for name, each in vars(module).items() if isfunction(each)}
+    return {name: each for name, each in found.items() if not name.startswith("_")}
 
 
 @dataclass(frozen=True)
@@ -140,8 +136,8 @@ def page_environment(templates: Path | None = None) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({each.__name__: each for each in _FILTERS})
-    environment.globals.update({each.__name__: each for each in _BUILDERS})
+    environment.filters.update(_public(numbers, scales))
+    environment.globals.update(_public(*_BUILDERS))
     return environment
 
 

@@ -63,7 +63,21 @@ def write_pdf(target: Path | BinaryIO, html: str, attachments: Sequence[Attached
             for attached in attachments
         ],
         pdf_identifier=identity.digest()[:16],
+        finisher=_scope_headers,
     )
+
+
+def _scope_headers(_document: Any, pdf: Any) -> None:
+    """Say of every header cell whether it heads its column or its row (ISO 14289-1, 7.5), which WeasyPrint leaves open."""
+    by_number = {each.number: each for each in pdf.objects if hasattr(each, "get")}
+    for row in by_number.values():
+        if row.get("S") != "/TR":
+            continue
+        cells = [by_number[int(key.split()[0])] for key in row["K"]]
+        heads = all(cell["S"] == "/TH" for cell in cells)
+        for cell in cells:
+            if cell["S"] == "/TH":
+                cell["A"]["Scope"] = "/Column" if heads else "/Row"
 
 
 def _date() -> datetime:

@@ -198,13 +198,13 @@ def _over_all_classes(evaluation: Evaluation) -> Headline:
 
 def weakest_class(evaluation: Evaluation) -> tuple[str, Estimate] | None:
     """Return the class with the lowest sensitivity, None when it is defined for no class."""
-    recalls = {
-        name: figures["recall"] for name, figures in evaluation.per_class.items() if "recall" in figures
-    }
-    known = {name: recall for name, recall in recalls.items() if recall.value is not None}
-    if not known:
-        return None
-    return min(known.items(), key=lambda item: (item[1].value or 0.0, item[0]))
+    return next((each for each in _weakest_first(evaluation) if each[1].value is not None), None)
+
+
+def _weakest_first(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
+    """Return class and sensitivity, undefined ones last."""
+    recalls = [(name, each["recall"]) for name, each in evaluation.per_class.items() if "recall" in each]
+    return sorted(recalls, key=lambda each: (each[1].value is None, each[1].value or 0.0, each[0]))
 
 
 def _facts(evaluation: Evaluation, names: tuple[str, ...]) -> tuple[Fact, ...]:
@@ -309,8 +309,7 @@ def two_by_two(evaluation: Evaluation) -> Table | None:
 
 def weakest_table(evaluation: Evaluation) -> Table:
     """Return the classes that were missed most, where none is the positive one."""
-    recalls = {name: each["recall"] for name, each in evaluation.per_class.items() if "recall" in each}
-    ordered = sorted(recalls.items(), key=lambda item: (item[1].value is None, item[1].value or 0.0, item[0]))
+    ordered = _weakest_first(evaluation)
     rows = tuple(
         (
             name,
@@ -320,10 +319,15 @@ def weakest_table(evaluation: Evaluation) -> Table:
         )
         for name, recall in ordered[:_WEAKEST]
     )
-    what = "Labels" if evaluation.several_labels else "Classes"
-    head = (what[:-2] if what == "Classes" else what[:-1], "Images", "Missed", "Sensitivity")
-    caption = f"{what}, weakest sensitivity first"
-    return Table(caption, head, rows, max(0, len(ordered) - len(rows)), figures=(1, 2, 3))
+    what = ("Labels", "Label") if evaluation.several_labels else ("Classes", "Class")
+    head = (what[1], "Images", "Missed", "Sensitivity")
+    return Table(
+        f"{what[0]}, weakest sensitivity first",
+        head,
+        rows,
+        max(0, len(ordered) - len(rows)),
+        figures=(1, 2, 3),
+    )
 
 
 def gravest(content: ReportContent) -> tuple[Fact, ...]:
@@ -373,7 +377,7 @@ def _of_leaks(evaluation: Evaluation) -> list[Fact]:
         share = percent(leakage.leak.images / max(1, leakage.leak.of))
         return [Fact("Leak", sentence(f"{share}: {leakage.leak.line('tested')}"))]
     if (leakage.shared_patients or leakage.shared_files) and leakage.patients_certain:
-        return [Fact("Leak", _leak_share(evaluation))]
+        return [Fact("Leak", sentence(leakage_line(leakage)))]
     return []
 
 
@@ -390,14 +394,6 @@ def _of_patients(leakage: Leakage) -> list[Fact]:
     if leakage.not_compared:
         found.append(Fact("Leaks not excluded", sentence(leakage.not_compared)))
     return found
-
-
-def _leak_share(evaluation: Evaluation) -> str:
-    leakage = evaluation.leakage
-    files = f"{plural(leakage.shared_files, 'file')} ({percent(leakage.shared_files / max(1, evaluation.n))})"
-    people = f"{plural(leakage.shared_patients, 'patient')} "
-    people += f"({percent(min(1.0, leakage.shared_patients / max(1, evaluation.patients)))})"
-    return f"{people} and {files} of those tested stand in another split, too: the figures are too good."
 
 
 def _light(content: ReportContent) -> list[Fact]:

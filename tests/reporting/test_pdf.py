@@ -52,6 +52,13 @@ def test_a_pdf_is_tagged_with_language_title_and_described_drawings(tmp_path: Pa
     assert "/H1" in [tag.get("/S") for tag in tags]
 
 
+def test_header_cells_say_whether_they_head_a_column_or_a_row(tmp_path: Path) -> None:
+    table = "<table><thead><tr><th>A</th><th>B</th></tr></thead><tr><th>c</th><td>1</td></tr></table>"
+    root = _catalog(PdfReader(_write(tmp_path / "page.pdf", PAGE.format(more=table))))["/StructTreeRoot"]
+    cells = [tag for tag in _tags(root.get_object()) if tag.get("/S") == "/TH"]  # type: ignore[arg-type]
+    assert [str(cell["/A"]["/Scope"]) for cell in cells] == ["/Column", "/Column", "/Row"]  # type: ignore[index]
+
+
 def test_the_evaluation_is_attached(tmp_path: Path) -> None:
     reader = PdfReader(_write(tmp_path / "page.pdf"))
     assert json.loads(reader.attachments["metrics-test.json"][0]) == {"n": 3}

@@ -1,0 +1,89 @@
+"""Nothing leaves the page, whatever classes, images, columns and levels are called."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pdfminer.high_level import extract_pages
+from pdfminer.layout import LAParams, LTChar
+
+from medimg_cli.reporting.content import Case, ReportContent
+from medimg_cli.reporting.page import Part, render_page
+from medimg_cli.reporting.pdf import write_pdf
+from medimg_cli.stages.report import gather
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import ReportSettings
+from tests.reporting.cohort import make_cohort
+from tests.reporting.results import subgroups, with_every_result
+
+UNBROKEN = "Unbroken" + "x" * 180
+COHORTS: dict[str, dict[str, object]] = {
+    "unbroken": {"classes": ("NORMAL", UNBROKEN), "positive": UNBROKEN, "missed": 9},
+    "fifty unbroken": {
+        "classes": tuple(f"{UNBROKEN}{number:02}" for number in range(50)), "positive": None, "per_class": 2,
+    },
+    "other scripts": {
+        "classes": ("正常な胸部エックス線写真所見なし", "肺炎の疑いがある" * 12, "דלקת ריאות חמורה מאוד", "التهاب رئوي حاد"),
+        "positive": "דלקת ריאות חמורה מאוד", "per_class": 12,
+    },
+}  # fmt: skip
+
+
+def _content(root: Path, options: dict[str, object]) -> ReportContent:
+    cohort = make_cohort(root, **options)  # type: ignore[arg-type]
+    found = gather(cohort.workspace, cohort.run, ReportSettings(), SilentProgress(), split="test")
+    (sex,) = subgroups().groupings
+    groups = tuple(group.model_copy(update={"level": group.level * 90}) for group in sex.groups)
+    named = {"column": "column_" * 27, "groups": groups, "between": {"recall": ("M" * 90, "F" * 90)}}
+    wide = subgroups().model_copy(
+        update={"groupings": (sex.model_copy(update=named),), "absent": ("age" * 70,)}
+    )
+    evaluation = with_every_result(found.evaluation).model_copy(update={"subgroups": wide})
+
+    def renamed(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+        return tuple(replace(case, image_id=f"{'i' * 180}{case.image_id}") for case in cases)
+
+    kinds = (
+        replace(kind, shown=renamed(kind.shown), listed=renamed(kind.listed + kind.shown))
+        for kind in found.cases
+    )
+    return replace(found, evaluation=evaluation, cases=tuple(kinds))
+
+
+def _characters(node: object) -> Iterator[LTChar]:
+    if isinstance(node, LTChar):
+        yield node
+    for child in node if hasattr(node, "__iter__") else ():
+        yield from _characters(child)
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("unbroken", "report"),
+        ("unbroken", "appendix"),
+        ("fifty unbroken", "report"),
+        ("other scripts", "report"),
+    ],
+)
+def test_no_text_lies_outside_its_page(tmp_path: Path, kind: str, part: Part) -> None:
+    target = BytesIO()
+    write_pdf(target, render_page(_content(tmp_path, COHORTS[kind]), part=part))
+    pages = list(extract_pages(target, laparams=LAParams(all_texts=True)))
+    outside = [
+        (number, character.get_text(), character.bbox)
+        for number, page in enumerate(pages, start=1)
+        for character in _characters(page)
+        if character.get_text().strip()
+        and not (character.x0 >= 0 and character.x1 <= page.width and 0 <= character.y0 <= character.y1 <= page.height)
+    ]  # fmt: skip
+    assert pages and outside == []
+
+
+def test_names_that_begin_alike_stay_apart_and_stand_in_full_once(tmp_path: Path) -> None:
+    content = _content(tmp_path, COHORTS["fifty unbroken"])
+    assert "Unbrokenxxxxxxxxxx…xxxxxxx00" in render_page(content, part="report")
+    appendix = render_page(content, part="appendix")
+    assert all(f": {name}</li>" in appendix for name in content.evaluation.classes)
