@@ -96,7 +96,12 @@ def open_cache(workspace: Workspace, recipe: Recipe) -> PixelCache | None:
     try:
         index = read_index(folder / "index.csv")
         pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError, DataError):  # damaged or empty: it is made again, and nothing is lost but time
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        DataError,
+    ):  # damaged or empty: it is made again, and nothing is lost but time
         return None
     shape = (recipe.size_px, recipe.size_px, recipe.channels)
     if pixels.dtype != recipe.dtype or pixels.shape[1:] != shape or len(pixels) < next_row(index):
