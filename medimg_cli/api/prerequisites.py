@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 
     from medimg_cli.audit.findings import Embedder
     from medimg_cli.inference.predictor import Answering
+    from medimg_cli.preprocessing.cache import PixelCache
+    from medimg_cli.preprocessing.plan_recipe import WantedImages
     from medimg_cli.preprocessing.probe_images import Shown
     from medimg_cli.runs.run import Run
     from medimg_cli.stages.evaluate import EvaluateResult
     from medimg_cli.stages.preprocess import PreprocessResult
+    from medimg_cli.training.candidates import Chosen
     from medimg_cli.workspace.progress import Progress
-    from medimg_cli.workspace.settings import LabelAuditSettings, Settings
+    from medimg_cli.workspace.settings import LabelAuditSettings, Settings, TrainSettings
     from medimg_cli.workspace.workspace import Workspace
 
 
@@ -32,28 +35,81 @@ def pixels_for_training(
 
     dataset = read_dataset(workspace)
     loss_for(settings.train, dataset.labels)  # before hours of decoding, and so is the size
-    arch = network_of(workspace, settings)
-    recipe = plan_recipe(dataset, settings.preprocess, arch=arch)
-    check_size(arch, recipe.size_px, channels=recipe.channels, stem=settings.train.stem)
+    chosen = network_of(workspace, settings)
+    wants = images_wanted(chosen)
+    recipe = plan_recipe(dataset, settings.preprocess, train=chosen, wanted=wants)
+    check_size(chosen.arch, recipe.size_px, channels=recipe.channels, stem=chosen.stem)
     return preprocess(
         workspace,
         settings.preprocess,
-        arch=arch,
+        train=chosen,
+        wants=wants,
         splits=("train", "val"),
         progress=progress,
     )
 
 
-def network_of(workspace: "Workspace", settings: "Settings") -> str:
-    """Return the network that training would take, which is only looked for where none is named."""
+def network_chosen(
+    workspace: "Workspace", settings: "Settings", progress: "Progress"
+) -> "tuple[Settings, Chosen | None]":
+    """Return the settings with one network, chosen on folds where `--arch a,b` names several; and how it was chosen."""
+    if "," not in settings.train.arch:
+        return settings, None
+    import time
+
+    from medimg_cli.dataset.manifest import read_dataset
+    from medimg_cli.training.candidates import candidates_for, choose
+    from medimg_cli.training.device import choose_device
+    from medimg_cli.training.fitting.automatic_plan import named
+
+    began, dataset, device = (
+        time.perf_counter(),
+        read_dataset(workspace),
+        choose_device(settings.train.device),
+    )
+    chosen = named(settings, dataset, device).train
+
+    def pixels(own: "TrainSettings") -> "PixelCache":
+        one = settings.model_copy(update={"train": own})
+        return pixels_for_training(workspace, one, progress).cache
+
+    choice = choose(dataset, candidates_for(chosen), pixels, device, progress, chosen.time_limit)
+    train = choice.settings
+    if train.time_limit is not None:
+        left = max(1.0, train.time_limit - (time.perf_counter() - began))
+        train = train.model_copy(update={"time_limit": left})
+    won = next(each for each in choice.tried if each.chosen)
+    progress.note(f"chosen of {len(choice.tried)}: {won.name} (AUROC {won.auroc:.3f} out of fold)")
+    return settings.model_copy(update={"train": train}), choice
+
+
+def keep_choice(run: "Run", choice: "Chosen | None") -> None:
+    """Write how the network was chosen of several into the run's folder."""
+    from medimg_cli.workspace.files import write_json
+
+    if choice is not None:
+        write_json(run.candidates_path, choice.as_json())
+
+
+def images_wanted(chosen: "TrainSettings") -> "WantedImages | None":
+    """Return what images a network wants that only timm knows, without torch for all others."""
+    if not chosen.arch.startswith("timm/"):
+        return None
+    from medimg_cli.training.networks.networks import images_wanted
+
+    return images_wanted(chosen)
+
+
+def network_of(workspace: "Workspace", settings: "Settings") -> "TrainSettings":
+    """Return the settings of training with its network named, which is only looked for where none is."""
     if settings.train.arch != "auto":
-        return settings.train.arch
+        return settings.train
     from medimg_cli.dataset.manifest import read_dataset
     from medimg_cli.training.device import choose_device
     from medimg_cli.training.fitting.automatic_plan import named
 
     device = choose_device(settings.train.device)
-    return named(settings, read_dataset(workspace), device).train.arch
+    return named(settings, read_dataset(workspace), device).train
 
 
 def answering(run: "Run", *, tta: bool) -> "Answering":

@@ -179,12 +179,13 @@ def preprocess(
     **options: Any,
 ) -> "PreprocessResult":
     """Decode and resize every image once, into one memory-mapped array."""
-    from medimg_cli.api.prerequisites import network_of
+    from medimg_cli.api.prerequisites import images_wanted, network_of
     from medimg_cli.stages.preprocess import preprocess as stage
 
     place = place_of(workspace)
     chosen = in_force(place, settings, "preprocess", options)
-    return stage(place, chosen.preprocess, arch=network_of(place, chosen), progress=progress)
+    network = network_of(place, chosen)
+    return stage(place, chosen.preprocess, train=network, wants=images_wanted(network), progress=progress)
 
 
 def train(
@@ -195,15 +196,19 @@ def train(
     **options: Any,
 ) -> "TrainResult":
     """Train a network; choose its best epoch and its operating threshold on validation. Preprocesses where needed."""
-    from medimg_cli.api.prerequisites import pixels_for_training
+    from medimg_cli.api.prerequisites import keep_choice, network_chosen, pixels_for_training
     from medimg_cli.stages.train import train as stage
     from medimg_cli.training.distributed.join import joined
 
     place = place_of(workspace)
     chosen = in_force(place, settings, "train", options)
     with joined(chosen.train.device) as world:
+        chosen, choice = network_chosen(place, chosen, progress)
         prepared = world.in_turn(lambda: pixels_for_training(place, chosen, progress))
-        return stage(place, chosen, prepared.cache, progress)
+        result = stage(place, chosen, prepared.cache, progress)
+        if world.leads:
+            keep_choice(result.run, choice)
+        return result
 
 
 @dataclass(frozen=True)

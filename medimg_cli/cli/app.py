@@ -41,7 +41,7 @@ from medimg_cli.cli import (
     train,
     tune,
 )
-from medimg_cli.cli.options import IN_WORKSPACE, LAST, with_session
+from medimg_cli.cli.options import IN_WORKSPACE, LAST, OURS, with_session
 from medimg_cli.errors import ExitCode, MedimgError
 from medimg_cli.workspace.plain_text import visible_line
 from medimg_cli.workspace.threads import work_is_left
@@ -70,7 +70,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 ALIASES = {"audit": "label-audit"}
 
-_BARE = {"--resume": LAST, "--init-facts": IN_WORKSPACE}
+_BARE = {"--resume": LAST, "--init-facts": IN_WORKSPACE, "--list-archs": OURS}
 _WITHOUT_VALUES = {("predict", "--resume")}
 _INTERRUPTED = (
     "interrupted",

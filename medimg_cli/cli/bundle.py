@@ -52,8 +52,11 @@ def bundle(
         "files": result.files,
         "model_card": result.model_card,
         "no_heat_maps": result.no_heat_maps or None,
+        "restriction": result.restriction or None,
         "not_reported": result.not_reported,
     }
+    if result.restriction:
+        session.progress.warn(result.restriction)
     session.show(payload, lambda console: _draw(console, result))
 
 

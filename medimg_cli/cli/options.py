@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _PANEL = "Shared options"
 LAST = "last"
 """What a bare --resume stands for."""
+OURS = "own"
+"""What a bare --list-archs stands for: medimg's networks and torchvision's."""
 IN_WORKSPACE = "workspace"
 """What a bare --init-facts stands for."""
 

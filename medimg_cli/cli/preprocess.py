@@ -35,7 +35,7 @@ def preprocess(session: Session, preview: _Preview = None) -> None:
 
     Example: `medimg preprocess --size 224 --preview sheet.png`
     """
-    from medimg_cli.api.prerequisites import network_of
+    from medimg_cli.api.prerequisites import images_wanted, network_of
     from medimg_cli.images.contact_sheet import check_sheet_path
     from medimg_cli.stages.preprocess import preprocess as run_stage
 
@@ -45,7 +45,8 @@ def preprocess(session: Session, preview: _Preview = None) -> None:
     result = run_stage(
         session.workspace,
         settings.preprocess,
-        arch=network_of(session.workspace, settings),
+        train=(chosen := network_of(session.workspace, settings)),
+        wants=images_wanted(chosen),
         progress=session.progress,
     )
     if preview is not None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import LAST, Session
+from medimg_cli.cli.options import LAST, OURS, Session
 from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode, UsageError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from medimg_cli.runs.run import Run
     from medimg_cli.stages.train import TrainResult
+    from medimg_cli.training.candidates import Chosen
     from medimg_cli.workspace.settings import Settings
 
 
@@ -34,7 +35,11 @@ _Resume = Annotated[
     typer.Option(metavar="[RUN]", help="Go on with a training that is not over: the last one, or this run."),
 ]
 _ListArchs = Annotated[
-    bool, typer.Option("--list-archs", help="List networks, their size and time here; train nothing.")
+    str | None,
+    typer.Option(
+        metavar="[timm[:PATTERN]]",
+        help="List networks, their size and time here, or timm's of a pattern; train nothing.",
+    ),
 ]
 
 
@@ -44,7 +49,7 @@ def train(
     nproc: _Nproc = None,
     resume: _Resume = None,
     plan: _Plan = False,
-    list_archs: _ListArchs = False,
+    list_archs: _ListArchs = None,
 ) -> None:
     """Train a network; choose its best epoch and its operating threshold on validation.
 
@@ -54,7 +59,7 @@ def train(
     Example: `medimg train --arch small-cnn --seed 1`
     """
     if list_archs:
-        _show_architectures(session)
+        _show_architectures(session, list_archs)
         return
     if plan:
         _plan_ahead(session)
@@ -80,12 +85,16 @@ def _train(session: Session, *, nproc: int | None, resume: str | None) -> None:
     else:
         run, settings = _unfinished_run(session, resume)
     with joined(settings.train.device) as world:
+        from medimg_cli.api.prerequisites import keep_choice, network_chosen
+
+        settings, choice = network_chosen(session.workspace, settings, session.progress)
         prepared = world.in_turn(lambda: pixels_for_training(session.workspace, settings, session.progress))
         result = run_stage(
             session.workspace, settings, prepared.cache, session.progress, resume=run, began=began
         )
         if world.leads:
-            _show(session, result)
+            keep_choice(result.run, choice)
+            _show(session, result, choice)
         if result.interrupted:
             raise typer.Exit(ExitCode.INTERRUPTED)
 
@@ -113,7 +122,9 @@ def _unfinished_run(session: "Session", named: str) -> "tuple[Run, Settings]":
     return run, read_settings(run.config_path)
 
 
-def _show(session: Session, result: "TrainResult") -> None:
+def _show(session: Session, result: "TrainResult", choice: "Chosen | None") -> None:
+    from medimg_cli.cli.views.train import draw_choice
+
     payload = {
         "run": session.workspace.relative(result.run.folder),
         "arch": result.arch,
@@ -132,7 +143,15 @@ def _show(session: Session, result: "TrainResult") -> None:
     }
     if result.folds:
         payload["folds"] = result.folds
-    session.show(payload, lambda console: _draw(console, result))
+    if choice is not None:
+        payload["candidates"] = choice.as_json()
+
+    def draw(console: "Console") -> None:
+        if choice is not None:
+            draw_choice(console, choice)
+        _draw(console, result)
+
+    session.show(payload, draw)
 
 
 def _plan_ahead(session: Session) -> None:
@@ -148,11 +167,14 @@ def _plan_ahead(session: Session) -> None:
     session.show(payload, lambda console: draw_plan(console, found))
 
 
-def _show_architectures(session: Session) -> None:
+def _show_architectures(session: Session, which: str) -> None:
     from medimg_cli.cli.views.train import draw_architectures
-    from medimg_cli.training.networks.arch_listing import list_architectures
+    from medimg_cli.training.networks.arch_listing import list_architectures, list_timm
 
-    found = list_architectures()
+    library, _, pattern = which.partition(":")
+    if library not in (OURS, "timm"):
+        raise UsageError(f"--list-archs {which}: no such library", "give none, timm, or timm:PATTERN")
+    found = list_timm(pattern or "*") if library == "timm" else list_architectures()
     payload = {"architectures": [vars(facts) for facts in found]}
     session.show(payload, lambda console: draw_architectures(console, found))
 

@@ -26,26 +26,29 @@ def dealt_rows(dataset: Dataset, folds: int) -> pd.DataFrame:
     if dataset.info.folds == folds and FOLD in rows and (rows[FOLD] != "").all():
         dealt = rows[FOLD].astype(str).tolist()
     else:
-        dealt = _deal(rows, folds, dataset)
+        patients = len(set(_groups(rows)))
+        if patients < folds:
+            raise DataError(f"--folds {folds}: train and val hold {patients} patients", "choose fewer folds")
+        dealt = deal_folds(dataset, rows, folds, seed=dataset.info.seed)
     rows = rows.assign(**{FOLD: dealt})
     _check(rows, folds, dataset)
     return rows
 
 
-def _deal(rows: pd.DataFrame, folds: int, dataset: Dataset) -> list[str]:
-    groups = group_identical(rows["patient_id"].tolist(), rows["sha256"].tolist())
-    if len(set(groups)) < folds:
-        raise DataError(
-            f"--folds {folds}: train and val hold {len(set(groups))} patients", "choose fewer folds"
-        )
+def deal_folds(dataset: Dataset, rows: pd.DataFrame, folds: int, *, seed: int) -> list[str]:
+    """Return the fold "0" … of each row of `dataset`: whole patients and copies together, classes spread evenly."""
     return assign_folds(
         rows["label"].tolist(),
-        groups,
+        _groups(rows),
         [None] * len(rows),
         folds=folds,
-        seed=dataset.info.seed,
+        seed=seed,
         multi_label=dataset.info.multi_label,
     )
+
+
+def _groups(rows: pd.DataFrame) -> list[str]:
+    return group_identical(rows["patient_id"].tolist(), rows["sha256"].tolist())
 
 
 def _check(rows: pd.DataFrame, folds: int, dataset: Dataset) -> None:

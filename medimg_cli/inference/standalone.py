@@ -76,7 +76,7 @@ class Alone:
         if picture.getexif().get(_EXIF_ORIENTATION, 1) in _TURNED_ASIDE:
             wide, high = high, wide
         shown = _on_black(upright).convert("L" if recipe["channels"] == _GREY else "RGB")
-        square = _resized(shown, wide, high, recipe["size_px"], recipe["resize_mode"])
+        square = _resized(shown, wide, high, recipe)
         return np.asarray(square, np.float32).reshape(self._shape)
 
     @property
@@ -101,18 +101,20 @@ def _on_black(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture.convert("RGBA"))
 
 
-def _resized(picture: Image.Image, wide: float, high: float, side: int, mode: str) -> Image.Image:
+def _resized(picture: Image.Image, wide: float, high: float, recipe: dict[str, Any]) -> Image.Image:
     """Return the square that the network sees."""
-    bilinear = Image.Resampling.BILINEAR
+    side, mode = recipe["size_px"], recipe["resize_mode"]
+    cubic = recipe["interpolation"].startswith("bicubic")
+    way = Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR
     if mode == "crop":
         edge = min(wide, high)
         left, top = (wide - edge) / 2, (high - edge) / 2
-        return picture.resize((side, side), bilinear, (left, top, left + edge, top + edge))
+        return picture.resize((side, side), way, (left, top, left + edge, top + edge))
     inner = (side, side)
     if mode == "pad" and wide != high:
         scale = side / max(wide, high)
         inner = max(1, round(wide * scale)), max(1, round(high * scale))
     square = Image.new(picture.mode, (side, side))
     place = ((side - inner[0]) // 2, (side - inner[1]) // 2)
-    square.paste(picture.resize(inner, bilinear, (0, 0, wide, high)), place)
+    square.paste(picture.resize(inner, way, (0, 0, wide, high)), place)
     return square

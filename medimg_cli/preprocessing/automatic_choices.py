@@ -21,6 +21,9 @@ PREFERRED_SIZE_PX = {SMALL_NETWORK: 128}
 """Architecture → side of the images it works best at, for those that do not want the usual one."""
 _USUAL_SIZE_PX = 224
 _SMALLEST_SIDE_PX = 28
+# A frozen MobileNetV2 with logistic regression on 200 images of PneumoniaMNIST (28 px), validation AUROC at 28 px 0.680
+# (its last map is one dead place), enlarged to 64 px 0.941, to 128 px 0.955.
+_SMALLEST_FROZEN_PX = 128
 _LEAST_STEPS = 1000
 _MOST_EPOCHS = 60
 _LEAST_PATIENCE = 8
@@ -135,16 +138,23 @@ def preferred_size_px(arch: str) -> int:
     return PREFERRED_SIZE_PX.get(arch, _USUAL_SIZE_PX)
 
 
-def side_for(preferred_px: int, facts: DataFacts) -> Ruled[int]:
+def side_for(preferred_px: int, facts: DataFacts, *, frozen: bool = False) -> Ruled[int]:
     """Return the side in pixels: what the network prefers, but no more than the images have.
+
+    Args:
+        frozen: trained layers stay as they are, so that small images are enlarged to what these can see in.
 
     >>> side_for(128, DataFacts(9, 3, 9, {}, 64, 1, 8)).value
     64
     """
-    own = max(facts.side_px, _SMALLEST_SIDE_PX)
-    if own < preferred_px:
-        return Ruled(own, f"the images' own; the network prefers {preferred_px}")
-    return Ruled(preferred_px, "what the network prefers")
+    own = max(facts.side_px, min(preferred_px, _SMALLEST_FROZEN_PX) if frozen else _SMALLEST_SIDE_PX)
+    if own >= preferred_px:
+        return Ruled(preferred_px, "what the network prefers")
+    if own > max(facts.side_px, _SMALLEST_SIDE_PX):
+        return Ruled(
+            own, f"images of {facts.side_px} px enlarged: a frozen backbone tells little in smaller ones"
+        )
+    return Ruled(own, f"the images' own; the network prefers {preferred_px}")
 
 
 def channels_for(facts: DataFacts) -> Ruled[Literal[1, 3]]:

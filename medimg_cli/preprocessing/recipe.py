@@ -15,6 +15,8 @@ from medimg_cli.workspace.files import sha256_of_text
 
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
+Interpolation = Literal["bilinear, antialiased", "bicubic, antialiased"]
+
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as JPEG and Pillow use it
 _LATER_FIELDS = ("window", "bits", "clahe", "border_crop")
 
@@ -23,8 +25,8 @@ class Recipe(BaseModel):
     """One preprocessing for training, evaluation and prediction.
 
     In this order: read (window and bits are the reader's part), 16 bits rounded to 8 where 8 are wanted, channels,
-    border crop, CLAHE, resize. Resizing is bilinear and antialiased (Pillow's, whose support grows with the
-    reduction).
+    border crop, CLAHE, resize. Resizing is antialiased (Pillow's, whose support grows with the
+    reduction), bilinear unless a network's weights were trained with bicubic images.
 
     Args:
         size_px: side of the square the network sees.
@@ -43,7 +45,7 @@ class Recipe(BaseModel):
     size_px: Annotated[int, Field(ge=1, le=4096)]
     channels: Literal[1, 3]
     resize_mode: Literal["pad", "stretch", "crop"] = "pad"
-    interpolation: Literal["bilinear, antialiased"] = "bilinear, antialiased"
+    interpolation: Interpolation = "bilinear, antialiased"
     window: tuple[float, float] | None = None
     bits: Literal[8, 16] = 8
     clahe: bool = False
@@ -94,6 +96,7 @@ class Recipe(BaseModel):
             "grey" if self.channels == 1 else "colour",
             "16 bits" if self.bits == 16 else "",
             self.resize_mode,
+            "bicubic" if self.interpolation.startswith("bicubic") else "",
             f"window {self.window[0]:g},{self.window[1]:g}" if self.window else "",
             "border crop" if self.border_crop else "",
             "CLAHE" if self.clahe else "",
@@ -119,6 +122,10 @@ class Recipe(BaseModel):
         return np.asarray(self._resize(picture, extent), dtype=np.uint8).reshape(self._shape), told
 
     @property
+    def _resampling(self) -> Image.Resampling:
+        return Image.Resampling["BICUBIC" if self.interpolation.startswith("bicubic") else "BILINEAR"]
+
+    @property
     def _shape(self) -> tuple[int, int, int]:
         return self.size_px, self.size_px, self.channels
 
@@ -137,17 +144,17 @@ class Recipe(BaseModel):
         width, height = extent or picture.size
         whole = (0.0, 0.0, float(width), float(height))
         if self.resize_mode == "stretch" or width == height:
-            return picture.resize((side, side), Image.Resampling.BILINEAR, box=whole)
+            return picture.resize((side, side), self._resampling, box=whole)
         if self.resize_mode == "crop":
             edge = min(width, height)
             left, top = (width - edge) / 2, (height - edge) / 2
             box = (left, top, left + edge, top + edge)
-            return picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
+            return picture.resize((side, side), self._resampling, box=box)
         scale = side / max(width, height)
         inner = (max(1, round(width * scale)), max(1, round(height * scale)))
         canvas = Image.new(picture.mode, (side, side))
         canvas.paste(
-            picture.resize(inner, Image.Resampling.BILINEAR, box=whole),
+            picture.resize(inner, self._resampling, box=whole),
             ((side - inner[0]) // 2, (side - inner[1]) // 2),
         )
         return canvas

@@ -41,6 +41,16 @@ def weights_at_hand(folder: Path) -> Path | None:
     return next((found[name] for name in PREFERRED if name in found), None)
 
 
+def weights_of(folder: Path, name: str) -> Path | None:
+    """Return the file, or folder, of weights in `folder` whose name begins with the network's; None for none."""
+    fitting = [
+        path
+        for path in sorted(folder.iterdir())
+        if architecture_of(path.name, [name]) and (path.is_dir() or path.suffix in _SUFFIXES)
+    ]
+    return fitting[0] if fitting else None
+
+
 def architecture_of(file_name: str, known: Iterable[str]) -> str | None:
     """Return the longest of `known` that the file's name begins with, as a word; None for none.
 

@@ -11,6 +11,7 @@ from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.ood_limits import Limits, Sets
+from medimg_cli.runs.weights_origin import WeightsOrigin
 from medimg_cli.statistics.probabilities import AnswerKind
 from medimg_cli.workspace.files import read_json, write_json
 
@@ -165,6 +166,7 @@ class ModelCard(BaseModel):
         onnx_sha256: of the ONNX copy of the network; None where there is none, as for an ensemble, which asks its members.
         reference_sha256: of what tells images unlike the training; None as for `onnx_sha256`, and `limits` too.
         sets: how probable a class must be to be named in a set; None of several labels an image.
+        began_with: the weights that training began with, None from scratch.
         over_views: thresholds for `--tta`, once `evaluate --tta` chose them; None = those of the plain answers decide there.
         exams: how it decides on exams; None where it answers images alone.
         recalibration: for another place, by `medimg recalibrate`; None of a model as it was trained.
@@ -196,6 +198,7 @@ class ModelCard(BaseModel):
     recalibration: Recalibration | None = None
     over_views: OverViews | None = None
     exams: Exams | None = None
+    began_with: WeightsOrigin | None = None
 
     @property
     def labels(self) -> LabelSpace:
@@ -345,6 +348,11 @@ class Run:
     @property
     def plan_path(self) -> Path:
         return self.folder / "plan.yaml"
+
+    @property
+    def candidates_path(self) -> Path:
+        """Return what became of every network that `--arch a,b` tried, see `training.candidates`."""
+        return self.folder / "candidates.json"
 
     @property
     def lr_range_path(self) -> Path:

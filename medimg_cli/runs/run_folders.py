@@ -71,7 +71,9 @@ def new_run(workspace: Workspace, *, arch: str, name: str | None) -> Run:
     Raises:
         UsageError: the name is taken or is not a plain file name.
     """
-    folder = new_named_folder(workspace.runs_dir, name, word=arch, kind="run", taken="choose another --name")
+    folder = new_named_folder(
+        workspace.runs_dir, name, word=arch.rpartition("/")[2], kind="run", taken="choose another --name"
+    )
     return Run(folder)
 
 

@@ -50,6 +50,7 @@ class BundleResult:
         files: names of what is in it.
         model_card: whether it has one, for which the run has to be evaluated.
         no_heat_maps: why another machine will show none, "" where it will.
+        restriction: what the licence of the weights that training began with forbids, "" where nothing.
         not_reported: facts that nobody gave.
     """
 
@@ -59,6 +60,7 @@ class BundleResult:
     files: tuple[str, ...]
     model_card: bool
     no_heat_maps: str
+    restriction: str
     not_reported: tuple[str, ...]
 
 
@@ -90,7 +92,7 @@ def bundle(
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg bundle` writes it")
     files = _model_files(run, judge.card)
     told = {name: said[name] for name in FACTS if said and said.get(name)}
-    files |= {ABOUT: _about(run, judge.card, told), NOTICE: _notice(told, judge.references is not None)}
+    files |= {ABOUT: _about(run, judge.card, told), NOTICE: _notice(told, judge)}
     if model_card is not None:
         files[MODEL_CARD] = model_card.encode()
     with atomic_path(out) as temporary:
@@ -98,8 +100,16 @@ def bundle(
         _hold_against(temporary, judge)
         digest, size = sha256_of_file(temporary), temporary.stat().st_size
     missing = tuple(name for name in FACTS if name not in told)
+    began = judge.card.began_with
     return BundleResult(
-        out, digest, size, tuple(sorted(files)), model_card is not None, _no_heat_maps(run, judge), missing
+        out=out,
+        sha256=digest,
+        size_bytes=size,
+        files=tuple(sorted(files)),
+        model_card=model_card is not None,
+        no_heat_maps=_no_heat_maps(run, judge),
+        restriction=began.restriction if began else "",
+        not_reported=missing,
     )
 
 
@@ -129,8 +139,12 @@ def _about(run: Run, card: ModelCard, told: Mapping[str, str]) -> bytes:
     return (json.dumps(about.model_dump(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _notice(told: Mapping[str, str], has_reference: bool) -> bytes:
-    head = _NOTICE_HEAD.format(version=__version__, reference=_REFERENCE if has_reference else "")
+def _notice(told: Mapping[str, str], judge: Judge) -> bytes:
+    reference = _REFERENCE if judge.references is not None else ""
+    head = _NOTICE_HEAD.format(version=__version__, reference=reference)
+    if (began := judge.card.began_with) is not None:
+        head += f"\nWeights that training began with\n  {began.in_words}\n"
+        head += f"  {began.restriction}\n" if began.restriction else ""
     lines = [f"\n{QUESTIONS[name].title}\n  {told.get(name, NOT_REPORTED)}\n" for name in FACTS]
     return (head + "".join(lines)).encode()
 

@@ -120,6 +120,8 @@ def export(
         on_pixels = _on_pixels(judge, alone, shown)
         on_files = None if files is None else _on_files(judge, alone, files, progress)
         digest = sha256_of_file(temporary)
+    if judge.card.began_with is not None and judge.card.began_with.restriction:
+        progress.warn(judge.card.began_with.restriction)
     return ExportResult(out, digest, len(content), len(members), alone.outputs, on_pixels, on_files)
 
 
@@ -138,6 +140,7 @@ def facts_told(
         "input": f"pixels: N x {card.recipe.in_words()}, as floats of 0 to 255, last axis the channels",
         "temperatures": list(temperatures),
         "weights_sha256": card.weights_sha256,
+        "began_with": card.began_with.model_dump() if card.began_with else None,
         "positives": list(card.labels.positives),
         "dataset_hash": card.fingerprint.dataset_hash,
         "train_images": card.fingerprint.train_images,

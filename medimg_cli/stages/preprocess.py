@@ -11,10 +11,10 @@ from medimg_cli.dataset.manifest import SPLITS, Dataset, read_dataset, warn_of_e
 from medimg_cli.preprocessing.cache import PixelCache, cache_folder, open_cache
 from medimg_cli.preprocessing.cache_writer import writing
 from medimg_cli.preprocessing.ingested_images import read_ingested, refuse_changed
-from medimg_cli.preprocessing.plan_recipe import plan_recipe
+from medimg_cli.preprocessing.plan_recipe import WantedImages, plan_recipe
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
-from medimg_cli.workspace.settings import PreprocessSettings
+from medimg_cli.workspace.settings import PreprocessSettings, TrainSettings
 from medimg_cli.workspace.threads import map_ordered
 from medimg_cli.workspace.workspace import Workspace
 
@@ -55,7 +55,8 @@ def preprocess(
     workspace: Workspace,
     settings: PreprocessSettings,
     *,
-    arch: str = "small-cnn",
+    train: TrainSettings | None = None,
+    wants: WantedImages | None = None,
     splits: Sequence[str] = SPLITS,
     progress: Progress = SilentProgress(),
 ) -> PreprocessResult:
@@ -64,7 +65,8 @@ def preprocess(
     Args:
         workspace: holds the data set.
         settings: size and channels may be "auto".
-        arch: whose preferred size "auto" takes.
+        train: whose network's preferred size "auto" takes; None = the usual one's.
+        wants: as of `plan_recipe`.
         splits: only these are decoded; training leaves the test images untouched.
         progress: told of every image that is decoded.
 
@@ -74,7 +76,8 @@ def preprocess(
     """
     dataset = read_dataset(workspace)
     warn_of_edits(dataset.edited, progress)
-    recipe, wanted = plan_recipe(dataset, settings, arch=arch), _of_splits(dataset, splits)
+    recipe = plan_recipe(dataset, settings, train=train or TrainSettings(), wanted=wants)
+    wanted = _of_splits(dataset, splits)
     del dataset  # of a million images it is the largest thing in memory, and three columns are enough
     return _bring_up_to_date(workspace, recipe, wanted, workers=settings.workers, progress=progress)
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from medimg_cli.dataset.folds import deal_folds
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import RunError
 from medimg_cli.inference.image_features import measure_pixels
@@ -27,11 +28,17 @@ from medimg_cli.training.checkpoint import save_state, save_weights
 from medimg_cli.training.device import on_device, prepare_processor
 from medimg_cli.training.distributed.all_reduce import here
 from medimg_cli.training.explanation.sanity_check import explain_run
-from medimg_cli.training.fitting.features import fit_head, head_plan, views_of
+from medimg_cli.training.fitting.features import (
+    fit_head,
+    fit_logistic_head,
+    head_plan,
+    kept_features,
+    views_of,
+)
 from medimg_cli.training.fitting.fine_tuning import fine_tune
 from medimg_cli.training.fitting.loop import BrokenLoss, divergence, fit
 from medimg_cli.training.fitting.lr_range import try_rates
-from medimg_cli.training.fitting.plan import plan_training
+from medimg_cli.training.fitting.plan import TrainingPlan, plan_training
 from medimg_cli.training.fitting.scoring import SHOWN, predict_logits
 from medimg_cli.training.fitting.time_limit import Deadline, within_limit
 from medimg_cli.training.fitting.trainer import Fit, Snapshot
@@ -49,6 +56,7 @@ from medimg_cli.workspace.threads import map_ordered
 _NAMED = 3
 _TIMED_IMAGES = 32
 _SECONDS_OF_COPY_AND_MAPS, _SLOWER = 5.0, 1.3
+_PENALTY_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -182,24 +190,43 @@ class OneTraining:
 
     def _fit(self, start: Start, normaliser: Normaliser, state: Snapshot | None) -> Fit:
         """Train, and leave the best epoch's weights in the network."""
-        data = self.train_batches, self.val_batches, normaliser, self.plan, self.progress
-        if start.backbone is not None and self.head_plan is not None:
+        data = self.train_batches, self.val_batches, normaliser
+        if start.backbone is not None and self.head_plan is None:
+            return self._fit_head(start, normaliser, self.plan, self._keep, state)
+        if self.head_plan is None:
+            outcome = fit(start.network, *data, self.plan, self.progress, on_epoch=self._keep, resume=state)
+        else:
             outcome = fine_tune(
                 start.network,
-                start.backbone,
                 *data,
-                self.head_plan,
-                self.chosen.augment,
+                self.plan,
+                self.progress,
+                partial(self._fit_head, start, normaliser, self.head_plan),
                 on_epoch=self._keep,
                 resume=state,
             )
-            start.network.load_state_dict(outcome.state)
-            return outcome
-        if start.backbone is not None:
-            return fit_head(start.backbone, *data, self.chosen.augment, on_epoch=self._keep, resume=state)
-        outcome = fit(start.network, *data, on_epoch=self._keep, resume=state)
         start.network.load_state_dict(outcome.state)
         return outcome
+
+    def _fit_head(
+        self,
+        start: Start,
+        normaliser: Normaliser,
+        plan: TrainingPlan,
+        on_epoch: Callable[[Fit, Snapshot], None],
+        state: Snapshot | None,
+    ) -> Fit:
+        """Train the head alone, and leave its best epoch in the network."""
+        assert start.backbone is not None, "nothing is frozen"
+        cache, chosen = self.material.cache, self.chosen
+        kept = kept_features(
+            start.backbone, chosen.arch, start.normalisation, self.device, cache.folder.parent
+        )
+        data = start.backbone, self.train_batches, self.val_batches, normaliser, plan, self.progress
+        if chosen.head == "own":
+            return fit_head(*data, chosen.augment, on_epoch=on_epoch, resume=state, kept=kept)
+        dealt = deal_folds(self.material.dataset, self.material.train, _PENALTY_FOLDS, seed=chosen.seed)
+        return fit_logistic_head(*data, np.array(dealt, dtype=np.int64), on_epoch=on_epoch, kept=kept)
 
     def _named_batch(self, places: NDArray[np.int64]) -> str:
         """Return which images were in a batch, the first few; all of them go into the log."""
@@ -259,6 +286,7 @@ class OneTraining:
             temperature=temperature,
             augment=self.chosen.augment,
             exams=exams_chosen(table, dataset.labels, info.exams_from, "val", choose, known=known),
+            began_with=start.origin,
         )
         write_predictions(self.run.predictions_path("val"), table)
         if here().leads:

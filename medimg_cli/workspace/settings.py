@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from medimg_cli.workspace.duration import Seconds
@@ -233,10 +233,15 @@ class PreprocessSettings(Section):
 class TrainSettings(Section):
     arch: str = setting(
         "small-cnn",
-        "small-cnn, or a torchvision classifier; auto: by weights, data and device",
-        metavar="NAME|auto",
+        "small-cnn, a torchvision classifier, or timm/NAME; auto: by weights, data and device; A,B: chosen on folds",
+        metavar="NAME|auto|A,B",
     )
-    weights: str = setting("none", "weights to start from", metavar="none|imagenet|FILE")
+    weights: str = setting(
+        "none", "weights to start from: a file, or a folder of timm or the Hub", metavar="none|imagenet|FILE"
+    )
+    weights_licence: str | None = setting(
+        None, "licence of these weights; it travels with the model", unset="what a README beside them says"
+    )
     epochs: PositiveInt | None = setting(None, "passes at most", unset="by network and images", unit="epochs")
     batch_size: PositiveInt | Literal["auto"] = setting(
         32, "images a step; auto: by their number and the memory", unit="images"
@@ -263,6 +268,9 @@ class TrainSettings(Section):
     freeze: Literal["none", "backbone"] | PositiveInt = setting(
         "none",
         "backbone: the head alone is trained, on features computed once; N: so for N epochs, then all of it",
+    )
+    head: Literal["own", "logistic"] = setting(
+        "own", "logistic: logistic regression on the frozen backbone's features, its penalty chosen by folds"
     )
     stem: Literal["own", "small"] = setting(
         "own",
@@ -318,6 +326,12 @@ class TrainSettings(Section):
         (), "also send every epoch to these", unset="none"
     )
     name: str | None = setting(None, "name of the run's folder", unset="arch and a number")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _freeze_for_logistic(cls, given: Any) -> Any:
+        logistic = isinstance(given, Mapping) and given.get("head") == "logistic"
+        return {"freeze": "backbone", **given} if logistic else given
 
     @field_validator("freeze", mode="before")
     @classmethod

@@ -26,7 +26,7 @@ def searched(workspace: Workspace, listener: SilentProgress | None = None, **opt
 
 def pixels_in(workspace: Workspace) -> Callable[[Settings], Any]:
     return lambda wanted: (
-        preprocess(workspace, wanted.preprocess, arch=wanted.train.arch, splits=("train", "val")).cache
+        preprocess(workspace, wanted.preprocess, train=wanted.train, splits=("train", "val")).cache
     )
 
 

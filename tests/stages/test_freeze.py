@@ -171,3 +171,92 @@ def test_the_sampler_reaches_the_head(workspace: Workspace, cache: PixelCache, t
     path = weights(tmp_path)
     left = [train(workspace, frozen(path, sampler=way), cache).run for way in ("none", "weighted")]
     assert weights_of(left[0])[0] != weights_of(left[1])[0]
+
+
+def logistic(path: str, **options: object) -> Settings:
+    return frozen(path, **{"head": "logistic", "epochs": None} | options)
+
+
+def test_a_logistic_head_is_the_regression_of_the_features_and_a_normal_model(
+    workspace: Workspace, cache: PixelCache, tmp_path: Path
+) -> None:
+    path = weights(tmp_path, "mobilenet_v3_small")
+    result = train(workspace, logistic(path, arch="mobilenet_v3_small"), cache)
+    given, left = torch.load(path, weights_only=True), load_file(result.run.weights_path)
+    # The layer before the last is of the given weights too, and stays as it is.
+    assert torch.equal(left["classifier.0.weight"], given["classifier.0.weight"])
+    assert (result.epochs_run, result.best_epoch) == (1, 1)
+    history, table = pd.read_csv(result.run.history_path), pd.read_csv(result.run.predictions_path("val"))
+    assert list(history["epoch"]) == [1]
+    assert result.val["auroc"] == pytest.approx(history["val_auroc"].iloc[0])
+    assert 0 < history["train_loss"].iloc[0] < np.log(2)
+    answers = predictor_of(result.run).of_rows(
+        cache.pixels, cache.positions(table["image_id"].tolist()), batch_size=5
+    )
+    assert np.allclose(answers[:, 1], table["prob_SPOT"], atol=1e-5)
+    assert not result.run.state_path.exists()
+    assert medimg(workspace.root, "evaluate") == 0
+
+
+def test_features_are_computed_once_whatever_the_head(
+    workspace: Workspace, cache: PixelCache, tmp_path: Path
+) -> None:
+    class Passes(SilentProgress):
+        seen = 0
+        notes: tuple[str, ...] = ()
+
+        def start(self, task: str, total: int | None) -> None:
+            self.seen += (total or 0) if task.startswith("backbone") else 0
+
+        def note(self, message: str) -> None:
+            self.notes += (message,)
+
+    path, passes = weights(tmp_path), [Passes() for _ in range(4)]
+    first = train(workspace, logistic(path), cache, passes[0]).run
+    again = train(workspace, logistic(path), cache, passes[1]).run
+    train(workspace, frozen(path, augment="none"), cache, passes[2])
+    train(
+        workspace,
+        logistic(weights(tmp_path, "mobilenet_v3_small"), arch="mobilenet_v3_small"),
+        cache,
+        passes[3],
+    )
+    images = first.read_card().fingerprint
+    everything = images.train_images + images.val_images
+    assert [each.seen for each in passes] == [everything, 0, 0, everything]
+    assert weights_of(first) == weights_of(again)
+    assert any("at hand in features-" in note for note in passes[1].notes)
+
+
+def test_a_logistic_head_starts_the_training_of_all_layers(
+    workspace: Workspace, cache: PixelCache, tmp_path: Path
+) -> None:
+    chosen = logistic(weights(tmp_path), freeze=1, epochs=2)
+    run = train(workspace, chosen, cache).run
+    history = pd.read_csv(run.history_path)
+    assert list(history["phase"]) == [1, 2, 2]
+    stopped = train(workspace, chosen, cache, StopsIn(3, 8))
+    assert stopped.interrupted
+    assert weights_of(train(workspace, chosen, cache, resume=stopped.run).run) == weights_of(run)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"freeze": "none"}, "--freeze none asks for none"),
+        ({"weights": "none"}, "--head logistic needs trained weights"),
+        ({"loss": "focal"}, "--loss focal asks for another one"),
+        ({"mixup": 0.2}, r"train\.mixup asks for another one"),
+    ],
+)
+def test_what_a_logistic_head_cannot_do_is_refused(
+    workspace: Workspace, cache: PixelCache, tmp_path: Path, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        train(workspace, logistic(weights(tmp_path), **options), cache)
+
+
+def test_a_logistic_head_freezes_the_backbone_unless_told_otherwise() -> None:
+    assert TrainSettings(head="logistic").freeze == "backbone"
+    assert TrainSettings.model_validate({"head": "logistic", "freeze": 3}).freeze == 3
+    assert TrainSettings().freeze == "none"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medimg_cli.inference.heatmap import Heat
-from medimg_cli.training.networks.backbone import HEADS
+from medimg_cli.training.networks.backbone import head_path
 
 _STATISTICS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _BATCH = 8
@@ -23,11 +23,11 @@ def shuffled(network: nn.Module, what: str, seed: int, inputs: Tensor) -> nn.Mod
         inputs: (N, C, H, W) to take them of.
     """
     other = copy.deepcopy(network)
-    head = next(name for name in HEADS if isinstance(getattr(network, name, None), nn.Module))
+    head = head_path(network)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in other.named_parameters():
-            if what == "all" or name.split(".")[0] == head:
+            if what == "all" or name.startswith(f"{head}."):
                 order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
                 weight.copy_(weight.reshape(-1)[order].reshape(weight.shape))
         if what == "all":

@@ -26,7 +26,7 @@ from medimg_cli.training.batches import PixelBatches
 from medimg_cli.training.fitting.features import head_plan
 from medimg_cli.training.fitting.memory import bytes_an_image, fixed_bytes, free_bytes
 from medimg_cli.training.fitting.plan import plan_training, settings_in_force
-from medimg_cli.training.networks.networks import architecture, build_network
+from medimg_cli.training.networks.networks import architecture, build_network, images_wanted
 from medimg_cli.training.networks.weights_fit import architecture_of
 from medimg_cli.workspace.config import planned_for
 from medimg_cli.workspace.files import write_text
@@ -107,7 +107,7 @@ def plan_ahead(dataset: Dataset, settings: Settings, device: torch.device) -> tu
         UsageError, RunError, DataError: as the training would.
     """
     used = named(settings, dataset, device)
-    recipe = plan_recipe(dataset, used.preprocess, arch=used.train.arch)
+    recipe = plan_recipe(dataset, used.preprocess, train=used.train, wanted=images_wanted(used.train))
     train = dataset.of_split("train")
     used = in_figures(used, dataset, recipe, device)
     nothing = np.zeros((1, 1, 1, recipe.channels), dtype=np.uint8)
@@ -183,7 +183,9 @@ def _reasons(asked: Settings, used: Settings, dataset: Dataset, device: torch.de
     own = architecture(chosen.arch)
     steps = -(-facts.images // chosen.images_a_step)
     reasons = {
-        "preprocess.size": side_for(own.preferred_size_px, facts).reason,
+        "preprocess.size": side_for(
+            images_wanted(chosen).size_px, facts, frozen=chosen.freeze != "none"
+        ).reason,
         "preprocess.channels": channels_for(facts).reason,
         "train.augment": augment_for(facts).reason,
         "train.loss": "several labels an image" if dataset.labels.several else "one label an image",
@@ -194,10 +196,12 @@ def _reasons(asked: Settings, used: Settings, dataset: Dataset, device: torch.de
     if given.arch == "auto":
         reasons["train.arch"] = _network(given, facts, device).reason
     if given.batch_size == "auto":
-        recipe = plan_recipe(dataset, used.preprocess, arch=chosen.arch)
+        recipe = plan_recipe(dataset, used.preprocess, train=chosen, wanted=images_wanted(chosen))
         reasons["train.batch_size"] = _batch(chosen, recipe, facts, device).reason
     if chosen.freeze == "backbone":
         reasons |= dict.fromkeys(("train.lr", "train.patience"), "for a head on features")
+        if chosen.head == "logistic":
+            reasons["train.epochs"] = "a logistic regression is fitted once"
     if given.lr == "auto":
         reasons["train.lr"] = (
             "to be found by a range test" if chosen.lr == "auto" else "found by a range test"

@@ -1,18 +1,25 @@
-"""Training the head alone: what the backbone sees in each image is computed once, and kept in memory."""
+"""Training the head alone: what the backbone sees in each image is computed once, and kept."""
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from medimg_cli.preprocessing.automatic_choices import epochs_for
+from medimg_cli.preprocessing.feature_cache import FeatureCache, digest_of
+from medimg_cli.runs.run import Normalisation
+from medimg_cli.statistics.logistic import fit_logistic
+from medimg_cli.statistics.probabilities import log_loss_of, probabilities_from
 from medimg_cli.training.augmentation.augment import Augment, preset
-from medimg_cli.training.batches import Batch, PixelBatches, Targets, drawn_order
+from medimg_cli.training.batches import Batch, PixelBatches, Targets, balanced_weights, drawn_order
 from medimg_cli.training.fitting.loop import fit
 from medimg_cli.training.fitting.plan import TrainingPlan, rate_or
+from medimg_cli.training.fitting.scoring import SHOWN, predict_logits, watched_figures
 from medimg_cli.training.fitting.trainer import Fit, Snapshot
 from medimg_cli.training.networks.backbone import Backbone
 from medimg_cli.training.normalise import Prepare
@@ -84,10 +91,10 @@ class Look:
     views: int = 1
     seed: int = 0
 
-    def at(self, batches: PixelBatches) -> Iterator[tuple[int, int, Tensor]]:
-        """Yield (view, place of the first image in the split, images (B, C, H, W) of 0..255)."""
+    def at(self, batches: PixelBatches, first: int = 0) -> Iterator[tuple[int, int, Tensor]]:
+        """Yield (view from `first` on, place of the first image in the split, images (B, C, H, W) of 0..255)."""
         generator = torch.Generator().manual_seed(self.seed)
-        for view in range(self.views):
+        for view in range(first, self.views):
             place = 0
             for batch in batches.in_order():
                 images = batch.inputs
@@ -109,7 +116,9 @@ def head_plan(plan: TrainingPlan, settings: TrainSettings, steps_an_epoch: int) 
 
     Where the whole network is to follow, the settings' epochs, rate and patience are its, and none of the head's.
     """
-    if settings.freezes_epochs:
+    if settings.head == "logistic":
+        epochs, lr, patience = 1, _LR, 1
+    elif settings.freezes_epochs:
         epochs, lr, patience = settings.freezes_epochs, _LR, settings.freezes_epochs
     else:
         epochs = settings.epochs or epochs_for(_EPOCHS, steps_an_epoch).value
@@ -132,24 +141,51 @@ def collect_features(
     progress: Progress,
     task: str,
     look: Look,
+    kept: FeatureCache | None = None,
 ) -> FeatureBatches:
     """Return the features of all images, told to `progress` as `task`.
 
     Args:
         prepare: images 0..255 to the network's input, on its device.
+        kept: features of images as they are; those that lack are added to it.
     """
-    features = torch.empty(0)
-    progress.start(task, look.views * len(batches))
+    digests = (
+        [digest_of(batches.pixels[place]) for place in batches.positions] if kept else [""] * len(batches)
+    )
+    known = [kept.get(digest) if kept else None for digest in digests]
+    lacking = np.array([place for place, each in enumerate(known) if each is None], dtype=np.int64)
+    if kept and len(lacking) < len(known):
+        progress.note(f"{task}: features of {len(known) - len(lacking):,} are at hand in {kept.folder.name}")
+    rest = replace(batches, positions=batches.positions[lacking], targets=batches.targets[lacking])
+    varied = look.views - 1
+    progress.start(task, len(rest) + varied * len(batches))
+    seen: list[NDArray[np.float32]] = []
     try:
-        for view, place, images in look.at(batches):
-            seen = backbone(prepare(images))
-            if not features.numel():
-                features = torch.empty(look.views, len(batches), *seen.shape[1:])
-            features[view, place : place + len(seen)] = seen
-            progress.advance(len(seen))
+        try:
+            for _, _, images in replace(look, views=1).at(rest):
+                seen += list(backbone(prepare(images)).float().cpu().numpy())
+                progress.advance(len(images))
+        finally:  # also what was seen before an end by the user
+            if kept and seen:
+                kept.add([digests[place] for place in lacking[: len(seen)]], np.stack(seen))
+        plain = iter(seen)
+        features = torch.from_numpy(np.stack([next(plain) if each is None else each for each in known]))[None]
+        if varied:
+            features = torch.cat([features, torch.empty(varied, *features.shape[1:])])
+        for view, place, images in look.at(batches, first=1):
+            features[view, place : place + len(images)] = backbone(prepare(images)).cpu()
+            progress.advance(len(images))
     finally:
         progress.finish()
     return FeatureBatches(features, batches.targets, batches.batch_size, batches.even)
+
+
+def kept_features(
+    backbone: Backbone, arch: str, normalisation: Normalisation, device: torch.device, cache_dir: Path
+) -> FeatureCache:
+    """Return the features that are kept of `backbone`, in the workspace's `cache/`."""
+    rests_on = [arch, backbone.digest(), normalisation.model_dump(), device.type]
+    return FeatureCache(cache_dir, rests_on)
 
 
 def fit_head(
@@ -162,12 +198,14 @@ def fit_head(
     augment: str,
     on_epoch: Callable[[Fit, Snapshot], None] = lambda _fit, _snapshot: None,
     resume: Snapshot | None = None,
+    kept: FeatureCache | None = None,
 ) -> Fit:
     """Train the head of `backbone` on features, and leave its best epoch in the network.
 
     Args:
         plan: as `head_plan` made it.
         augment: preset that varies the views of training images after the first, see `views_of`.
+        kept: as of `collect_features`.
 
     Raises:
         KeyboardInterrupt: stopped before the first epoch was over.
@@ -179,8 +217,8 @@ def fit_head(
         progress.note(
             f"each training image is looked at as it is, once: --augment {augment} does not help a head of so many"
         )
-    seen = collect_features(backbone, train, prepare, progress, "backbone: training images", look)
-    watched = collect_features(backbone, val, prepare, progress, "backbone: validation images", plain)
+    seen = collect_features(backbone, train, prepare, progress, "backbone: training images", look, kept)
+    watched = collect_features(backbone, val, prepare, progress, "backbone: validation images", plain, kept)
     outcome = fit(
         backbone.head,
         seen,
@@ -192,4 +230,63 @@ def fit_head(
         resume=resume,
     )
     backbone.head.load_state_dict(outcome.state)
+    return outcome
+
+
+def fit_logistic_head(
+    backbone: Backbone,
+    train: PixelBatches,
+    val: PixelBatches,
+    prepare: Prepare,
+    plan: TrainingPlan,
+    progress: Progress,
+    folds: NDArray[np.int64],
+    on_epoch: Callable[[Fit, Snapshot], None] = lambda _fit, _snapshot: None,
+    kept: FeatureCache | None = None,
+) -> Fit:
+    """Make the last layer of a network the logistic regression of its features, and return that as one epoch.
+
+    Args:
+        backbone: whose head is the last layer alone.
+        folds: (N,) of the training images, on which the strength of the penalty is chosen.
+        kept: as of `collect_features`.
+    """
+    plain, began = Look(preset("none")), time.perf_counter()
+    parts = {"training": train, "validation": val}
+    seen, watched = (
+        collect_features(backbone, part, prepare, progress, f"backbone: {name} images", plain, kept)
+        for name, part in parts.items()
+    )
+    layer, weights = backbone.head, plan.class_weights.double().numpy()
+    assert isinstance(layer, nn.Linear)
+    if train.even:
+        weights = balanced_weights(train.targets.astype(np.int64), len(weights))
+    found = fit_logistic(
+        seen.features[0].numpy(),
+        train.targets,
+        folds,
+        kind=plan.answers,
+        class_weights=weights,
+        intercept=layer.bias is not None,
+    )
+    chosen = ", ".join(f"{each:.3g}" for each in sorted(set(found.strengths)))
+    progress.note(
+        f"logistic regression on {layer.in_features:,} features; folds chose an inverse penalty of {chosen} / {layer.in_features:,}"
+    )
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(found.weight))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.from_numpy(found.bias))
+    told, answered = (
+        probabilities_from(predict_logits(layer, part, lambda given: given.to(plan.device)), plan.answers)
+        for part in (seen, watched)
+    )
+    figures = watched_figures(answered, val.targets, plan.positive, target_recall=plan.target_recall)
+    row = {"epoch": 1.0, "train_loss": log_loss_of(told, train.targets)}
+    row |= {f"val_{name}": value for name, value in asdict(figures).items()}
+    row |= {"lr": 0.0, "seconds": time.perf_counter() - began}
+    progress.epoch({name: row[name] for name in ("epoch", "train_loss", *map("val_{}".format, SHOWN))})
+    state = {key: value.detach().clone() for key, value in layer.state_dict().items()}
+    outcome = Fit(state, 1, row[f"val_{plan.monitor}"], [row])
+    on_epoch(outcome, {"history": outcome.history})
     return outcome

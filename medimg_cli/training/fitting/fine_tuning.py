@@ -6,11 +6,9 @@ from dataclasses import replace
 from torch import nn
 
 from medimg_cli.training.batches import PixelBatches
-from medimg_cli.training.fitting.features import fit_head
 from medimg_cli.training.fitting.loop import fit
 from medimg_cli.training.fitting.plan import TrainingPlan
 from medimg_cli.training.fitting.trainer import Fit, Snapshot
-from medimg_cli.training.networks.backbone import Backbone
 from medimg_cli.training.normalise import Prepare
 from medimg_cli.workspace.progress import Progress
 
@@ -19,25 +17,22 @@ _HEAD, _ALL = 1.0, 2.0
 
 def fine_tune(
     network: nn.Module,
-    backbone: Backbone,
     train: PixelBatches,
     val: PixelBatches,
     prepare: Prepare,
     plan: TrainingPlan,
     progress: Progress,
-    head: TrainingPlan,
-    augment: str,
+    learn_head: Callable[[Callable[[Fit, Snapshot], None], Snapshot | None], Fit],
     on_epoch: Callable[[Fit, Snapshot], None],
     resume: Snapshot | None,
 ) -> Fit:
-    """Train the head of `network` by the plan `head`, then all of it by `plan`, and return the best epoch of both.
+    """Train the head of `network` by `learn_head`, then all of it by `plan`, and return the best epoch of both.
 
     In the first phase batch statistics stand still, as the features are those of the network in use. In the second
     they adapt to the images. The history numbers the epochs of both in one row; its column `phase` tells them apart.
 
     Args:
-        backbone: of `network`.
-        augment: preset that varies the features' views, see `features.views_of`.
+        learn_head: (on_epoch, resume) → what training the head alone came to.
         on_epoch, resume: as of `loop.fit`; a state of the first phase says so.
 
     Raises:
@@ -45,25 +40,19 @@ def fine_tune(
     """
     before = None
     if resume is None or resume.get("of_head"):
-        before = fit_head(
-            backbone,
-            train,
-            val,
-            prepare,
-            head,
-            progress,
-            augment,
-            on_epoch=lambda found, state: on_epoch(_of_head(found), state | {"of_head": True}),
-            resume=resume,
+        before = _of_head(
+            learn_head(
+                lambda found, state: on_epoch(_of_head(found), state | {"of_head": True}),
+                resume,
+            )
         )
-        before = _of_head(before)
         before.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
         if before.interrupted or before.broken or before.out_of_time:
             return before
         resume = None
         slower = "" if plan.layer_decay == 1 else f", first ones slowest (x {plan.layer_decay:g} a third)"
         progress.note(
-            f"the head is trained (epoch {before.best_epoch} of {head.epochs}); now all layers learn{slower}"
+            f"the head is trained (epoch {before.best_epoch} of {len(before.history)}); now all layers learn{slower}"
         )
     return fit(
         network,

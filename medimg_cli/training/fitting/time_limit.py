@@ -43,7 +43,7 @@ class Deadline(PassedOn):
 
     def __init__(self, listener: Progress, ends: float) -> None:
         super().__init__(listener)
-        self._ends = ends
+        self.ends = ends
 
     def advance(self, steps: int = 1) -> None:
         """Pass the steps on.
@@ -52,7 +52,7 @@ class Deadline(PassedOn):
             TimeIsUp: the moment has passed.
         """
         super().advance(steps)
-        if time.perf_counter() > self._ends:
+        if time.perf_counter() > self.ends:
             raise TimeIsUp
 
 

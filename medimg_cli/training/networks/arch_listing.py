@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from medimg_cli.errors import UsageError
 from medimg_cli.training.architectures import ARCHITECTURES
 from medimg_cli.training.device import on_device, prepare_processor
 from medimg_cli.training.networks.networks import (
@@ -16,6 +17,7 @@ from medimg_cli.training.networks.networks import (
     parameter_count,
     torchvision_names,
 )
+from medimg_cli.training.networks.timm_networks import config_of, size_px_of, timm_names, timm_network
 from medimg_cli.training.networks.torchvision_door import torchvision
 
 _CLASSES = 2
@@ -59,6 +61,27 @@ def list_architectures() -> list[ArchitectureFacts]:
         _of_torchvision(name, depthwise if name.startswith(_DEPTHWISE) else dense)
         for name in torchvision_names()
     ]
+
+
+def list_timm(pattern: str) -> list[ArchitectureFacts]:
+    """Return timm's networks whose names match a shell pattern, by name, laid out without memory.
+
+    Raises:
+        UsageError: none does.
+        MachineError: timm is not installed.
+    """
+    found = []
+    for name in timm_names(pattern):
+        config = config_of(name)
+        try:
+            with torch.device("meta"):
+                parameters = parameter_count(timm_network(name, _CLASSES, 3, size_px_of(config)))
+        except (UsageError, NotImplementedError, RuntimeError):  # no single head, or cannot be laid out so
+            continue
+        found.append(ArchitectureFacts(name, "timm", size_px_of(config), parameters, None, None, False))
+    if not found:
+        raise UsageError(f"timm has no network that matches '{pattern}'", "give a pattern such as timm:vit_*")
+    return found
 
 
 def _own(name: str, seconds_a_gmac: float) -> ArchitectureFacts:

@@ -1,5 +1,7 @@
 """A classifier seen as two parts: the backbone, which turns images into features, and the head that judges them."""
 
+import hashlib
+
 import torch
 from torch import Tensor, nn
 
@@ -45,14 +47,19 @@ class Backbone:
 
     Args:
         network: a classifier of torchvision or our own; its modules are shared, not copied.
+        last_layer: the head is the last linear layer alone, and all layers before it are backbone.
 
     Attributes:
+        name: path of the head.
         head: takes features to logits (N, C). Whatever it learns, `network` has learnt.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, last_layer: bool = False) -> None:
         self._network = network
-        self.name = next(name for name in HEADS if isinstance(getattr(network, name, None), nn.Module))
+        self.name = head_path(network)
+        if last_layer:
+            layers = dict(network.get_submodule(self.name).named_modules(prefix=self.name))
+            self.name = [path for path, layer in layers.items() if isinstance(layer, nn.Linear)][-1]
         self.head = _learning_part(network.get_submodule(self.name))
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -70,11 +77,31 @@ class Backbone:
             hook.remove()
         return caught[0]
 
+    def digest(self) -> str:
+        """Return the SHA-256 of all weights that the features rest on."""
+        total = hashlib.sha256()
+        state = self._network.state_dict()
+        for key in self.lacks(sorted(state)):
+            total.update(f"{key} {tuple(state[key].shape)}".encode())
+            total.update(state[key].detach().cpu().contiguous().numpy())
+        return total.hexdigest()
+
     def lacks(self, fresh: list[str]) -> list[str]:
         """Return which of the parameters that start `fresh` the features rest on."""
         return [
-            key for key in fresh if key.split(".")[0] != self.name and not key.endswith("num_batches_tracked")
+            key
+            for key in fresh
+            if not key.startswith(f"{self.name}.") and not key.endswith("num_batches_tracked")
         ]
+
+
+def head_path(network: nn.Module) -> str:
+    """Return the path of a classifier's head: timm's own say which layer it is, others call it by one of `HEADS`."""
+    ask = getattr(network, "get_classifier", None)
+    if ask is not None:
+        last = ask()
+        return str(next(path for path, module in network.named_modules() if module is last))
+    return next(name for name in HEADS if isinstance(getattr(network, name, None), nn.Module))
 
 
 def _learning_part(head: nn.Module) -> nn.Module:

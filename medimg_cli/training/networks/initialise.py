@@ -8,10 +8,12 @@ from torch import nn
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.run import HeadKind, Normalisation, StemKind
+from medimg_cli.runs.weights_origin import WeightsOrigin, origin_of
 from medimg_cli.training.batches import PixelBatches, measure_normalisation
 from medimg_cli.training.networks.backbone import Backbone, pools_its_head
 from medimg_cli.training.networks.networks import build_network, load_pretrained, pretrained_normalisation
 from medimg_cli.training.networks.stems import check_stem
+from medimg_cli.training.networks.timm_networks import beside, file_in
 from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.progress import Progress
 from medimg_cli.workspace.settings import TrainSettings
@@ -27,6 +29,7 @@ class Start:
         backbone: where `--freeze` was asked for, the part of `network` that stays as it is, for N epochs or for all.
         head: own, or pooled where a frozen backbone needs another head than the network's own.
         stem: own, or small for small images.
+        origin: whose weights these are, None from scratch.
     """
 
     network: nn.Module
@@ -34,6 +37,7 @@ class Start:
     backbone: Backbone | None
     head: HeadKind
     stem: StemKind = "own"
+    origin: WeightsOrigin | None = None
 
 
 def check_freeze(chosen: TrainSettings) -> None:
@@ -44,6 +48,8 @@ def check_freeze(chosen: TrainSettings) -> None:
             for a network that has none.
     """
     check_stem(chosen)
+    if chosen.head == "logistic":
+        _check_logistic(chosen)
     if chosen.freeze != "none" and chosen.weights == "none":
         raise UsageError(
             f"--freeze {chosen.freeze} needs trained weights", "give --weights imagenet, or --weights FILE"
@@ -62,9 +68,31 @@ def check_freeze(chosen: TrainSettings) -> None:
         )
 
 
+def _check_logistic(chosen: TrainSettings) -> None:
+    if chosen.freeze == "none":
+        raise UsageError(
+            "--head logistic learns on a frozen backbone, and --freeze none asks for none",
+            "leave out --freeze; or freeze for some epochs, such as --freeze 1, after which all layers learn",
+        )
+    if chosen.weights == "none":
+        raise UsageError(
+            "--head logistic needs trained weights", "give --weights imagenet, or --weights FILE"
+        )
+    others = {
+        "--loss focal": chosen.loss == "focal",
+        "train.mixup": chosen.mixup,
+        "train.cutmix": chosen.cutmix,
+    }
+    if chosen.freeze == "backbone" and (named := [name for name, wanted in others.items() if wanted]):
+        raise UsageError(
+            f"--head logistic minimises the log loss of whole images, and {named[0]} asks for another one",
+            f"leave out {named[0]}, or --head logistic",
+        )
+
+
 def frozen_part(chosen: TrainSettings) -> str:
     """Return what stands for the file of a frozen backbone, which no saved state holds; empty where there is none."""
-    path = Path(chosen.weights)
+    path = file_in(Path(chosen.weights))
     return sha256_of_file(path) if chosen.freeze != "none" and path.is_file() else ""
 
 
@@ -91,7 +119,7 @@ def starting_network(
     if chosen.weights == "none":
         return Start(network, measure_normalisation(train), None, head, chosen.stem)
     fresh = load_pretrained(network, chosen.arch, chosen.weights)
-    backbone = Backbone(network) if frozen else None
+    backbone = Backbone(network, last_layer=chosen.head == "logistic") if frozen else None
     lacking = backbone.lacks(fresh) if backbone else []
     if lacking:
         raise RunError(
@@ -102,4 +130,17 @@ def starting_network(
     if fresh:
         named = ", ".join(fresh[:_WORTH_NAMING]) + (" …" if len(fresh) > _WORTH_NAMING else "")
         progress.note(f"{len(fresh)} parameters start fresh: {named}")
-    return Start(network, pretrained_normalisation(recipe.channels), backbone, head, chosen.stem)
+    normalisation = pretrained_normalisation(recipe.channels, chosen.arch, chosen.weights)
+    origin = _origin(chosen)
+    if origin.restriction:
+        progress.warn(origin.restriction)
+    return Start(network, normalisation, backbone, head, chosen.stem, origin)
+
+
+def _origin(chosen: TrainSettings) -> WeightsOrigin:
+    if chosen.weights == "imagenet":
+        return origin_of(chosen.weights, None, chosen.weights_licence)
+    place = Path(chosen.weights)
+    config = beside(place).get("pretrained_cfg", {})
+    said = config.get("license") if isinstance(config, dict) else None
+    return origin_of(chosen.weights, file_in(place), chosen.weights_licence, said)

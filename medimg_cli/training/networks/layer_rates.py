@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from medimg_cli.training.networks.backbone import HEADS
+from medimg_cli.training.networks.backbone import head_path
 
 _PARTS = 3
 
@@ -36,9 +36,10 @@ def rate_groups(network: nn.Module, decay: float) -> list[RateGroup]:
     if decay == 1:
         return [RateGroup(tuple(network.parameters()), 1.0)]
     named = list(network.named_parameters())
-    head = [parameter for name, parameter in named if _in_head(name)]
+    head_name = head_path(network)
+    head = [parameter for name, parameter in named if name.startswith(f"{head_name}.")]
     parts: list[list[nn.Parameter]] = [[] for _ in range(_PARTS)]
-    backbone = [parameter for name, parameter in named if not _in_head(name)]
+    backbone = [parameter for name, parameter in named if not name.startswith(f"{head_name}.")]
     layers, place = sum(parameter.ndim > 1 for parameter in backbone), 0
     for parameter in backbone:
         # A bias or a scale belongs to the layer before it.
@@ -48,7 +49,3 @@ def rate_groups(network: nn.Module, decay: float) -> list[RateGroup]:
         RateGroup(tuple(members), decay**steps) for steps, members in enumerate([head, *reversed(parts)])
     ]
     return [group for group in groups if group.parameters]
-
-
-def _in_head(name: str) -> bool:
-    return name.split(".")[0] in HEADS

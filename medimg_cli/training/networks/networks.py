@@ -10,11 +10,22 @@ from torch import nn
 
 from medimg_cli.errors import MachineError, RunError, UsageError
 from medimg_cli.preprocessing.automatic_choices import preferred_size_px
+from medimg_cli.preprocessing.plan_recipe import WantedImages
 from medimg_cli.registry import did_you_mean
 from medimg_cli.runs.run import HeadKind, Normalisation, StemKind
 from medimg_cli.training.architectures import ARCHITECTURES, Architecture
 from medimg_cli.training.networks.backbone import pool_head
 from medimg_cli.training.networks.stems import make_stem_small
+from medimg_cli.training.networks.timm_networks import (
+    config_of,
+    file_in,
+    fitted_to,
+    interpolation_of,
+    is_timm,
+    size_px_of,
+    timm_network,
+)
+from medimg_cli.workspace.settings import TrainSettings
 
 # What torchvision's classifiers were trained with; its images are 0..1 RGB.
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -31,10 +42,19 @@ def architecture(name: str) -> Architecture:
     """Return the architecture called `name`.
 
     Raises:
-        UsageError: neither medimg nor torchvision knows it; the hint proposes the closest name.
+        UsageError: neither medimg nor torchvision, nor timm of a name that begins so, knows it; the hint proposes the closest name.
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES.get(name)
+    if is_timm(name):
+        config = config_of(name)
+        return Architecture(
+            about="timm classifier",
+            preferred_size_px=size_px_of(config),
+            epochs=_TORCHVISION_EPOCHS,
+            lr=_GENTLE_LR if config.get("fixed_input_size") else _TORCHVISION_LR,
+            build=lambda classes, channels, size_px: timm_network(name, classes, channels, size_px),
+        )
     known = torchvision_names()
     if name not in known:
         raise UsageError(
@@ -97,7 +117,7 @@ def load_pretrained(network: nn.Module, name: str, weights: str) -> list[str]:
     Args:
         network: as `build_network` made it.
         name: its architecture.
-        weights: "imagenet", or a file of weights (.safetensors; .pth, read without running its code).
+        weights: "imagenet", or a file of weights (.safetensors; .pth, read without running its code) or its folder.
 
     Returns:
         The names of the network's parameters that stay as initialised, sorted.
@@ -107,6 +127,8 @@ def load_pretrained(network: nn.Module, name: str, weights: str) -> list[str]:
         RunError: the file is missing, unreadable, or matches nothing.
     """
     given = _imagenet_state(name) if weights == "imagenet" else file_state(Path(weights))
+    if is_timm(name):
+        given = fitted_to(network, given)
     own = network.state_dict()
     fitting = {}
     for key, value in own.items():
@@ -124,15 +146,29 @@ def load_pretrained(network: nn.Module, name: str, weights: str) -> list[str]:
     return sorted(set(own) - set(fitting))
 
 
-def pretrained_normalisation(channels: int) -> Normalisation:
+def images_wanted(chosen: TrainSettings) -> WantedImages:
+    """Return what images a network wants: as its weights were trained, where timm knows."""
+    if not is_timm(chosen.arch):
+        return WantedImages(architecture(chosen.arch).preferred_size_px)
+    config = config_of(chosen.arch, chosen.weights)
+    return WantedImages(size_px_of(config), interpolation_of(config))
+
+
+def pretrained_normalisation(channels: int, name: str = "", weights: str = "none") -> Normalisation:
     """Return the normalisation pre-trained weights expect; grey images get the mean over the channels."""
+    whole = IMAGENET
+    if is_timm(name):
+        config = config_of(name, weights)
+        whole = Normalisation(mean=config.get("mean", IMAGENET.mean), std=config.get("std", IMAGENET.std))
     if channels == 3:
-        return IMAGENET
-    return Normalisation(mean=(sum(IMAGENET.mean) / 3,), std=(sum(IMAGENET.std) / 3,))
+        return whole
+    return Normalisation(mean=(sum(whole.mean) / 3,), std=(sum(whole.std) / 3,))
 
 
 def is_built_for_its_size(name: str) -> bool:
     """Return whether the layers of a network may depend on the size of its images."""
+    if is_timm(name):
+        return bool(config_of(name).get("fixed_input_size"))
     return name in ARCHITECTURES or name.startswith((_VISION_TRANSFORMER, _MAXVIT))
 
 
@@ -182,7 +218,8 @@ def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
 
     if name not in torchvision_names():
         raise UsageError(
-            f"there are no ImageNet weights for '{name}'", "use --weights none, or another --arch"
+            f"there are no ImageNet weights for '{name}'",
+            "use --weights none, --weights FILE, or another --arch",
         )
     weights = torchvision.models.get_model_weights(name).DEFAULT
     try:
@@ -198,6 +235,7 @@ def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
 
 
 def file_state(path: Path) -> dict[str, torch.Tensor]:
+    path = file_in(path)
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)

@@ -9,6 +9,7 @@ import torch
 from medimg_cli.errors import RunError
 from medimg_cli.training.architectures import ARCHITECTURES
 from medimg_cli.training.networks.networks import architecture, file_state, torchvision_names
+from medimg_cli.training.networks.timm_networks import named_beside
 
 # Files of a backbone alone lack the head, those of other tasks have another one; a network in between has little.
 _LEAST_SHARE = 0.5
@@ -24,6 +25,8 @@ def architecture_of(path: Path) -> str:
     Raises:
         RunError: the file cannot be read, or fits no network.
     """
+    if (named := named_beside(path)) is not None:
+        return named
     given = {key: tuple(value.shape) for key, value in file_state(path).items()}
     best, most = "", 0.0
     for name, own in _layouts():

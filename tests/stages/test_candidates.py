@@ -1,0 +1,133 @@
+"""train --arch a,b: networks tried on folds of train and val, one chosen, and what became of all told."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.errors import UsageError
+from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.stages.preprocess import preprocess
+from medimg_cli.training import candidates
+from medimg_cli.training.candidates import Candidate, candidates_for, choose
+from medimg_cli.training.device import choose_device
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import Settings, TrainSettings
+from medimg_cli.workspace.workspace import Workspace
+from tests.conftest import medimg
+from tests.stages.test_freeze import weights
+
+pytestmark = pytest.mark.usefixtures("weights_only")
+
+
+def tried(
+    workspace: Workspace, reached: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> candidates.Chosen:
+    """Choose among made-up candidates, each of which tells the classes apart as well as is said, from 0 to 1."""
+    dataset = read_dataset(workspace)
+    cache = preprocess(workspace, Settings().preprocess).cache
+
+    def answer(self: candidates._Trial, fold: int, progress: object) -> None:  # noqa: ARG001
+        held = self.folds == fold
+        generator = np.random.default_rng(fold)  # the same noise for all
+        scores = reached[self.candidate.settings.arch] * self.targets[held] + generator.normal(
+            0, 0.2, held.sum()
+        )
+        self.answers[held] = np.stack([1 - scores, scores], axis=1)
+        self.parameters = len(self.candidate.settings.arch)  # the shorter name is the simpler network
+
+    monkeypatch.setattr(candidates._Trial, "_answer", answer)
+    given = [Candidate(TrainSettings(arch=name), "trained") for name in reached]
+    return choose(dataset, given, lambda _: cache, choose_device("cpu"), SilentProgress())
+
+
+def test_the_simpler_of_two_that_are_as_good_is_chosen(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tried(workspace, {"aaaa": 0.402, "b": 0.4, "cc": 0.401}, monkeypatch)
+    assert found.settings.arch == "b"
+    assert [each.chosen for each in found.tried] == [False, True, False]
+    assert found.images == len(read_dataset(workspace).of_split("train", "val"))
+    for each in found.tried:
+        assert each.low is not None and each.auroc is not None and each.high is not None
+        assert each.low <= each.auroc <= each.high
+
+
+def test_one_that_is_clearly_worse_is_not_chosen_however_simple_and_given_up_early(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tried(workspace, {"good-one": 0.5, "x": -0.2}, monkeypatch)
+    assert found.settings.arch == "good-one"
+    assert "behind the best on the first fold" in found.tried[1].ended
+    assert found.tried[1].auroc is None
+
+
+def test_choosing_among_equals_by_chance_is_optimistic(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(self: candidates._Trial, fold: int, progress: object) -> None:  # noqa: ARG001
+        held = self.folds == fold
+        seed = int(self.candidate.settings.arch) * 10 + fold
+        scores: NDArray[np.float64] = 0.2 * self.targets[held] + np.random.default_rng(seed).normal(
+            0, 0.3, held.sum()
+        )
+        self.answers[held] = np.stack([1 - scores, scores], axis=1)
+
+    monkeypatch.setattr(candidates._Trial, "_answer", answer)
+    monkeypatch.setattr(candidates, "_CLEARLY_BEHIND", 100.0)
+    cache = preprocess(workspace, Settings().preprocess).cache
+    given = [Candidate(TrainSettings(arch=str(number)), "trained") for number in range(8)]
+    found = choose(read_dataset(workspace), given, lambda _: cache, choose_device("cpu"), SilentProgress())
+    assert found.optimism is not None
+    assert 0.01 < found.optimism < 0.2
+
+
+def test_each_network_is_tried_as_its_weights_allow(tmp_path: Path) -> None:
+    path = Path(weights(tmp_path))
+    found = candidates_for(TrainSettings(arch="small-cnn,squeezenet1_1", weights=str(tmp_path)))
+    assert [(each.settings.arch, each.way, each.settings.weights) for each in found] == [
+        ("small-cnn", "trained", "none"),
+        ("squeezenet1_1", "logistic", str(path)),
+        ("squeezenet1_1", "trained", str(path)),
+    ]
+    with pytest.raises(UsageError, match="chooses head and layers by itself"):
+        candidates_for(TrainSettings(arch="small-cnn,resnet18", freeze=3))
+
+
+def test_several_networks_are_tried_and_the_chosen_one_is_a_normal_run(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    weights(tmp_path)
+    options = (
+        "--arch",
+        "small-cnn,squeezenet1_1",
+        "--weights",
+        str(tmp_path),
+        "--epochs",
+        "3",
+        "--set",
+        "preprocess.size=32",
+    )
+    assert medimg(workspace.root, "train", *options, "--name", "best") == 0
+    told = json.loads((workspace.runs_dir / "best" / "candidates.json").read_text())
+    card = json.loads((workspace.runs_dir / "best" / "model.json").read_text())
+    assert [each["arch"] for each in told["tried"] if each["chosen"]] == [card["arch"]]
+    assert {each["way"] for each in told["tried"]} == {"logistic", "trained"}
+    dataset = read_dataset(workspace)
+    assert told["images"] == len(dataset.of_split("train", "val"))
+    cache = preprocess(workspace, Settings().preprocess.model_copy(update={"size": 32})).cache
+    assert isinstance(cache, PixelCache)
+    assert len(pd.read_csv(workspace.runs_dir / "best" / "predictions-val.csv")) == len(
+        dataset.of_split("val")
+    )
+
+
+def test_what_does_not_fit_into_the_time_is_said(workspace: Workspace) -> None:
+    dataset, given = read_dataset(workspace), [Candidate(TrainSettings(), "trained")]
+    cache = preprocess(workspace, Settings().preprocess).cache
+    with pytest.raises(UsageError, match="no candidate was tried to the end within half of --time-limit"):
+        choose(dataset, given, lambda _: cache, choose_device("cpu"), SilentProgress(), limit=1e-6)
