@@ -219,11 +219,13 @@ def model_card_of(
         return path.read_text(encoding="utf-8")
 
 
-def embedder(settings: "LabelAuditSettings", progress: "Progress") -> "Embedder | None":
+def embedder(
+    settings: "LabelAuditSettings", progress: "Progress", cache_dir: "Path | None" = None
+) -> "Embedder | None":
     """Return what turns images into a network's features, None where no weights are at hand or wanted.
 
     `--weights auto` takes a file from the folder where torch.hub keeps what it fetched; nothing is fetched.
-    Without weights torch is not imported.
+    Without weights torch is not imported. Features are kept in `cache_dir`, the workspace's `cache/`.
     """
     from pathlib import Path
 
@@ -235,7 +237,7 @@ def embedder(settings: "LabelAuditSettings", progress: "Progress") -> "Embedder 
     weights = weights_at_hand(checkpoints_folder()) if auto else Path(settings.weights)
     if weights is None:
         return None
-    return _LazyEmbedder(weights, progress)
+    return _LazyEmbedder(weights, progress, cache_dir)
 
 
 class _LazyEmbedder:
@@ -245,8 +247,8 @@ class _LazyEmbedder:
         weights: file of weights.
     """
 
-    def __init__(self, weights: "Path", progress: "Progress") -> None:
-        self._weights, self._progress = weights, progress
+    def __init__(self, weights: "Path", progress: "Progress", cache_dir: "Path | None" = None) -> None:
+        self._weights, self._progress, self._cache_dir = weights, progress, cache_dir
         state = weights.stat() if weights.is_file() else None
         self.identity = f"{weights} {state.st_size} {state.st_mtime_ns}" if state else str(weights)
         """What tells these features from others'."""
@@ -262,7 +264,12 @@ class _LazyEmbedder:
         from medimg_cli.training.networks.embedding import SIDE_PX, Embedding
 
         options = ReadOptions(enough_px=SIDE_PX)
-        return Embedding(self._weights, lambda path: read_image(path, options), progress=self._progress)
+        return Embedding(
+            self._weights,
+            lambda path: read_image(path, options),
+            progress=self._progress,
+            cache_dir=self._cache_dir,
+        )
 
 
 def as_evaluated(settings: "Settings", run: "Run") -> "Settings":

@@ -164,7 +164,7 @@ def label_audit(
     chosen = in_force(place, settings, "label_audit", options).label_audit
     if chosen.review or chosen.undo:
         raise UsageError("review and undo are options of the command", "run `medimg label-audit`")
-    embed = embedder(chosen, progress) if wants(chosen, "label-errors") else None
+    embed = embedder(chosen, progress, place.cache_dir) if wants(chosen, "label-errors") else None
     result = stage(place, chosen, progress, embed=embed)
     if chosen.apply and apply_findings(place, result)[0].marked:
         result = stage(place, chosen, progress, embed=embed)

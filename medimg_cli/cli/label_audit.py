@@ -58,7 +58,11 @@ def _audit(session: Session, settings: "LabelAuditSettings") -> "Outcome":
     from medimg_cli.stages.label_audit import apply_findings, page_path, wants
     from medimg_cli.stages.label_audit import label_audit as audit_stage
 
-    embed = embedder(settings, session.progress) if wants(settings, "label-errors") else None
+    embed = (
+        embedder(settings, session.progress, session.workspace.cache_dir)
+        if wants(settings, "label-errors")
+        else None
+    )
 
     def run() -> "AuditResult":
         return audit_stage(session.workspace, settings, session.progress, embed=embed)

@@ -29,7 +29,7 @@ def sample_size(session: Session) -> None:
     wanted = settings.sample_size
     weights = settings.label_audit.model_copy(update={"weights": wanted.weights})
     embed = (
-        embedder(weights, session.progress)
+        embedder(weights, session.progress, session.workspace.cache_dir)
         if wanted.curve and session.workspace.manifest_path.is_file()
         else None
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.images.image import DecodedImage, UnreadableImage
@@ -50,3 +51,24 @@ def test_an_image_that_is_gone_is_told(tmp_path: Path) -> None:
     embed = Embedding(_weights(tmp_path, "squeezenet1_1"), _read, device="cpu")
     with pytest.raises(DataError, match="not on disk"):
         embed(["gone"])
+
+
+def test_an_image_is_looked_at_once_for_all_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _weights(tmp_path, "squeezenet1_1")
+    plain = Embedding(path, _read, device="cpu")(["1", "2", "3", "1"])
+    first = Embedding(path, _read, device="cpu", cache_dir=tmp_path / "cache")
+    assert np.allclose(first(["1", "2", "1"])[0], first(["1", "2", "1"])[2])
+    again = Embedding(path, _read, device="cpu", cache_dir=tmp_path / "cache")
+    looked: list[int] = []
+    look = again._look
+
+    def counted(pictures: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        looked.append(len(pictures))
+        return look(pictures)
+
+    monkeypatch.setattr(again, "_look", counted)
+    assert np.allclose(again(["1", "2", "3", "1"]), plain, atol=1e-4)
+    assert looked == [1]
+    other = Embedding(_weights(tmp_path, "resnet18"), _read, device="cpu", cache_dir=tmp_path / "cache")
+    assert other(["1"]).shape == (1, 512)
+    assert len(list((tmp_path / "cache").iterdir())) == 2

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.images.image import DecodedImage, UnreadableImage
+from medimg_cli.preprocessing.feature_cache import FeatureCache, digest_of
 from medimg_cli.runs.pretrained_weights import architecture_of
 from medimg_cli.training.device import choose_device, prepare_processor
 from medimg_cli.training.networks.backbone import HEADS
 from medimg_cli.training.networks.networks import IMAGENET, build_network, load_pretrained, torchvision_names
 from medimg_cli.training.normalise import Normaliser
+from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.threads import map_ordered
 
@@ -37,6 +39,7 @@ class Embedding:
         read: takes an absolute path, or one of a member, and returns its pixels.
         progress: told of every image.
         device: "auto", "cpu", "cuda", "mps".
+        cache_dir: the workspace's `cache/`, where features are kept; None keeps none.
 
     Raises:
         UsageError: the file's name says no architecture.
@@ -50,6 +53,7 @@ class Embedding:
         *,
         progress: Progress = SilentProgress(),
         device: str = "auto",
+        cache_dir: Path | None = None,
     ) -> None:
         prepare_processor()
         name = _architecture(weights)
@@ -65,6 +69,8 @@ class Embedding:
         self._device = choose_device(device)
         self._normaliser = Normaliser(IMAGENET, self._device)
         self._body = _without_head(network).eval().to(self._device)
+        rests_on = ["embedding", name, self.side_px, self._device.type]
+        self._kept = FeatureCache(cache_dir, [*rests_on, sha256_of_file(weights)]) if cache_dir else None
         self._read = read
         self._progress = progress
 
@@ -88,14 +94,34 @@ class Embedding:
         return scaled
 
     def _batches(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        pictures = map_ordered(self._picture, paths)
-        with torch.inference_mode():
+        pictures, fresh = map_ordered(self._picture, paths), dict[str, NDArray[np.float32]]()
+        try:
             while batch := list(islice(pictures, _BATCH)):
-                images = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
-                seen = cast(Tensor, self._body(self._normaliser(images)))
-                pooled = seen.mean(dim=(2, 3)) if seen.ndim == 4 else seen
-                yield pooled.float().cpu().numpy()
+                if self._kept is None:
+                    yield self._look(batch)
+                else:
+                    names = [digest_of(picture) for picture in batch]
+                    found = {name: self._kept.get(name) for name in names}
+                    lacking = [place for place, name in enumerate(names) if found[name] is None]
+                    if lacking:
+                        seen = self._look([batch[place] for place in lacking])
+                        fresh |= dict(zip([names[place] for place in lacking], seen, strict=True))
+                    yield np.stack(
+                        [fresh[name] if (known := found[name]) is None else known for name in names]
+                    )
                 self._progress.advance(len(batch))
+        finally:  # also what was seen before an end by the user
+            if self._kept is not None and fresh:
+                self._kept.add(list(fresh), np.stack(list(fresh.values())))
+
+    def _look(self, pictures: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Return the features (B, D) of pictures (side_px, side_px, 3)."""
+        with torch.inference_mode():
+            images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+            seen = cast(Tensor, self._body(self._normaliser(images)))
+            pooled = seen.mean(dim=(2, 3)) if seen.ndim == 4 else seen
+            found: NDArray[np.float32] = pooled.float().cpu().numpy()
+        return found
 
     def _picture(self, path: str) -> NDArray[np.uint8]:
         """Return (side_px, side_px, 3); like thumbnails it does not keep the side ratio."""
