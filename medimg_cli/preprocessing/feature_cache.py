@@ -41,7 +41,7 @@ class FeatureCache:
         self._known: dict[str, NDArray[np.float32]] = {}
         for path in sorted(self.folder.glob("*.npz")):
             try:
-                with np.load(path, allow_pickle=False) as held:
+                with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
                     self._known |= dict(zip(held["digests"].tolist(), held["features"], strict=True))
             except _DAMAGES:
                 path.unlink(missing_ok=True)
