@@ -25,6 +25,7 @@ DESIGN = [
     "preprocess",
     "train",
     "tune",
+    "sample-size",
     "evaluate",
     "recalibrate",
     "predict",
