@@ -1,5 +1,6 @@
 """predict: files, folders and archives → one row each, as soon as it is known."""
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,7 +10,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from medimg_cli.dataset.labels import LABEL_SEP
@@ -24,10 +24,10 @@ from medimg_cli.predictions.prediction import Prediction, unreadable
 from medimg_cli.predictions.prediction_rows import PROBABILITY_PREFIX
 from medimg_cli.predictions.resumable_table import DoneRows, RowFile
 from medimg_cli.runs.run import ModelCard
-from medimg_cli.workspace.files import sha256_of_text
+from medimg_cli.workspace.files import atomic_path, sha256_of_text
+from medimg_cli.workspace.plain_text import shielded
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import PredictSettings
-from medimg_cli.workspace.tables import write_table
 from medimg_cli.workspace.threads import map_ordered, one_ahead, takes_too_long
 
 Tell = Callable[[str, Prediction], None]
@@ -129,13 +129,24 @@ def predict(
     if exams is not None:
         result.exams = tuple(exams.answers())
         if out is not None:
-            write_table(exams_path(out), pd.DataFrame(map(_exam_row, result.exams)))
+            _write_exams(exams_path(out), [_exam_row(answer) for answer in result.exams])
     return result
 
 
 def exams_path(out: Path) -> Path:
     """Return where the rows of exams stand beside those of images."""
     return out.with_name(f"{out.stem}-exams.csv")
+
+
+def _write_exams(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """Write a row for each exam, without the library that tables are made with elsewhere: it costs half a second."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
+        table.writeheader()
+        for row in rows:
+            table.writerow(
+                {name: shielded(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+            )
 
 
 def _exam_row(answer: ExamAnswer) -> dict[str, object]:
