@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medimg_cli.cli.views.prediction import PredictionTable
     from medimg_cli.cli.views.prediction_json import PredictionJson
     from medimg_cli.inference.classifier import Judge
+    from medimg_cli.inference.exam_groups import ExamGroups
     from medimg_cli.inference.explaining import HeatMaps
     from medimg_cli.predictions.prediction import Prediction
     from medimg_cli.stages.predict import Tell
@@ -83,12 +84,7 @@ def predict(
     judge = _opened(place, tta=settings.tta)
     if judge.remark:
         session.progress.note(judge.remark)
-    from medimg_cli.inference.exam_groups import exam_groups
-
-    groups = exam_groups(judge.card, exam)
-    if groups is None and judge.card.exams is not None:
-        source = judge.card.exams.source
-        session.progress.note(f"the model decides on exams ({source}): --exam says which images are one")
+    groups = _exams(session, judge, exam)
     maps = _heat_maps(session, place, explain) if explain is not None else None
     from medimg_cli.stages.predict import predict as run_stage
 
@@ -118,6 +114,19 @@ def _place(session: Session, run: str | None) -> Path:
     if run is not None and is_bundle(Path(run)):
         return Path(run)
     return find_run(session.workspace, run).folder
+
+
+def _exams(session: Session, judge: "Judge", asked: str | None) -> "ExamGroups | None":
+    """Return how images are put together into exams; what knows that is loaded only for a model that was taught so."""
+    by = judge.card.exams
+    if by is None and asked is None:
+        return None
+    from medimg_cli.inference.exam_groups import exam_groups
+
+    groups = exam_groups(judge.card, asked)
+    if groups is None and by is not None:
+        session.progress.note(f"the model decides on exams ({by.source}): --exam says which images are one")
+    return groups
 
 
 def _opened(place: Path, *, tta: bool) -> "Judge":

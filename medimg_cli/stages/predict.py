@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -17,7 +18,6 @@ from medimg_cli.errors import DataError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import image_paths, read_image
 from medimg_cli.inference.classifier import Judge, Prepared
-from medimg_cli.inference.exam_groups import ExamGroups
 from medimg_cli.predictions.exam_answers import ExamAnswer, kept_of
 from medimg_cli.predictions.inputs import Input, list_inputs
 from medimg_cli.predictions.prediction import Prediction, unreadable
@@ -29,6 +29,9 @@ from medimg_cli.workspace.plain_text import shielded
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import PredictSettings
 from medimg_cli.workspace.threads import map_ordered, one_ahead, takes_too_long
+
+if TYPE_CHECKING:  # it loads what reads tables, which images alone need not
+    from medimg_cli.inference.exam_groups import ExamGroups
 
 Tell = Callable[[str, Prediction], None]
 
@@ -78,7 +81,7 @@ def predict(
     *,
     out: Path | None = None,
     resume: bool = False,
-    exams: ExamGroups | None = None,
+    exams: "ExamGroups | None" = None,
     tell: Tell = lambda _path, _prediction: None,
     progress: Progress = SilentProgress(),
 ) -> PredictResult:
@@ -188,7 +191,7 @@ def _batches(
     named: Iterable[str | Path],
     settings: PredictSettings,
     done: DoneRows,
-    exams: ExamGroups | None,
+    exams: "ExamGroups | None",
     progress: Progress,
 ) -> Iterator[list[tuple[_Image, Prediction]]]:
     """Yield every image with its prediction, in order, some at a time."""

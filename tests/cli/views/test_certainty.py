@@ -68,12 +68,11 @@ def test_error_before_and_after_recall_of_the_rest_and_sets_are_told() -> None:
     ]
 
 
-def test_a_class_that_sets_clearly_miss_too_often_is_named() -> None:
+def test_a_class_whose_sets_miss_too_often_is_withheld_with_the_reason() -> None:
     assert FULL.conformal is not None
-    low = Estimate(value=0.6, low=0.5, high=0.7, method="Wilson", n=60, count=36)
-    sets = FULL.conformal.model_copy(update={"by_class": {"well": low, "ill": COVERAGE}})
+    sets = FULL.conformal.model_copy(update={"withheld": {"well": "holds the class too seldom"}})
     line = drawn(BARE.model_copy(update={"conformal": sets}))[0]
-    assert line.endswith("1.23 classes on average; too seldom for well 0.6000")
+    assert line.endswith("; sets that leave out well are withheld: such a set holds the class too seldom")
 
 
 def test_what_was_not_run_is_not_told() -> None:
