@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from medimg_cli.api.prerequisites import opened_model
 from medimg_cli.api.stages import Where, place_of
 from medimg_cli.errors import DataError, RunError
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey
 from medimg_cli.images.readers import image_paths, read_content, read_image
 from medimg_cli.inference.classifier import Judge
 from medimg_cli.inference.explaining import HeatMaps, ready_maps
-from medimg_cli.inference.load import Opened, open_model
 from medimg_cli.predictions.inputs import list_inputs
 from medimg_cli.predictions.prediction import Prediction, unreadable
 from medimg_cli.runs.bundle import is_bundle
@@ -192,16 +192,6 @@ def load_model(path: str | Path | None = None, workspace: Where = None) -> Model
     if path is not None and is_bundle(Path(path)):
         return Model(Path(path))
     return Model(find_run(place_of(workspace), None if path is None else str(path)).folder)
-
-
-def opened_model(place: Path) -> Opened:
-    """Return the model at `place`; torch is imported only where a network has no ONNX copy."""
-    opened = open_model(place)
-    if opened is None:
-        from medimg_cli.training.networks.load import open_in_torch
-
-        opened = open_in_torch(place)
-    return opened
 
 
 def of_array(pixels: NDArray[Any]) -> DecodedImage:

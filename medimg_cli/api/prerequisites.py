@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from medimg_cli.audit.findings import Embedder
+    from medimg_cli.inference.load import Opened
     from medimg_cli.inference.predictor import Answering
     from medimg_cli.preprocessing.cache import PixelCache
     from medimg_cli.preprocessing.plan_recipe import WantedImages
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from medimg_cli.workspace.progress import Progress
     from medimg_cli.workspace.settings import LabelAuditSettings, Settings, TrainSettings
     from medimg_cli.workspace.workspace import Workspace
+
+
+def opened_model(place: "Path") -> "Opened":
+    """Return the model at `place`; torch is imported only where a network has no ONNX copy."""
+    from medimg_cli.inference.load import open_model
+
+    opened = open_model(place)
+    if opened is None:
+        from medimg_cli.training.networks.load import open_in_torch
+
+        opened = open_in_torch(place)
+    return opened
 
 
 def pixels_for_training(

@@ -131,7 +131,7 @@ def _exams(session: Session, judge: "Judge", asked: str | None) -> "ExamGroups |
 
 def _opened(place: Path, *, tta: bool) -> "Judge":
     """Return the model; torch is imported only where a network has no ONNX copy, or for several views of an image."""
-    from medimg_cli.api.model import opened_model
+    from medimg_cli.api.prerequisites import opened_model
 
     judge = opened_model(place).judge
     if not tta:

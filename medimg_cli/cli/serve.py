@@ -57,7 +57,7 @@ def work(*arguments: Any) -> None:
 
 def open_anyhow(place: Path) -> "Opened":
     """Return the model at `place`; each worker calls it, and the process over them loads none of what it needs."""
-    from medimg_cli.api.model import opened_model
+    from medimg_cli.api.prerequisites import opened_model
 
     return opened_model(place)
 

@@ -214,7 +214,7 @@ def _batches(
 
 
 def _images(
-    named: Iterable[str | Path], done: DoneRows, settings: PredictSettings, by_path: ExamGroups | None
+    named: Iterable[str | Path], done: DoneRows, settings: PredictSettings, by_path: "ExamGroups | None"
 ) -> Iterator[_Image]:
     seconds = settings.decode_seconds
     for file, paths in map_ordered(
@@ -236,7 +236,7 @@ def _with_images(file: Input) -> tuple[Input, Iterable[str]]:
 class _Preparer:
     """Turns an image into what the judge takes, or into its row where there is nothing to judge."""
 
-    def __init__(self, judge: Judge, too_long: str, by_header: ExamGroups | None) -> None:
+    def __init__(self, judge: Judge, too_long: str, by_header: "ExamGroups | None") -> None:
         self._judge = judge
         self._too_long, self._by_header = too_long, by_header
         self._options = judge.card.recipe.read_options
