@@ -193,7 +193,7 @@ def test_a_copy_that_is_no_network_is_refused(
         content = model.SerializeToString().replace(b"Relu", b"R\xbalu")
     path.write_bytes(content)
     card = find_run(trained, "first").read_card()
-    with pytest.raises(RunError, match="cannot be used|is refused: "):
+    with pytest.raises(RunError, match=r"cannot be used|is refused: "):
         OnnxNetwork(path, card.model_copy(update={"onnx_sha256": sha256(content).hexdigest()}))
     assert capfd.readouterr() == ("", "")
 
