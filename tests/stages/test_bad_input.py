@@ -15,7 +15,7 @@ from tests.stages.bad_input import Ingest, classes, draw, labels, table, with_ta
 def test_two_labels_for_one_image_are_an_error_that_names_the_line(tmp_path: Path, ingest: Ingest) -> None:
     outcome = with_table(tmp_path, table([*labels(), "0.png,SICK"]), ingest)
     assert outcome.code == 3
-    assert outcome.error.endswith("labels.csv line 10: 0.png is 'SICK' here and 'WELL' above")
+    assert outcome.error.endswith("labels.csv row 10: 0.png is 'SICK' here and 'WELL' in row 2")
 
 
 def test_a_label_for_a_missing_file_is_a_row(tmp_path: Path, ingest: Ingest) -> None:
