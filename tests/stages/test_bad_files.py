@@ -54,7 +54,9 @@ def test_a_class_of_damaged_images_is_an_error(tmp_path: Path, ingest: Ingest) -
 def test_the_real_dicom_files_are_ingested_and_each_other_file_is_a_row(
     tmp_path: Path, ingest: Ingest, shared_data: Path
 ) -> None:
-    outcome = ingest(shared_data / "dicom")
+    asked = ingest(shared_data / "dicom")
+    assert (asked.code, "where are the labels?" in asked.error) == (2, True)
+    outcome = ingest(shared_data / "dicom", "--yes")
     rows = read_quarantine(Workspace(tmp_path / "study"))
     files = [path for path in (shared_data / "dicom").rglob("*") if path.is_file() and path.name[0] != "."]
     assert outcome.code == 0

@@ -190,7 +190,7 @@ def test_the_end_of_the_limit_keeps_the_best_epoch(
         """Ends the training in its second epoch, however fast this machine is."""
 
         def advance(self, steps: int = 1) -> None:
-            self._ends = float("inf") if not self.second else next(ends)
+            self.ends = float("inf") if not self.second else next(ends)
             super().advance(steps)
 
         def start(self, task: str, total: int | None) -> None:
