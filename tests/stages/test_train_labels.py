@@ -111,7 +111,8 @@ def test_every_further_command_answers(findings: Workspace, tmp_path: Path) -> N
 def test_another_recall_moves_each_threshold(findings: Workspace) -> None:
     run = find_run(findings, "first")
     assert medimg(findings.root, "evaluate", "--target-recall", "0.5") == 0
-    metrics = json.loads(run.metrics_path("test").read_text())
+    (explored,) = run.folder.glob("explorations/**/metrics-*.json")
+    metrics = json.loads(explored.read_text())
     for name, threshold in run.read_card().thresholds.items():
         assert metrics["thresholds"][name]["target_recall"] == 0.5
         assert metrics["thresholds"][name]["value"] >= threshold.value
