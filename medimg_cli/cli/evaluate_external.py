@@ -95,6 +95,6 @@ def place_of_images(session: "Session", run: "Run", folder: Path) -> "Workspace"
     )
     settings = reading_of(run.read_card(), given.ingest)
     # The model knows its classes: whether these are the same is told by name, not by how they look.
-    settings = settings.model_copy(update={"fresh": is_fresh(place, folder, settings), "yes": True})
+    settings = settings.model_copy(update={"fresh": is_fresh(place, folder, settings), "assume_yes": True})
     ingest(place, [folder], settings, session.progress)
     return place

@@ -95,7 +95,7 @@ def ingest(
 
     Raises:
         UsageError: a setting is wrong, contradicts another or the data set that stands; or the classes are
-            implausible and `settings.yes` is off.
+            implausible and `settings.assume_yes` is off.
         DataError: nothing readable, fewer than two classes, a class without images, no training images.
         MachineError: the workspace cannot be written, or another ingest is writing it.
     """

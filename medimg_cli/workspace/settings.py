@@ -75,7 +75,7 @@ class IngestSettings(Section):
         60, "a file has to be read by then, or it is quarantined", option=False, unit="seconds"
     )
     strict: bool = setting(False, "exit with 4 when a file could not be read")
-    yes: bool = setting(False, "go on although the classes look implausible")
+    assume_yes: bool = setting(False, "go on although the classes look implausible", flags="--yes")
 
     @field_validator("sheet", mode="before")
     @classmethod

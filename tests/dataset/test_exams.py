@@ -39,7 +39,7 @@ def drawn(tmp_path: Path, row: str, header: str = "image,patient,visit,label") -
 
 def ingested(tmp_path: Path, raw: Path, **settings: Any) -> tuple[pd.DataFrame, tuple[str, ...], str]:
     study = Workspace(tmp_path / "study")
-    chosen = IngestSettings(**{"labels": tmp_path / "labels.csv", "yes": True, **settings})
+    chosen = IngestSettings(**{"labels": tmp_path / "labels.csv", "assume_yes": True, **settings})
     notes = ingest(study, [raw], chosen).notes
     dataset = read_dataset(study)
     assert not leaks(dataset.rows)["patients"]
@@ -123,7 +123,7 @@ def test_studies_and_series_of_dicom_headers_are_exams_under_a_pseudonym(
 
 
 def test_a_dry_run_of_exams_by_header_says_nothing_wrong(tmp_path: Path) -> None:
-    settings = IngestSettings(exam_col="study", yes=True)
+    settings = IngestSettings(exam_col="study", assume_yes=True)
     assert dry_run(Workspace(tmp_path / "study"), [series(tmp_path)], settings).listed == 24
 
 

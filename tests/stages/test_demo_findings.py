@@ -56,5 +56,5 @@ def test_findings_show_in_the_picture(result: DemoResult) -> None:
 
 
 def test_flaws_and_findings_exclude_each_other(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--flaws and --findings"):
+    with pytest.raises(UsageError, match="--flaws, --findings and --exams exclude"):
         demo(tmp_path / "cohort", flaws=True, findings=True)

@@ -86,7 +86,7 @@ def test_implausible_classes_stop_an_ingest_which_leaves_nothing_until_yes(tmp_p
         assert not (tmp_path / "study").exists()
     told = preview(tmp_path, raw)
     assert "look like cases" in told.questions[0].question
-    result, _ = run(tmp_path, raw, yes=True)
+    result, _ = run(tmp_path, raw, assume_yes=True)
     assert len(result.classes) == 30
 
 
