@@ -99,7 +99,7 @@ def test_a_command_whose_reader_hangs_ends_within_five_seconds_of_a_signal(
     command = [sys.executable, "-c", HANGING, str(tmp_path / "raw"), "-C", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().strip() == "hangs"
+        assert process.stdout.readline().startswith("hangs")  # two threads may say it at once
         began = time.monotonic()
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
