@@ -15,13 +15,13 @@ from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
+from medimg_cli.statistics.intervals import clopper_pearson
 from medimg_cli.statistics.sample_size import (
     Forecast,
     cases_for_auroc,
     cases_for_lower_bound,
     cases_for_width,
     design_effect,
-    exact_interval,
     forecast,
 )
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
@@ -157,7 +157,7 @@ def _test_sizes(settings: SampleSizeSettings, facts: _Facts) -> list[TestSize]:
         if not have:
             return TestSize(figure, expected, aim, cases, images, patients, in_all, have)
         independent = max(round(have / effect), 1)
-        low, high = exact_interval(round(expected * independent), independent, settings.confidence)
+        low, high = clopper_pearson(round(expected * independent), independent, settings.confidence)
         return TestSize(figure, expected, aim, cases, images, patients, in_all, have, low, high)
 
     prevalence = facts.prevalence

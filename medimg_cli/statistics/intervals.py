@@ -151,15 +151,15 @@ def area_interval(
     return found or (value, value)
 
 
-def clopper_pearson(count: int, n: int) -> tuple[float, float]:
-    """Return the exact interval of the proportion `count / n`, in 0..1: at least 95 % coverage, often more.
+def clopper_pearson(count: int, n: int, confidence: float = LEVEL) -> tuple[float, float]:
+    """Return the exact interval of the proportion `count / n`, in 0..1: at least the stated coverage, often more.
 
     Clopper CJ, Pearson ES. Biometrika 1934;26:404-413.
 
     >>> [round(edge, 4) for edge in clopper_pearson(18, 20)]
     [0.683, 0.9877]
     """
-    tail = (1 - LEVEL) / 2
+    tail = (1 - confidence) / 2
     low = 0.0 if count == 0 else float(beta.ppf(tail, count, n - count + 1))
     high = 1.0 if count == n else float(beta.ppf(1 - tail, count + 1, n - count))
     return low, high

@@ -15,21 +15,11 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 from scipy.stats import beta, binom
 
+from medimg_cli.statistics.intervals import clopper_pearson
+
 _MOST_CASES = 1_000_000
 _SAW_TEETH = 30
 _DRAWS = 500
-
-
-def exact_interval(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the Clopper-Pearson interval of a proportion.
-
-    >>> [round(limit, 4) for limit in exact_interval(18, 20)]
-    [0.683, 0.9877]
-    """
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, count, n - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - tail, count + 1, n - count)) if count < n else 1.0
-    return low, high
 
 
 def cases_for_width(share: float, width: float, confidence: float = 0.95) -> int:
@@ -41,7 +31,7 @@ def cases_for_width(share: float, width: float, confidence: float = 0.95) -> int
     """
 
     def is_enough(n: int) -> bool:
-        low, high = exact_interval(round(share * n), n, confidence)
+        low, high = clopper_pearson(round(share * n), n, confidence)
         return high - low <= width
 
     return _least(is_enough)

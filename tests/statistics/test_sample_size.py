@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from medimg_cli.statistics.intervals import clopper_pearson
 from medimg_cli.statistics.sample_size import (
     cases_for_auroc,
     cases_for_lower_bound,
     cases_for_width,
     design_effect,
-    exact_interval,
     forecast,
 )
 
@@ -30,7 +30,7 @@ def test_from_the_answer_on_every_size_is_enough_and_the_one_before_is_not(
     share: float, width: float
 ) -> None:
     def is_enough(n: int) -> bool:
-        low, high = exact_interval(round(share * n), n)
+        low, high = clopper_pearson(round(share * n), n)
         return high - low <= width
 
     n = cases_for_width(share, width)
@@ -40,7 +40,7 @@ def test_from_the_answer_on_every_size_is_enough_and_the_one_before_is_not(
 
 def test_without_a_miss_72_cases_exclude_a_recall_below_95_percent() -> None:
     assert cases_for_lower_bound(1 - 1e-12, 0.95) == 72
-    assert exact_interval(72, 72)[0] >= 0.95 > exact_interval(71, 71)[0]
+    assert clopper_pearson(72, 72)[0] >= 0.95 > clopper_pearson(71, 71)[0]
 
 
 @pytest.mark.parametrize(("share", "bound", "assurance"), [(0.95, 0.9, 0.8), (0.9, 0.75, 0.95)])
@@ -48,7 +48,7 @@ def test_the_bound_is_reached_as_often_as_was_asked_for(share: float, bound: flo
     n = cases_for_lower_bound(share, bound, assurance=assurance)
     assert n is not None
     counts = np.arange(n + 1)
-    reached = np.array([exact_interval(int(count), n)[0] >= bound for count in counts])
+    reached = np.array([clopper_pearson(int(count), n)[0] >= bound for count in counts])
     assert binom.pmf(counts, n, share)[reached].sum() >= assurance
 
 
