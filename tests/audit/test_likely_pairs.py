@@ -67,9 +67,10 @@ def test_the_fingerprint_of_a_changed_picture_names_the_likeness(number: int) ->
     likeness = LIKENESSES[number]
     pictures = np.stack([small(draw(seed)) for seed in range(20)])
     changed = np.stack([likeness.undo(picture.astype(np.float32)) for picture in pictures]).astype(np.uint8)
-    coefficients = frequencies(pictures.__getitem__, 20)
+    (coefficients,) = frequencies(pictures.__getitem__, 20)
     weighing = Weighing(coefficients)
-    others = weighing.fingerprints(frequencies(changed.__getitem__, 20))
+    (altered,) = frequencies(changed.__getitem__, 20)
+    others = weighing.fingerprints(altered)
     score, found = likeness_scores(weighing.fingerprints(coefficients).values, others.values)
     assert score.min() > 0.98
     assert [LIKENESSES[place] for place in found] == [likeness] * 20
