@@ -86,6 +86,8 @@ class LabelSpace:
                 else "no class is left for the others"
             )
             raise UsageError(f"--positive {self.positive}: {why}", "name fewer classes")
+        if self.positives:  # "A, B" and "A,B,A" are one positive class, of one name in every file
+            object.__setattr__(self, "positive", ",".join(self.positives))
 
     @cached_property
     def positives(self) -> tuple[str, ...]:

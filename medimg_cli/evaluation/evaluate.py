@@ -8,14 +8,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import Curve, Evaluation, Leakage
-from medimg_cli.evaluation.multilabel import NO_CONFUSION, overall_of_labels, remarks_on_labels
+from medimg_cli.evaluation.multilabel import NO_CONFUSION, overall_of_labels
 from medimg_cli.evaluation.protocols import medmnist
-from medimg_cli.evaluation.remarks import (
-    remarks_on_classes,
-    remarks_on_data,
-    remarks_on_positives,
-    remarks_on_results,
-)
+from medimg_cli.evaluation.remarks import remarks_of, remarks_on_results
 from medimg_cli.evaluation.summary import curves_of, missed_of, overall, per_class
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.recorded import Recorded
@@ -71,7 +66,7 @@ def evaluation_of(
             views=views,
             warnings=(
                 *filter(None, [exploration]),
-                *_warnings(here, leakage),
+                *remarks_of(here, leakage),
                 *remarks_on_results(positive, metrics, analysed.get("calibration")),
                 *remarks,
             ),
@@ -115,11 +110,3 @@ def _curves(here: Answered) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
     """Return ROC and precision–recall curves: of the positive one of two classes, else of every class."""
     two = len(here.classes) == 2 and not here.labels.several
     return curves_of((here.questions if two else here.views).items())
-
-
-def _warnings(here: Answered, leakage: Leakage) -> tuple[str, ...]:
-    positive = here.labels.positive
-    positives = None if positive is None else int(here.view_of(positive).truth.sum())
-    of_labels = remarks_on_labels(here.views, here.point.thresholds) if here.labels.several else []
-    of_classes = of_labels if here.labels.several else remarks_on_classes(here)
-    return (*remarks_on_positives(positives), *of_classes, *remarks_on_data(here, leakage))

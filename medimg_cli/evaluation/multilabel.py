@@ -26,7 +26,6 @@ from medimg_cli.evaluation.metrics import (
 from medimg_cli.evaluation.metrics.probability import label_log_losses
 from medimg_cli.evaluation.metrics.ranking import Rows, mean_area
 from medimg_cli.evaluation.summary import OF_EACH_CLASS, OF_POSITIVE
-from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.areas import auroc_influence, average_precision_influence
 from medimg_cli.statistics.estimate import Estimate
 
@@ -39,7 +38,6 @@ _OF_COUNTS: Mapping[str, Callable[[Floats], Floats]] = {
 }
 """Figure → (B, K, 4) counts to its value (B, K), NaN where undefined."""
 NO_CONFUSION = "several labels an image: none of them excludes another"
-_NAMED = 6
 
 
 def overall_of_labels(answered: Answered) -> dict[str, Estimate]:
@@ -61,7 +59,7 @@ def _means_of_labels(answered: Answered) -> dict[str, Estimate]:
     A label that was never called has no precision: its mean leaves it out. An image, or patient, that adds to several
     labels counts in all of them.
     """
-    both = [name for name, view in answered.views.items() if _has_both(view)]
+    both = [name for name, view in answered.views.items() if view.has_both]
     if not both:
         none = Estimate(value=None, n=answered.n, reason="no label with and without it in the split")
         return {f"macro_{name}": none for name in OF_EACH_CLASS}
@@ -91,24 +89,3 @@ def _mean_over(
         influence[rows] += rise[view.cells]
     size = even_size([view.sampling.units_among(view.truth) for view, _ in labels])
     return bounded(value, influence, answered.sampling, size=size)
-
-
-def remarks_on_labels(shown: Mapping[str, OneVsRest], thresholds: Mapping[str, Threshold]) -> list[str]:
-    """Return what a reader must know of labels that are in no mean, or have no threshold of their own."""
-    left_out = [name for name, view in shown.items() if not _has_both(view)]
-    undecided = [name for name in shown if name not in thresholds]
-    found = []
-    if left_out:
-        found.append(f"not shown both with and without in this split, so in no mean: {_named(left_out)}")
-    if undecided:
-        found.append(f"called at 0.5, as validation showed no image of them: {_named(undecided)}")
-    return found
-
-
-def _has_both(view: OneVsRest) -> bool:
-    return bool(view.truth.any()) and not bool(view.truth.all())
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -1,16 +1,37 @@
 """What a reader of an evaluation must know beside its numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import Leakage
+from medimg_cli.evaluation.metrics import OneVsRest
 from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.statistics.estimate import Estimate
 
 _FEW_POSITIVES = 30
 _TOO_FEW_POSITIVES = 10
 _FEW_PATIENTS = 20
 _CHANCE = 0.5
+_NAMED = 6
+TELLS_NOTHING = "this decision tells no image from another"
+
+
+def remarks_of(here: Answered, leakage: Leakage) -> list[str]:
+    """Return what follows from the tested images, what decides on them and how that came out."""
+    positive = here.labels.positive
+    positives = None if positive is None else int(here.view_of(positive).truth.sum())
+    shown = _remarks_on_labels(here.views) if here.labels.several else remarks_on_classes(here)
+    return [
+        *remarks_on_positives(positives),
+        *shown,
+        *remarks_on_decisions(here),
+        *remarks_on_data(here, leakage),
+        *remarks_on_point(here.point, here.labels),
+    ]
 
 
 def remarks_on_positives(positives: int | None) -> list[str]:
@@ -31,6 +52,61 @@ def remarks_on_classes(here: Answered) -> list[str]:
         only = next(name for name in here.classes if name not in absent)
         return [f"every image is of {only}: figures that need two classes are not defined"]
     return [f"no image is of {', '.join(absent)}: figures that need one are not defined"] if absent else []
+
+
+def _remarks_on_labels(shown: Mapping[str, OneVsRest]) -> list[str]:
+    left_out = [name for name, view in shown.items() if not view.has_both]
+    return (
+        [f"not shown both with and without in this split, so in no mean: {_named(left_out)}"]
+        if left_out
+        else []
+    )
+
+
+def remarks_on_decisions(here: Answered) -> list[str]:
+    """Return which classes are called of every image or of none, against the reference, and how often the first of equals is."""
+    found, asked = [], here.questions.items()
+    everywhere = [name for name, view in asked if view.n and view.called.all() and not view.truth.all()]
+    nowhere = [name for name, view in asked if view.truth.any() and not view.called.any()]
+    if everywhere:
+        found.append(f"every image is called {_named(everywhere)}: {TELLS_NOTHING}")
+    if nowhere:
+        found.append(f"no image is called {_named(nowhere)}: {TELLS_NOTHING}")
+    if here.n and not here.labels.several and here.point.threshold is None:
+        best = here.probabilities == here.probabilities.max(axis=1, keepdims=True)
+        if equal := int(np.count_nonzero(best.sum(axis=1) > 1)):
+            found.append(
+                f"of {equal:,} images several classes are the most probable: the first of them is called"
+            )
+    return found
+
+
+def remarks_on_point(point: OperatingPoint, labels: LabelSpace) -> list[str]:
+    """Return what no threshold of its own decides on, and which thresholds were chosen on next to nothing."""
+    found = []
+    for name, why in point.unmet.items():
+        kept = "keeps the model's own threshold" if name in point.thresholds else "is called at 0.5"
+        found.append(f"the label {name} {kept}: {why}")
+    known = {*point.thresholds, *point.unmet}
+    if undecided := [name for name in labels.classes if labels.several and name not in known]:
+        why = "validation showed no image of them" if point.every else "no threshold was given"
+        found.append(f"called at 0.5, as {why}: {_named(undecided)}")
+    chosen = {labels.positive or "": point.threshold} if point.threshold else point.thresholds
+    seen = {name: each.positives[0] for name, each in chosen.items() if each.positives}
+    if few := [f"{name} ({seen[name]})" for name in seen if seen[name] < _TOO_FEW_POSITIVES]:
+        found.append(
+            f"chosen on fewer than {_TOO_FEW_POSITIVES} positive images, a threshold may lie anywhere: {_named(few)}"
+        )
+    if one_sided := [name for name in seen if chosen[name].achieved_specificity is None]:
+        found.append(
+            f"chosen without a negative image, so that specificity was not known: {_named(one_sided)}"
+        )
+    return found
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def remarks_on_data(here: Answered, leakage: Leakage) -> list[str]:

@@ -123,13 +123,6 @@ def keep_point(
             write_predictions(path, decided_table(read_predictions(path), card.labels, point))
 
 
-def remarks_on_point(point: OperatingPoint) -> tuple[str, ...]:
-    """Return which of several labels kept the model's own threshold, and why."""
-    return tuple(
-        f"the label {name} keeps the model's own threshold: {why}" for name, why in point.unmet.items()
-    )
-
-
 def _is_by(point: OperatingPoint, rule: ThresholdRule) -> bool:
     """Return whether thresholds are what a rule would choose again: those of a recall depend on nothing else."""
     return rule.name == "recall" and all(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
+from medimg_cli.evaluation.remarks import TELLS_NOTHING
 from medimg_cli.reporting.content import FEW_POSITIVES, Fact, ReportContent
 from medimg_cli.reporting.tables.number_format import (
     change,
@@ -332,8 +333,10 @@ def weakest_table(evaluation: Evaluation) -> Table:
 
 def gravest(content: ReportContent) -> tuple[Fact, ...]:
     """Return the three warnings that weigh most on the figures, the gravest first."""
-    notes = (Fact("Note", note) for note in further_warnings(content.evaluation))
-    return (*_grave(content), *notes, *_light(content))[:_WARNINGS]
+    notes = [Fact("Note", note) for note in further_warnings(content.evaluation)]
+    notes.sort(key=lambda each: TELLS_NOTHING not in each.text)
+    useless = sum(TELLS_NOTHING in each.text for each in notes)
+    return (*notes[:useless], *_grave(content), *notes[useless:], *_light(content))[:_WARNINGS]
 
 
 def further_warnings(evaluation: Evaluation) -> tuple[str, ...]:

@@ -99,7 +99,9 @@ def tested_of(run: Run, card: ModelCard) -> Tested | None:
         )
         leaks = leakage.get("shared_patients") or leakage.get("shared_files")
         same = (
-            measured["split"] == _SPLIT and measured["positive"] == card.positive and measured["views"] == 1
+            measured["split"] == _SPLIT
+            and measured["positive"] == card.labels.positive
+            and measured["views"] == 1
         )
     except (DataError, ValidationError, KeyError, TypeError, AttributeError):
         return None

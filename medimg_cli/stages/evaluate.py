@@ -29,7 +29,6 @@ from medimg_cli.evaluation.threshold_in_force import (
     keep_point,
     place_of,
     point_in_force,
-    remarks_on_point,
 )
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.corrupted_predictions import MOST_IMAGES, answers_to_disturbed
@@ -131,10 +130,7 @@ def evaluate(
             subject = replace(subject, disturbed=disturbed)
         if rival is not None:
             subject = replace(subject, rival=read_rival(rival, subject.here))
-        remarks = (
-            *remarks_on_point(point),
-            *how_answered(card, model.views, held_out=held_out, alike=on_val is not None),
-        )
+        remarks = how_answered(card, model.views, held_out=held_out, alike=on_val is not None)
         if settings.split == "test":
             record_look(
                 workspace, run.name, card, dataset, dataset.of_split("test"), point.every, model.views

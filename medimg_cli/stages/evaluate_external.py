@@ -22,7 +22,6 @@ from medimg_cli.evaluation.threshold_in_force import (
     exams_in_force,
     place_of,
     point_in_force,
-    remarks_on_point,
 )
 from medimg_cli.inference.predictor import Answering
 from medimg_cli.predictions.operating_point import OperatingPoint
@@ -112,10 +111,7 @@ def evaluate_external(
     here = _answered(external, table, point, settings, known=external.info.patients_known)
     subject = _subject(workspace, run, card, external, trained_on, here, cache, settings, on_val)
     subject = replace(subject, exams=exams, rival=read_rival(rival, here) if rival is not None else None)
-    remarks = (
-        *remarks_on_point(point),
-        *how_answered(card, model.views, held_out=False, alike=on_val is not None),
-    )
+    remarks = how_answered(card, model.views, held_out=False, alike=on_val is not None)
     record_look(workspace, run.name, card, external, external.rows, point.every, model.views)
     evaluation = evaluation_of(
         subject,

@@ -21,7 +21,6 @@ from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage, write_evaluation
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
-from medimg_cli.evaluation.threshold_in_force import remarks_on_point
 from medimg_cli.predictions.decide import joined
 from medimg_cli.predictions.exams import Targets, exams_chosen
 from medimg_cli.predictions.import_table import ForeignPredictions, read_foreign_predictions
@@ -102,7 +101,7 @@ def evaluate_table(
         predictions_sha256=sha256_of_file(path),
         weights_sha256="",
     )
-    remarks = (*remarks_on_point(point), *_remarks(read, labels, point, settings))
+    remarks = _remarks(read, labels, point, settings)
     evaluation = evaluation_of(subject, recorded=recorded, leakage=leakage, remarks=remarks)
     target = out or path.with_name(f"{path.stem}.metrics.json")
     write_evaluation(target, evaluation)

@@ -57,3 +57,10 @@ def test_an_unknown_label_or_positive_class_proposes_the_nearest() -> None:
     with pytest.raises(UsageError) as usage_error:
         LabelSpace(("NORMAL", "PNEUMONIA"), positive="NORMA")
     assert usage_error.value.hint == "did you mean 'NORMAL'?"
+
+
+@pytest.mark.parametrize("written", ["a,b", "a, b", " a ,b,", "a,b,a"])
+def test_several_positive_classes_have_one_name_however_they_are_written(written: str) -> None:
+    space = LabelSpace(("a", "b", "c"), positive=written)
+    assert (space.positive, space.positives) == ("a,b", ("a", "b"))
+    assert LabelSpace(("a,b", "c"), positive="a,b").positives == ("a,b",)

@@ -8,16 +8,25 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
+from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation import evaluate
 from medimg_cli.evaluation.analyses.conformal import conformal
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import Leakage
-from medimg_cli.evaluation.remarks import remarks_on_data, remarks_on_results
+from medimg_cli.evaluation.remarks import (
+    TELLS_NOTHING,
+    remarks_on_data,
+    remarks_on_decisions,
+    remarks_on_point,
+    remarks_on_results,
+)
 from medimg_cli.evaluation.results.abstention import Conformal
 from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.predictions.operating_point import OperatingPoint, point_by
 from medimg_cli.predictions.recorded import Recorded
 from medimg_cli.statistics.estimate import Estimate
-from tests.evaluation.subjects import two_classes
+from medimg_cli.workspace.threshold_rule import ThresholdRule
+from tests.evaluation.subjects import threshold, two_classes
 
 
 def test_an_area_below_chance_asks_whether_the_positive_class_is_swapped() -> None:
@@ -83,3 +92,44 @@ def test_no_figure_waits_for_threads_of_blas(monkeypatch: pytest.MonkeyPatch) ->
             replace(subject, here=replace(subject.here, table=table)), recorded=recorded, leakage=leakage
         )
     assert seen and set(seen) == {1}
+
+
+def test_a_decision_that_calls_every_image_or_none_is_said() -> None:
+    truth = np.repeat([True, False], 40)
+    same = two_classes(truth, np.full(80, 0.5), point=threshold(0.5)).here
+    assert remarks_on_decisions(same) == [f"every image is called ill: {TELLS_NOTHING}"]
+    above = two_classes(truth, np.full(80, 0.4), point=threshold(0.5)).here
+    assert remarks_on_decisions(above) == [f"no image is called ill: {TELLS_NOTHING}"]
+    told = two_classes(truth, np.where(truth, 0.9, 0.1), point=threshold(0.5)).here
+    assert remarks_on_decisions(told) == []
+    right = two_classes(np.ones(9, dtype=bool), np.full(9, 0.9), point=threshold(0.5)).here
+    assert remarks_on_decisions(right) == [], "every image shows the disease"
+
+
+def test_how_often_the_first_of_equally_probable_classes_is_called_is_said() -> None:
+    truth, score = np.array([True, False, True]), np.array([0.5, 0.1, 0.9])
+    (said,) = remarks_on_decisions(two_classes(truth, score).here)
+    assert "of 1 images several classes are the most probable" in said
+    assert remarks_on_decisions(two_classes(truth, score, point=threshold(0.3)).here) == []
+
+
+def test_thresholds_chosen_on_next_to_nothing_are_named_with_their_reason() -> None:
+    labels = LabelSpace(("bar", "dot", "rare", "cross"), several=True)
+    rule = ThresholdRule("recall", 0.95)
+    marks = np.zeros((40, 4), dtype=np.float32)
+    marks[:20, 0] = marks[:3, 1] = marks[:, 3] = 1
+    point = point_by(rule, labels, marks, np.random.default_rng(0).random((40, 4)), split="val")
+    assert remarks_on_point(point, labels) == [
+        "called at 0.5, as validation showed no image of them: rare",
+        "chosen on fewer than 10 positive images, a threshold may lie anywhere: dot (3)",
+        "chosen without a negative image, so that specificity was not known: cross",
+    ]
+    (said,) = remarks_on_point(OperatingPoint(), labels)
+    assert "no threshold was given" in said
+    unmet = OperatingPoint(unmet=dict.fromkeys(labels.classes, "too few"))
+    assert remarks_on_point(unmet, labels)[0] == "the label bar is called at 0.5: too few"
+    kept = OperatingPoint(thresholds={**point.thresholds}, unmet={"bar": "too few"})
+    assert remarks_on_point(kept, labels)[0] == "the label bar keeps the model's own threshold: too few"
+    alone = LabelSpace(("well", "ill"), "ill")
+    one = point_by(rule, alone, np.array([0, 0, 1]), np.eye(3)[:, :2], split="val")
+    assert "anywhere: ill (1)" in remarks_on_point(one, alone)[0]

@@ -21,7 +21,7 @@ def decision_curves(subject: Subject) -> DecisionCurves | str:
     """Return the curve of each class that is asked about and of which this split shows images and others."""
     thresholds = thresholds_between(*subject.settings.decision_range)
     views = subject.here.questions
-    both = {name: view for name, view in views.items() if view.truth.any() and not view.truth.all()}
+    both = {name: view for name, view in views.items() if view.has_both}
     if not both:
         return f"no image of {' or '.join(views)}, or no other image, so acting has nothing to gain"
     return DecisionCurves(by_class={name: curve_of(view, thresholds) for name, view in both.items()})

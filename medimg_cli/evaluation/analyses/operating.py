@@ -13,6 +13,6 @@ def operating(subject: Subject) -> OperatingPoints | str:
     by_class = {
         name: Operating(trade_offs=trade_offs_of(view), at_prevalences=at_prevalences(view, stated))
         for name, view in subject.here.questions.items()
-        if view.truth.any() and not view.truth.all()
+        if view.has_both
     }
     return OperatingPoints(by_class=by_class) if by_class else "no class occurs both with and without it"

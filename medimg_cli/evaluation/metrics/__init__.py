@@ -62,6 +62,11 @@ class OneVsRest:
         """Return [[TN, FP], [FN, TP]]."""
         return np.bincount(self.cells, minlength=4).reshape(2, 2)
 
+    @property
+    def has_both(self) -> bool:
+        """Return whether some image shows the class and some does not."""
+        return bool(self.truth.any()) and not bool(self.truth.all())
+
     @cached_property
     def levels(self) -> ScoreLevels:
         """Return counts and replicates of the scores on at most 256 levels, for what depends on their order."""
