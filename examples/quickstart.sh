@@ -4,6 +4,7 @@
 #   bash examples/quickstart.sh [DIR]
 #
 # DIR is the workspace (default: examples/quickstart-out). What is there already is not done again.
+# On a desktop the report is opened at the end.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -70,4 +71,13 @@ step "$report" medimg report "${outputs[@]}"
 printf '\n'
 say "Open $workspace/$report"
 printf 'Truth of the cohort: %s\n' "$workspace/demo/truth.json"
-printf 'Your own images:     %s ingest FOLDER --positive CLASS   (a folder per class)\n' "$environment/bin/medimg"
+printf 'Your own images:     %s ingest FOLDER --positive CLASS   (a folder per class)\n' "$programs/medimg"
+
+# Opens the report where somebody sees it: in a terminal of a desktop.
+if [[ -t 1 ]]; then
+  if [[ "${OSTYPE:-}" == darwin* ]]; then
+    open "$report"
+  elif [[ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]] && command -v xdg-open >/dev/null; then
+    xdg-open "$report" >/dev/null 2>&1 &
+  fi
+fi

@@ -9,6 +9,8 @@
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 environment="$root/.venv"
+programs="$environment/bin"
+[[ "${OSTYPE:-}" != msys* ]] || programs="$environment/Scripts" # Git Bash on Windows
 constraints="$root/examples/constraints.txt"
 
 if [[ -t 1 && -z "${NO_COLOR:-}" ]]; then
@@ -68,10 +70,10 @@ quietly() { # LABEL COMMAND...
 
 make_environment() {
   local python
-  if [[ -e "$environment/bin/python" ]]; then
-    is_recent_python "$environment/bin/python" ||
+  if [[ -e "$programs/python" ]]; then
+    is_recent_python "$programs/python" ||
       die "$environment does not work or is older than Python 3.11" "delete it, then run this again"
-    "$environment/bin/python" -m pip --version >/dev/null 2>&1 && return
+    "$programs/python" -m pip --version >/dev/null 2>&1 && return
   fi
   python=$(find_python)
   "$python" -c 'import ensurepip, venv' 2>/dev/null ||
@@ -83,7 +85,7 @@ make_environment() {
 
 # What the installation depends on, in one word: when it changes, pip is asked again.
 fingerprint() { # EXTRA
-  "$environment/bin/python" - "$root/pyproject.toml" "$constraints" "$1" "$root" <<'PYTHON'
+  "$programs/python" - "$root/pyproject.toml" "$constraints" "$1" "$root" <<'PYTHON'
 import hashlib, pathlib, sys
 
 *files, extra, root = sys.argv[1:]
@@ -96,19 +98,19 @@ prepare_python() { # EXTRA
   local extra=$1 stamp="$environment/medimg-${1:-plain}.stamp" wanted what
   make_environment
   wanted=$(fingerprint "$extra")
-  if [[ ! -x "$environment/bin/medimg" || ! -f "$stamp" || "$(<"$stamp")" != "$wanted" ]]; then
+  if [[ ! -x "$programs/medimg" || ! -f "$stamp" || "$(<"$stamp")" != "$wanted" ]]; then
     what="$root${extra:+[$extra]}"
     quietly "installing medimg and its libraries (minutes, the first time)" \
-      "$environment/bin/python" -m pip install --quiet --disable-pip-version-check -c "$constraints" -e "$what" ||
+      "$programs/python" -m pip install --quiet --disable-pip-version-check -c "$constraints" -e "$what" ||
       die "pip could not install medimg" "see the lines above; is there a network?"
     printf '%s\n' "$wanted" >"$stamp"
   fi
-  export PATH="$environment/bin:$PATH"
+  export PATH="$programs:$PATH"
 }
 
 # Prints the Debian packages a PDF still needs, on one line. Library names as on Linux and on macOS.
 missing_for_pdf() {
-  "$environment/bin/python" - <<'PYTHON'
+  "$programs/python" - <<'PYTHON'
 import ctypes, shutil, subprocess
 
 NEEDED = {

@@ -119,7 +119,7 @@ class _Commands(TyperGroup):
         return named, typer.main.get_command(alone), rest
 
 
-app = typer.Typer(name="medimg", cls=_Commands, no_args_is_help=True, **_LOOK)
+app = typer.Typer(name="medimg", cls=_Commands, invoke_without_command=True, **_LOOK)
 
 
 def _show_version(wanted: bool) -> None:
@@ -130,6 +130,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _medimg(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
@@ -140,8 +141,15 @@ def _medimg(
     In an empty folder:
     `medimg ingest ./raw && medimg train && medimg report --out eval.pdf`
 
+    `medimg` alone says the next sensible step for this folder. `medimg --install-completion` completes names by Tab.
+
     Decision support for research. Not a medical device.
     """
+    if context.invoked_subcommand is None and not version:
+        from medimg_cli.cli.next_step import next_step
+
+        here, command = next_step()
+        typer.echo(f"here: {visible_line(here)}\nnext: {visible_line(command)}\nall commands: medimg --help")
 
 
 for _name in (*COMMANDS, *ALIASES):
