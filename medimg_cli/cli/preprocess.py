@@ -36,7 +36,7 @@ def preprocess(session: Session, preview: _Preview = None) -> None:
     Example: `medimg preprocess --size 224 --preview sheet.png`
     """
     from medimg_cli.api.prerequisites import images_wanted, network_of
-    from medimg_cli.images.contact_sheet import check_sheet_path
+    from medimg_cli.images.pictures import check_sheet_path
     from medimg_cli.stages.preprocess import preprocess as run_stage
 
     settings = session.settings()

@@ -1,22 +1,200 @@
 """Files inside .zip, .tar and .tar.gz archives, read in memory: nothing is ever unpacked to disk.
 
-A member's name is only a name: `../../etc/passwd` or `/a.png` is looked up in the archive and nowhere else.
+A member's name is only a name: `../../etc/passwd` or `/a.png` is looked up in the archive and nowhere else. A plain or
+gzip-compressed file is read at any place, from any thread.
 """
 
+import io
 import tarfile
 import threading
+import weakref
 import zipfile
 import zlib
-from collections import OrderedDict
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from medimg_cli.errors import DataError
-from medimg_cli.images.gzip_access import GzipAccess, PlainAccess, ReadAt
+from medimg_cli.images.decoding import RecentFiles
 from medimg_cli.images.image import HEAD_BYTES, UnreadableImage, sniff_format
+
+_CHUNK_BYTES = 1 << 16
+_STEP_BYTES = 2 << 20
+_LIMIT_POINTS = 1024
+_GZIP = 31  # zlib's window bits: 32 KiB of history, gzip header and checksum (RFC 1952)
+
+
+class ReadAt(Protocol):
+    """A file that can be read at any place."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, fewer where the file ends."""
+        ...
+
+    def stream(self) -> BinaryIO:
+        """Return the file as a stream of its own."""
+        ...
+
+
+class PlainAccess:
+    """A file as it is. Closed when nobody refers to it any more."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._lock = threading.Lock()
+        weakref.finalize(self, self._file.close)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(size)
+
+    def stream(self) -> BinaryIO:
+        return io.BufferedReader(_Stream(self), _CHUNK_BYTES)
+
+
+class GzipAccess:
+    """A gzip file by what it unpacks to.
+
+    While it is unpacked the state of the unpacking is kept every few MiB (about 40 kB each, 1,024 at most; then
+    every second one goes and the steps double), so that reading at a place starts at the point before it.
+
+    Args:
+        watch: called with (bytes unpacked, bytes read) as unpacking goes on; raises to refuse a bomb.
+    """
+
+    def __init__(self, path: Path, watch: Callable[[int, int], None]) -> None:
+        self._source = PlainAccess(path)
+        self._watch = watch
+        self._lock = threading.Lock()
+        self._points = [_Inflater(self._source)]
+        self._step_bytes = _STEP_BYTES
+        self._left: _Inflater | None = None  # where the last read ended: in order, nothing is unpacked twice
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        inflater = self._nearest(offset)
+        while inflater.position < offset and self._unpack(inflater, offset):
+            pass
+        wanted = bytearray()
+        while len(wanted) < size and (piece := self._unpack(inflater, offset + size)):
+            wanted += piece
+        with self._lock:
+            self._left = inflater
+        return bytes(wanted)
+
+    def stream(self) -> BinaryIO:
+        return io.BufferedReader(_Stream(self), _CHUNK_BYTES)
+
+    def _nearest(self, offset: int) -> "_Inflater":
+        with self._lock:
+            index = bisect_right(self._points, offset, key=lambda point: point.position) - 1
+            point = self._points[index]
+            if self._left is not None and point.position <= self._left.position <= offset:
+                taken, self._left = self._left, None
+                return taken
+            return point.copy()
+
+    def _unpack(self, inflater: "_Inflater", end: int) -> bytes:
+        """Return the next bytes, none of them beyond `end`, and keep a point every few MiB."""
+        piece = inflater.read(min(_CHUNK_BYTES, end - inflater.position))
+        with self._lock:
+            if inflater.position >= self._points[-1].position + self._step_bytes:
+                self._watch(inflater.position, inflater.consumed)
+                self._points.append(inflater.copy())
+                if len(self._points) > _LIMIT_POINTS:
+                    self._points = self._points[::2]
+                    self._step_bytes *= 2
+        return piece
+
+
+class _Inflater:
+    """One place in the unpacking of a gzip file.
+
+    Attributes:
+        position: bytes unpacked so far.
+        consumed: bytes of the file they came from.
+    """
+
+    def __init__(self, source: PlainAccess) -> None:
+        self._source = source
+        self._state = zlib.decompressobj(_GZIP)
+        self._started = False
+        self._rest = b""
+        self._fetched = 0
+        self.position = 0
+
+    @property
+    def consumed(self) -> int:
+        return self._fetched - len(self._rest)
+
+    def copy(self) -> "_Inflater":
+        """Return the same place, free to go on by itself; it holds no bytes of the file."""
+        twin = _Inflater(self._source)
+        twin._state, twin._started = self._state.copy(), self._started
+        twin._fetched, twin.position = self.consumed, self.position
+        return twin
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` more bytes, none at the end.
+
+        Raises:
+            EOFError: the file is truncated.
+            zlib.error: it is damaged.
+        """
+        while True:
+            if not self._rest:
+                self._rest = self._source.read_at(self._fetched, _CHUNK_BYTES)
+                self._fetched += len(self._rest)
+                if not self._rest:
+                    if self._started:
+                        raise EOFError("the file is truncated")
+                    return b""
+            if not self._started:
+                self._rest = self._rest.lstrip(b"\0")  # padding between the members of a gzip file
+                self._started = bool(self._rest)
+                continue
+            piece = self._state.decompress(self._rest, size)
+            if self._state.eof:  # one gzip file may follow another, RFC 1952 2.2
+                self._rest, self._started = self._state.unused_data, False
+                self._state = zlib.decompressobj(_GZIP)
+            else:
+                self._rest = self._state.unconsumed_tail
+            if piece:
+                self.position += len(piece)
+                return piece
+
+
+class _Stream(io.RawIOBase):
+    """`ReadAt` as a stream, for libraries that want one."""
+
+    def __init__(self, access: ReadAt) -> None:
+        self._access = access
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            raise io.UnsupportedOperation("the end is not known")
+        self._position = offset + (self._position if whence == io.SEEK_CUR else 0)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
+        piece = self._access.read_at(self._position, len(buffer))
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
 
 LIMIT_MEMBERS = 2_000_000
 LIMIT_MEMBER_BYTES = 1 << 30
@@ -24,7 +202,6 @@ LIMIT_RATIO = 200
 """A member that grows by more than this when it is unpacked is refused as a bomb, if it is large at all."""
 HARMLESS_BYTES = 50 << 20
 
-_KEPT_ARCHIVES = 4
 _LITTER = frozenset(["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"])
 _BLOCK_BYTES = 512
 _DAMAGES = (
@@ -59,7 +236,7 @@ def list_members(path: Path) -> list[str]:
         DataError: it is no archive, is damaged, or has more than `LIMIT_MEMBERS` members.
     """
     try:
-        names = _OPEN.get(path).names
+        names = _OPEN.get(path, lambda: _open(path)).names
     except UnreadableImage as error:
         raise DataError(f"{path}: {error}", "name a .zip, .tar or .tar.gz of images") from error
     except _DAMAGES as error:
@@ -72,7 +249,7 @@ def list_members(path: Path) -> list[str]:
 def has_member(path: Path, name: str) -> bool:
     """Return whether the archive holds a file called `name`; raises as `read_member` does."""
     with _plain_reasons():
-        return name in _OPEN.get(path)
+        return name in _OPEN.get(path, lambda: _open(path))
 
 
 def read_member(path: Path, name: str) -> bytes:
@@ -85,7 +262,7 @@ def read_member(path: Path, name: str) -> bytes:
         UnreadableImage: there is none such, it is encrypted, a link, too large or a bomb, or it is damaged.
     """
     with _plain_reasons():
-        archive = _OPEN.get(path)
+        archive = _OPEN.get(path, lambda: _open(path))
         if name not in archive:
             raise UnreadableImage("the archive has no such file")
         return archive.read(name)
@@ -157,7 +334,9 @@ class _Tar:
                     self._places[info.name] = _place_of(info)
                     _refuse_many(len(self._places))
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all; typeshed leaves it out
-            self._refuse_rest(tar.offset)
+            # `tarfile` takes a damaged header for the end: what follows the last member must be empty or zero.
+            if any(access.read_at(tar.offset, _BLOCK_BYTES)):
+                raise tarfile.ReadError("damaged after its first members")
         self.names = tuple(self._places)
 
     def __contains__(self, name: str) -> bool:
@@ -172,11 +351,6 @@ class _Tar:
         if len(content) < place.size:
             raise UnreadableImage("the archive is truncated")
         return content
-
-    def _refuse_rest(self, offset: int) -> None:
-        """`tarfile` takes a damaged header for the end: what follows the last member must be empty or zero."""
-        if any(self._access.read_at(offset, _BLOCK_BYTES)):
-            raise tarfile.ReadError("damaged after its first members")
 
 
 def _place_of(info: tarfile.TarInfo) -> _Place:
@@ -211,27 +385,7 @@ def refuse_bomb(unpacked_bytes: int, packed_bytes: int) -> None:
         )
 
 
-class _OpenArchives:
-    """The archives last used, as they are on disk now; each is indexed once for all threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._archives: OrderedDict[tuple[str, int, int], _Archive] = OrderedDict()
-
-    def get(self, path: Path) -> _Archive:
-        status = path.stat()
-        key = (str(path.absolute()), status.st_mtime_ns, status.st_size)
-        with self._lock:  # held while indexing: the other threads want the same archive
-            if key not in self._archives:
-                self._archives[key] = _open(path)
-            self._archives.move_to_end(key)
-            while len(self._archives) > _KEPT_ARCHIVES:
-                # Only let go of: a thread may be reading it, and the last one to do so closes it.
-                self._archives.popitem(last=False)
-            return self._archives[key]
-
-
-_OPEN = _OpenArchives()
+_OPEN = RecentFiles[_Archive](4)
 
 
 def _open(path: Path) -> _Archive:

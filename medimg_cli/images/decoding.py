@@ -1,14 +1,100 @@
-"""What every reader needs around somebody else's decoder: silence, one kind of error, a limit on size."""
+"""What every reader needs around somebody else's decoder: silence, one kind of error, limits, what a codestream claims."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from io import UnsupportedOperation
-from typing import BinaryIO, cast
+from pathlib import Path
+from typing import BinaryIO, Generic, TypeVar, cast
+
+from PIL import ImageFile
 
 from medimg_cli.errors import MachineError
 from medimg_cli.images.image import TooManyPixels, UnreadableImage
-from medimg_cli.images.quiet_decoding import own_terms
+
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # T.81 B.1.1.3; T.87 C.1.1
+_STANDALONE = frozenset([0x01, *range(0xD0, 0xD9)])
+
+
+def codestream_claims(data: bytes) -> tuple[int, int, int] | None:
+    """Return (width, height, bits a sample) that a JPEG, JPEG-LS or JPEG 2000 codestream claims, None where it is none."""
+    place = data.find(
+        b"\xff\x4f\xff\x51", 0, 4096
+    )  # SOC and SIZ, T.800 A.4.1 and A.5.1; before it boxes of JP2
+    if place >= 0:
+        numbers = [int.from_bytes(data[place + n : place + n + 4], "big") for n in (8, 12, 16, 20)]
+        bits = (data[place + 42] & 0x7F) + 1 if place + 42 < len(data) else 0  # Ssiz of the first component
+        return numbers[0] - numbers[2], numbers[1] - numbers[3], bits
+    return _size_of_jpeg(data) if data[:2] == b"\xff\xd8" else None
+
+
+def _size_of_jpeg(data: bytes) -> tuple[int, int, int] | None:
+    place = 2
+    while place + 9 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == 0xFF or marker in _STANDALONE:  # fill bytes, or a marker without a length
+            place += 1 if marker == 0xFF else 2
+            continue
+        if marker in _START_OF_FRAME:
+            height = int.from_bytes(data[place + 5 : place + 7], "big")
+            return int.from_bytes(data[place + 7 : place + 9], "big"), height, data[place + 4]
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return None
+
+
+class _OwnTerms:
+    """While at least one thread is inside, warnings are ignored and Pillow refuses truncated files.
+
+    Both are switches of the whole process: `warnings.catch_warnings` alone is not safe in threads, and other
+    libraries (WeasyPrint, when it is imported) tell Pillow to fill with grey what a file lacks. Here the first
+    thread in saves the switches and the last one out restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._stack.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                self._stack.callback(_fill_truncated, ImageFile.LOAD_TRUNCATED_IMAGES)
+                _fill_truncated(False)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._stack.close()
+
+
+def _fill_truncated(wanted: bool) -> None:
+    ImageFile.LOAD_TRUNCATED_IMAGES = wanted
+
+
+_OWN_TERMS = _OwnTerms()
+
+
+@contextmanager
+def quiet_decoding() -> Iterator[None]:
+    """Run foreign code on a file: what is wrong with it becomes a reason, not a line on stderr; safe in threads.
+
+    A panic of a decoder written in Rust, which is no `Exception` to Python, becomes a `RuntimeError`.
+    """
+    with _OWN_TERMS:
+        try:
+            yield
+        except BaseException as error:
+            if type(error).__module__ == "pyo3_runtime":
+                raise RuntimeError(f"the decoder failed: {error}") from error
+            raise
+
 
 LIMIT_PIXELS = 500_000_000
 """Larger images are refused by their header: a few bytes can claim to hold terabytes."""
@@ -20,6 +106,7 @@ MOST_BYTES = 8 << 30
 """As many may be read of one file; a sparse one of terabytes has no size of its own."""
 
 _REASON_CHARACTERS = 200
+Opened = TypeVar("Opened")
 _PLAIN = (OSError, ValueError, SyntaxError, RuntimeError, NotImplementedError)  # their text says enough
 
 
@@ -34,12 +121,37 @@ def foreign_decoder() -> Iterator[None]:
         UnreadableImage: the block raised; the text is one line without the file's path.
     """
     try:
-        with own_terms():
+        with quiet_decoding():
             yield
     except (UnreadableImage, MachineError):  # a library that is missing is no fault of the image
         raise
     except Exception as error:
         raise UnreadableImage(_reason(error)) from error
+
+
+class RecentFiles(Generic[Opened]):
+    """What was made of the files last used, as they are on disk now; made once, however many threads ask for it.
+
+    Args:
+        most: how many are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._kept: OrderedDict[tuple[str, int, int, str], Opened] = OrderedDict()
+
+    def get(self, path: Path, make: Callable[[], Opened], part: str = "") -> Opened:
+        """Return what `make` made of a file, or of a part of it."""
+        status = path.stat()
+        key = (str(path.absolute()), status.st_mtime_ns, status.st_size, part)
+        with self._lock:  # held while making: the other threads want the same
+            if key not in self._kept:
+                self._kept[key] = make()
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._most:
+                # Only let go of: a thread may be reading it, and the last one to do so closes it.
+                self._kept.popitem(last=False)
+            return self._kept[key]
 
 
 class BoundedStream:

@@ -75,7 +75,8 @@ def _items(root: Path, folder: str, ignored: frozenset[Path], links: deque[str])
                 if not (item.name.isprintable() and item.is_file(follow_symlinks=False)):
                     odd[item.name] = item
     except OSError as error:
-        yield Found(folder.rstrip("/"), "rejected", _unentered(error))
+        reason = f"folder: {(error.strerror or 'cannot be read').lower()}"
+        yield Found(folder.rstrip("/"), "rejected", reason)
     for name in sorted(names):
         relative = f"{folder}{name}"
         if name not in odd:
@@ -108,10 +109,6 @@ def _misfit(item: "os.DirEntry[str]") -> str | None:
     except OSError as error:  # a link to itself, or into a folder nobody may enter
         return f"cannot be followed: {(error.strerror or 'unknown reason').lower()}"
     return "a broken link" if item.is_symlink() else "not a regular file"
-
-
-def _unentered(error: OSError) -> str:
-    return f"folder: {(error.strerror or 'cannot be read').lower()}"
 
 
 def _remember(folder: Path, seen: set[tuple[int, int]]) -> None:

@@ -55,6 +55,11 @@ def stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float64
     return clipped
 
 
+def window_edges(centre: float, width: float) -> tuple[float, float]:
+    """Return what a LINEAR window shows black and white (DICOM PS3.3 C.11.2.1.2.1)."""
+    return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+
+
 def describe_range(low: float, high: float) -> str:
     """Return the words a manifest records for a robust range."""
     return f"percentiles {PERCENTILES[0]:g}-{PERCENTILES[1]:g}: {low:g}..{high:g}"

@@ -24,7 +24,7 @@ _BARE_DICOM = re.compile(
     rb"|\x00[\x02\x08]\x00[\x00-\x18][A-Z]{2}",
     re.DOTALL,
 )
-_AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")
+_AVIF, _HEIC = frozenset(b"avif avis".split()), frozenset(b"heic heix heim heis hevc mif1".split())
 # A local file header (APPNOTE 4.3.7) whose file name, at byte 30, is that of an array and stands in no folder.
 _FIRST_ARRAY = re.compile(rb"PK\x03\x04.{26}[^/\x00]{1,200}?\.npy", re.DOTALL)
 
@@ -174,13 +174,8 @@ def sniff_format(head: bytes) -> str | None:
         brands = [
             head[place : place + 4] for place in (8, *range(16, min(int.from_bytes(head[:4], "big"), 80), 4))
         ]
-        return (
-            "avif"
-            if any(brand in _AVIF for brand in brands)
-            else "heic"
-            if any(b in _HEIC for b in brands)
-            else None
-        )
+        known = (name for name, own in (("avif", _AVIF), ("heic", _HEIC)) if own & set(brands))
+        return next(known, None)
     if head.startswith(b"\x1f\x8b\x08"):
         return "nifti" if _is_nifti(_unzipped(head)) else "gzip"
     if _is_nifti(head):
@@ -199,3 +194,21 @@ def _unzipped(head: bytes) -> bytes:
         return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, 352)
     except zlib.error:
         return b""
+
+
+TURNED_ASIDE = (5, 6, 7, 8)
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return (H, W, C) turned as an orientation says, which corner of the picture the first sample is.
+
+    Args:
+        orientation: 1 to 8, Exif 2.32, 4.6.4 = TIFF 6.0, section 8; others mean nothing.
+    """
+    if orientation in TURNED_ASIDE:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from medimg_cli.dataset.manifest import read_dataset
-from medimg_cli.images.contact_sheet import check_sheet_path, write_sheet
 from medimg_cli.images.image import ReadOptions
+from medimg_cli.images.pictures import check_sheet_path, write_sheet
 from medimg_cli.preprocessing.automatic_choices import augment_for, data_facts
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.preprocessing.ingested_images import read_ingested

@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
-from medimg_cli.images.quiet_decoding import own_terms
+from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.privacy.dicom.headers import is_dicom
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--others", type=Path, metavar="PYTHON")
     arguments = parser.parse_args()
     files = [path for path in sorted(arguments.folder.rglob("*")) if path.is_file() and is_dicom(path)]
-    with own_terms():
+    with quiet_decoding():
         sources = {f"{number:04d}.dcm": planted(path) for number, path in enumerate(files)}
         hidden = {f"{number:04d}.dcm": content for number, (_, content) in enumerate(dicom_places())}
         answer = {

@@ -66,7 +66,7 @@ def test_whatever_a_decoder_in_rust_does_is_a_reason(tmp_path: Path, monkeypatch
     def decode(*_: object, **__: object) -> None:
         raise panic("index out of bounds: the len is 2880 but the index is 2880")
 
-    monkeypatch.setattr("medimg_cli.images.dicom.decoders.pixel_array", decode)
+    monkeypatch.setattr("medimg_cli.images.dicom.pixels.pixel_array", decode)
     path = write(dicom_image(np.zeros((8, 8), np.uint8)), tmp_path / "a.dcm")
     with pytest.raises(UnreadableImage, match="pixels damaged"):
         read_image(str(path))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from medimg_cli.errors import UsageError
-from medimg_cli.images.contact_sheet import SheetGroup, SheetRow, draw_sheet, write_sheet
+from medimg_cli.images.pictures import SheetGroup, SheetRow, draw_sheet, write_sheet
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
 

@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from medimg_cli.images.codestream import codestream_claims
+from medimg_cli.images.decoding import codestream_claims
 from medimg_cli.images.dicom import bombs
 from medimg_cli.images.image import ReadOptions, TooManyPixels, UnreadableImage
 from medimg_cli.images.readers import count_content, read_content, read_image

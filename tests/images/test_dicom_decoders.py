@@ -14,7 +14,7 @@ from pydicom.uid import (
     JPEGLSLossless,
 )
 
-from medimg_cli.images.dicom.decoders import _decoders
+from medimg_cli.images.dicom.pixels import _decoders
 
 
 @pytest.mark.parametrize(

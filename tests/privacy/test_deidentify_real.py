@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
+from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.images.image import UnreadableImage
-from medimg_cli.images.quiet_decoding import own_terms
 from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.dicom.headers import is_dicom
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify
@@ -43,7 +43,7 @@ def test_of_all_planted_kinds_none_is_left_and_every_file_is_written_or_named(fi
     written, seconds, uids = 0, 0.0, 0
     refused: dict[str, str] = {}
     for path in files:
-        with own_terms():
+        with quiet_decoding():
             content = planted(path)
         assert left_in(content) >= set(secrets()) - {"trailing"}
         begun = time.thread_time()
@@ -57,7 +57,7 @@ def test_of_all_planted_kinds_none_is_left_and_every_file_is_written_or_named(fi
         written += 1
         assert left_in(clean) == set(), path
         assert deidentify_dicom(content, Profile(), _KEY).content == clean
-        with own_terms():
+        with quiet_decoding():
             before = set(_uids(dcmread(BytesIO(content), force=True)))
             after = set(_uids(dcmread(BytesIO(clean))))
         assert before.isdisjoint(after), path
@@ -96,7 +96,7 @@ def _seen(path: Path) -> str:
 def test_the_actions_owed_are_done(with_planted: bool, files: list[Path]) -> None:
     score = Score()
     for path in files:
-        with own_terms():
+        with quiet_decoding():
             content = planted(path) if with_planted else path.read_bytes()
             try:
                 clean = deidentify_dicom(content, Profile(dates="shift"), _KEY).content

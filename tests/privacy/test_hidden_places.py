@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from medimg_cli.images.quiet_decoding import own_terms
+from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.colour_profile import clean_profile
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
@@ -72,7 +72,7 @@ def _is_lossy(content: bytes) -> bool:
 
 def _frames(content: bytes) -> NDArray[Any]:
     """Return the first frame; the original is not decoded, as decoders abort on some of these places."""
-    with own_terms():
+    with quiet_decoding():
         pixels = dcmread(BytesIO(content)).pixel_array
     return pixels if pixels.ndim == 2 else pixels[0]
 
@@ -87,7 +87,7 @@ def test_no_hidden_text_survives_in_a_picture(place: str) -> None:
     clean = deidentify_raster(content, form).content
     assert not _holds(clean)
     assert not any(_holds(held) for held in _unpacked(clean))
-    with own_terms(), Image.open(BytesIO(clean)) as after, Image.open(BytesIO(content)) as before:
+    with quiet_decoding(), Image.open(BytesIO(clean)) as after, Image.open(BytesIO(content)) as before:
         assert (after.mode, after.size, after.tobytes()) == (before.mode, before.size, before.tobytes())
     if place == "bmp: padding of rows":
         assert all(clean[at + 135] == 0 for at in range(54, len(clean), 136))

@@ -17,8 +17,8 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from medimg_cli.images.browser_images import shrunk
 from medimg_cli.images.image import DecodedImage, ReadOptions
+from medimg_cli.images.pictures import shrunk
 from medimg_cli.images.readers import count_content, read_content
 from medimg_cli.predictions.prediction import Prediction, unreadable
 from medimg_cli.reporting.pdf import write_pdf

@@ -15,8 +15,8 @@ from medimg_cli.audit.measurements.thumbnails import SIDE_PX
 from medimg_cli.audit.shortcuts.column_traits import column_traits
 from medimg_cli.audit.shortcuts.file_traits import FileTraits, file_traits
 from medimg_cli.audit.shortcuts.trait import Trait, TraitKind
+from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.images.image import split_member
-from medimg_cli.images.quiet_decoding import own_terms
 from medimg_cli.workspace.progress import tracked
 from medimg_cli.workspace.threads import map_ordered
 
@@ -107,7 +107,7 @@ def _read_files(context: AuditContext, rows: pd.DataFrame) -> list[FileTraits]:
     """Return one record an image; images inside of archives and arrays have an empty one, frames their file's."""
     paths = [_own_file(context.workspace.absolute(path)) for path in rows["path"]]
     distinct = list(dict.fromkeys(path for path in paths if path is not None))
-    with own_terms():  # odd headers are the readers' matter; here only what they hold counts
+    with quiet_decoding():  # odd headers are the readers' matter; here only what they hold counts
         read = map_ordered(_read, distinct)
         known = dict(
             zip(

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from medimg_cli.images.dicom.attributes import Unusable, numbers, one_number, shown, value_of, word
-from medimg_cli.images.dicom.tables import table_of
-from medimg_cli.images.greyscale import describe_range, robust_range, stretch
+from medimg_cli.images.dicom.attributes import Unusable, numbers, one_number, shown, table_of, value_of, word
+from medimg_cli.images.greyscale import describe_range, robust_range, stretch, window_edges
 from medimg_cli.images.image import UnreadableImage
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
@@ -162,7 +161,7 @@ def windowed(values: NDArray[np.float64], centre: float, width: float, function:
         return stretch(values, centre - width / 2, centre + width / 2)
     if width == 1:  # the formula's slope is infinite: a step
         return (values > centre - 0.5).astype(np.float64)
-    return stretch(values, centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2)
+    return stretch(values, *window_edges(centre, width))
 
 
 def _range_of(stored: NDArray[Any], dataset: Dataset) -> tuple[float, float]:

@@ -53,14 +53,6 @@ class Content:
     path: Path | None = None
 
 
-def _one_image(content: Content, member: str | None) -> int:  # noqa: ARG001 -- every counter's signature
-    return 1
-
-
-def _no_members(content: Content) -> Iterable[str]:  # noqa: ARG001 -- every lister's signature
-    return ()
-
-
 @dataclass(frozen=True)
 class Reader:
     """One way to open a family of formats.
@@ -78,8 +70,8 @@ class Reader:
     formats: tuple[str, ...]
     needs: tuple[str, ...]
     read: Callable[[Content, str | None, ReadOptions], DecodedImage]
-    count: Callable[[Content, str | None], int] = _one_image
-    members: Callable[[Content], Iterable[str]] = _no_members
+    count: Callable[[Content, str | None], int] = lambda _content, _member: 1
+    members: Callable[[Content], Iterable[str]] = lambda _content: ()
 
 
 READERS: Registry[Reader] = Registry("reader", __name__)

@@ -1,8 +1,6 @@
 """One image of NumPy's arrays: `set.npz#train/12` (MedMNIST: `train_images[12]`) and `stack.npy#12`."""
 
-import threading
 import zipfile
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -10,7 +8,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.images.decoding import foreign_decoder, refuse_huge
+from medimg_cli.images.decoding import RecentFiles, foreign_decoder, refuse_huge
 from medimg_cli.images.greyscale import show_samples
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey
 from medimg_cli.images.readers import READERS, Content, Reader
@@ -19,30 +17,9 @@ LIMIT_BYTES = 16 << 30
 """A larger array is refused before it is unpacked: an archive can hold a thousand times its own size."""
 
 _IMAGES = "_images.npy"
-_KEPT_ARRAYS = 4  # three splits of one archive and the beginning of the next
 
 
-class _OpenArrays:
-    """The arrays last used. Unpacking one takes as long as reading all of its images, so each is unpacked once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._arrays: OrderedDict[tuple[str, int, int, str], NDArray[Any]] = OrderedDict()
-
-    def get(self, path: Path, name: str) -> NDArray[Any]:
-        """Return the array `name` of an .npz, or the one of an .npy ("" for a name), as it is on disk now."""
-        status = path.stat()
-        key = (str(path.absolute()), status.st_mtime_ns, status.st_size, name)
-        with self._lock:  # held while unpacking: the other threads want the same array
-            if key not in self._arrays:
-                self._arrays[key] = _unpack(path, name) if name else _map(path)
-            self._arrays.move_to_end(key)
-            while len(self._arrays) > _KEPT_ARRAYS:
-                self._arrays.popitem(last=False)
-            return self._arrays[key]
-
-
-_OPEN = _OpenArrays()
+_OPEN = RecentFiles[NDArray[Any]](4)  # three splits of one archive and the beginning of the next
 
 
 def read_array_image(
@@ -63,12 +40,21 @@ def read_array_image(
         raise UnreadableImage("arrays inside an archive; unpack the archive")
     with foreign_decoder():
         if member is None:
-            return _show(_whole(path, zipped=zipped))
+            if zipped:
+                raise UnreadableImage("an archive; its images are named as FILE.npz#train/0")
+            picture = _map(path)
+            if picture.ndim != 2:
+                raise UnreadableImage("a stack of images; they are named as FILE.npy#0")
+            return _show(picture)
         split, _, number = member.rpartition("/")
         if split and not zipped:
             raise UnreadableImage(f"the array has no image {member}")
-        stack = _OPEN.get(path, f"{split}_images" if zipped else "")
-        _refuse_other_shapes(stack, f"{split}_images" if zipped else "of the file")
+        name = f"{split}_images" if zipped else "of the file"
+        stack = _OPEN.get(path, lambda: _unpack(path, name) if zipped else _map(path), name)
+        if stack.ndim not in (3, 4) or (stack.ndim == 4 and stack.shape[3] not in (1, 3)):
+            raise UnreadableImage(
+                f"the array {name} has shape {stack.shape}; (N, H, W) or (N, H, W, 3) is read"
+            )
         if not number.isdecimal() or int(number) >= len(stack):
             raise UnreadableImage(f"the {'archive' if zipped else 'array'} has no image {member}")
         return _show(np.asarray(stack[int(number)]))
@@ -111,15 +97,6 @@ def _shape_of(stream: IO[bytes]) -> tuple[int, ...]:
     return shape
 
 
-def _whole(path: Path, *, zipped: bool) -> NDArray[Any]:
-    if zipped:
-        raise UnreadableImage("an archive; its images are named as FILE.npz#train/0")
-    picture = _OPEN.get(path, "")
-    if picture.ndim != 2:
-        raise UnreadableImage("a stack of images; they are named as FILE.npy#0")
-    return picture
-
-
 def _map(path: Path) -> NDArray[Any]:
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
@@ -134,11 +111,6 @@ def _unpack(path: Path, name: str) -> NDArray[Any]:
     with np.load(path, allow_pickle=False) as arrays:
         stack: NDArray[Any] = arrays[name]
     return stack
-
-
-def _refuse_other_shapes(stack: NDArray[Any], name: str) -> None:
-    if stack.ndim not in (3, 4) or (stack.ndim == 4 and stack.shape[3] not in (1, 3)):
-        raise UnreadableImage(f"the array {name} has shape {stack.shape}; (N, H, W) or (N, H, W, 3) is read")
 
 
 def _show(samples: NDArray[Any]) -> DecodedImage:

@@ -1,30 +1,15 @@
 """DICOM images, by pydicom and its decoders; they are imported when the first such file is met, as none may be."""
 
-from types import ModuleType
+from typing import Any
 
 from medimg_cli.errors import MachineError
-from medimg_cli.images.image import DecodedImage, ReadOptions
-from medimg_cli.images.readers import READERS, Content, Reader
+from medimg_cli.images.readers import READERS, Reader
+
+_NEEDS = "pydicom pylibjpeg pylibjpeg-openjpeg pylibjpeg-rle pyjpegls python-gdcm"
 
 
-def read_dicom(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
-    """Return a DICOM image, see `dicom_files.pixels.read_dicom`.
-
-    Raises:
-        UnreadableImage: as there.
-        MachineError: pydicom is not installed as it should be.
-    """
-    image: DecodedImage = _pixels().read_dicom(content, member, options)
-    return image
-
-
-def count_frames(content: Content, member: str | None) -> int:
-    """Return Number of Frames, see `dicom_files.pixels.count_frames`; raises as `read_dicom`."""
-    frames: int = _pixels().count_frames(content, member)
-    return frames
-
-
-def _pixels() -> ModuleType:
+def _pixels() -> Any:
+    """Return the module `images.dicom.pixels`; raises `MachineError` where pydicom is not installed as it should be."""
     try:
         from medimg_cli.images.dicom import pixels
     except ImportError as error:
@@ -35,15 +20,8 @@ def _pixels() -> ModuleType:
 READERS.register("dicom")(
     Reader(
         formats=("dicom",),
-        needs=(
-            "pydicom",
-            "pylibjpeg",
-            "pylibjpeg-openjpeg",
-            "pylibjpeg-rle",
-            "pyjpegls",
-            "python-gdcm",
-        ),
-        read=read_dicom,
-        count=count_frames,
+        needs=tuple(_NEEDS.split()),
+        read=lambda content, member, options: _pixels().read_dicom(content, member, options),
+        count=lambda content, member: _pixels().count_frames(content, member),
     )
 )

@@ -2,8 +2,6 @@
 
 import gzip
 import io
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -12,14 +10,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.images.decoding import foreign_decoder, refuse_huge
-from medimg_cli.images.greyscale import describe_range, robust_range, stretch
+from medimg_cli.images.decoding import RecentFiles, foreign_decoder, refuse_huge
+from medimg_cli.images.greyscale import describe_range, robust_range, stretch, window_edges
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
 from medimg_cli.images.readers import READERS, Content, Reader
 
 _LIMIT_BYTES = 4 << 30
 _HARMLESS_BYTES, _LIMIT_RATIO = 512 << 20, 300
-_KEPT_VOLUMES = 2
 _MEASURED = 2_000_000  # samples that the range of a volume is told by, evenly spread
 _AIR, _LEAST_CT = -900, -3100  # Hounsfield units: air, and what scanners pad with
 _CT_WINDOW = (40.0, 400.0)
@@ -49,28 +46,7 @@ class _Volume:
         return int(self.samples.shape[self.axis] * self.samples.shape[3])
 
 
-class _Volumes:
-    """The volumes last used: unpacking one takes longer than cutting all of its slices."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._volumes: OrderedDict[tuple[str, int, int], _Volume] = OrderedDict()
-
-    def get(self, content: Content) -> _Volume:
-        if content.path is None:
-            return _load(content.stream)
-        status = content.path.stat()
-        key = (str(content.path.absolute()), status.st_mtime_ns, status.st_size)
-        with self._lock:  # held while unpacking: the other threads want the same volume
-            if key not in self._volumes:
-                self._volumes[key] = _load(content.stream)
-            self._volumes.move_to_end(key)
-            while len(self._volumes) > _KEPT_VOLUMES:
-                self._volumes.popitem(last=False)
-            return self._volumes[key]
-
-
-_OPEN = _Volumes()
+_OPEN = RecentFiles[_Volume](2)  # unpacking one takes longer than cutting all of its slices
 
 
 def read_nifti(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
@@ -86,7 +62,10 @@ def read_nifti(content: Content, member: str | None, options: ReadOptions) -> De
         UnreadableImage: damaged, no numbers, too large, no such frame, or nibabel is not installed.
     """
     with foreign_decoder():
-        volume = _OPEN.get(content)
+        if content.path is None:
+            volume = _load(content.stream)
+        else:
+            volume = _OPEN.get(content.path, lambda: _load(content.stream))
         number = volume.frames // 2 if member is None else frame_number(member)
         if number is None or number >= volume.frames:
             raise UnreadableImage(
@@ -102,9 +81,8 @@ def read_nifti(content: Content, member: str | None, options: ReadOptions) -> De
             return DecodedImage(collapse_grey(np.ascontiguousarray(picture, dtype=np.uint8)), 8, facts)
         low, high, words = volume.low, volume.high, volume.words
         if options.window is not None:
-            centre, width = options.window  # LINEAR, DICOM PS3.3 C.11.2.1.2.1
-            low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
-            words = f"{centre:g},{width:g} (given)"
+            low, high = window_edges(*options.window)
+            words = f"{options.window[0]:g},{options.window[1]:g} (given)"
         wide = volume.bits > 8 and options.bits == 16
         shown = np.rint(stretch(picture, low, high) * (65535 if wide else 255))[..., None]
         return DecodedImage(
@@ -198,7 +176,7 @@ def _load(stream: BinaryIO) -> _Volume:
     least, most = robust_range(measured)
     if _LEAST_CT <= np.nanmin(measured) <= _AIR and most > 0:
         centre, width = _CT_WINDOW
-        low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+        low, high = window_edges(centre, width)
         return _Volume(samples, axis, low, high, f"center {centre:g}, width {width:g}: values as of CT", bits)
     return _Volume(samples, axis, least, most, f"{describe_range(least, most)} of the volume", bits)
 

@@ -17,11 +17,17 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from medimg_cli.images.codestream import codestream_claims
-from medimg_cli.images.decoding import foreign_decoder, refuse_huge
+from medimg_cli.images.decoding import codestream_claims, foreign_decoder, refuse_huge
 from medimg_cli.images.greyscale import on_black, show_samples, spread_to_uint16
-from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
-from medimg_cli.images.orientation import TURNED_ASIDE, upright
+from medimg_cli.images.image import (
+    TURNED_ASIDE,
+    DecodedImage,
+    ReadOptions,
+    UnreadableImage,
+    collapse_grey,
+    frame_number,
+    upright,
+)
 from medimg_cli.images.readers import READERS, Content, Reader
 
 

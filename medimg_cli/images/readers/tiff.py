@@ -11,8 +11,14 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from medimg_cli.images.decoding import foreign_decoder, refuse_huge
 from medimg_cli.images.greyscale import on_black, show_samples, spread_to_uint16
-from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
-from medimg_cli.images.orientation import upright
+from medimg_cli.images.image import (
+    DecodedImage,
+    ReadOptions,
+    UnreadableImage,
+    collapse_grey,
+    frame_number,
+    upright,
+)
 from medimg_cli.images.readers import READERS, Content, Reader
 
 _ORIENTATION, _EXTRA_SAMPLES = 274, 338  # TIFF 6.0, sections 8 and 18

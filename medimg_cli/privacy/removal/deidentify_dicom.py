@@ -14,7 +14,7 @@ from pydicom.uid import (
 )
 
 from medimg_cli import __version__
-from medimg_cli.images.quiet_decoding import own_terms
+from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.privacy.removal.bulk_data import PIXEL_DATA, cut_bulk_data
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
 from medimg_cli.privacy.removal.elements import text_of
@@ -47,7 +47,7 @@ def deidentify_dicom(
     Raises:
         CannotDeidentify: it cannot be read, is a kind of file whose contents cannot be cleaned, or something is left.
     """
-    with own_terms():
+    with quiet_decoding():
         try:
             return _deidentify(content, profile, pseudonyms, mask)
         except CannotDeidentify:

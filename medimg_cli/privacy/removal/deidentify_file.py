@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from medimg_cli.images.archives import read_member
+from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import HEAD_BYTES, UnreadableImage, sniff_format
-from medimg_cli.images.quiet_decoding import own_terms
 from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest, merge
 from medimg_cli.privacy.removal.clean_names import CleanNames, NameRule
 from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
@@ -166,7 +166,7 @@ def _header_values(original: Original) -> IdentityValues:
         content = original.read()
         if sniff_format(content[:HEAD_BYTES]) != "dicom":
             return IdentityValues()
-        with own_terms():
+        with quiet_decoding():
             return harvest(header_of(io.BytesIO(content)))
     except Exception:  # whatever is wrong with it is told when it is cleaned
         return IdentityValues()

@@ -9,7 +9,7 @@ from typing import Any
 import tifffile
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from medimg_cli.images.quiet_decoding import own_terms
+from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.privacy.metadata.containers import SOS, jpeg_segments
 from medimg_cli.privacy.metadata.metadata_text import MetadataText, UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of
@@ -48,7 +48,7 @@ def deidentify_raster(content: bytes, image_format: str) -> CleanFile:
     Raises:
         CannotDeidentify: it is damaged, too large to decode, or something is left.
     """
-    with own_terms():
+    with quiet_decoding():
         return _deidentified(content, image_format)
 
 

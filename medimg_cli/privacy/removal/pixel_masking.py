@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import ExplicitVRLittleEndian
 
-from medimg_cli.images.quiet_decoding import own_terms
+from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
 from medimg_cli.privacy.pixels.text_reading import LineReader, can_read, line_reader
 from medimg_cli.privacy.pixels.text_regions import Box, find_text_regions, mask_regions, overlap
@@ -46,7 +46,7 @@ class TextMask:
         if _PIXELS not in dataset:
             return 0
         try:
-            with own_terms():
+            with quiet_decoding():
                 stored = dataset.pixel_array
         except Exception as error:  # decoders raise what they like on damaged bytes
             raise CannotDeidentify(
@@ -67,7 +67,7 @@ class TextMask:
             CannotDeidentify: a mode whose pixels cannot be written back.
         """
         pages, total = [], 0
-        with own_terms(), Image.open(io.BytesIO(content), formats=[image_format]) as picture:
+        with quiet_decoding(), Image.open(io.BytesIO(content), formats=[image_format]) as picture:
             for page in range(int(getattr(picture, "n_frames", 1))):
                 picture.seek(page)
                 blanked, found = self._page(ImageOps.exif_transpose(picture))

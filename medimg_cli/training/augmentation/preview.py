@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medimg_cli.dataset.manifest import Dataset
-from medimg_cli.images.contact_sheet import SheetGroup, SheetRow, draw_sheet
 from medimg_cli.images.image import DecodedImage
+from medimg_cli.images.pictures import SheetGroup, SheetRow, draw_sheet
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.privacy.forms.masking import mask_identities

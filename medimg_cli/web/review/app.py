@@ -14,8 +14,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Red
 from medimg_cli.audit.decisions import ACTIONS
 from medimg_cli.audit.measurements.measurements import Reader
 from medimg_cli.errors import MedimgError, UsageError
-from medimg_cli.images.browser_images import as_png
 from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.pictures import as_png
 from medimg_cli.privacy.forms.masking import mask_identities
 from medimg_cli.web.guard import Guard
 from medimg_cli.web.review.session import ReviewSession

@@ -19,8 +19,8 @@ from starlette.requests import ClientDisconnect
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import MachineError
-from medimg_cli.images.browser_images import as_png
 from medimg_cli.images.image import TooManyPixels, UnreadableImage
+from medimg_cli.images.pictures import as_png
 from medimg_cli.predictions.exam_answers import answer_of_exam, kept_of
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.privacy.forms.masking import mask_identities

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medimg_cli.images.browser_images import as_png, shrunk
 from medimg_cli.images.image import DecodedImage
+from medimg_cli.images.pictures import as_png, shrunk
 from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
 from medimg_cli.privacy.pixels.text_regions import Box, mask_regions
 from medimg_cli.web.serving.engine import Engine
