@@ -210,6 +210,7 @@ def workplace(own: Workspace) -> Workplace:
     return Workplace(own)
 
 
+@pytest.mark.slow
 def test_an_ensemble_stopped_in_its_second_member_goes_on_to_the_same_bits(workplace: Workplace) -> None:
     stopped = workplace.train(StopsIn(1, images=0, training=2))
     run = stopped.run

@@ -91,7 +91,10 @@ def test_first_layers_move_less_than_last_ones(
 LAYERS = ("features.3.squeeze.weight", "features.12.squeeze.weight")
 
 
-@pytest.mark.parametrize(("epoch", "images"), [(2, 8), (3, 0), (4, 20)])
+@pytest.mark.parametrize(
+    ("epoch", "images"),
+    [(2, 8), *(pytest.param(*stop, marks=pytest.mark.slow) for stop in ((3, 0), (4, 20)))],
+)
 def test_a_training_stopped_in_either_phase_comes_to_the_same_bits(
     workspace: Workspace, cache: PixelCache, tmp_path: Path, epoch: int, images: int
 ) -> None:
@@ -152,6 +155,7 @@ def test_what_a_head_alone_cannot_use_is_refused(
     assert not list(workspace.runs_dir.glob("*"))
 
 
+@pytest.mark.slow
 def test_the_rate_that_was_found_is_written_down_and_gives_the_run_again(workspace: Workspace) -> None:
     usual = ("--epochs", "1", "--batch-size", "8", "--seed", "2")
     assert medimg(workspace.root, "train", "--lr", "auto", "--name", "found", *usual) == 0

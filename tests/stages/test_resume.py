@@ -51,8 +51,22 @@ def weights_of(run: Run) -> tuple[str, list[float], int | None]:
     return run.read_card().weights_sha256, history, run.read_record().best_epoch
 
 
-@pytest.mark.parametrize("options", [{}, {"ema": 0.0}, {"arch": "squeezenet1_1", "epochs": 3}])
-@pytest.mark.parametrize(("epoch", "images"), [(2, 0), (3, 20)])
+PLAIN: dict[str, object] = {}
+WITHOUT_MEAN: dict[str, object] = {"ema": 0.0}
+TRANSFERRED: dict[str, object] = {"arch": "squeezenet1_1", "epochs": 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "epoch", "images"),
+    [
+        (PLAIN, 3, 20),
+        (TRANSFERRED, 2, 0),
+        pytest.param(PLAIN, 2, 0, marks=pytest.mark.slow),
+        pytest.param(WITHOUT_MEAN, 2, 0, marks=pytest.mark.slow),
+        pytest.param(WITHOUT_MEAN, 3, 20, marks=pytest.mark.slow),
+        pytest.param(TRANSFERRED, 3, 20, marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_training_comes_to_the_same_bits(
     workspace: Workspace, cache: PixelCache, options: dict[str, object], epoch: int, images: int
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_plan_for_other_data_is_warned_of(workspace: Workspace) -> None:
     assert heard.lines == []
 
 
+@pytest.mark.slow
 def test_what_was_chosen_by_itself_is_repeated_exactly(workspace: Workspace) -> None:
     auto = ("--arch", "auto", "--batch-size", "auto", "--epochs", "2", "--seed", "5")
     assert medimg(workspace.root, "train", *auto) == 0
