@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from medimg_cli.audit.findings import Embedder
     from medimg_cli.inference.load import Opened
     from medimg_cli.inference.predictor import Answering
+    from medimg_cli.preprocessing.automatic_choices import WantedImages
     from medimg_cli.preprocessing.cache import PixelCache
-    from medimg_cli.preprocessing.plan_recipe import WantedImages
     from medimg_cli.preprocessing.probe_images import Shown
     from medimg_cli.runs.run import Run
     from medimg_cli.stages.evaluate import EvaluateResult
@@ -41,7 +41,7 @@ def pixels_for_training(
 ) -> "PreprocessResult":
     """Return the pixels of train and val at the size the network prefers; test stays undecoded."""
     from medimg_cli.dataset.manifest import read_dataset
-    from medimg_cli.preprocessing.plan_recipe import plan_recipe
+    from medimg_cli.preprocessing.automatic_choices import plan_recipe
     from medimg_cli.runs.losses_for_labels import loss_for
     from medimg_cli.stages.preprocess import preprocess
     from medimg_cli.training.networks.input_sizes import check_size
@@ -294,7 +294,7 @@ def as_evaluated(settings: "Settings", run: "Run") -> "Settings":
 
     from medimg_cli.errors import RunError
     from medimg_cli.evaluation.evaluation import read_evaluation
-    from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+    from medimg_cli.workspace.operating_settings import EvaluateSettings
 
     try:
         before = read_evaluation(run, settings.evaluate.split)

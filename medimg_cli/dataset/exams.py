@@ -5,10 +5,9 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from medimg_cli.dataset.frames import without_frame
 from medimg_cli.dataset.ingest.previous import Standing
 from medimg_cli.dataset.layouts.labels_file import plain, require_column
-from medimg_cli.dataset.listing import Entry
+from medimg_cli.dataset.listing import Entry, without_frame
 from medimg_cli.dataset.manifest import EXAM
 from medimg_cli.errors import UsageError
 from medimg_cli.workspace.files import sha256_of_text

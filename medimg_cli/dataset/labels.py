@@ -15,21 +15,7 @@ LABEL_SEP = "|"
 """What stands between several labels of one image in a manifest."""
 
 _HEALTHY = frozenset(
-    [
-        "normal",
-        "healthy",
-        "negative",
-        "neg",
-        "benign",
-        "control",
-        "controls",
-        "none",
-        "no",
-        "no_finding",
-        "nofinding",
-        "absent",
-        "0",
-    ]
+    "normal healthy negative neg benign control controls none no no_finding nofinding absent 0".split()
 )
 
 

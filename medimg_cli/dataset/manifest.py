@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from medimg_cli.dataset.frames import without_frame
 from medimg_cli.dataset.labels import LABEL_SEP, LabelSpace
+from medimg_cli.dataset.listing import without_frame
 from medimg_cli.errors import DataError
 from medimg_cli.workspace.files import read_json, sha256_of_text, write_json
 from medimg_cli.workspace.progress import Progress, Remarks
@@ -21,19 +21,10 @@ from medimg_cli.workspace.workspace import Workspace
 
 SPLITS = ("train", "val", "test")
 FROM_NAMES = "file names"
-COLUMNS = (
-    "image_id",
-    "path",
-    "label",
-    "patient_id",
-    "split",
-    "width",
-    "height",
-    "channels",
-    "bit_depth",
-    "sha256",
-    "status",
-    "reason",
+COLUMNS = tuple(
+    """
+    image_id path label patient_id split width height channels bit_depth sha256 status reason
+""".split()
 )
 UNKNOWN_COLUMN = "unknown"
 """Of several labels an image, the classes nobody judged, as `label` holds those it carries."""

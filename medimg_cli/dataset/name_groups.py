@@ -17,55 +17,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.dataset.ingest.plausible_words import is_case, is_identifier
+from medimg_cli.dataset.ingest.plausible import is_case, is_identifier
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.images.image import UnreadableImage
 
-AUGMENTED = [
-    "aug",
-    "augment",
-    "augmented",
-    "augmentation",
-    "flip",
-    "flipped",
-    "hflip",
-    "vflip",
-    "fliplr",
-    "flipud",
-    "mirror",
-    "mirrored",
-    "rot",
-    "rotate",
-    "rotated",
-    "rotation",
-    "noise",
-    "noisy",
-    "blur",
-    "blurred",
-    "bright",
-    "brighter",
-    "brightness",
-    "darker",
-    "crop",
-    "cropped",
-    "zoom",
-    "zoomed",
-    "shear",
-    "sheared",
-    "shift",
-    "shifted",
-    "translate",
-    "translated",
-    "elastic",
-    "jitter",
-    "cutout",
-    "gamma",
-    "clahe",
-    "horizontal",
-    "vertical",
-    "contrast",
-    "scaled",
-]
+AUGMENTED = """
+    aug augment augmented augmentation flip flipped hflip vflip fliplr flipud mirror mirrored rot rotate
+    rotated rotation noise noisy blur blurred bright brighter brightness darker crop cropped zoom zoomed shear
+    sheared shift shifted translate translated elastic jitter cutout gamma clahe horizontal vertical contrast
+    scaled
+""".split()
 """What names of augmented copies say was done."""
 
 Look = Callable[[int], NDArray[np.float32] | None]

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from medimg_cli.dataset.frames import without_frame
 from medimg_cli.dataset.ingest.previous import Standing
-from medimg_cli.dataset.listing import Entry
+from medimg_cli.dataset.listing import Entry, without_frame
 from medimg_cli.dataset.manifest import FROM_NAMES
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.workspace.files import sha256_of_text

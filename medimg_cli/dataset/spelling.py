@@ -35,24 +35,7 @@ _NOT_SAID = frozenset(
 )
 """How tables leave a label out, in small letters; `None` may be a class of images without finding."""
 
-_YES = (
-    "1",
-    "true",
-    "yes",
-    "y",
-    "ja",
-    "j",
-    "oui",
-    "o",
-    "si",
-    "sí",
-    "t",
-    "+",
-    "pos",
-    "positive",
-    "positiv",
-    "present",
-)
+_YES = tuple("1 true yes y ja j oui o si sí t + pos positive positiv present".split())
 _NO = ("0", "false", "no", "n", "nein", "non", "f", "-", "neg", "negative", "negativ", "absent")
 _MARKS = dict.fromkeys((*_YES, "x", "✓", "✔", "☑", "☒", "✗", "✘", "++", "+++"), True) | dict.fromkeys(
     (*_NO, "☐"), False

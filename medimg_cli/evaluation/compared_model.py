@@ -23,7 +23,7 @@ from medimg_cli.runs.run import Run, Threshold
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.workspace.files import sha256_of_file, sha256_of_text
-from medimg_cli.workspace.threshold_rule import ThresholdRule, rule_in_words
+from medimg_cli.workspace.operating_settings import ThresholdRule, rule_in_words
 from medimg_cli.workspace.workspace import Workspace
 
 _TABLE = ".csv"

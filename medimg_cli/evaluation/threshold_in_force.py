@@ -20,9 +20,8 @@ from medimg_cli.predictions.predictions import (
 )
 from medimg_cli.runs.run import Exams, ModelCard, OverViews, Run
 from medimg_cli.statistics.sampling import Sampling, sampling_of
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.lock import locked
-from medimg_cli.workspace.threshold_rule import ThresholdRule, rule_in_words
+from medimg_cli.workspace.operating_settings import EvaluateSettings, ThresholdRule, rule_in_words
 
 
 def point_in_force(

@@ -12,8 +12,7 @@ from PIL import Image
 
 from medimg_cli.images.image import DecodedImage
 from medimg_cli.inference.predictor import Predictor
-from medimg_cli.preprocessing.border import Border, find_border
-from medimg_cli.preprocessing.recipe import Recipe, with_channels
+from medimg_cli.preprocessing.recipe import Border, Recipe, find_border, with_channels
 from medimg_cli.runs.run import ModelCard
 
 MAX_PX = 1024

@@ -12,8 +12,8 @@ from medimg_cli.predictions.contract import positives_of
 from medimg_cli.predictions.threshold_choice import NoThresholdError, place_by, recall_bound, steps_of
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.sampling import Sampling
+from medimg_cli.workspace.operating_settings import ThresholdRule
 from medimg_cli.workspace.settings import TrainSettings
-from medimg_cli.workspace.threshold_rule import ThresholdRule
 
 SO_FEW = ", which so few positives cannot give"
 

@@ -12,7 +12,7 @@ from medimg_cli.errors import DataError
 from medimg_cli.predictions.contract import Positives, least_for_assurance, least_for_bound
 from medimg_cli.statistics.intervals import clopper_pearson, wilson
 from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.workspace.threshold_rule import ThresholdRule
+from medimg_cli.workspace.operating_settings import ThresholdRule
 
 
 class NoThresholdError(DataError):

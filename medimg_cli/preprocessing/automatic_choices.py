@@ -12,6 +12,9 @@ import numpy as np
 import pandas as pd
 
 from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.errors import DataError
+from medimg_cli.preprocessing.recipe import Interpolation, Recipe
+from medimg_cli.workspace.settings import PreprocessSettings, TrainSettings
 
 Value = TypeVar("Value")
 
@@ -34,15 +37,7 @@ _SMALL_SIDE_PX = 64
 _SHARE_OF_MEMORY = 0.5
 
 # DICOM Modality (PS3.3 C.7.3.1.1.1) -> preset. Modalities that are not named here may show anything.
-_PRESETS = {
-    "CR": "cxr",
-    "DX": "cxr",
-    "RG": "cxr",
-    "US": "us",
-    "OP": "fundus",
-    "SM": "histo",
-    "GM": "histo",
-}
+_PRESETS = {"CR": "cxr", "DX": "cxr", "RG": "cxr", "US": "us", "OP": "fundus", "SM": "histo", "GM": "histo"}
 _MODALITY_COLUMNS = ("modality", "file_modality")
 _PART_COLUMNS = ("body_part", "bodypart", "bodypartexamined")
 
@@ -233,3 +228,51 @@ def _shared_by_all(rows: pd.DataFrame, columns: tuple[str, ...]) -> str:
         return ""
     values = {str(value).strip().upper() for value in rows[found].unique()}
     return values.pop() if len(values) == 1 else ""
+
+
+@dataclass(frozen=True)
+class WantedImages:
+    """What images a network works best at: their side in pixels, and how they are resized to it."""
+
+    size_px: int
+    interpolation: Interpolation = "bilinear, antialiased"
+
+
+def plan_recipe(
+    dataset: Dataset,
+    settings: PreprocessSettings,
+    *,
+    train: TrainSettings,
+    wanted: WantedImages | None = None,
+) -> Recipe:
+    """Return the recipe: sizes above the images' own are not used, grey sets stay one channel.
+
+    16 bits are kept only where an image has more than 8. Only training images decide.
+
+    Args:
+        train: whose network prefers a size; a frozen one wants small images enlarged.
+        wanted: what that network wants, of one that only the torch wing knows.
+
+    Raises:
+        DataError: there is no training image.
+    """
+    facts = facts_of_training(dataset)
+    size, channels = settings.size, settings.channels
+    wanted = wanted or WantedImages(preferred_size_px(train.arch))
+    preferred = side_for(wanted.size_px, facts, frozen=train.freeze != "none")
+    return Recipe(
+        size_px=preferred.value if size == "auto" else size,
+        channels=channels_for(facts).value if channels == "auto" else channels,
+        resize_mode=settings.resize_mode,
+        interpolation=wanted.interpolation,
+        window=None if settings.window == "auto" else settings.window,
+        bits=16 if settings.bits == 16 and facts.bit_depth > 8 else 8,
+        clahe=settings.clahe,
+        border_crop=settings.border_crop,
+    )
+
+
+def facts_of_training(dataset: Dataset) -> DataFacts:
+    if dataset.of_split("train").empty:
+        raise DataError("no image in the training split", "ingest again with another --split")
+    return data_facts(dataset)

@@ -1,6 +1,8 @@
 """The recipe: how a decoded image becomes the pixels a network sees. It travels inside the model."""
 
 import json
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -9,9 +11,133 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medimg_cli.images.image import DecodedImage, ReadOptions
-from medimg_cli.preprocessing.border import Border, cut, find_border
-from medimg_cli.preprocessing.contrast import equalise_adaptively
 from medimg_cli.workspace.files import sha256_of_text
+
+LARGEST_SHARE = 0.25
+"""At most this share of a side is cut at each end: a mostly black picture is no frame."""
+
+_TOLERANCE = 10 / 255  # what lossy compression leaves of a black or white frame
+_ROUNDS = 2  # a white frame around a black one
+
+
+@dataclass(frozen=True)
+class Border:
+    """How many pixels are cut at each side."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.left, self.top, self.right, self.bottom))
+
+    def shares(self, width: int, height: int) -> str:
+        """Return what is cut as shares of the picture's sides, "left,top,right,bottom"; "" for nothing."""
+        if not self:
+            return ""
+        cut = (self.left / width, self.top / height, self.right / width, self.bottom / height)
+        return ",".join(f"{share:.4f}" for share in cut)
+
+
+def find_border(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Border:
+    """Return the frame of a picture (H, W, C): outer rows and columns that are black or white all along.
+
+    Never more than `LARGEST_SHARE` of a side, and nothing of a picture that has no content at all.
+    """
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = 0, 0, 0, 0
+    most_rows, most_columns = int(height * LARGEST_SHARE), int(width * LARGEST_SHARE)
+    for _ in range(_ROUNDS):
+        inside = pixels[top : height - bottom, left : width - right]
+        first, last = _uniform_ends(inside, axis=1)
+        top, bottom = min(top + first, most_rows), min(bottom + last, most_rows)
+        inside = pixels[top : height - bottom, left : width - right]
+        first, last = _uniform_ends(inside, axis=0)
+        left, right = min(left + first, most_columns), min(right + last, most_columns)
+    return Border(left, top, right, bottom)
+
+
+def cut(
+    pixels: NDArray[np.uint8] | NDArray[np.uint16], border: Border
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return the picture (H, W, C) without its border, contiguous."""
+    height, width = pixels.shape[:2]
+    rows, columns = slice(border.top, height - border.bottom), slice(border.left, width - border.right)
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels[rows, columns], dtype=np.uint8)
+    return np.ascontiguousarray(pixels[rows, columns], dtype=np.uint16)
+
+
+def _uniform_ends(pixels: NDArray[np.uint8] | NDArray[np.uint16], axis: int) -> tuple[int, int]:
+    """Return how many lines at the beginning and at the end are uniform; (0, 0) when all of them are."""
+    white = int(np.iinfo(pixels.dtype).max)
+    limit = round(white * _TOLERANCE)
+    along = (axis, 2)
+    uniform = (pixels.max(axis=along) <= limit) | (pixels.min(axis=along) >= white - limit)
+    if uniform.all():
+        return 0, 0
+    return int(np.argmin(uniform)), int(np.argmin(uniform[::-1]))
+
+
+TILES = 8
+CLIP = 2.0
+_LEVELS = 256
+
+
+def equalise_adaptively(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a grey picture (H, W) uint8 with its local contrast evened out, same shape and type.
+
+    Zuiderveld K. Contrast limited adaptive histogram equalization. Graphics Gems IV, 1994, 474-485: an 8x8 grid
+    of tiles; each tile's histogram is cut at twice its mean height, and what was cut off is spread over all grey
+    levels; its cumulative sum maps grey levels, and a pixel takes the maps of the four nearest tile centres,
+    weighted bilinearly. Sides that the grid does not divide are continued by reflection for the histograms. A
+    side shorter than the grid has one tile per pixel.
+    """
+    height, width = pixels.shape
+    rows, columns = min(TILES, height), min(TILES, width)
+    tall, wide = -(-height // rows), -(-width // columns)
+    maps = _tile_maps(pixels, rows, columns, tall, wide)
+    above, below, down = _neighbours(height, tall, rows)
+    left, right, across = _neighbours(width, wide, columns)
+    result = np.empty_like(pixels)
+    # Rows between the same two tile centres share their maps: in bands, no picture-sized table is needed.
+    edges = [0, *(np.flatnonzero(np.diff(above) | np.diff(below)) + 1).tolist(), height]
+    for start, stop in pairwise(edges):
+        band = pixels[start:stop]
+        upper, lower = (
+            maps[tile, left, band] * (1 - across) + maps[tile, right, band] * across
+            for tile in (above[start], below[start])
+        )
+        weight = down[start:stop, None]
+        result[start:stop] = np.rint(upper * (1 - weight) + lower * weight).astype(np.uint8)
+    return result
+
+
+def _tile_maps(
+    pixels: NDArray[np.uint8], rows: int, columns: int, tall: int, wide: int
+) -> NDArray[np.float32]:
+    """Return each tile's map from grey level to 0..255, (rows, columns, 256)."""
+    height, width = pixels.shape
+    whole = np.pad(pixels, ((0, rows * tall - height), (0, columns * wide - width)), mode="reflect")
+    tiles = whole.reshape(rows, tall, columns, wide).transpose(0, 2, 1, 3).reshape(rows * columns, -1)
+    counts = np.stack([np.bincount(tile, minlength=_LEVELS) for tile in tiles]).astype(np.float32)
+    limit = CLIP * tall * wide / _LEVELS
+    excess = np.maximum(counts - limit, 0).sum(axis=1, keepdims=True)
+    evened = np.minimum(counts, limit) + excess / _LEVELS
+    cumulated: NDArray[np.float32] = evened.cumsum(axis=1) * ((_LEVELS - 1) / (tall * wide))
+    return cumulated.clip(0, _LEVELS - 1).reshape(rows, columns, _LEVELS).astype(np.float32)
+
+
+def _neighbours(
+    length: int, tile: int, tiles: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Return, per position, the two nearest tiles and the weight of the second; beyond the last centres one."""
+    place = (np.arange(length) + 0.5) / tile - 0.5
+    before = np.floor(place).astype(np.int64)
+    weight = (place - before).astype(np.float32)
+    return before.clip(0, tiles - 1), (before + 1).clip(0, tiles - 1), weight
+
 
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -35,8 +161,8 @@ class Recipe(BaseModel):
             crop keeps it and cuts the longer side's ends.
         window: centre and width in modality values (HU for CT), over what a DICOM file says; None = the file's.
         bits: 8, or 16: pixels are uint16 over the full range 0..65535.
-        clahe: even out local contrast, see `preprocessing.contrast`; of colour only the luma. 8 bits only.
-        border_crop: cut a black or white frame first, see `preprocessing.border`.
+        clahe: even out local contrast, see `preprocessing.recipe`; of colour only the luma. 8 bits only.
+        border_crop: cut a black or white frame first, see `preprocessing.recipe`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

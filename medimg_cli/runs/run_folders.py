@@ -5,8 +5,7 @@ from pathlib import Path
 from medimg_cli.errors import RunError
 from medimg_cli.registry import did_you_mean
 from medimg_cli.runs.run import Run
-from medimg_cli.workspace.named_folder import new_named_folder
-from medimg_cli.workspace.workspace import Workspace
+from medimg_cli.workspace.workspace import Workspace, new_named_folder
 
 
 def list_runs(workspace: Workspace) -> list[Run]:

@@ -13,12 +13,14 @@ from medimg_cli.sample_data.http_download import (
     BrokenOffError,
     FetchRules,
     NoConnectionError,
+    PartialFile,
+    RemoteFile,
     UnusableAnswerError,
     ask,
+    checksum_of,
     host_of,
     looks_like_web_page,
 )
-from medimg_cli.sample_data.partial_file import PartialFile, RemoteFile, checksum_of
 from medimg_cli.workspace.lock import locked
 from medimg_cli.workspace.progress import Progress, SilentProgress
 

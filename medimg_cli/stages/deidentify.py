@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from medimg_cli.dataset.layouts.originals import originals_of
+from medimg_cli.dataset.layouts.clean_sources import originals_of
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.privacy.dicom.rules import edition
 from medimg_cli.privacy.removal.deidentified_log import (

@@ -12,8 +12,7 @@ from numpy.random import Generator
 
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.errors import UsageError
-from medimg_cli.sample_data.phantoms.cohort import FINDINGS, NORMAL, OPACITY, Cohort, Shot
-from medimg_cli.sample_data.phantoms.flaws import Flaw, plant
+from medimg_cli.sample_data.phantoms.cohort import FINDINGS, NORMAL, OPACITY, Cohort, Flaw, Shot, plant
 from medimg_cli.workspace.files import remove_leftovers, write_json, write_text
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 

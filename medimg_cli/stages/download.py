@@ -8,8 +8,7 @@ from pathlib import Path
 from medimg_cli.errors import UsageError
 from medimg_cli.sample_data.catalogue import CATALOGUE, PublicSet
 from medimg_cli.sample_data.fetch import fetch
-from medimg_cli.sample_data.http_download import FetchRules
-from medimg_cli.sample_data.partial_file import RemoteFile
+from medimg_cli.sample_data.http_download import FetchRules, RemoteFile
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.workspace import Workspace
 

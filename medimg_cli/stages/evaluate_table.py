@@ -29,8 +29,8 @@ from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX
 from medimg_cli.predictions.recorded import Recorded
 from medimg_cli.runs.run import Exams
 from medimg_cli.statistics.sampling import Sampling, sampling_of
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
 from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 ALL = "all"
 _ANSWERS = ("y_pred", "confidence", "decision", "status", "flags", "message", "path")

@@ -7,9 +7,15 @@ from pathlib import Path
 
 from medimg_cli.audit.checks import CHECKS, CheckEntry, Need
 from medimg_cli.audit.decisions import Standing, decisions_path, read_decisions
-from medimg_cli.audit.duplicates.across_splits import known_leak
-from medimg_cli.audit.duplicates.kept_pairs import pairs_path
-from medimg_cli.audit.exclusions import Change, apply_marks, journal_path, read_journal, undo_marks
+from medimg_cli.audit.duplicates.across_splits import known_leak, pairs_path
+from medimg_cli.audit.exclusions import (
+    Change,
+    apply_marks,
+    journal_path,
+    plan_marks,
+    read_journal,
+    undo_marks,
+)
 from medimg_cli.audit.findings import (
     SEVERITIES,
     AuditContext,
@@ -17,16 +23,16 @@ from medimg_cli.audit.findings import (
     CheckSkipped,
     Embedder,
     Finding,
+    KeptFindings,
     SkippedCheck,
     is_failing,
     read_audit,
+    subject_of,
+    weigh,
     write_audit,
+    write_images,
 )
-from medimg_cli.audit.image_table import write_images
-from medimg_cli.audit.kept_findings import KeptFindings, subject_of
 from medimg_cli.audit.measurements.measurements import Measured, TextFinder, measure_images
-from medimg_cli.audit.remedies import plan_marks
-from medimg_cli.audit.reviewed_findings import weigh
 from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine
 from medimg_cli.errors import DataError, MedimgError
 from medimg_cli.images.readers import read_image
@@ -52,7 +58,7 @@ def label_audit(
 ) -> AuditResult:
     """Audit the workspace's data set and write `audit/findings.csv`, `images.csv`, `audit.json` and the page.
 
-    Findings are sorted by severity, then by check; what reviewers decided weighs in (`audit.reviewed_findings`). A check
+    Findings are sorted by severity, then by check; what reviewers decided weighs in (`audit.findings`). A check
     that cannot run on this data, or was not asked for, is listed with its reason. One that stops on an error of
     its own is listed so too and loses nobody else's findings, but the audit has not passed then.
 
@@ -131,7 +137,7 @@ def page_path(workspace: Workspace, settings: LabelAuditSettings) -> Path:
 
 
 def apply_findings(workspace: Workspace, result: AuditResult) -> tuple[Change, int]:
-    """Mark in the manifest what the findings exclude (`audit.remedies`); no image file is touched.
+    """Mark in the manifest what the findings exclude (`audit.exclusions`); no image file is touched.
 
     Returns:
         what was marked, and how many groups of copies are left for a reader, as their labels differ.
@@ -197,7 +203,7 @@ def _standing(workspace: Workspace, dataset: Dataset) -> Standing:
 
 
 def _run(chosen: list[CheckEntry], context: AuditContext, kept: KeptFindings, subject: str) -> Outcome:
-    """Run the checks, or take over what they found before in the same data, settings and code (`audit.kept_findings`)."""
+    """Run the checks, or take over what they found before in the same data, settings and code (`audit.findings`)."""
     findings: list[Finding] = []
     did: dict[str, str] = {}
     skipped: list[SkippedCheck] = []

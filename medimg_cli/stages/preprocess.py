@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from medimg_cli.dataset.manifest import SPLITS, Dataset, read_dataset, warn_of_edits
+from medimg_cli.preprocessing.automatic_choices import WantedImages, plan_recipe
 from medimg_cli.preprocessing.cache import PixelCache, cache_folder, open_cache
 from medimg_cli.preprocessing.cache_writer import writing
-from medimg_cli.preprocessing.ingested_images import read_ingested, refuse_changed
-from medimg_cli.preprocessing.plan_recipe import WantedImages, plan_recipe
+from medimg_cli.preprocessing.probe_images import read_ingested, refuse_changed
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import PreprocessSettings, TrainSettings

@@ -7,7 +7,7 @@ from medimg_cli.images.image import ReadOptions
 from medimg_cli.images.pictures import check_sheet_path, write_sheet
 from medimg_cli.preprocessing.automatic_choices import augment_for, data_facts
 from medimg_cli.preprocessing.cache import PixelCache
-from medimg_cli.preprocessing.ingested_images import read_ingested
+from medimg_cli.preprocessing.probe_images import read_ingested
 from medimg_cli.training.augmentation.augment import preset
 from medimg_cli.training.augmentation.preview import choose_samples, preview_sheet
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked

@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.audit.findings import Embedder
-from medimg_cli.audit.label_quality.out_of_fold import FeatureClassifier, grouped_folds, mean_auroc
-from medimg_cli.audit.label_quality.quick_features import quick_features, side_by_side
+from medimg_cli.audit.label_quality import (
+    FeatureClassifier,
+    grouped_folds,
+    mean_auroc,
+    quick_features,
+    side_by_side,
+)
 from medimg_cli.audit.measurements.thumbnails import thumbnail
 from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import DataError, UsageError

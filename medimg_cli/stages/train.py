@@ -24,7 +24,7 @@ from medimg_cli.training.fitting.precision import warn_of_slow_precision
 from medimg_cli.training.fitting.time_limit import check_time_limit
 from medimg_cli.training.networks.initialise import check_freeze
 from medimg_cli.training.tracking import check_trackers
-from medimg_cli.workspace.plan import Choice, plan_text, write_plan
+from medimg_cli.workspace.config import Choice, plan_text, write_plan
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import Settings
 from medimg_cli.workspace.workspace import Workspace

@@ -22,8 +22,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from medimg_cli.dataset.folds import deal_folds
 from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.dataset.splits import deal_folds
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.pretrained_weights import weights_of

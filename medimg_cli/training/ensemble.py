@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from medimg_cli.dataset.folds import FOLD, dealt_rows
 from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.dataset.splits import FOLD, dealt_rows
 from medimg_cli.errors import RunError
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.run import Run, RunRecord

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.dataset.folds import FOLD, OUT_OF_FOLD
 from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.dataset.splits import FOLD, OUT_OF_FOLD
 from medimg_cli.errors import RunError
 from medimg_cli.predictions.exams import exams_chosen
 from medimg_cli.predictions.operating_point import OperatingPoint, usual_point

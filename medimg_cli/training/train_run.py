@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from medimg_cli.dataset.folds import deal_folds
 from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.dataset.splits import deal_folds
 from medimg_cli.errors import RunError
 from medimg_cli.inference.image_features import measure_pixels
 from medimg_cli.predictions.exams import exams_chosen

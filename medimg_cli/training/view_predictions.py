@@ -8,7 +8,7 @@ from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.predictions import predictions_of
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.run import LOCAL, ModelCard, Run
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 
 def val_over_views(

@@ -4,12 +4,21 @@ A setting stands in one place, its section: type, default, description, unit, an
 (`init`), its JSON Schema (`init --schema`) and the options of the commands are made from that.
 """
 
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
@@ -167,3 +176,33 @@ class LabelCode(BaseModel):
     code: str = ""
     system: str = ""
     source: str = ""
+
+
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_PARTS = re.compile(r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?")
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds that `text` says; a number alone is seconds.
+
+    Raises:
+        ValueError: it is no length of time.
+
+    >>> seconds_of("30m"), seconds_of("1h30m"), seconds_of("90")
+    (1800.0, 5400.0, 90.0)
+    """
+    plain = text.replace(" ", "").lower()
+    if re.fullmatch(r"\d+(\.\d+)?", plain):
+        return float(plain)
+    found = _PARTS.fullmatch(plain)
+    if not plain or found is None:
+        raise ValueError("a length of time such as 90s, 30m or 1h30m")
+    return sum(_SECONDS[unit] * float(number) for unit, number in found.groupdict().items() if number)
+
+
+def _read(value: Any) -> Any:
+    return seconds_of(value) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, BeforeValidator(_read), Field(gt=0)]
+"""A setting that holds seconds and takes texts such as "30m"."""

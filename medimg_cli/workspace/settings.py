@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from medimg_cli.workspace.duration import Seconds
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 from medimg_cli.workspace.section import (
     Chance,
     Commas,
     Fraction,
     LabelCode,
     PositiveInt,
+    Seconds,
     Section,
     Several,
     setting,
@@ -257,10 +257,7 @@ class TrainSettings(Section):
         None, "highest learning rate; auto: a range test finds it", unset="by network"
     )
     layer_decay: Fraction | None = setting(
-        None,
-        "each third of the backbone learns so much slower than the next",
-        unset="as fast",
-        option=False,
+        None, "each third of the backbone learns so much slower than the next", unset="as fast", option=False
     )
     weight_decay: float = setting(0.05, "weight decay of AdamW", option=False, ge=0)
     label_smoothing: float = setting(0.1, "label smoothing of the cross-entropy", option=False, ge=0, lt=0.5)
@@ -273,9 +270,7 @@ class TrainSettings(Section):
         "own", "logistic: logistic regression on the frozen backbone's features, its penalty chosen by folds"
     )
     stem: Literal["own", "small"] = setting(
-        "own",
-        "small = 3x3 first convolution that keeps small images whole; own = as published",
-        option=False,
+        "own", "small = 3x3 first convolution that keeps small images whole; own = as published", option=False
     )
     loss: Literal["auto", "ce", "focal", "bce", "ordinal"] = setting(
         "auto",
@@ -305,18 +300,12 @@ class TrainSettings(Section):
         None, "probability that the recall to come reaches it", unset="about one half", metavar="P"
     )
     false_alarms: Chance = setting(
-        0.05,
-        "share of ordinary images that may be called unlike the training and be refused",
-        option=False,
+        0.05, "share of ordinary images that may be called unlike the training and be refused", option=False
     )
     seed: int = setting(0, "seed of everything random", ge=0)
     seeds: int = setting(1, "networks with seeds from --seed on, together one model", ge=1, le=100)
     folds: int | None = setting(
-        None,
-        "deal train and val into K parts by patient; a network without each",
-        unset="none",
-        ge=2,
-        le=100,
+        None, "deal train and val into K parts by patient; a network without each", unset="none", ge=2, le=100
     )
     device: str = setting("auto", "auto, cpu, cuda or mps")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medimg_cli.workspace.duration import Seconds
-from medimg_cli.workspace.section import PositiveInt, Section, Several, setting
+from medimg_cli.workspace.section import PositiveInt, Seconds, Section, Several, setting
 
 Searched = Literal[
     "lr", "weight_decay", "label_smoothing", "mixup", "augment", "loss", "batch_size", "arch", "size"

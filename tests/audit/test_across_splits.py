@@ -7,8 +7,14 @@ import pandas as pd
 import pytest
 
 from medimg_cli.audit.duplicates import across_splits as module
-from medimg_cli.audit.duplicates.across_splits import across_splits, count_across, known_across_splits
-from medimg_cli.audit.duplicates.kept_pairs import keep_pairs, kept_pairs, pairs_path
+from medimg_cli.audit.duplicates.across_splits import (
+    across_splits,
+    count_across,
+    keep_pairs,
+    kept_pairs,
+    known_across_splits,
+    pairs_path,
+)
 from medimg_cli.audit.duplicates.near_duplicates import NearDuplicates, Pair
 from medimg_cli.audit.measurements.measurements import Measured, measure_images
 from medimg_cli.images.image import DecodedImage
@@ -67,7 +73,7 @@ def test_a_damaged_list_of_pairs_is_as_none(tmp_path: Path, content: str) -> Non
 def test_pairs_of_another_version_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace(tmp_path)
     keep_pairs(workspace, HASHES, [])
-    monkeypatch.setattr("medimg_cli.audit.duplicates.kept_pairs.__version__", "another")
+    monkeypatch.setattr("medimg_cli.audit.duplicates.across_splits.__version__", "another")
     assert kept_pairs(workspace, HASHES) is None
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from medimg_cli.audit.label_quality.agreement import cohen, fleiss
+from medimg_cli.audit.checks.annotator_agreement import cohen, fleiss
 
 # Fleiss' own form of table, ten subjects rated by fourteen people into five categories; kappa 0.210 (the worked
 # example that textbooks give for Fleiss JL, Psychol Bull 1971;76:378-382).

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medimg_cli.audit.duplicates.augmented_names import families, without_words
+from medimg_cli.audit.checks.augmented_copies import families, without_words
 
 
 def _families(*names: str) -> list[tuple[str, ...]]:

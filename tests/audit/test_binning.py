@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medimg_cli.audit.shortcuts.binning import bin_numbers, bin_texts, telling_parts, two_sides
+from medimg_cli.audit.shortcuts.separability import bin_numbers, bin_texts, telling_parts, two_sides
 
 
 def test_frequent_texts_have_bins_of_their_own_and_rare_ones_share_one() -> None:

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from pandas.testing import assert_series_equal
 
-from medimg_cli.audit.shortcuts.column_traits import column_traits
-from medimg_cli.audit.shortcuts.trait import Trait
+from medimg_cli.audit.shortcuts.column_traits import Trait, column_traits
 from medimg_cli.dataset.manifest import DatasetInfo, Origin
 
 

@@ -5,7 +5,7 @@ import pytest
 from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from medimg_cli.audit.label_quality.confident_learning import confident_learning, self_confidence
+from medimg_cli.audit.label_quality import confident_learning, self_confidence
 
 Table = tuple[NDArray[np.int64], NDArray[np.float64]]
 

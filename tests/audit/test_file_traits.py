@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from medimg_cli.audit.shortcuts.file_traits import file_traits
-from medimg_cli.sample_data.phantoms.files import Header, dicom_bytes
+from medimg_cli.sample_data.phantoms.cohort import Header, dicom_bytes
 
 _GREY = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
 _MAKE, _MODEL, _SOFTWARE, _DATE_TIME = 0x010F, 0x0110, 0x0131, 0x0132

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from medimg_cli.audit.shortcuts.jpeg_header import estimated_quality, subsampling
+from medimg_cli.audit.shortcuts.file_traits import estimated_quality, subsampling
 
 
 def _saved(colour: bool = True, **options: int) -> JpegImagePlugin.JpegImageFile:

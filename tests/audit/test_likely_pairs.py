@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medimg_cli.audit.duplicates import likely_pairs as search
+from medimg_cli.audit.duplicates import near_duplicates as search
 from medimg_cli.audit.duplicates.fingerprint import (
     LIKENESSES,
     Fingerprints,
@@ -12,7 +12,7 @@ from medimg_cli.audit.duplicates.fingerprint import (
     frequencies,
     likeness_scores,
 )
-from medimg_cli.audit.duplicates.likely_pairs import KEPT_PER_IMAGE, likely_pairs
+from medimg_cli.audit.duplicates.near_duplicates import KEPT_PER_IMAGE, likely_pairs
 from tests.audit.bodies import draw, small
 
 

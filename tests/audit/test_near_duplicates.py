@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from medimg_cli.audit.duplicates.groups import Groups
-from medimg_cli.audit.duplicates.near_duplicates import CONFIRMED, NearDuplicates, find_near_duplicates
+from medimg_cli.audit.duplicates.near_duplicates import (
+    CONFIRMED,
+    Groups,
+    NearDuplicates,
+    find_near_duplicates,
+)
 from medimg_cli.audit.measurements.thumbnails import SIDE_PX, thumbnail
 from medimg_cli.images.readers import read_image
 from tests.audit.bodies import Picture, draw, small

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medimg_cli.audit.label_quality.out_of_fold import grouped_folds, mean_auroc, out_of_fold
+from medimg_cli.audit.label_quality import grouped_folds, mean_auroc, out_of_fold
 
 
 def test_a_group_stands_in_one_fold_and_every_fold_has_every_class() -> None:

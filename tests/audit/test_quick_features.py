@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from medimg_cli.audit.label_quality.quick_features import quick_features, side_by_side
+from medimg_cli.audit.label_quality import quick_features, side_by_side
 from medimg_cli.audit.measurements.thumbnails import SIDE_PX
 
 

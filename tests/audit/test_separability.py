@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from medimg_cli.audit.shortcuts.binning import bin_numbers, bin_texts
 from medimg_cli.audit.shortcuts.separability import (
     Area,
     area_by_patient,
     area_of,
     area_together,
+    bin_numbers,
+    bin_texts,
     evidence,
     folds_by_patient,
 )

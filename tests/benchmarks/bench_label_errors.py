@@ -18,9 +18,15 @@ import numpy as np
 from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from medimg_cli.audit.label_quality.confident_learning import confident_learning, self_confidence
-from medimg_cli.audit.label_quality.out_of_fold import grouped_folds, mean_auroc, out_of_fold
-from medimg_cli.audit.label_quality.quick_features import quick_features, side_by_side
+from medimg_cli.audit.label_quality import (
+    confident_learning,
+    grouped_folds,
+    mean_auroc,
+    out_of_fold,
+    quick_features,
+    self_confidence,
+    side_by_side,
+)
 from medimg_cli.audit.measurements.measurements import measure_images
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.dataset.splits import group_identical

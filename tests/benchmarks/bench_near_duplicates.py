@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from medimg_cli.audit.duplicates.fingerprint import Floats, Weighing, frequencies
-from medimg_cli.audit.duplicates.groups import Groups
-from medimg_cli.audit.duplicates.likely_pairs import likely_pairs
-from medimg_cli.audit.duplicates.near_duplicates import NearDuplicates, find_near_duplicates
+from medimg_cli.audit.duplicates.near_duplicates import (
+    Groups,
+    NearDuplicates,
+    find_near_duplicates,
+    likely_pairs,
+)
 from medimg_cli.audit.measurements.thumbnails import thumbnail
 from medimg_cli.images.image import DecodedImage
 from medimg_cli.images.readers import read_image

@@ -16,7 +16,7 @@ from scipy.stats import norm
 from medimg_cli.predictions.contract import positives_of
 from medimg_cli.predictions.threshold_choice import NoThresholdError, place_by, recall_bound, steps_of
 from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.workspace.threshold_rule import ThresholdRule
+from medimg_cli.workspace.operating_settings import ThresholdRule
 
 TARGET, ALIKE = 0.95, 0.5
 RULES = {

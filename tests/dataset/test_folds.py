@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from medimg_cli.dataset.folds import dealt_rows
 from medimg_cli.dataset.manifest import Dataset, DatasetInfo
+from medimg_cli.dataset.splits import dealt_rows
 from medimg_cli.errors import DataError
 
 

@@ -13,7 +13,7 @@ from medimg_cli.evaluation.decided import Answered
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 Columns = Mapping[str, Sequence[Any]]
 

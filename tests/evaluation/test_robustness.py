@@ -15,7 +15,7 @@ from medimg_cli.preprocessing.corruptions import DISTURBANCES, DisturbedAnswers
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.intervals import wilson
 from medimg_cli.statistics.sampling import sampling_of
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 N = 400
 GENERATOR = np.random.default_rng(2)

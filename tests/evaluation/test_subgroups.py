@@ -19,7 +19,7 @@ from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.areas import delong
 from medimg_cli.statistics.intervals import CORRELATED, INDEPENDENT, logit_interval, wilson
 from medimg_cli.statistics.sampling import sampling_of
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 GENERATOR = np.random.default_rng(5)
 N = 240

@@ -35,7 +35,7 @@ from medimg_cli.images.readers import frame_count, image_paths, read_image
 from medimg_cli.inference.load import open_judge
 from medimg_cli.inference.onnx_checks import check_graph
 from medimg_cli.runs.run import ModelCard, RunRecord, read_model
-from medimg_cli.workspace import workbook
+from medimg_cli.workspace import spreadsheets
 from medimg_cli.workspace.config import read_settings
 from medimg_cli.workspace.spreadsheets import read_spreadsheet
 from medimg_cli.workspace.workspace import Workspace
@@ -110,7 +110,7 @@ def _table(path: Path) -> None:
 def _workbook(path: Path) -> None:
     """Open a workbook as `read_workbook`'s own process does: a start of Python for each is what takes time."""
     with contextlib.suppress(CalamineError, PasswordError, OSError, ValueError):
-        workbook._read(str(path), "")
+        spreadsheets._read(str(path), "")
 
 
 def _settings(path: Path) -> None:

@@ -18,7 +18,7 @@ from medimg_cli.predictions.operating_point import operating_point, threshold_by
 from medimg_cli.predictions.threshold_choice import NoThresholdError
 from medimg_cli.statistics.intervals import clopper_pearson, wilson
 from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.workspace.threshold_rule import ThresholdRule, rule_in_words
+from medimg_cli.workspace.operating_settings import ThresholdRule, rule_in_words
 
 ASSURED = ThresholdRule("recall_assured", 0.95, 0.9)
 

@@ -10,7 +10,7 @@ from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.operating_point import OperatingPoint, point_by
 from medimg_cli.predictions.predictions import decided_table
 from medimg_cli.runs.run import Threshold
-from medimg_cli.workspace.threshold_rule import ThresholdRule
+from medimg_cli.workspace.operating_settings import ThresholdRule
 
 
 def at(value: float) -> Threshold:

@@ -14,8 +14,7 @@ from medimg_cli.predictions.pooling import POOLINGS, pooled
 from medimg_cli.runs.run import Exams, Pooling
 from medimg_cli.stages.evaluate_table import evaluate_table
 from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
-from medimg_cli.workspace.threshold_rule import ThresholdRule
+from medimg_cli.workspace.operating_settings import EvaluateSettings, ThresholdRule
 
 WELL_ILL = LabelSpace(("well", "ill"), "ill")
 

@@ -11,7 +11,7 @@ from medimg_cli.predictions.operating_point import choose_threshold, operating_p
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.intervals import wilson
 from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.workspace.threshold_rule import ThresholdRule
+from medimg_cli.workspace.operating_settings import ThresholdRule
 
 GENERATOR = np.random.default_rng(5)
 TRUTH = GENERATOR.random(300) < 0.3

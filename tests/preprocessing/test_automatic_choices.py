@@ -17,8 +17,7 @@ from medimg_cli.preprocessing.automatic_choices import (
     patience_for,
     side_for,
 )
-from medimg_cli.workspace.config import load_settings, planned_for
-from medimg_cli.workspace.plan import Choice, plan_text, write_plan
+from medimg_cli.workspace.config import Choice, load_settings, plan_text, planned_for, write_plan
 from medimg_cli.workspace.workspace import Workspace
 
 MIB = 1 << 20

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from medimg_cli.images.image import DecodedImage
-from medimg_cli.preprocessing.recipe import Recipe
+from medimg_cli.preprocessing.recipe import Border, Recipe, cut, equalise_adaptively, find_border
 
 
 def grey(height: int, width: int, value: int = 200) -> DecodedImage:
@@ -146,3 +146,113 @@ def test_the_recipe_in_words_names_what_is_not_usual() -> None:
 def test_a_recipe_of_unknown_content_is_refused() -> None:
     with pytest.raises(ValidationError):
         Recipe.model_validate({"size_px": 64, "channels": 1, "sharpen": True})
+
+
+def picture(height: int = 80, width: int = 100, channels: int = 1) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(60, 200, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("shade", [0, 7, 250, 255])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_black_or_white_frame_is_found_to_the_pixel(shade: int, channels: int) -> None:
+    framed = np.full((80, 100, channels), shade, dtype=np.uint8)
+    framed[4:70, 9:97] = picture(66, 88, channels)
+    assert find_border(framed) == Border(left=9, top=4, right=3, bottom=10)
+    assert np.array_equal(cut(framed, find_border(framed)), framed[4:70, 9:97])
+
+
+def test_a_white_frame_around_a_black_one_goes_too() -> None:
+    framed = np.full((80, 100, 1), 255, dtype=np.uint8)
+    framed[3:-3, 3:-3] = 0
+    framed[8:-8, 8:-8] = picture(64, 84)
+    assert find_border(framed) == Border(8, 8, 8, 8)
+
+
+def test_no_more_than_a_quarter_of_a_side_is_cut() -> None:
+    framed = np.zeros((80, 100, 1), dtype=np.uint8)
+    framed[60:64, 70:74] = 200
+    assert find_border(framed) == Border(left=25, top=20, right=25, bottom=16)
+
+
+@pytest.mark.parametrize("shade", [0, 255])
+def test_a_picture_without_content_is_left_whole(shade: int) -> None:
+    assert not find_border(np.full((40, 40, 1), shade, dtype=np.uint8))
+
+
+def test_a_grey_frame_and_a_frame_with_a_mark_in_it_are_content() -> None:
+    grey = np.full((80, 100, 1), 128, dtype=np.uint8)
+    assert not find_border(grey)
+    marked = np.zeros((80, 100, 1), dtype=np.uint8)
+    marked[10:70, 10:90] = picture(60, 80)
+    marked[2, 50] = 255
+    assert find_border(marked).top == 2
+
+
+def test_sixteen_bits_are_judged_by_their_own_range() -> None:
+    framed = np.full((40, 40, 1), 800, dtype=np.uint16)
+    framed[5:35, 5:35] = 30000
+    assert find_border(framed) == Border(5, 5, 5, 5)
+
+
+def test_what_is_cut_is_told_as_shares_of_the_sides() -> None:
+    assert Border(left=10, bottom=20).shares(100, 80) == "0.1000,0.0000,0.0000,0.2500"
+    assert Border().shares(100, 80) == ""
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (3, 2)])
+def test_the_smallest_pictures_keep_a_pixel(shape: tuple[int, int]) -> None:
+    inside = cut(np.zeros((*shape, 1), dtype=np.uint8), find_border(np.zeros((*shape, 1), dtype=np.uint8)))
+    assert inside.size > 0
+
+
+def faint_texture(height: int = 96, width: int = 80) -> NDArray[np.uint8]:
+    """Return a grey ramp with faint noise on it."""
+    ramp = np.linspace(60, 180, width)[None, :] + np.zeros((height, 1))
+    noise = np.random.default_rng(0).normal(0, 3, (height, width))
+    faint: NDArray[np.uint8] = (ramp + noise).clip(0, 255).astype(np.uint8)
+    return faint
+
+
+def local_deviation(pixels: NDArray[np.uint8]) -> float:
+    tiles = pixels[:96, :80].reshape(12, 8, 10, 8).transpose(0, 2, 1, 3).reshape(120, 64)
+    return float(tiles.astype(float).std(axis=1).mean())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 9), (8, 8), (9, 17), (100, 33)])
+def test_every_shape_is_kept(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    even = equalise_adaptively(pixels)
+    assert even.shape == shape
+    assert even.dtype == np.uint8
+
+
+def test_local_contrast_grows_but_no_more_than_the_clip_allows() -> None:
+    before, after = (
+        local_deviation(image) for image in (faint_texture(), equalise_adaptively(faint_texture()))
+    )
+    # The map's slope is the histogram's height, which is cut at twice the mean; what was cut adds less than 1.
+    assert 1.3 * before < after < 3 * before
+
+
+@pytest.mark.parametrize("value", [0, 17, 128, 255])
+def test_a_blank_image_stays_blank_and_nearly_as_bright(value: int) -> None:
+    even = equalise_adaptively(np.full((50, 70), value, dtype=np.uint8))
+    assert len(np.unique(even)) == 1
+    assert abs(int(even[0, 0]) - value) <= 4
+
+
+def test_an_even_histogram_is_left_nearly_alone() -> None:
+    tile = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    pixels = np.tile(tile, (8, 8))
+    assert np.abs(equalise_adaptively(pixels).astype(int) - pixels).max() <= 1
+
+
+def test_neighbouring_tiles_meet_without_a_seam() -> None:
+    smooth = np.tile(np.linspace(100, 140, 128), (128, 1)).astype(np.uint8)
+    even = equalise_adaptively(smooth).astype(int)
+    assert np.abs(np.diff(even, axis=1)).max() <= 4
+
+
+def test_turning_the_picture_turns_the_result() -> None:
+    pixels = faint_texture(96, 80)
+    assert np.array_equal(equalise_adaptively(pixels.T), equalise_adaptively(pixels).T)

@@ -10,8 +10,7 @@ from pathlib import Path
 from socketserver import TCPServer
 
 from medimg_cli.sample_data.fetch import Fetched, fetch
-from medimg_cli.sample_data.http_download import FetchRules
-from medimg_cli.sample_data.partial_file import RemoteFile
+from medimg_cli.sample_data.http_download import FetchRules, RemoteFile
 
 LOOPBACK = "127.0.0.1"
 BODY = bytes(range(256)) * 64

@@ -11,8 +11,7 @@ import pytest
 from medimg_cli.errors import DataError, MachineError
 from medimg_cli.sample_data import fetch as fetching
 from medimg_cli.sample_data.fetch import Fetched, fetch
-from medimg_cli.sample_data.http_download import Answer, FetchRules, NoConnectionError, ask
-from medimg_cli.sample_data.partial_file import RemoteFile
+from medimg_cli.sample_data.http_download import Answer, FetchRules, NoConnectionError, RemoteFile, ask
 from medimg_cli.workspace.lock import locked
 from medimg_cli.workspace.progress import SilentProgress
 from tests.sample_data.odd_server import (
@@ -168,7 +167,7 @@ def test_a_killed_process_leaves_what_it_had(server: OddServer, target: Path) ->
     script = (
         "import sys\nfrom pathlib import Path\n"
         "from medimg_cli.sample_data.fetch import fetch\n"
-        "from medimg_cli.sample_data.partial_file import RemoteFile\n"
+        "from medimg_cli.sample_data.http_download import RemoteFile\n"
         "from medimg_cli.sample_data.http_download import Answer, FetchRules, NoConnectionError, ask\n"
         "rules = FetchRules(plain_http_hosts=frozenset({'127.0.0.1'}))\n"
         "fetch(RemoteFile(sys.argv[1], sys.argv[2]), Path(sys.argv[3]), rules=rules)\n"

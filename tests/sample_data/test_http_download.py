@@ -10,7 +10,7 @@ import pytest
 from medimg_cli.errors import MachineError
 from medimg_cli.sample_data import fetch as fetching
 from medimg_cli.sample_data.fetch import fetch
-from medimg_cli.sample_data.partial_file import RemoteFile
+from medimg_cli.sample_data.http_download import RemoteFile
 from tests.sample_data.odd_server import (
     BODY,
     LOOPBACK,

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from medimg_cli.errors import DataError
-from medimg_cli.sample_data.http_download import host_of
-from medimg_cli.sample_data.partial_file import RemoteFile, checksum_of
+from medimg_cli.sample_data.http_download import RemoteFile, checksum_of, host_of
 from tests.sample_data.odd_server import (
     BODY,
     OddServer,

@@ -8,8 +8,8 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.pixels.processing import apply_voi_lut
 
+from medimg_cli.sample_data.phantoms.cohort import Header, dicom_bytes, png_bytes
 from medimg_cli.sample_data.phantoms.draw import SIDE_PX, Pose, draw_chest, draw_pose, expose
-from medimg_cli.sample_data.phantoms.files import Header, dicom_bytes, png_bytes
 
 UPRIGHT = Pose(turn=0.0, shift_x=0.0, shift_y=0.0, zoom_x=1.0, zoom_y=1.0)
 TURNED = Pose(turn=9.0, shift_x=0.08, shift_y=-0.06, zoom_x=0.95, zoom_y=1.05)

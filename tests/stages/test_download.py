@@ -12,8 +12,7 @@ import pytest
 from medimg_cli.cli.app import run
 from medimg_cli.errors import ExitCode, UsageError
 from medimg_cli.sample_data.catalogue import CATALOGUE, PublicSet
-from medimg_cli.sample_data.http_download import FetchRules
-from medimg_cli.sample_data.partial_file import RemoteFile
+from medimg_cli.sample_data.http_download import FetchRules, RemoteFile
 from medimg_cli.stages.download import download
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.workspace import Workspace

@@ -18,7 +18,7 @@ from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate import evaluate
 from medimg_cli.stages.preprocess import preprocess_with
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 

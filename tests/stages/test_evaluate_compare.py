@@ -9,7 +9,7 @@ import pytest
 from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation
 from medimg_cli.predictions.operating_point import threshold_by
 from medimg_cli.runs.run_folders import find_run
-from medimg_cli.workspace.threshold_rule import ThresholdRule
+from medimg_cli.workspace.operating_settings import ThresholdRule
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medimg_cli.audit.duplicates import near_duplicates
-from medimg_cli.audit.duplicates.kept_pairs import keep_pairs, pairs_path
+from medimg_cli.audit.duplicates.across_splits import keep_pairs, pairs_path
 from medimg_cli.audit.duplicates.near_duplicates import Pair
 from medimg_cli.audit.duplicates.transforms import ALTERATIONS
 from medimg_cli.audit.measurements.measurements import measure_images, measurements_path

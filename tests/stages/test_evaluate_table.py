@@ -13,7 +13,7 @@ from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.evaluation import read_evaluation
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate_table import TableResult, evaluate_table
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 

@@ -148,14 +148,14 @@ def test_a_killed_run_is_continued_to_the_same_bytes(workspace: Workspace) -> No
         "import sys, os, signal; from pathlib import Path\n"
         "from medimg_cli.preprocessing import cache_writer; from medimg_cli.workspace.settings import PreprocessSettings\n"
         "from medimg_cli.workspace.workspace import Workspace; from medimg_cli.stages import preprocess as stage\n"
-        "from medimg_cli.preprocessing import ingested_images\n"
+        "from medimg_cli.preprocessing import probe_images\n"
         "cache_writer.CHECKPOINT_SECONDS = 0.0\n"
-        "read, seen = ingested_images.read_image, []\n"
+        "read, seen = probe_images.read_image, []\n"
         "def counting(path, options):\n"
         "    seen.append(path)\n"
         "    if len(seen) == 37: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return read(path, options)\n"
-        "ingested_images.read_image = counting\n"
+        "probe_images.read_image = counting\n"
         "stage.preprocess(Workspace(Path(sys.argv[1])), PreprocessSettings(size=16, workers=1))\n"
     )
     killed = subprocess.run([sys.executable, "-c", script, str(workspace.root)], check=False)

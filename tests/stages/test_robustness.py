@@ -17,7 +17,7 @@ from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate import EvaluateResult, evaluate
 from medimg_cli.stages.preprocess import preprocess_with
 from medimg_cli.training.predictor import predictor_of
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg

@@ -8,8 +8,8 @@ import pytest
 
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.inference.load import open_judge
+from medimg_cli.preprocessing.automatic_choices import plan_recipe
 from medimg_cli.preprocessing.cache import PixelCache
-from medimg_cli.preprocessing.plan_recipe import plan_recipe
 from medimg_cli.stages.bundle import bundle
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import train

@@ -3,8 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
-from medimg_cli.workspace.threshold_rule import ThresholdRule
+from medimg_cli.workspace.operating_settings import EvaluateSettings, ThresholdRule
 
 
 @pytest.mark.parametrize(

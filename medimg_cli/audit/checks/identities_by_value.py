@@ -9,7 +9,7 @@ import pandas as pd
 
 from medimg_cli.audit.checks import check, plural
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
-from medimg_cli.dataset.frames import without_frame
+from medimg_cli.dataset.listing import without_frame
 from medimg_cli.dataset.manifest import COLUMNS
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.image_files import ImageFile, image_files

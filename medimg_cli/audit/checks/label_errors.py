@@ -8,9 +8,17 @@ from numpy.typing import NDArray
 
 from medimg_cli.audit.checks import check, plural
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
-from medimg_cli.audit.label_quality.confident_learning import Confident, confident_learning, self_confidence
-from medimg_cli.audit.label_quality.out_of_fold import FOLDS, grouped_folds, mean_auroc, out_of_fold
-from medimg_cli.audit.label_quality.quick_features import quick_features, side_by_side
+from medimg_cli.audit.label_quality import (
+    FOLDS,
+    Confident,
+    confident_learning,
+    grouped_folds,
+    mean_auroc,
+    out_of_fold,
+    quick_features,
+    self_confidence,
+    side_by_side,
+)
 from medimg_cli.dataset.splits import group_identical
 
 NAME = "label-errors"

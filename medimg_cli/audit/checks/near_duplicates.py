@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.audit.checks import check, label_sets, labels_conflict, named_patients, plural, split_pairs
-from medimg_cli.audit.duplicates.groups import Groups
-from medimg_cli.audit.duplicates.kept_pairs import keep_pairs
+from medimg_cli.audit.duplicates.across_splits import keep_pairs
 from medimg_cli.audit.duplicates.near_duplicates import (
     LEAST_SIDE_PX,
+    Groups,
     NearDuplicates,
     Pair,
     find_near_duplicates,

@@ -4,7 +4,7 @@ import pandas as pd
 
 from medimg_cli.audit.checks import check, plural
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
-from medimg_cli.dataset.frames import without_frame
+from medimg_cli.dataset.listing import without_frame
 from medimg_cli.dataset.manifest import COLUMNS
 from medimg_cli.privacy.forms.manifest_columns import ColumnIdentity, identities_in_column
 from medimg_cli.privacy.forms.masking import mask_identities

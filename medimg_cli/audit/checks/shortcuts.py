@@ -9,17 +9,20 @@ from numpy.typing import NDArray
 
 from medimg_cli.audit.checks import check, label_sets, plural
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
-from medimg_cli.audit.shortcuts.binning import Binned, Part, telling_parts, two_sides
 from medimg_cli.audit.shortcuts.cohort_traits import traits_of
+from medimg_cli.audit.shortcuts.column_traits import Trait, TraitKind
 from medimg_cli.audit.shortcuts.separability import (
     Area,
+    Binned,
+    Part,
     area_by_patient,
     area_of,
     area_together,
     evidence,
     folds_by_patient,
+    telling_parts,
+    two_sides,
 )
-from medimg_cli.audit.shortcuts.trait import Trait, TraitKind
 from medimg_cli.dataset.manifest import DatasetInfo
 from medimg_cli.privacy.forms.masking import mask_identities
 

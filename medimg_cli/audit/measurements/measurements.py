@@ -114,12 +114,7 @@ def measure_images(
     container_hashes = dict(zip(containers, map_ordered(_hash, containers, workers=workers), strict=True))
     known = _read_known(workspace)
     measure_one = partial(
-        _measure,
-        read=read,
-        known=known,
-        container_hashes=container_hashes,
-        find_text=find_text,
-        looks=looks,
+        _measure, read=read, known=known, container_hashes=container_hashes, find_text=find_text, looks=looks
     )
     done = tracked(
         map_ordered(measure_one, paths, workers=workers), progress, "measuring images", total=len(paths)

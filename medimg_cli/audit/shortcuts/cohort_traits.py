@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from medimg_cli.audit.findings import AuditContext
 from medimg_cli.audit.measurements.image_statistics import LOOKS_COLUMNS
 from medimg_cli.audit.measurements.thumbnails import SIDE_PX
-from medimg_cli.audit.shortcuts.column_traits import column_traits
+from medimg_cli.audit.shortcuts.column_traits import Trait, TraitKind, column_traits
 from medimg_cli.audit.shortcuts.file_traits import FileTraits, file_traits
-from medimg_cli.audit.shortcuts.trait import Trait, TraitKind
 from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.images.image import split_member
 from medimg_cli.workspace.progress import tracked

@@ -14,17 +14,10 @@ from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
 from medimg_cli.workspace.workspace import Workspace
 
-_KEPT_FACTS = (
-    "modality",
-    "transfer_syntax",
-    "window",
-    "inverted",
-    "frame",
-    "frames",
-    "orientation",
-    "alpha",
-    "note",
-    "named",
+_KEPT_FACTS = tuple(
+    """
+    modality transfer_syntax window inverted frame frames orientation alpha note named
+""".split()
 )
 """What a reader applied or found that belongs into the manifest; nothing that names a person."""
 _IDENTITIES = ("patient_id", "study_uid", "series_uid")
@@ -144,10 +137,7 @@ def _again(entry: Entry, cells: dict[str, Any]) -> dict[str, Any]:
         name: value
         for name, value in cells.items()
         if name not in ("path", "patient_id", "split", "fold", EXAM, UNKNOWN_COLUMN)
-    } | {
-        "label": sys.intern(str(cells["label"]) if reviewed else entry.label),
-        **entry.extra,
-    }
+    } | {"label": sys.intern(str(cells["label"]) if reviewed else entry.label), **entry.extra}
 
 
 def _named(decoded: DecodedImage) -> dict[str, str]:

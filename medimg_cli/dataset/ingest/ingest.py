@@ -16,16 +16,14 @@ from medimg_cli.dataset.class_space import (
     without_foreign_classes,
 )
 from medimg_cli.dataset.exams import UIDS, exams_named, with_exams
-from medimg_cli.dataset.frames import choose_frames, without_frame
-from medimg_cli.dataset.ingest.collect import Changes, Gathered, compare
+from medimg_cli.dataset.ingest.collect import Changes, Gathered, compare, refuse_one_patient, remark
 from medimg_cli.dataset.ingest.examine import Copier, Examined, Examiner, quarantine_row
 from medimg_cli.dataset.ingest.plausible import Question, doubts, tables_in
 from medimg_cli.dataset.ingest.previous import Containers, Standing, to_remember
-from medimg_cli.dataset.ingest.remarks import refuse_one_patient, remark
 from medimg_cli.dataset.ingest.sources import Reading, merge, plan_readings, records
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.layouts import LAYOUTS, find_layout, name_sources
-from medimg_cli.dataset.listing import Entry, Listing, Rejected
+from medimg_cli.dataset.listing import Entry, Listing, Rejected, choose_frames, without_frame
 from medimg_cli.dataset.manifest import (
     QUARANTINE_COLUMNS,
     Dataset,
@@ -43,7 +41,7 @@ from medimg_cli.dataset.name_groups import (
 )
 from medimg_cli.dataset.patients import UNKNOWN, patient_pattern, patients_of
 from medimg_cli.dataset.spelling import respelt
-from medimg_cli.dataset.split_plan import SplitPlan
+from medimg_cli.dataset.splits import SplitPlan
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.images.image import DecodedImage
 from medimg_cli.images.readers import frame_count
@@ -57,21 +55,7 @@ VANISHED = "vanished since the last ingest"
 VANISHED_EARLIER = "vanished since an earlier ingest"
 SAMPLE, SAMPLE_SECONDS = 96, 2.0
 """A dry run decodes so many images, and none any more after so long."""
-_IMAGE_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".dcm",
-    ".dicom",
-    ".ima",
-    ".gz",
-    ".nii",
-    ".npy",
-)
+_IMAGE_SUFFIXES = tuple(".jpg .jpeg .png .bmp .tif .tiff .webp .dcm .dicom .ima .gz .nii .npy".split())
 
 
 @dataclass

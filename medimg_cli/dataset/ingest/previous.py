@@ -14,17 +14,7 @@ from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
 
-DECIDING = (
-    "seed",
-    "split",
-    "patient_regex",
-    "frames",
-    "exam_col",
-    "multi_label",
-    "label_sep",
-    "folds",
-    "deidentify",
-)
+DECIDING = tuple("seed split patient_regex frames exam_col multi_label label_sep folds deidentify".split())
 """Settings that decide who is a patient, which split they get and what an image is."""
 
 

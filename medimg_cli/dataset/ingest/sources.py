@@ -14,16 +14,10 @@ from medimg_cli.errors import DataError, UsageError
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
 
-READING = (
-    "layout",
-    "labels",
-    "sheet",
-    "image_col",
-    "label_col",
-    "label_kind",
-    "map_classes",
-    "patient_col",
-    "use_split_col",
+READING = tuple(
+    """
+    layout labels sheet image_col label_col label_kind map_classes patient_col use_split_col
+""".split()
 )
 _FIXED = ("layout", "patient_col", "use_split_col")
 """Of these, what may not change under images that have a split."""

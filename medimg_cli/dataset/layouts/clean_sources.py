@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from medimg_cli.dataset.layouts.labels_file import guess_column, read_labels_file
-from medimg_cli.dataset.layouts.originals import originals_of
 from medimg_cli.dataset.layouts.table_files import File, FilesByName
-from medimg_cli.dataset.listing import Rejected
+from medimg_cli.dataset.layouts.tree import contents, kind_of
+from medimg_cli.dataset.listing import Rejected, Source
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.privacy.dicom.header_values import IdentityValues
 from medimg_cli.privacy.forms.manifest_columns import identities_in_column
@@ -22,7 +22,7 @@ from medimg_cli.privacy.removal.deidentified_log import (
     update_map,
     write_log,
 )
-from medimg_cli.privacy.removal.deidentify_file import Deidentifier, Outcome
+from medimg_cli.privacy.removal.deidentify_file import Deidentifier, Original, Outcome
 from medimg_cli.privacy.removal.pixel_masking import TextMask
 from medimg_cli.privacy.removal.profile import profile_of
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms, read_or_make_key
@@ -31,6 +31,37 @@ from medimg_cli.workspace.progress import Remarks
 from medimg_cli.workspace.settings import DeidentifySettings, IngestSettings
 from medimg_cli.workspace.spreadsheets import Table
 from medimg_cli.workspace.workspace import Workspace
+
+
+def originals_of(
+    source: Path, ignored: frozenset[Path] = frozenset()
+) -> tuple[list[Original], list[Outcome]]:
+    """Return the files of a folder, an archive or a single file; and what is there but cannot be opened.
+
+    Args:
+        source: absolute.
+        ignored: absolute paths inside it that are no input.
+
+    Raises:
+        DataError: it cannot be read, or the archive is damaged.
+    """
+    listed = Source(source, ignored=ignored)
+    kind = kind_of(listed)
+    if kind not in ("folder", "archive"):
+        return [Original(source.name, source)], []
+    tree = contents(listed)
+    inside = kind == "archive"
+    files = [
+        Original(name, source if inside else source / name, name if inside else None) for name in tree.files
+    ]
+    refused = [
+        Outcome(
+            Original(PurePosixPath(row.path).name, source), PurePosixPath(row.path).name, "", {}, row.reason
+        )
+        for row in tree.rejected
+    ]
+    return files, refused
+
 
 _UID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){5,}")
 

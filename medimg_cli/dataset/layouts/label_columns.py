@@ -133,11 +133,7 @@ def _single(table: Table, column: str, settings: IngestSettings) -> Labelling:
         )
         notes = [*names.notes, *([] if combined is None else [note])]
         return Labelling(
-            (column,),
-            classes,
-            lambda row: _or_none(names.of(row[column]), row[column]),
-            {},
-            "; ".join(notes),
+            (column,), classes, lambda row: _or_none(names.of(row[column]), row[column]), {}, "; ".join(notes)
         )
     counts: Counter[str] = Counter()
     for cell, count in cells.items():

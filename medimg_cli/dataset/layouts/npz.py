@@ -18,18 +18,10 @@ from medimg_cli.errors import DataError
 from medimg_cli.workspace.settings import IngestSettings
 
 _FORM = "an archive holds train_images and train_labels, and the same for val and test"
-_ORGANS = (
-    "bladder",
-    "femur-left",
-    "femur-right",
-    "heart",
-    "kidney-left",
-    "kidney-right",
-    "liver",
-    "lung-left",
-    "lung-right",
-    "pancreas",
-    "spleen",
+_ORGANS = tuple(
+    """
+    bladder femur-left femur-right heart kidney-left kidney-right liver lung-left lung-right pancreas spleen
+""".split()
 )
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "bloodmnist": (
@@ -43,21 +35,11 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "platelet",
     ),
     "breastmnist": ("malignant", "normal, benign"),
-    "chestmnist": (
-        "atelectasis",
-        "cardiomegaly",
-        "effusion",
-        "infiltration",
-        "mass",
-        "nodule",
-        "pneumonia",
-        "pneumothorax",
-        "consolidation",
-        "edema",
-        "emphysema",
-        "fibrosis",
-        "pleural",
-        "hernia",
+    "chestmnist": tuple(
+        """
+        atelectasis cardiomegaly effusion infiltration mass nodule pneumonia pneumothorax consolidation edema
+        emphysema fibrosis pleural hernia
+    """.split()
     ),
     "dermamnist": (
         "actinic keratoses and intraepithelial carcinoma",

@@ -18,29 +18,11 @@ from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.spreadsheets import Table, without_remarks
 
 _IDENTITIES = frozenset(
-    [
-        "name",
-        "patientname",
-        "fullname",
-        "firstname",
-        "lastname",
-        "surname",
-        "givenname",
-        "familyname",
-        "birthdate",
-        "dateofbirth",
-        "dob",
-        "mrn",
-        "ssn",
-        "address",
-        "phone",
-        "telephone",
-        "email",
-        "accessionnumber",
-        "studyinstanceuid",
-        "seriesinstanceuid",
-        "sopinstanceuid",
-    ]
+    """
+        name patientname fullname firstname lastname surname givenname familyname birthdate dateofbirth dob
+        mrn ssn address phone telephone email accessionnumber studyinstanceuid seriesinstanceuid
+        sopinstanceuid
+    """.split()
 )
 """Columns nobody needs as a subgroup and no manifest should hold; compared as `labels_file.plain` writes them."""
 

@@ -16,7 +16,7 @@ from medimg_cli.preprocessing.intensities import Intensities
 from medimg_cli.registry import Registry
 from medimg_cli.runs.run import Exams
 from medimg_cli.statistics.probabilities import AnswerKind
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medimg_cli.registry import Registry
-from medimg_cli.sample_data.partial_file import RemoteFile
+from medimg_cli.sample_data.http_download import RemoteFile
 
 
 @dataclass(frozen=True)

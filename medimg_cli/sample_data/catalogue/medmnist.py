@@ -6,7 +6,7 @@ organ sets at 28 px are not those of the earlier record 6496656, and DermaMNIST 
 """
 
 from medimg_cli.sample_data.catalogue import CATALOGUE, PublicSet
-from medimg_cli.sample_data.partial_file import RemoteFile
+from medimg_cli.sample_data.http_download import RemoteFile
 
 _RECORD = "https://zenodo.org/records/10519652/files"
 _CITATION = (

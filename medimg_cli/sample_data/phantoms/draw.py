@@ -148,10 +148,7 @@ def _draw_opacity(frame: Frame, generator: Generator) -> Opacity:
     nearest = 0.28 if side < 0 or y < -0.1 else frame.heart_x + frame.heart_width + 0.04
     x = side * float(generator.uniform(nearest, max(nearest + 0.04, frame.half_width - 0.18)))
     return Opacity(
-        x=x,
-        y=y,
-        radius=float(generator.uniform(0.11, 0.21)),
-        strength=float(generator.uniform(0.26, 0.38)),
+        x=x, y=y, radius=float(generator.uniform(0.11, 0.21)), strength=float(generator.uniform(0.26, 0.38))
     )
 
 

@@ -16,11 +16,12 @@ from medimg_cli.preprocessing.automatic_choices import (
     channels_for,
     data_facts,
     epochs_for,
+    facts_of_training,
     network_for,
     patience_for,
+    plan_recipe,
     side_for,
 )
-from medimg_cli.preprocessing.plan_recipe import facts_of_training, plan_recipe
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.training.batches import PixelBatches
 from medimg_cli.training.fitting.features import head_plan
@@ -28,9 +29,8 @@ from medimg_cli.training.fitting.memory import bytes_an_image, fixed_bytes, free
 from medimg_cli.training.fitting.plan import plan_training, settings_in_force
 from medimg_cli.training.networks.networks import architecture, build_network, images_wanted
 from medimg_cli.training.networks.weights_fit import architecture_of
-from medimg_cli.workspace.config import planned_for
+from medimg_cli.workspace.config import Choice, plan_text, planned_for
 from medimg_cli.workspace.files import write_text
-from medimg_cli.workspace.plan import Choice, plan_text
 from medimg_cli.workspace.progress import Progress
 from medimg_cli.workspace.settings import Settings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace

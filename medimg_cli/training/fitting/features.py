@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medimg_cli.preprocessing.automatic_choices import epochs_for
-from medimg_cli.preprocessing.feature_cache import FeatureCache, digest_of
+from medimg_cli.preprocessing.cache import FeatureCache, digest_of
 from medimg_cli.runs.run import Normalisation
 from medimg_cli.statistics.logistic import fit_logistic
 from medimg_cli.statistics.probabilities import log_loss_of, probabilities_from

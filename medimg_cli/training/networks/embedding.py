@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.images.image import DecodedImage, UnreadableImage
-from medimg_cli.preprocessing.feature_cache import FeatureCache, digest_of
+from medimg_cli.preprocessing.cache import FeatureCache, digest_of
 from medimg_cli.runs.pretrained_weights import architecture_of
 from medimg_cli.training.device import choose_device, prepare_processor
 from medimg_cli.training.networks.backbone import HEADS

@@ -9,8 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from medimg_cli.errors import MachineError, RunError, UsageError
-from medimg_cli.preprocessing.automatic_choices import preferred_size_px
-from medimg_cli.preprocessing.plan_recipe import WantedImages
+from medimg_cli.preprocessing.automatic_choices import WantedImages, preferred_size_px
 from medimg_cli.registry import did_you_mean
 from medimg_cli.runs.run import HeadKind, Normalisation, StemKind
 from medimg_cli.training.architectures import ARCHITECTURES, Architecture

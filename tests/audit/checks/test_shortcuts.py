@@ -13,7 +13,7 @@ from medimg_cli.audit.findings import AuditContext, CheckSkipped, Finding
 from medimg_cli.audit.measurements.measurements import measure_images
 from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine
 from medimg_cli.images.readers import read_image
-from medimg_cli.sample_data.phantoms.files import Header, dicom_bytes
+from medimg_cli.sample_data.phantoms.cohort import Header, dicom_bytes
 from medimg_cli.stages.demo import demo
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.workspace import Workspace

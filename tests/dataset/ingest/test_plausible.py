@@ -6,7 +6,7 @@ import pytest
 
 from medimg_cli.dataset.ingest.plausible import doubts
 from medimg_cli.dataset.layouts import LAYOUTS, name_sources
-from medimg_cli.dataset.layouts.masks import find_masks
+from medimg_cli.dataset.layouts.folders import find_masks
 from medimg_cli.workspace.settings import IngestSettings
 
 

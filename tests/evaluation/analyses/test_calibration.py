@@ -11,7 +11,7 @@ from medimg_cli.evaluation.analyses.calibration import top_label_error
 from medimg_cli.evaluation.results.calibration import Calibration
 from medimg_cli.evaluation.summary import overall
 from medimg_cli.statistics.probabilities import AnswerKind, probabilities_from
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 from tests.evaluation.analyses.answers import at, one_of, several_of
 
 GENERATOR = np.random.default_rng(8)

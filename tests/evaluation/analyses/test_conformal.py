@@ -6,7 +6,7 @@ import pytest
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.results.abstention import Conformal
 from medimg_cli.statistics.intervals import wilson
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 from tests.evaluation.analyses.answers import one_of, several_of
 
 # Validation: nine images of a at 0.5 … 0.9, so that the least of them is the quantile, and one image of b.

@@ -9,7 +9,7 @@ from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.results.decisions import OperatingPoints
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.workspace.evaluate_settings import EvaluateSettings
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 GENERATOR = np.random.default_rng(6)
 NAMES = ("a", "b", "c")

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medimg_cli.dataset.frames import choose_frames, without_frame
-from medimg_cli.dataset.listing import Entry, Rejected
+from medimg_cli.dataset.listing import Entry, Rejected, choose_frames, without_frame
 from medimg_cli.dataset.manifest import leaks, read_dataset, read_quarantine
 from medimg_cli.images.readers import read_image
 from medimg_cli.stages.ingest import IngestResult, ingest

@@ -1,1 +1,0 @@
-"""Labels that are likely wrong: confident learning and agreement of readers."""
