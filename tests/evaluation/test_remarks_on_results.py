@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from medimg_cli.workspace.threshold_rule import ThresholdRule
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from medimg_cli.dataset.labels import LabelSpace
@@ -26,6 +25,7 @@ from medimg_cli.evaluation.results.calibration import Calibration
 from medimg_cli.predictions.operating_point import OperatingPoint, point_by
 from medimg_cli.predictions.recorded import Recorded
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.operating_settings import ThresholdRule
 from tests.evaluation.subjects import threshold, two_classes
 
 
