@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from medimg_cli.cli.views.certainty import draw_certainty
+from medimg_cli.cli.views.evaluation import draw_certainty
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
 from medimg_cli.evaluation.results.abstention import Abstention, Conformal, Referral
 from medimg_cli.evaluation.results.calibration import Calibration
