@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -19,55 +20,26 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from medimg_cli import __version__
-from medimg_cli.cli import (
-    bundle,
-    deidentify,
-    demo,
-    doctor,
-    download,
-    evaluate,
-    export,
-    info,
-    ingest,
-    init,
-    label_audit,
-    predict,
-    preprocess,
-    recalibrate,
-    report,
-    runs,
-    sample_size,
-    serve,
-    train,
-    tune,
-)
 from medimg_cli.cli.options import IN_WORKSPACE, LAST, OURS, with_session
 from medimg_cli.errors import ExitCode, MedimgError
 from medimg_cli.workspace.plain_text import visible_line
 from medimg_cli.workspace.threads import work_is_left
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "init": init.init,
-    "ingest": ingest.ingest,
-    "download": download.download,
-    "label-audit": label_audit.label_audit,
-    "sample-size": sample_size.sample_size,
-    "deidentify": deidentify.deidentify,
-    "preprocess": preprocess.preprocess,
-    "train": train.train,
-    "tune": tune.tune,
-    "evaluate": evaluate.evaluate,
-    "recalibrate": recalibrate.recalibrate,
-    "predict": predict.predict,
-    "report": report.report,
-    "export": export.export,
-    "bundle": bundle.bundle,
-    "serve": serve.serve,
-    "runs": runs.runs,
-    "demo": demo.demo,
-    "info": info.info,
-    "doctor": doctor.doctor,
-}
+_NAMES = (
+    "init ingest download label-audit sample-size deidentify preprocess train tune evaluate recalibrate predict "
+    "report export bundle serve runs demo info doctor"
+)
+
+
+def _command(name: str) -> Callable[..., None]:
+    """Return the function of a command: `label-audit` is `label_audit` in `cli/label_audit.py`."""
+    plain = name.replace("-", "_")
+    body: Callable[..., None] = getattr(import_module(f"medimg_cli.cli.{plain}"), plain)
+    return body
+
+
+COMMANDS = {name: _command(name) for name in _NAMES.split()}
+"""Every command by its name, in the order in which they are listed."""
 ALIASES = {"audit": "label-audit"}
 
 _BARE = {"--resume": LAST, "--init-facts": IN_WORKSPACE, "--list-archs": OURS}
@@ -79,7 +51,7 @@ _INTERRUPTED = (
 
 _OF_THE_MACHINE = {
     getattr(errno, name)
-    for name in (
+    for name in [
         "ENOSPC",
         "EDQUOT",
         "EFBIG",
@@ -91,7 +63,7 @@ _OF_THE_MACHINE = {
         "ENFILE",
         "ENOMEM",
         "ESTALE",
-    )
+    ]
     if hasattr(errno, name)
 }
 """What no command can foresee at every file it opens."""

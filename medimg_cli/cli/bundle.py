@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import RunName, Session, fields_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def bundle(
     session: Session,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
+    run: RunName = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.zip", help="The file.", show_default="RUN.zip, here")
     ] = None,
@@ -45,16 +45,8 @@ def bundle(
         said=facts,
         model_card=model_card_of(session.workspace, found, settings, session.progress),
     )
-    payload = {
-        "out": result.out.as_posix(),
-        "sha256": result.sha256,
-        "bytes": result.size_bytes,
-        "files": result.files,
-        "model_card": result.model_card,
-        "no_heat_maps": result.no_heat_maps or None,
-        "restriction": result.restriction or None,
-        "not_reported": result.not_reported,
-    }
+    more = {"no_heat_maps": result.no_heat_maps or None, "restriction": result.restriction or None}
+    payload = fields_of(result, "size_bytes", bytes=result.size_bytes, **more)
     if result.restriction:
         session.progress.warn(result.restriction)
     session.show(payload, lambda console: _draw(console, result))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, fields_of
 from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode
 
@@ -38,19 +38,7 @@ def deidentify(session: Session, source: _Source, dest: _Dest) -> None:
 
     settings = session.settings().deidentify
     result = run_stage(session.workspace, source, dest, settings, session.progress)
-    payload = {
-        "files": result.files,
-        "written": result.written,
-        "not_written": [{"path": row.path, "reason": row.reason} for row in result.not_written],
-        "identities_removed": result.identities_removed,
-        "counts": result.counts,
-        "edition": result.edition,
-        "profile": result.profile,
-        "log": result.log,
-        "key": result.key,
-        "map": result.map,
-    }
-    session.show(payload, lambda console: _draw(console, result))
+    session.show(fields_of(result, "key_made", "notes"), lambda console: _draw(console, result))
     if result.not_written:
         raise typer.Exit(ExitCode.PARTIAL)
 

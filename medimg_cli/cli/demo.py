@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, fields_of
 
 
 def demo(
@@ -41,15 +41,8 @@ def demo(
         exams=exams,
         progress=session.progress,
     )
-    payload = {
-        "folder": result.folder,
-        "images": result.images,
-        "patients": result.patients,
-        "classes": result.classes,
-        "flaws": result.flaws,
-    }
     session.show(
-        payload,
+        fields_of(result),
         lambda console: console.print(
             f"{result.images} images of {result.patients} patients in {result.folder}"
             + (f", {len(result.flaws)} flaws planted" if result.flaws else ""),

@@ -19,13 +19,7 @@ def doctor(session: Session) -> None:
     from medimg_cli.stages.doctor import doctor as run_stage
 
     diagnoses = run_stage(session.workspace)
-    payload = {
-        "checks": [
-            {"name": item.name, "ok": item.ok, "found": item.found, "advice": item.advice}
-            for item in diagnoses
-        ]
-    }
-    session.show(payload, lambda console: _draw(console, diagnoses))
+    session.show({"checks": diagnoses}, lambda console: _draw(console, diagnoses))
     missing = [item for item in diagnoses if not item.ok]
     if missing:
         raise MachineError(f"missing: {', '.join(item.name for item in missing)}", missing[0].advice)

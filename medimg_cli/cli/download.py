@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, fields_of
 from medimg_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,32 +46,13 @@ def download(
         session.show({"sets": _rows(sets)}, lambda console: _draw_list(console, sets))
         return
     result = run_stage(session.workspace, name, size_px=size, folder=to, progress=session.progress)
-    payload = {
-        "name": result.name,
-        "size_px": result.size_px,
-        "path": result.path,
-        "bytes": result.bytes,
-        "checksum": result.checksum,
-        "licence": result.licence,
-        "citation": result.citation,
-        "reused": result.reused,
-        "next": result.next_command,
-    }
+    payload = fields_of(result, "next_command", next=result.next_command)
     session.show(payload, lambda console: _draw(console, result))
 
 
 def _rows(sets: "Mapping[str, PublicSet]") -> list[dict[str, object]]:
-    return [
-        {
-            "name": name,
-            "summary": entry.summary,
-            "classes": entry.classes,
-            "images": entry.images,
-            "sizes": entry.sizes,
-            "licence": entry.licence,
-        }
-        for name, entry in sets.items()
-    ]
+    shown = ("summary", "classes", "images", "sizes", "licence")
+    return [{"name": name} | {key: getattr(entry, key) for key in shown} for name, entry in sets.items()]
 
 
 def _draw_list(console: "Console", sets: "Mapping[str, PublicSet]") -> None:
@@ -79,14 +60,8 @@ def _draw_list(console: "Console", sets: "Mapping[str, PublicSet]") -> None:
 
     table = plain_table("name", "what", ">classes", ">images", "sizes", "licence")
     for name, entry in sets.items():
-        table.add_row(
-            name,
-            entry.summary,
-            str(entry.classes),
-            f"{entry.images:,}",
-            " ".join(map(str, entry.sizes)),
-            entry.licence,
-        )
+        sizes = " ".join(map(str, entry.sizes))
+        table.add_row(name, entry.summary, str(entry.classes), f"{entry.images:,}", sizes, entry.licence)
     console.print(table)
     console.print("`medimg download NAME --size N` fetches one.", style="dim")
 

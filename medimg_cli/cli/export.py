@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import RunName, Session, fields_of
 from medimg_cli.cli.setting_options import takes
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _Data = Annotated[
 @takes("export")
 def export(
     session: Session,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
+    run: RunName = None,
     out: _Out = None,
     data: _Data = None,
 ) -> None:
@@ -53,22 +53,8 @@ def export(
     copies_of_run(found, shown, session.progress)
     files = files_at_hand(session.workspace, data, settings.export.images) if settings.export.verify else None
     result = run_stage(found, target, shown, said=facts, files=files, progress=session.progress)
-    session.show(_payload(result), lambda console: _draw(console, result))
-
-
-def _payload(result: "ExportResult") -> dict[str, object]:
-    from dataclasses import asdict
-
-    on_files = result.on_files
-    return {
-        "out": result.out.as_posix(),
-        "sha256": result.sha256,
-        "bytes": result.size_bytes,
-        "networks": result.networks,
-        "outputs": result.outputs,
-        "on_pixels": asdict(result.on_pixels),
-        "on_files": None if on_files is None else asdict(on_files),
-    }
+    payload = fields_of(result, "size_bytes", bytes=result.size_bytes)
+    session.show(payload, lambda console: _draw(console, result))
 
 
 def _draw(console: "Console", result: "ExportResult") -> None:

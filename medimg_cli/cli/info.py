@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, fields_of
 from medimg_cli.cli.setting_options import takes
 
 if TYPE_CHECKING:
@@ -34,29 +34,8 @@ def info(
     chosen = session.settings().preprocess
     options = ReadOptions(window=None if chosen.window == "auto" else chosen.window, bits=chosen.bits)
     result = run_stage(path, options)
-    session.show(_payload(result), lambda console: _draw(console, result))
-
-
-def _payload(result: "InfoResult") -> dict[str, Any]:
-    return {
-        "path": result.path,
-        "format": result.image_format,
-        "bytes": result.bytes,
-        "width": result.width,
-        "height": result.height,
-        "channels": result.channels,
-        "bit_depth": result.bit_depth,
-        "pixel_type": result.pixel_type,
-        "frames": result.frames,
-        "facts": result.facts,
-        "header": result.header,
-        "identities": result.identities,
-        "histogram": result.histogram,
-        "minimum": result.minimum,
-        "maximum": result.maximum,
-        "mean": result.mean,
-        "seconds": result.seconds,
-    }
+    payload = fields_of(result, "image_format", format=result.image_format)
+    session.show(payload, lambda console: _draw(console, result))
 
 
 def _draw(console: "Console", result: "InfoResult") -> None:

@@ -1,12 +1,11 @@
 """medimg ingest: files to a manifest."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, fields_of
 from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode
 
@@ -49,26 +48,12 @@ def ingest(session: Session, sources: _Sources, dry_run: _DryRun = False) -> Non
     result = run_stage(
         session.workspace, sources, settings, session.progress, code_book=book, cleaning=cleaning
     )
-    payload = {
-        "images": result.images,
-        "patients": result.patients,
-        "patients_known": result.patients_known,
-        "quarantined": result.quarantined,
-        "quarantine": result.quarantine,
-        "layout": result.layout,
-        "label_source": result.label_source,
-        "groups": [asdict(found) for found in result.groups],
-        "classes": result.classes,
-        "splits": result.splits,
-        "positive": result.positive,
-        "folds": result.folds,
-        "leak": result.leak.counts() if result.leak else None,
-        "added": _counted(result.changes.added),
-        "changed": _counted(result.changes.changed),
-        "vanished": _counted(result.changes.vanished),
-        "reused": result.reused,
-        "manifest": result.manifest,
-    }
+    payload = fields_of(
+        result,
+        *("positive_guessed", "notes", "first", "changes"),
+        leak=result.leak.counts() if result.leak else None,
+        **{name: _counted(getattr(result.changes, name)) for name in ("added", "changed", "vanished")},
+    )
     session.show(payload, lambda console: draw_result(console, result))
     if settings.strict and result.quarantined:
         raise typer.Exit(ExitCode.PARTIAL)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from medimg_cli.workspace.workspace import Workspace
 
 _PANEL = "Shared options"
+RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")]
 LAST = "last"
 """What a bare --resume stands for."""
 OURS = "own"
@@ -128,6 +129,11 @@ def unbroken_stdout() -> Iterator[None]:
 
         drop_stdout()
         raise
+
+
+def fields_of(result: Any, *without: str, **more: Any) -> dict[str, Any]:
+    """Return the fields of a result for its JSON, those named left out, `more` over them."""
+    return {name: value for name, value in vars(result).items() if name not in without} | more
 
 
 def _shared(

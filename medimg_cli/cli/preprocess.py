@@ -1,11 +1,11 @@
 """medimg preprocess: manifest to pixel cache."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, fields_of
 from medimg_cli.cli.setting_options import takes
 
 if TYPE_CHECKING:
@@ -61,22 +61,9 @@ def preprocess(session: Session, preview: _Preview = None) -> None:
             progress=session.progress,
         )
     cache = session.workspace.relative(result.cache.folder)
-    session.show(_payload(result, cache, preview), lambda console: _draw(console, result, cache, preview))
-
-
-def _payload(result: "PreprocessResult", cache: str, preview: Path | None) -> dict[str, Any]:
-    return {
-        "images": result.images,
-        "decoded": result.decoded,
-        "seconds": result.seconds,
-        "images_per_second": result.images_per_second,
-        "cache": cache,
-        "bytes": result.bytes,
-        "reused": result.reused,
-        "cropped": result.cropped,
-        "preview": preview,
-        "recipe": result.cache.recipe.model_dump(),
-    }
+    figures = {name: getattr(result, name) for name in ("images_per_second", "bytes", "cropped")}
+    payload = fields_of(result, cache=cache, preview=preview, recipe=result.cache.recipe, **figures)
+    session.show(payload, lambda console: _draw(console, result, cache, preview))
 
 
 def _draw(console: "Console", result: "PreprocessResult", cache: str, preview: Path | None) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import RunName, Session
 from medimg_cli.cli.setting_options import takes
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def recalibrate(
     data: Annotated[
         Path, typer.Option(metavar="DIR", help="Labelled cases of the place: a folder, or a workspace.")
     ],
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
+    run: RunName = None,
 ) -> None:
     """Adapt a run to another place by 30 to 200 labelled cases from there; the network stays as it is.
 
@@ -60,8 +60,8 @@ def recalibrate(
         "p_any": adapted.p_any,
         "p_temperature": adapted.p_scale,
         "log_loss": {"before": adapted.before, "after": adapted.after},
-        "threshold": point.threshold.model_dump() if point.threshold else None,
-        "thresholds": {name: each.model_dump() for name, each in point.thresholds.items()},
+        "threshold": point.threshold,
+        "thresholds": point.thresholds,
         "threshold_before": result.before.threshold.value if result.before.threshold else None,
         "promise": result.promise,
     }

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medimg_cli.cli.options import IN_WORKSPACE, Session
+from medimg_cli.cli.options import IN_WORKSPACE, RunName, Session, fields_of
 from medimg_cli.cli.setting_options import takes
 
 _InitFacts = Annotated[
@@ -24,7 +24,7 @@ _Datasheet = Annotated[
 @takes("report", {"evaluate.split": "which evaluation"})
 def report(
     session: Session,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")] = None,
+    run: RunName = None,
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -68,15 +68,10 @@ def report(
         datasheet=datasheet,
     )
     looks = result.looks
-    payload = {
-        "outputs": [path.as_posix() for path in result.outputs],
-        "not_reported": result.not_reported,
-        "looks": None if looks is None else looks.model_dump(),
-    }
     lines = "\n".join(f"wrote {path}" for path in result.outputs)
     if looks is not None:
         lines += f"\n{looks.sentence(settings.evaluate.split)}"
-    session.show(payload, lambda console: console.print(lines, markup=False))
+    session.show(fields_of(result), lambda console: console.print(lines, markup=False))
 
 
 def _ask(session: Session, path: str) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -99,18 +99,13 @@ def _show_best(session: Session, metric: str, split: str) -> None:
 
 
 def _show_difference(session: Session, first: str, second: str) -> None:
+    from medimg_cli.cli.views.runs import draw_difference
     from medimg_cli.stages.runs import compare
 
     found: Comparison = compare(session.workspace, first, second)
     payload = {"runs": found.rows, "diff": found.diff, "warnings": found.warnings}
-    session.show(payload, lambda console: _draw_difference(console, found.diff))
+    session.show(payload, lambda console: draw_difference(console, found.diff))
     _warn(session, found.warnings)
-
-
-def _draw_difference(console: "Console", diff: dict[str, Any]) -> None:
-    from medimg_cli.cli.views.runs import draw_difference
-
-    draw_difference(console, diff)
 
 
 def _remove(session: Session, names: Sequence[str], *, yes: bool) -> None:
@@ -122,7 +117,7 @@ def _remove(session: Session, names: Sequence[str], *, yes: bool) -> None:
         removed = remove(session.workspace, names)
     payload = {
         "runs": runs(session.workspace),
-        "removed": [{"run": one.run, "bytes": one.bytes} for one in removed],
+        "removed": removed,
         "bytes": sum(one.bytes for one in removed),
     }
     session.show(payload, lambda console: _draw_removed(console, removed))

@@ -1,9 +1,8 @@
 """medimg sample-size: how many cases a study needs."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, fields_of
 from medimg_cli.cli.setting_options import takes
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def sample_size(session: Session) -> None:
         else None
     )
     found = run_stage(session.workspace, wanted, embed, session.progress)
-    session.show(asdict(found), lambda console: _draw(console, found))
+    session.show(fields_of(found), lambda console: _draw(console, found))
 
 
 def _draw(console: "Console", found: "SampleSize") -> None:

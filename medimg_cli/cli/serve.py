@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import Session, fields_of
 from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode
 
@@ -67,8 +67,7 @@ def _announce(session: Session, told: "Announced", *, browse: bool) -> None:
     asked = "; it asks for the token" if told.token else ""
     typer.echo(f"upload page: {told.address}{asked}\nCtrl-C ends it", err=True)
     if session.json:
-        content = {"address": told.address, "run": told.run, "workers": told.workers, "token": told.token}
-        session.show(content, lambda _console: None)
+        session.show(fields_of(told), lambda _console: None)
     if browse:
         import webbrowser
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medimg_cli.cli.options import LAST, OURS, Session
+from medimg_cli.cli.options import LAST, OURS, Session, fields_of
 from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode, UsageError
 
@@ -125,24 +125,8 @@ def _unfinished_run(session: "Session", named: str) -> "tuple[Run, Settings]":
 def _show(session: Session, result: "TrainResult", choice: "Chosen | None") -> None:
     from medimg_cli.cli.views.train import draw_choice
 
-    payload = {
-        "run": session.workspace.relative(result.run.folder),
-        "arch": result.arch,
-        "epochs_run": result.epochs_run,
-        "best_epoch": result.best_epoch,
-        "val": result.val,
-        "threshold": result.threshold.model_dump() if result.threshold else None,
-        "thresholds": {name: each.model_dump() for name, each in result.thresholds.items()},
-        "seconds": result.seconds,
-        "images_per_second": result.images_per_second,
-        "parameters": result.parameters,
-        "device": result.device,
-        "interrupted": result.interrupted,
-        "members": result.members,
-        "exams": result.exams.model_dump() if result.exams else None,
-    }
-    if result.folds:
-        payload["folds"] = result.folds
+    left_out = () if result.folds else ("folds",)
+    payload = fields_of(result, *left_out, run=session.workspace.relative(result.run.folder))
     if choice is not None:
         payload["candidates"] = choice.as_json()
 
@@ -184,7 +168,8 @@ def _draw(console: "Console", result: "TrainResult") -> None:
     from medimg_cli.predictions.contract import promise_of
     from medimg_cli.predictions.exam_answers import said_of_rule
 
-    table = plain_table("out of fold" if result.folds else "validation", ">value", *_spread_titles(result))
+    spread = (">mean of folds", "range") if result.folds else ()
+    table = plain_table("out of fold" if result.folds else "validation", ">value", *spread)
     for name, value in result.val.items():
         shown = "not defined" if value is None else f"{value:.4f}"
         table.add_row(name.replace("_", " "), shown, *_spread(result, name))
@@ -228,10 +213,6 @@ def _kept(result: "TrainResult") -> str:
         return f"{result.members} networks{stopped}, {result.epochs_run} epochs together"
     stopped = " (interrupted: best epoch so far kept)" if result.interrupted else ""
     return f"epoch {result.best_epoch} of {result.epochs_run} kept{stopped}"
-
-
-def _spread_titles(result: "TrainResult") -> list[str]:
-    return [">mean of folds", "range"] if result.folds else []
 
 
 def _spread(result: "TrainResult", name: str) -> list[str]:

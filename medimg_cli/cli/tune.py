@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import LAST, Session
+from medimg_cli.cli.options import LAST, Session, fields_of
 from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode, UsageError
 
@@ -68,17 +68,14 @@ def _begun(session: Session, named: str) -> "tuple[Search, Settings]":
 
 def _payload(session: Session, result: "TuneResult") -> dict[str, Any]:
     states = [tried.state for tried in result.trials]
-    return {
-        "search": session.workspace.relative(result.search.folder),
-        "metric": result.metric,
-        "trials": {state: states.count(state) for state in ("complete", "pruned", "failed", "stopped")},
-        "best": vars(result.best[0]) if result.best else None,
-        "ranking": [vars(tried) for tried in result.best[:_SHOWN]],
-        "best_settings": session.workspace.relative(result.search.best_path) if result.best else None,
-        "seconds": result.seconds,
-        "out_of_time": result.out_of_time,
-        "interrupted": result.interrupted,
-    }
+    return fields_of(
+        result,
+        search=session.workspace.relative(result.search.folder),
+        trials={state: states.count(state) for state in ("complete", "pruned", "failed", "stopped")},
+        best=result.best[0] if result.best else None,
+        ranking=result.best[:_SHOWN],
+        best_settings=session.workspace.relative(result.search.best_path) if result.best else None,
+    )
 
 
 def _draw(console: "Console", session: Session, result: "TuneResult") -> None:

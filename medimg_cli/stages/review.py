@@ -1,6 +1,5 @@
 """The sitting of a reviewer: serve the flagged images to the browser on this machine until it is ended."""
 
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ import uvicorn
 from medimg_cli.audit.exclusions import Change
 from medimg_cli.audit.findings import AuditResult
 from medimg_cli.dataset.manifest import read_dataset
-from medimg_cli.errors import MachineError
 from medimg_cli.images.readers import read_image
 from medimg_cli.web.guard import Guard
 from medimg_cli.web.review.app import review_app
 from medimg_cli.web.review.session import ReviewSession
+from medimg_cli.web.serving.worker_config import listening
 from medimg_cli.workspace.settings import LabelAuditSettings
 from medimg_cli.workspace.workspace import Workspace
 
@@ -52,7 +51,7 @@ def review(
         DataError: the decisions would leave a class without an image; they stay in the log.
     """
     session = ReviewSession(workspace, read_dataset(workspace), result.findings, settings.reviewer or "")
-    with _listening(settings.port) as listener:
+    with listening("127.0.0.1", settings.port) as listener:
         guard = Guard(listener.getsockname()[1])
         config = uvicorn.Config(
             review_app(session, read_image, guard),
@@ -65,19 +64,3 @@ def review(
         with suppress(KeyboardInterrupt):  # how a sitting ends: uvicorn closes, then passes the signal on
             uvicorn.Server(config).run(sockets=[listener])
     return ReviewResult(session.written, session.apply())
-
-
-def _listening(port: int) -> socket.socket:
-    """Return a socket that listens on this machine only."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise MachineError(
-            f"port {port} of 127.0.0.1 cannot be opened: {error.strerror or error}",
-            "choose another with --port, or --port 0 for any that is free",
-        ) from error
-    return listener

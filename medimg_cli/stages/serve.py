@@ -1,7 +1,6 @@
 """serve: a trained model behind an upload page and an API, in one or several worker processes."""
 
 import multiprocessing
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,26 +9,18 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from medimg_cli.errors import MachineError, UsageError
+from medimg_cli.errors import UsageError
 from medimg_cli.reporting.study_facts import read_facts
 from medimg_cli.web.serving.prometheus import SLOTS, last_beat
 from medimg_cli.web.serving.supervisor import Supervisor
-from medimg_cli.web.serving.worker_config import MB, Door, Limits, Plan, is_loopback
+from medimg_cli.web.serving.worker_config import MB, Door, Limits, Plan, is_loopback, listening
 from medimg_cli.workspace.serve_settings import LEAST_TOKEN, ServeSettings
 from medimg_cli.workspace.workspace import Workspace
-
-BACKLOG = 1024
 
 
 @dataclass(frozen=True)
 class Announced:
-    """What a server tells once it answers.
-
-    Args:
-        address: to open in a browser.
-        run: name of the model's run or bundle.
-        token: whether one is asked for.
-    """
+    """What a server tells once it answers: the address to open, the model's name, and whether it asks for a token."""
 
     address: str
     run: str
@@ -67,7 +58,7 @@ def serve(
     token = _token_of(settings)
     context = multiprocessing.get_context("spawn")  # onnxruntime's threads do not survive a fork
     numbers = context.RawArray("d", SLOTS * settings.workers)
-    with _listening(settings.host, settings.port) as listener:
+    with listening(settings.host, settings.port) as listener:
         door = Door(settings.host, listener.getsockname()[1], token, settings.names)
         plan = Plan(place, open_model, door, _limits_of(settings), settings, _intended_use(workspace))
 
@@ -119,27 +110,6 @@ def _limits_of(settings: ServeSettings) -> Limits:
         answer_seconds=settings.answer_seconds,
         requests_per_minute=settings.requests_per_minute,
     )
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise UsageError(f"--host {host} is no address of this machine", "such as 127.0.0.1") from error
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise MachineError(
-            f"port {port} of {host} cannot be opened: {error.strerror or error}",
-            "choose another with --port, or --port 0 for any that is free",
-        ) from error
-    return listener
 
 
 def _intended_use(workspace: Workspace) -> str | None:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,11 @@ def _no_number(name: str) -> Any:
 
 
 def to_jsonable(value: Any) -> Any:
-    """Return `value` with mappings, sequences, paths and numpy scalars made plain; NaN becomes None."""
+    """Return `value` with mappings, sequences, records, paths and numpy scalars made plain; NaN becomes None."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump()
+    elif is_dataclass(value):
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

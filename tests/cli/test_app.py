@@ -245,3 +245,12 @@ def test_verbose_says_workspace_and_settings_on_stderr(
     assert "split test" in captured.err
     assert "batch_size 7" in captured.err
     assert "workspace:" not in captured.out
+
+
+def test_the_flaws_that_demo_planted_stand_in_its_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["demo", str(tmp_path / "cohort"), "--patients", "4", "--flaws", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["flaws"]
+    assert told == json.loads((tmp_path / "cohort" / "truth.json").read_text())["flaws"]
+    assert {"kind", "files", "check", "expect"} <= set(told[0])

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import uvicorn
 
-from medimg_cli.web.serving import access, batching, connection
+from medimg_cli.web.serving import access, batching, worker
 from medimg_cli.web.serving import middleware as doorway
-from medimg_cli.web.serving.connection import PatientProtocol
+from medimg_cli.web.serving.worker import PatientProtocol
 from medimg_cli.web.serving.worker_config import MB, Limits
 from tests.web.serving import PORT, SLOW, Served, dicom, encoded, png, serve_for_tests
 
@@ -298,7 +298,7 @@ def test_an_upload_that_stops_on_the_way_is_given_up() -> None:
 def test_the_oldest_connection_without_a_request_makes_room_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "MOST_IDLE", 20)
+    monkeypatch.setattr(worker, "MOST_IDLE", 20)
     with listening(serve_for_tests()) as port, ExitStack() as stack:
         idle = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)) for _ in range(60)

@@ -13,8 +13,7 @@ from fastapi import FastAPI
 from medimg_cli.inference.flags import FLAGS
 from medimg_cli.web.serving.page import PageLimits, Result, install, result_page
 from medimg_cli.web.serving.refusals import Code
-from medimg_cli.web.serving.sentences import flag_in_words
-from medimg_cli.web.serving.translations import chosen_language, languages, words_of
+from medimg_cli.web.serving.sentences import chosen_language, flag_in_words, languages, words_of
 from medimg_cli.workspace.files import templates_dir
 from tests.web.reading import ENTRY, FACTS
 

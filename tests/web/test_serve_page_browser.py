@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pypdf import PdfReader
 
-from medimg_cli.web.serving.sentences import said_of
-from medimg_cli.web.serving.translations import words_of
+from medimg_cli.web.serving.sentences import said_of, words_of
 from tests.web.looking import expect, see, upload, wait_for_picture
 from tests.web.reading import FACTS, served
 

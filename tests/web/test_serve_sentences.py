@@ -9,8 +9,7 @@ from pypdf import PdfReader
 
 from medimg_cli.reporting.pdf import write_pdf
 from medimg_cli.web.serving.page import Result, result_page
-from medimg_cli.web.serving.sentences import flag_in_words, measured_in_words, said_of
-from medimg_cli.web.serving.translations import languages, words_of
+from medimg_cli.web.serving.sentences import flag_in_words, languages, measured_in_words, said_of, words_of
 from tests.web.reading import ENTRY, FACTS, REFUSED, picture_file
 
 SOMEDAY = date(2026, 2, 1)

@@ -17,7 +17,6 @@ from medimg_cli import __version__
 from medimg_cli.web.serving import page, schemas
 from medimg_cli.web.serving.access import Gate
 from medimg_cli.web.serving.api import Api, json_response
-from medimg_cli.web.serving.docs import docs_page
 from medimg_cli.web.serving.middleware import Doorway
 from medimg_cli.web.serving.refusals import Code, Refusal
 from medimg_cli.web.serving.worker_config import MB
@@ -52,7 +51,7 @@ def serve_app(api: Api, gate: Gate) -> FastAPI:
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> Response:
-        return HTMLResponse(docs_page(app.openapi()))
+        return HTMLResponse(page.docs_page(app.openapi()))
 
     return app
 
@@ -90,7 +89,7 @@ def _add_api(app: FastAPI, api: Api) -> None:
         tags=["api"],
         summary="Predict images",
         openapi_extra=schemas.form_of(schemas.PREDICT_FIELDS, files=True),
-        responses=schemas.json_of("Predictions", schemas.PREDICTIONS) | schemas.UPLOAD_REFUSALS,
+        responses=schemas.answer_of("Predictions", schemas.PREDICTIONS) | schemas.UPLOAD_REFUSALS,
     )
     async def predict(request: Request) -> Response:
         """Return for every file, and every frame of it, what `medimg predict --json` says of it."""
@@ -132,7 +131,8 @@ def _add_facts(app: FastAPI, api: Api) -> None:
         summary="The result as PDF",
         response_class=schemas.Pdf,
         openapi_extra=schemas.form_of(schemas.PDF_FIELDS, files=True),
-        responses=schemas.pdf_of("A page for each image") | schemas.UPLOAD_REFUSALS,
+        responses=schemas.answer_of("A page for each image", schemas.FILE, "application/pdf")
+        | schemas.UPLOAD_REFUSALS,
     )
     async def result_pdf(request: Request) -> Response:
         """Return the predictions as a document, with rows of text in the pictures covered."""
@@ -142,7 +142,7 @@ def _add_facts(app: FastAPI, api: Api) -> None:
         "/api/model",
         tags=["api"],
         summary="The model",
-        responses=schemas.json_of("What it is and how it was measured", schemas.MODEL)
+        responses=schemas.answer_of("What it is and how it was measured", schemas.MODEL)
         | schemas.GUARD_REFUSALS,
     )
     async def model() -> Response:

@@ -1,4 +1,4 @@
-"""The pages of `medimg serve`: upload, model card, sign-in and the PDF, from `templates/serve`, in several languages.
+"""The pages of `medimg serve`: upload, model card, sign-in, the API's description and the PDF, from `templates/serve`, in several languages.
 
 The page draws pictures on a canvas and loads nothing but its own styles and scripts, so that the policy of
 `web.guard.SECURITY_HEADERS` is enough for it. What it needs of the interface:
@@ -11,7 +11,7 @@ The page draws pictures on a canvas and loads nothing but its own styles and scr
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -26,14 +26,17 @@ from markupsafe import Markup
 from medimg_cli.web.serving.sentences import (
     Fields,
     Said,
+    Words,
+    chosen_language,
     flag_in_words,
+    languages,
     measured_in_words,
     positive_of,
     positives_of,
     rule_in_words,
     said_of,
+    words_of,
 )
-from medimg_cli.web.serving.translations import Words, chosen_language, languages, words_of
 from medimg_cli.workspace.files import templates_dir
 
 _LANG = re.compile(r"[?&]lang=([a-z]{2,8})(?:&|$)")
@@ -254,3 +257,61 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route of the document.
+
+    Args:
+        fields: (name, kind, whether it has to be there, what it means) of its form.
+        answers: (status, what it means, media types).
+    """
+
+    method: str
+    path: str
+    summary: str
+    description: str
+    fields: tuple[tuple[str, str, bool, str], ...]
+    answers: tuple[tuple[str, str, str], ...]
+
+
+def docs_page(document: Mapping[str, Any]) -> str:
+    """Return the API's description as a page, drawn from `document`: OpenAPI 3.1, as /openapi.json gives it."""
+    template = _environment().get_template("docs.html")
+    return template.render(info=document["info"], routes=list(_routes(document)))
+
+
+def _routes(document: Mapping[str, Any]) -> Iterator[Route]:
+    for path, methods in document["paths"].items():
+        for method, told in methods.items():
+            yield Route(
+                method=method.upper(),
+                path=path,
+                summary=told.get("summary", ""),
+                description=told.get("description", ""),
+                fields=tuple(_fields(told)),
+                answers=tuple(
+                    (status, answer["description"], ", ".join(answer.get("content", {})))
+                    for status, answer in sorted(told["responses"].items())
+                ),
+            )
+
+
+def _fields(told: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, str]]:
+    for content in told.get("requestBody", {}).get("content", {}).values():
+        schema = content["schema"]
+        for name, field in schema["properties"].items():
+            yield name, _kind(field), name in schema["required"], field.get("description", "")
+
+
+def _kind(field: Mapping[str, Any]) -> str:
+    if field.get("format") == "binary":
+        return "file"
+    if field.get("type") == "array":
+        return f"one or several of {_kind(field['items'])}"
+    if "enum" in field:
+        return " or ".join(field["enum"])
+    low, high = field.get("minimum"), field.get("maximum")
+    kind = str(field.get("type", ""))
+    return kind if low is None or high is None else f"{kind}, {low} to {high}"

@@ -10,7 +10,7 @@ Responses = dict[int | str, dict[str, Any]]
 _TEXT: Schema = {"type": "string"}
 _MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 _MAYBE_SHARE: Schema = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
-_FILE: Schema = {"type": "string", "format": "binary"}
+FILE: Schema = {"type": "string", "format": "binary"}
 _REASONS = {
     400: "The request is malformed, or holds no file",
     401: "A token is asked for",
@@ -94,7 +94,7 @@ PDF_FIELDS: dict[str, Schema] = {"lang": {**_TEXT, "description": "en, de or vi"
 def form_of(fields: dict[str, Schema] | None = None, *, files: bool = False) -> dict[str, Any]:
     """Return the form a route takes: several `files`, or one `file`, and its plain fields."""
     name = "files" if files else "file"
-    own: Schema = {"type": "array", "items": _FILE, "minItems": 1} if files else _FILE
+    own: Schema = {"type": "array", "items": FILE, "minItems": 1} if files else FILE
     schema = {"type": "object", "required": [name], "properties": {name: own, **(fields or {})}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
@@ -109,17 +109,16 @@ GUARD_REFUSALS = refusals(401, 403, 421, 429)
 UPLOAD_REFUSALS = GUARD_REFUSALS | refusals(400, 408, 413, 415, 503)
 
 
-def json_of(description: str, schema: Schema) -> Responses:
-    return {200: {"description": description, "content": {"application/json": {"schema": schema}}}}
+def answer_of(description: str, schema: Schema, kind: str = "application/json") -> Responses:
+    """Return the description of an answer of a media type."""
+    return {200: {"description": description, "content": {kind: {"schema": schema}}}}
 
 
 def picture_of(description: str) -> Responses:
-    return {200: {"description": description, "content": {"image/png": {"schema": _FILE}}}}
-
-
-def pdf_of(description: str) -> Responses:
-    return {200: {"description": description, "content": {"application/pdf": {"schema": _FILE}}}}
+    """Return the description of a picture."""
+    return answer_of(description, FILE, "image/png")
 
 
 def text_of(description: str) -> Responses:
-    return {200: {"description": description, "content": {"text/plain": {"schema": _TEXT}}}}
+    """Return the description of plain text."""
+    return answer_of(description, _TEXT, "text/plain")

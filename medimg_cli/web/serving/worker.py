@@ -1,16 +1,20 @@
 """One worker process of `medimg serve`: the model in memory, and the application around it."""
 
+import asyncio
 import logging
 import os
 import signal
 import socket
+from collections import OrderedDict
 from io import BytesIO
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import h11
 import uvicorn
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from medimg_cli import __version__
 from medimg_cli.errors import ExitCode, MedimgError, RunError
@@ -22,8 +26,7 @@ from medimg_cli.web.serving.api import Api
 from medimg_cli.web.serving.app import serve_app
 from medimg_cli.web.serving.audit_log import AuditLog
 from medimg_cli.web.serving.batching import Crew
-from medimg_cli.web.serving.connection import PatientProtocol
-from medimg_cli.web.serving.model_engine import UploadedEngine
+from medimg_cli.web.serving.engine import UploadedEngine
 from medimg_cli.web.serving.prometheus import Board, Numbers
 from medimg_cli.web.serving.supervisor import READY
 from medimg_cli.web.serving.worker_config import Plan
@@ -31,6 +34,9 @@ from medimg_cli.workspace.threads import usable_cores
 
 _MOST_CONNECTIONS = 500
 _KEEP_ALIVE_SECONDS = 10
+HEAD_SECONDS = 15.0
+MOST_IDLE = 250
+"""Connections on which no whole head of a request has come; one more closes the oldest."""
 NOTICE = "decision-support-for-research"
 
 
@@ -137,3 +143,47 @@ def _as_pdf(html: str) -> bytes:
     buffer = BytesIO()
     write_pdf(buffer, html)
     return buffer.getvalue()
+
+
+class PatientProtocol(H11Protocol):
+    """Uvicorn's HTTP, with a limit on how long the head of a request may take (CWE-400)."""
+
+    def __init__(self, *arguments: Any, **names: Any) -> None:
+        super().__init__(*arguments, **names)
+        self._head: asyncio.TimerHandle | None = None
+
+    _idle: ClassVar[OrderedDict["PatientProtocol", None]] = OrderedDict()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Start the clock where a head is still to come, stop it where one is whole."""
+        waiting = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+        if not waiting:
+            self._forget()
+        elif self._head is None:
+            self._head = self.loop.call_later(HEAD_SECONDS, self._close)
+            self._idle[self] = None
+            if len(self._idle) > MOST_IDLE:  # whoever opens the next one is rather answered than the oldest
+                next(iter(self._idle))._close()
+
+    def _forget(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+        self._idle.pop(self, None)
+
+    def _close(self) -> None:
+        self._forget()
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self.transport.close()

@@ -1,12 +1,43 @@
 """What every worker of a server is told; it travels from one process to another."""
 
 import ipaddress
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medimg_cli.errors import MachineError, UsageError
 from medimg_cli.workspace.serve_settings import ServeSettings
+
+_BACKLOG = 1024
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; port 0 is any that is free.
+
+    Raises:
+        UsageError: the host is no address of this machine.
+        MachineError: the port is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UsageError(f"--host {host} is no address of this machine", "such as 127.0.0.1") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise MachineError(
+            f"port {port} of {host} cannot be opened: {error.strerror or error}",
+            "choose another with --port, or --port 0 for any that is free",
+        ) from error
+    return listener
 
 
 def is_loopback(host: str) -> bool:
