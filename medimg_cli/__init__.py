@@ -21,9 +21,13 @@ if TYPE_CHECKING:
         ingest,
         label_audit,
         preprocess,
+        recalibrate,
         report,
         runs,
+        sample_size,
+        serve,
         train,
+        tune,
     )
     from medimg_cli.errors import MedimgError
     from medimg_cli.workspace.settings import Settings
@@ -37,45 +41,23 @@ __version__ = "0.1.0"
 
 _HOMES = {
     **dict.fromkeys(("Answer", "Answers", "Model", "load_model", "predict"), "api.model"),
-    **dict.fromkeys(
-        ("Evaluated", "bundle", "deidentify", "demo", "download", "evaluate", "export"), "api.stages"
-    ),
-    **dict.fromkeys(("info", "ingest", "label_audit", "preprocess", "report", "runs", "train"), "api.stages"),
     "MedimgError": "errors",
     "Settings": "workspace.settings",
     "Workspace": "workspace.workspace",
 }
+"""Where a public name stands that is not in `api.stages`."""
 __all__ = [
-    "Answer",
-    "Answers",
-    "Evaluated",
-    "MedimgError",
-    "Model",
-    "Settings",
-    "Workspace",
-    "bundle",
-    "deidentify",
-    "demo",
-    "download",
-    "evaluate",
-    "export",
-    "info",
-    "ingest",
-    "label_audit",
-    "load_model",
-    "predict",
-    "preprocess",
-    "report",
-    "runs",
-    "train",
-]
+    "Answer", "Answers", "Evaluated", "MedimgError", "Model", "Settings", "Workspace", "bundle", "deidentify", "demo",
+    "download", "evaluate", "export", "info", "ingest", "label_audit", "load_model", "predict", "preprocess",
+    "recalibrate", "report", "runs", "sample_size", "serve", "train", "tune",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Return a name of the public API, imported when it is first used: `import medimg_cli` loads nothing heavy."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'medimg_cli' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f"medimg_cli.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"medimg_cli.{_HOMES.get(name, 'api.stages')}"), name)
     globals()[name] = value
     return value
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from medimg_cli.api.prerequisites import opened_model
+from medimg_cli.api.prerequisites import heat_maps_of, opened_model
 from medimg_cli.api.stages import Where, place_of
 from medimg_cli.errors import DataError, RunError
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey
 from medimg_cli.images.readers import image_paths, read_content, read_image
 from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.explaining import HeatMaps, ready_maps
+from medimg_cli.inference.explaining import HeatMaps
 from medimg_cli.predictions.inputs import list_inputs
 from medimg_cli.predictions.prediction import Prediction, unreadable
 from medimg_cli.runs.bundle import is_bundle
@@ -164,12 +164,7 @@ class Model:
         return Answer(**known, path=path, _drawn=drawn if said.status == "ok" else None)
 
     def _heat_maps(self, image: DecodedImage | None) -> HeatMaps:
-        found = ready_maps(self.place)
-        if found is None:
-            from medimg_cli.training.explanation.sanity_check import maps_in_torch
-
-            found = maps_in_torch(self.place)
-        predictor, explanation = found
+        predictor, explanation = heat_maps_of(self.place)
         if not explanation.passed:
             raise RunError(explanation.in_words(), "look at the image itself")
 

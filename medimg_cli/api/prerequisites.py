@@ -3,18 +3,20 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     import numpy as np
     from numpy.typing import NDArray
 
     from medimg_cli.audit.findings import Embedder
     from medimg_cli.inference.load import Opened
-    from medimg_cli.inference.predictor import Answering
+    from medimg_cli.inference.predictor import Answering, Predictor
     from medimg_cli.preprocessing.automatic_choices import WantedImages
     from medimg_cli.preprocessing.cache import PixelCache
     from medimg_cli.preprocessing.probe_images import Shown
+    from medimg_cli.runs.explanation import Explanation
     from medimg_cli.runs.run import Run
     from medimg_cli.stages.evaluate import EvaluateResult
     from medimg_cli.stages.preprocess import PreprocessResult
@@ -34,6 +36,24 @@ def opened_model(place: "Path") -> "Opened":
 
         opened = open_in_torch(place)
     return opened
+
+
+def serving_worker(*arguments: "Any") -> None:
+    """Be a worker of `serve`; the process that watches over the workers loads none of what they need."""
+    from medimg_cli.web.serving.worker import work
+
+    work(*arguments)
+
+
+def embedder_for_curve(
+    workspace: "Workspace", settings: "Settings", progress: "Progress"
+) -> "Embedder | None":
+    """Return the features of the learning curve of `sample-size`, None where there is no curve or no file of weights."""
+    wanted = settings.sample_size
+    if not wanted.curve or not workspace.manifest_path.is_file():
+        return None
+    weights = settings.label_audit.model_copy(update={"weights": wanted.weights})
+    return embedder(weights, progress, workspace.cache_dir)
 
 
 def pixels_for_training(
@@ -160,6 +180,82 @@ def evaluation_of_run(
     )
     model = answering(run, tta=settings.evaluate.tta)
     return evaluate(workspace, run, model, prepared.cache, settings.evaluate, progress)
+
+
+def images_from_elsewhere(
+    run: "Run",
+    folder: "Path",
+    reading: "Mapping[str, Any]",
+    load: "Callable[[Workspace], Settings]",
+    progress: "Progress",
+) -> "Workspace":
+    """Return the workspace of images from elsewhere: the folder itself, or one in the run's folder, brought up to date.
+
+    Args:
+        folder: a workspace, or images with their labels.
+        reading: settings of `ingest` that were given for these images.
+        load: workspace → settings by which images are read there, `reading` among them.
+
+    Raises:
+        UsageError: how to read the images is told of a folder that is ingested already.
+    """
+    from medimg_cli.errors import UsageError
+    from medimg_cli.evaluation.external import external_place, is_fresh, reading_of
+    from medimg_cli.stages.ingest import ingest
+    from medimg_cli.workspace.workspace import Workspace
+
+    own = Workspace(folder.absolute())
+    if own.manifest_path.is_file():
+        for name in reading:
+            option = "--map" if name == "map_classes" else f"--{name.replace('_', '-')}"
+            what = f"the evaluation of {folder}, which is ingested already"
+            raise UsageError(f"{option} cannot be heeded in {what}", "leave it out")
+        return own
+    place = external_place(run, folder)
+    # The workspace's own settings of `ingest` are about its own images, so they are not asked.
+    settings = reading_of(run.read_card(), load(place).ingest)
+    # The model knows its classes: whether these are the same is told by name, not by how they look.
+    settings = settings.model_copy(update={"fresh": is_fresh(place, folder, settings), "assume_yes": True})
+    ingest(place, [folder], settings, progress)
+    return place
+
+
+def pixels_elsewhere(
+    run: "Run", place: "Workspace", settings: "Settings", progress: "Progress"
+) -> "PixelCache":
+    """Return the pixels of images from elsewhere, made by the model's own recipe."""
+    from medimg_cli.stages.preprocess import preprocess_with
+
+    workers, recipe = settings.preprocess.workers, run.read_card().recipe
+    return preprocess_with(place, recipe, workers=workers, progress=progress).cache
+
+
+def evaluation_elsewhere(
+    workspace: "Workspace",
+    run: "Run",
+    place: "Workspace",
+    name: str,
+    settings: "Settings",
+    progress: "Progress",
+) -> "EvaluateResult":
+    """Return the evaluation of a run's model on the images of another workspace, called `name`."""
+    from medimg_cli.stages.evaluate import evaluate_external
+
+    cache = pixels_elsewhere(run, place, settings, progress)
+    model = answering(run, tta=settings.evaluate.tta)
+    return evaluate_external(workspace, run, model, place, cache, settings.evaluate, progress, name=name)
+
+
+def heat_maps_of(place: "Path") -> "tuple[Predictor, Explanation]":
+    """Return what draws a model's heat maps and what is known of them; torch only where it cannot be done without."""
+    from medimg_cli.inference.explaining import ready_maps
+
+    found = ready_maps(place)
+    if found is None:
+        from medimg_cli.training.explanation.sanity_check import maps_in_torch
+
+        found = maps_in_torch(place)
+    return found
 
 
 def compared_run(

@@ -7,7 +7,7 @@ logger "medimg" unless a `progress` listens.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from medimg_cli.workspace.workspace import Workspace, find_workspace
 if TYPE_CHECKING:
     from medimg_cli.audit.findings import AuditResult
     from medimg_cli.evaluation.evaluation import Evaluation, Missed
+    from medimg_cli.runs.run import Run
     from medimg_cli.stages.bundle import BundleResult
     from medimg_cli.stages.deidentify import DeidentifyResult
     from medimg_cli.stages.demo import DemoResult
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
     from medimg_cli.stages.info import InfoResult
     from medimg_cli.stages.ingest import IngestResult
     from medimg_cli.stages.preprocess import PreprocessResult
+    from medimg_cli.stages.recalibrate import RecalibrateResult
     from medimg_cli.stages.report import ReportResult
+    from medimg_cli.stages.sample_size import SampleSize
+    from medimg_cli.stages.serve import Announced
     from medimg_cli.stages.train import TrainResult
+    from medimg_cli.stages.tune import TuneResult
     from medimg_cli.statistics.estimate import Estimate
 
 Where = Workspace | Path | str | None
@@ -211,6 +216,41 @@ def train(
         return result
 
 
+def tune(
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "TuneResult":
+    """Search the settings of `train` that do best on validation; the test split is never looked at. Needs Optuna.
+
+    `medimg.train(settings=...)` takes what the search wrote: `result.search.best_path` holds the best settings.
+    """
+    from medimg_cli.api.prerequisites import pixels_for_training
+    from medimg_cli.stages.tune import tune as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "tune", options)
+    return stage(place, chosen, lambda one: pixels_for_training(place, one, progress).cache, progress)
+
+
+def sample_size(
+    workspace: Where = None,
+    *,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "SampleSize":
+    """Return how many test cases a wanted precision needs, and in a workspace with data a learning curve and its forecast."""
+    from medimg_cli.api.prerequisites import embedder_for_curve
+    from medimg_cli.stages.sample_size import sample_size as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "sample_size", options)
+    return stage(place, chosen.sample_size, embedder_for_curve(place, chosen, progress), progress)
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """An evaluation as a notebook shows it: headline, confusion matrix and curve.
@@ -243,6 +283,8 @@ def evaluate(
     run: str | Path | None = None,
     workspace: Where = None,
     *,
+    data: Path | str | None = None,
+    reading: Mapping[str, Any] | None = None,
     predictions: Path | str | None = None,
     settings: Settings | None = None,
     progress: Progress = _LISTENER,
@@ -252,25 +294,117 @@ def evaluate(
 
     Args:
         run: name or folder; None for the newest.
+        data: images from elsewhere, all of which are answered (external testing): a folder, or a workspace.
+        reading: settings of `ingest` by which the images of `data` are read, such as `{"labels": "labels.csv"}`.
         predictions: a table of any software's answers (`y_true`, `prob_<class>` …) to measure instead of a run.
     """
     place = place_of(workspace)
     chosen = in_force(place, settings, "evaluate", options)
     if predictions is not None:
-        if run is not None:
-            raise UsageError("both a run and a table of predictions are given", "leave one out")
+        if run is not None or data is not None:
+            other = "a run" if data is None else "images"
+            raise UsageError(f"both {other} and a table of predictions are given", "leave one out")
         from medimg_cli.stages.evaluate_table import evaluate_table
 
         of_table = evaluate_table(Path(predictions), chosen.evaluate)
         return Evaluated(of_table.evaluation, of_table.unmet)
-    from medimg_cli.api.prerequisites import compared_run, evaluation_of_run
+    from medimg_cli.api.prerequisites import compared_run, evaluation_elsewhere, evaluation_of_run
     from medimg_cli.runs.run_folders import find_run
 
     found = find_run(place, None if run is None else str(run))
+    if data is not None:
+        from medimg_cli.evaluation.external import name_of
+
+        folder, images = Path(data), _images_from(found, data, reading, progress)
+        elsewhere = evaluation_elsewhere(place, found, images, name_of(folder), chosen, progress)
+        return Evaluated(elsewhere.evaluation, elsewhere.unmet)
     shared = {"split": chosen.evaluate.split, "allow_leak": chosen.evaluate.allow_leak}
     compared_run(place, chosen, in_force(place, settings, "evaluate", shared), progress)
     result = evaluation_of_run(place, found, chosen, progress)
     return Evaluated(result.evaluation, result.unmet)
+
+
+def _images_from(
+    run: "Run", data: Path | str, reading: Mapping[str, Any] | None, progress: Progress
+) -> Workspace:
+    from medimg_cli.api.prerequisites import images_from_elsewhere
+
+    own = {name: value for name, value in (reading or {}).items() if value is not None}
+    return images_from_elsewhere(
+        run, Path(data), own, lambda place: in_force(place, None, "ingest", own), progress
+    )
+
+
+def recalibrate(
+    data: Path | str,
+    run: str | Path | None = None,
+    workspace: Where = None,
+    *,
+    reading: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> "RecalibrateResult":
+    """Adapt a run to another place by 30 to 200 labelled cases from there, as a run of its own; the network stays.
+
+    Args:
+        data: the cases: a folder, or a workspace.
+        reading: as of `evaluate`.
+    """
+    from medimg_cli.api.prerequisites import pixels_elsewhere
+    from medimg_cli.runs.run_folders import find_run
+    from medimg_cli.stages.recalibrate import recalibrate as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "recalibrate", options)
+    parent = find_run(place, None if run is None else str(run))
+    images = _images_from(parent, data, reading, progress)
+    cache = pixels_elsewhere(parent, images, chosen, progress)
+    return stage(place, parent, images, cache, chosen.recalibrate, progress)
+
+
+def _print_address(told: "Announced") -> None:
+    print(f"upload page: {told.address}")  # noqa: T201 -- without the address nobody can open it
+
+
+def serve(
+    run: str | Path | None = None,
+    workspace: Where = None,
+    *,
+    announce: "Callable[[Announced], None]" = _print_address,
+    settings: Settings | None = None,
+    progress: Progress = _LISTENER,
+    **options: Any,
+) -> bool:
+    """Serve a model (upload page and API) until the process is interrupted; call it from the main thread.
+
+    Workers are processes of their own: in a script, call it under `if __name__ == "__main__":`.
+
+    Args:
+        run: name or folder, or the zip of `bundle`; None for the newest.
+        announce: told the address once all workers answer; without it, the address is printed.
+
+    Returns:
+        whether every request under way was finished at the end.
+    """
+    from medimg_cli.api.prerequisites import opened_model, serving_worker
+    from medimg_cli.runs.bundle import is_bundle
+    from medimg_cli.runs.run_folders import find_run
+    from medimg_cli.stages.serve import serve as stage
+
+    place = place_of(workspace)
+    chosen = in_force(place, settings, "serve", options).serve
+    is_file = run is not None and is_bundle(Path(run))
+    model = Path(str(run)) if is_file else find_run(place, None if run is None else str(run)).folder
+    return stage(
+        place,
+        model.absolute(),
+        chosen,
+        open_model=opened_model,
+        work=serving_worker,
+        announce=announce,
+        note=progress.warn,
+    )
 
 
 def report(

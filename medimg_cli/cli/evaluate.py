@@ -1,23 +1,27 @@
 """medimg evaluate: a run's figures on one split."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medimg_cli.cli.options import Session
+from medimg_cli.cli.options import RunName, Session
 from medimg_cli.cli.setting_options import takes
-from medimg_cli.errors import GateError
+from medimg_cli.errors import GateError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from medimg_cli.stages.evaluate import EvaluateResult
-    from medimg_cli.stages.evaluate_external import ExternalResult
     from medimg_cli.stages.evaluate_table import TableResult
 
-_Run = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run; the newest by default.")]
+_OF_A_MODEL = ("tta", "robustness", "keep_threshold", "near_duplicates")
+_OF_A_TABLE = ("positive", "threshold", "out")
+_OF_IMAGES = ("layout", "labels", "map_classes")
+_NOT_EXTERNAL = ("split", "robustness", "keep_threshold", "near_duplicates")
+
 _Predictions = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Answers of any software: y_true, prob_CLASS …, instead of a run."),
@@ -43,7 +47,7 @@ _Data = Annotated[
 )
 def evaluate(
     session: Session,
-    run: _Run = None,
+    run: RunName = None,
     predictions: _Predictions = None,
     out: _Out = None,
     data: _Data = None,
@@ -59,8 +63,7 @@ def evaluate(
     payload = result.evaluation.model_dump(exclude={"roc", "precision_recall", "version"})
     reused, path = getattr(result, "reused", False), getattr(result, "path", None)
     payload |= {"unmet": result.unmet, "reused": reused, "metrics_file": path}
-    looks = getattr(result, "looks", None)
-    payload["looks"] = None if looks is None else looks.model_dump()
+    payload["looks"] = looks = getattr(result, "looks", None)
 
     def draw(console: "Console") -> None:
         from medimg_cli.cli.views.evaluation import draw_evaluation
@@ -79,24 +82,55 @@ def evaluate(
 
 def _evaluated(
     session: Session, run: str | None, predictions: Path | None, out: Path | None, data: Path | None
-) -> "EvaluateResult | ExternalResult | TableResult":
+) -> "EvaluateResult | TableResult":
     """Return the evaluation of what was named: a table, images from elsewhere, or a split of a run."""
-    from medimg_cli.cli import evaluate_external as elsewhere
-
     arguments = {"run": run, "predictions": predictions, "out": out, "data": data}
-    elsewhere.refuse_what_does_not_fit(
-        {**arguments, **session.options["evaluate"], **session.options["ingest"]}
-    )
+    reading = session.options["ingest"]
+    _refuse_what_does_not_fit({**arguments, **session.options["evaluate"], **reading})
+    settings = session.settings()
     if predictions is not None:
-        return elsewhere.evaluated_table(session, predictions, out)
-    from medimg_cli.api.prerequisites import compared_run, evaluation_of_run
+        from medimg_cli.stages.evaluate_table import evaluate_table
+
+        return evaluate_table(predictions, settings.evaluate, out=out, sheet=reading.get("sheet"))
+    from medimg_cli.api import prerequisites
     from medimg_cli.runs.run_folders import find_run
 
-    found = find_run(session.workspace, run)
+    workspace, progress, found = session.workspace, session.progress, find_run(session.workspace, run)
     if data is not None:
-        return elsewhere.evaluated_images(session, found, data)
-    settings = session.settings()
+        from medimg_cli.evaluation.external import name_of
+
+        place = prerequisites.images_from_elsewhere(
+            found, data, reading, session.settings_elsewhere, progress
+        )
+        name = name_of(data)
+        return prerequisites.evaluation_elsewhere(workspace, found, place, name, settings, progress)
     shared = {"split": settings.evaluate.split, "allow_leak": settings.evaluate.allow_leak}
     plain = replace(session, options={}).settings(evaluate=shared)
-    compared_run(session.workspace, settings, plain, session.progress)
-    return evaluation_of_run(session.workspace, found, settings, session.progress)
+    prerequisites.compared_run(workspace, settings, plain, progress)
+    return prerequisites.evaluation_of_run(workspace, found, settings, progress)
+
+
+def _refuse_what_does_not_fit(said: Mapping[str, Any]) -> None:
+    """Refuse options that say nothing of what is evaluated.
+
+    Args:
+        said: every argument and option by its name, None where it was not said.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if said["predictions"] is not None:
+        _refuse(said, ("run", "data", *_OF_A_MODEL, *_OF_IMAGES), "a table of predictions (--predictions)")
+    elif said["data"] is not None:
+        _refuse(said, (*_NOT_EXTERNAL, *_OF_A_TABLE), "images from elsewhere (--data)")
+    else:
+        _refuse(said, _OF_A_TABLE, "a run", hint="it goes with --predictions FILE")
+        _refuse(said, (*_OF_IMAGES, "sheet"), "a run's own split", hint="it goes with --data DIR")
+
+
+def _refuse(said: Mapping[str, Any], names: tuple[str, ...], what: str, hint: str = "leave it out") -> None:
+    wrong = next((name for name in names if said.get(name) is not None), None)
+    if wrong is not None:
+        option = "--map" if wrong == "map_classes" else f"--{wrong.replace('_', '-')}"
+        named = f"RUN '{said[wrong]}'" if wrong == "run" else option
+        raise UsageError(f"{named} cannot be heeded in the evaluation of {what}", hint)

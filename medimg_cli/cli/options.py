@@ -95,6 +95,13 @@ class Session:
                 self.progress.note(f"settings of {section.replace('_', '-')}: {shown}")
         return settings
 
+    def settings_elsewhere(self, place: "Workspace") -> "Settings":
+        """Return the settings by which images from elsewhere are read, kept in a workspace of their own."""
+        from medimg_cli.workspace.config import load_settings
+
+        options = {"ingest": self.options["ingest"]}
+        return load_settings(place, config=self.config, assignments=self.assignments, options=options)
+
     def of_one_voice(self) -> "Session":
         """Return the session, quiet in all but the first of the processes that torchrun or Slurm started together."""
         from medimg_cli.training.distributed.ranks import seat_of

@@ -144,14 +144,10 @@ def _opened(place: Path, *, tta: bool) -> "Judge":
 
 def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None":
     """Return what writes heat maps, None where the model's are withheld; torch only where it cannot be done without."""
-    from medimg_cli.inference.explaining import HeatMaps, ready_maps
+    from medimg_cli.api.prerequisites import heat_maps_of
+    from medimg_cli.inference.explaining import HeatMaps
 
-    found = ready_maps(place)
-    if found is None:
-        from medimg_cli.training.explanation.sanity_check import maps_in_torch
-
-        found = maps_in_torch(place)
-    predictor, explanation = found
+    predictor, explanation = heat_maps_of(place)
     if not explanation.passed:
         session.progress.warn(explanation.in_words())
         return None

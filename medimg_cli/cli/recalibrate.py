@@ -35,19 +35,15 @@ def recalibrate(
 
     Example: `medimg recalibrate small-cnn-1 --data ../other-hospital/sample --target-recall 0.95 --assurance 0.9`
     """
-    from medimg_cli.cli.evaluate_external import place_of_images
+    from medimg_cli.api.prerequisites import images_from_elsewhere, pixels_elsewhere
     from medimg_cli.runs.run_folders import find_run
-    from medimg_cli.stages.preprocess import preprocess_with
     from medimg_cli.stages.recalibrate import recalibrate as run_stage
 
     settings, parent = session.settings(), find_run(session.workspace, run)
-    place = place_of_images(session, parent, data)
-    prepared = preprocess_with(
-        place, parent.read_card().recipe, workers=settings.preprocess.workers, progress=session.progress
-    )
-    result = run_stage(
-        session.workspace, parent, place, prepared.cache, settings.recalibrate, session.progress
-    )
+    reading, progress = session.options["ingest"], session.progress
+    place = images_from_elsewhere(parent, data, reading, session.settings_elsewhere, progress)
+    cache = pixels_elsewhere(parent, place, settings, progress)
+    result = run_stage(session.workspace, parent, place, cache, settings.recalibrate, progress)
     adapted, point = result.adapted, result.point
     payload = {
         "run": result.run.name,

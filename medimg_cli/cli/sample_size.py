@@ -21,18 +21,12 @@ def sample_size(session: Session) -> None:
 
     Example: `medimg sample-size --recall 0.95 --width 0.1 --prevalence 0.2`
     """
-    from medimg_cli.api.prerequisites import embedder
+    from medimg_cli.api.prerequisites import embedder_for_curve
     from medimg_cli.stages.sample_size import sample_size as run_stage
 
     settings = session.settings()
-    wanted = settings.sample_size
-    weights = settings.label_audit.model_copy(update={"weights": wanted.weights})
-    embed = (
-        embedder(weights, session.progress, session.workspace.cache_dir)
-        if wanted.curve and session.workspace.manifest_path.is_file()
-        else None
-    )
-    found = run_stage(session.workspace, wanted, embed, session.progress)
+    embed = embedder_for_curve(session.workspace, settings, session.progress)
+    found = run_stage(session.workspace, settings.sample_size, embed, session.progress)
     session.show(fields_of(found), lambda console: _draw(console, found))
 
 

@@ -1,7 +1,7 @@
 """medimg serve: the upload page and the API."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,6 @@ from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode
 
 if TYPE_CHECKING:
-    from medimg_cli.inference.load import Opened
     from medimg_cli.stages.serve import Announced
 
 
@@ -30,6 +29,7 @@ def serve(
     Example: `medimg serve --port 8000`
     """
     settings = session.settings().serve
+    from medimg_cli.api.prerequisites import opened_model, serving_worker
     from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.serve import serve as serve_stage
 
@@ -39,27 +39,13 @@ def serve(
         session.workspace,
         place.absolute(),
         settings,
-        open_model=open_anyhow,
-        work=work,
+        open_model=opened_model,
+        work=serving_worker,
         announce=lambda told: _announce(session, told, browse=settings.open),
         note=session.progress.warn,
     )
     if not finished:
         raise typer.Exit(ExitCode.INTERRUPTED)
-
-
-def work(*arguments: Any) -> None:
-    """Be a worker; the process that watches over the workers loads none of what they need."""
-    from medimg_cli.web.serving.worker import work as be_a_worker
-
-    be_a_worker(*arguments)
-
-
-def open_anyhow(place: Path) -> "Opened":
-    """Return the model at `place`; each worker calls it, and the process over them loads none of what it needs."""
-    from medimg_cli.api.prerequisites import opened_model
-
-    return opened_model(place)
 
 
 def _announce(session: Session, told: "Announced", *, browse: bool) -> None:

@@ -1,18 +1,23 @@
 """`import medimg_cli as medimg`: what a notebook may rely on."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from io import BytesIO
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 import medimg_cli as medimg
 from medimg_cli.errors import DataError, RunError, UsageError
+from medimg_cli.stages.serve import Announced
 from medimg_cli.workspace.workspace import Workspace
 from tests.test_imports import HEAVY
 
@@ -188,3 +193,62 @@ def test_a_graphics_card_is_left_to_torch(monkeypatch: pytest.MonkeyPatch, train
     monkeypatch.setattr("medimg_cli.training.predictor.predictor_of", lambda _run, *, tta: asked.append(tta))
     prerequisites.answering(find_run(trained, None), tta=False).opened()
     assert asked == [False]
+
+
+@pytest.fixture
+def study(trained: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the study, in which runs may be made."""
+    return Workspace(shutil.copytree(trained.root, tmp_path / "study"))
+
+
+@pytest.fixture
+def elsewhere(trained: Workspace, tmp_path: Path) -> Path:
+    """Images of another place: those of the study, each with other bytes."""
+    for path in pictures(trained):
+        target = tmp_path / "elsewhere" / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as picture:
+            levels = np.asarray(picture).astype(np.int16)
+        Image.fromarray(np.clip(levels + 3, 0, 255).astype(np.uint8)).save(target)
+    return tmp_path / "elsewhere"
+
+
+def test_images_from_elsewhere_are_evaluated_and_recalibrated_on_as_the_commands_do(
+    study: Workspace, elsewhere: Path
+) -> None:
+    found = medimg.evaluate(workspace=study, data=elsewhere, reading={"layout": "folders"})
+    assert (found.evaluation.split, found.evaluation.n) == ("external-elsewhere", len(pictures(study)))
+    adapted = medimg.recalibrate(elsewhere, workspace=study, target_recall=0.9)
+    assert adapted.images == found.evaluation.n
+    assert medimg.load_model(adapted.run.name, study).predict(pictures(study)[0])[0].status == "ok"
+    with pytest.raises(UsageError, match="both images and a table"):
+        medimg.evaluate(workspace=study, data=elsewhere, predictions="a.csv")
+    with pytest.raises(UsageError, match="--labels cannot be heeded"):
+        medimg.evaluate(workspace=study, data=study.root, reading={"labels": "labels.csv"})
+
+
+def test_a_test_set_is_planned_by_settings_given_by_name(tmp_path: Path) -> None:
+    narrow, wide = (medimg.sample_size(tmp_path, recall=0.9, width=width).test[0] for width in (0.1, 0.2))
+    assert (narrow.figure, narrow.expected) == ("recall", 0.9)
+    assert narrow.cases is not None and wide.cases is not None and narrow.cases > 2 * wide.cases
+
+
+def test_a_search_keeps_the_best_settings_for_train(study: Workspace) -> None:
+    settings = medimg.Settings.model_validate({"train": {"arch": "small-cnn"}, "preprocess": {"size": 32}})
+    found = medimg.tune(study, settings=settings, trials=2, epochs=1, space=("lr",), name="wide")
+    assert [trial.state for trial in found.trials] == ["complete", "complete"]
+    assert found.search.best_path.is_file()
+
+
+def test_a_model_is_served_until_the_process_is_interrupted(trained: Workspace) -> None:
+    answers: list[int] = []
+
+    def interrupt(address: str) -> None:
+        answers.append(httpx.get(f"{address}healthz", timeout=20).status_code)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def announce(told: Announced) -> None:
+        threading.Thread(target=interrupt, args=(told.address,), daemon=True).start()
+
+    assert medimg.serve(workspace=trained, port=0, announce=announce)
+    assert answers == [200]
