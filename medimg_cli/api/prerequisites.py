@@ -91,15 +91,13 @@ def network_chosen(
     import time
 
     from medimg_cli.dataset.manifest import read_dataset
+    from medimg_cli.stages.train import with_time_left
     from medimg_cli.training.candidates import candidates_for, choose
     from medimg_cli.training.device import choose_device
     from medimg_cli.training.fitting.automatic_plan import named
 
-    began, dataset, device = (
-        time.perf_counter(),
-        read_dataset(workspace),
-        choose_device(settings.train.device),
-    )
+    began, dataset = time.perf_counter(), read_dataset(workspace)
+    device = choose_device(settings.train.device)
     chosen = named(settings, dataset, device).train
 
     def pixels(own: "TrainSettings") -> "PixelCache":
@@ -107,13 +105,9 @@ def network_chosen(
         return pixels_for_training(workspace, one, progress).cache
 
     choice = choose(dataset, candidates_for(chosen), pixels, device, progress, chosen.time_limit)
-    train = choice.settings
-    if train.time_limit is not None:
-        left = max(1.0, train.time_limit - (time.perf_counter() - began))
-        train = train.model_copy(update={"time_limit": left})
     won = next(each for each in choice.tried if each.chosen)
     progress.note(f"chosen of {len(choice.tried)}: {won.name} (AUROC {won.auroc:.3f} out of fold)")
-    return settings.model_copy(update={"train": train}), choice
+    return with_time_left(settings.model_copy(update={"train": choice.settings}), began), choice
 
 
 def keep_choice(run: "Run", choice: "Chosen | None") -> None:

@@ -51,19 +51,7 @@ _INTERRUPTED = (
 
 _OF_THE_MACHINE = {
     getattr(errno, name)
-    for name in [
-        "ENOSPC",
-        "EDQUOT",
-        "EFBIG",
-        "EROFS",
-        "EACCES",
-        "EPERM",
-        "EIO",
-        "EMFILE",
-        "ENFILE",
-        "ENOMEM",
-        "ESTALE",
-    ]
+    for name in "ENOSPC EDQUOT EFBIG EROFS EACCES EPERM EIO EMFILE ENFILE ENOMEM ESTALE".split()
     if hasattr(errno, name)
 }
 """What no command can foresee at every file it opens."""
@@ -189,7 +177,9 @@ def run(arguments: Sequence[str]) -> int:
         _say(error.what, error.hint)
         return error.exit_code
     except TyperException as error:
-        _say(_one_line(error.format_message()), _usage_hint(arguments))
+        named = next((name for name in arguments if name in COMMANDS or name in ALIASES), None)
+        help_of = f"medimg {named} --help" if named else "medimg --help"
+        _say(_one_line(error.format_message()), f"see `{help_of}`")
         return ExitCode.USAGE
     except (KeyboardInterrupt, typer.Abort):
         _say(*_INTERRUPTED)
@@ -232,8 +222,3 @@ def _say(what: str, hint: str) -> None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split()).rstrip(".")
-
-
-def _usage_hint(arguments: Sequence[str]) -> str:
-    named = next((name for name in arguments if name in COMMANDS or name in ALIASES), None)
-    return f"see `medimg {named} --help`" if named else "see `medimg --help`"

@@ -9,7 +9,6 @@ from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import GateError, UsageError
 
 if TYPE_CHECKING:
-    from medimg_cli.audit.exclusions import Change
     from medimg_cli.audit.findings import AuditResult
     from medimg_cli.cli.views.audit import Outcome
     from medimg_cli.stages.review import ReviewResult
@@ -29,26 +28,18 @@ def label_audit(session: Session) -> None:
     from medimg_cli.cli.views.audit import draw_audit, draw_undone
 
     if settings.undo:
-        _refuse_both(settings)
-        change = _undo(session)
+        from medimg_cli.stages.label_audit import undo
+
+        if settings.apply or settings.review:
+            other = "--apply" if settings.apply else "--review"
+            raise UsageError(f"--undo and {other} contradict each other", f"leave out --undo or {other}")
+        change = undo(session.workspace)
         content = {"undone": list(change.restored), "left_alone": list(change.left_alone)}
         session.show(content, lambda console: draw_undone(console, change))
         return
     outcome = _audit(session, settings)
     session.show(outcome.as_dict(), lambda console: draw_audit(console, outcome))
     _judge(outcome.result, settings)
-
-
-def _refuse_both(settings: "LabelAuditSettings") -> None:
-    if settings.apply or settings.review:
-        other = "--apply" if settings.apply else "--review"
-        raise UsageError(f"--undo and {other} contradict each other", f"leave out --undo or {other}")
-
-
-def _undo(session: Session) -> "Change":
-    from medimg_cli.stages.label_audit import undo as undo_stage
-
-    return undo_stage(session.workspace)
 
 
 def _audit(session: Session, settings: "LabelAuditSettings") -> "Outcome":

@@ -14,13 +14,11 @@ from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from medimg_cli.cli.views.prediction import PredictionTable
-    from medimg_cli.cli.views.prediction_json import PredictionJson
+    from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
     from medimg_cli.inference.classifier import Judge
     from medimg_cli.inference.exam_groups import ExamGroups
     from medimg_cli.inference.explaining import HeatMaps
     from medimg_cli.predictions.prediction import Prediction
-    from medimg_cli.stages.predict import Tell
 
 _LIST = "-"
 _Inputs = Annotated[
@@ -89,6 +87,12 @@ def predict(
     from medimg_cli.stages.predict import predict as run_stage
 
     with unbroken_stdout(), _view(session, judge, place) as view:
+
+        def tell(path: str, prediction: "Prediction") -> None:
+            view.tell(path, prediction)
+            if maps is not None:
+                maps.tell(path, prediction)
+
         result = run_stage(
             judge,
             inputs if Path(_LIST) not in inputs else _listed(inputs),
@@ -96,7 +100,7 @@ def predict(
             out=out,
             resume=resume,
             exams=groups,
-            tell=view.tell if maps is None else _both(view.tell, maps.tell),
+            tell=tell,
             progress=session.progress,
         )
         view.end(result, out)
@@ -155,14 +159,6 @@ def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None"
     return HeatMaps(folder, predictor, explanation)
 
 
-def _both(first: "Tell", second: "Tell") -> "Tell":
-    def tell(path: str, prediction: "Prediction") -> None:
-        first(path, prediction)
-        second(path, prediction)
-
-    return tell
-
-
 def _listed(inputs: list[Path]) -> Iterator[str | Path]:
     """Yield the inputs, with the paths that stdin names in the place of `-`."""
     from medimg_cli.predictions.inputs import named_in
@@ -177,12 +173,11 @@ def _listed(inputs: list[Path]) -> Iterator[str | Path]:
 @contextmanager
 def _view(session: Session, judge: "Judge", place: Path) -> "Iterator[PredictionJson | PredictionTable]":
     """Yield what shows the rows on stdout."""
-    if not session.json:
-        from medimg_cli.cli.views.prediction import PredictionTable
+    from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
 
+    if not session.json:
         yield PredictionTable(judge.card)
         return
-    from medimg_cli.cli.views.prediction_json import PredictionJson
     from medimg_cli.workspace.files import SCHEMA
 
     card, name = judge.card, place.stem if place.is_file() else place.name

@@ -20,16 +20,7 @@ from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.runs.tested import tested_of, withheld_sets
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
 
-FACTS = (
-    "intended_use",
-    "intended_users",
-    "care_setting",
-    "out_of_scope",
-    "limitations",
-    "licence",
-    "citation",
-    "contact",
-)
+FACTS = "intended_use intended_users care_setting out_of_scope limitations licence citation contact".split()
 """What travels of `report.yaml`: what whoever uses a model has to know of it."""
 _HELD_AGAINST = 2
 _NOTICE_HEAD = """\
@@ -99,7 +90,6 @@ def bundle(
         write_bundle(temporary, files)
         _hold_against(temporary, judge)
         digest, size = sha256_of_file(temporary), temporary.stat().st_size
-    missing = tuple(name for name in FACTS if name not in told)
     began = judge.card.began_with
     return BundleResult(
         out=out,
@@ -109,7 +99,7 @@ def bundle(
         model_card=model_card is not None,
         no_heat_maps=_no_heat_maps(run, judge),
         restriction=began.restriction if began else "",
-        not_reported=missing,
+        not_reported=tuple(name for name in FACTS if name not in told),
     )
 
 

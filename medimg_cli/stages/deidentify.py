@@ -73,9 +73,8 @@ def deidentify(
 ) -> DeidentifyResult:
     """Write de-identified copies of everything in `source` into `destination`.
 
-    Every copy is looked through as the audit looks before it is put in place. A file that cannot be cleaned, or in
-    which something is left, is not written and named. The same files, settings and key give the same bytes, so an
-    interrupted or killed run is simply started again.
+    Every copy is searched as the audit searches before it is put in place; what cannot be cleaned is not written and is
+    named. The same files, settings and key give the same bytes, so an interrupted run is simply started again.
 
     Args:
         source: a folder, an archive (.zip, .tar, .tar.gz) or a file.
@@ -92,15 +91,15 @@ def deidentify(
     _check(source, destination, key)
     forget_killed_runs(destination, key)
     originals, refused = originals_of(source)
-    if not originals and not refused:
+    if not [*originals, *refused]:
         raise DataError(f"{source} holds no files", "name the folder or archive with the images")
     pseudonyms, made = read_or_make_key(key)
     if made:
-        remarks.note(
-            f"new key {key}: keep it apart from the copies, and safe; with it names lead back to patients"
-        )
-    mask = _mask(settings, remarks)
-    profile = profile_of(settings)
+        said = "keep it apart from the copies, and safe; with it names lead back to patients"
+        remarks.note(f"new key {key}: {said}")
+    mask, profile = TextMask() if settings.mask_text else None, profile_of(settings)
+    if mask is not None and not mask.reads:
+        remarks.warn("text is masked unread, markers too; install medimg[ocr] to keep R, L, AP and the like")
     worker = Deidentifier(profile, pseudonyms, settings.names, mask)
     destination.mkdir(parents=True, exist_ok=True)
     if not (destination / LOG_NAME).is_file():  # first of all: it tells a later run whose folder this is
@@ -110,9 +109,7 @@ def deidentify(
     update_map(map_path(key), source, outcomes)
     if mask is None:
         remarks.note("text inside the pixels was not looked for; --mask-text blanks it")
-    counts = Counter[str]()
-    for outcome in outcomes:
-        counts.update(outcome.counts)
+    counts = Counter(name for outcome in outcomes for name in Counter(outcome.counts).elements())
     return DeidentifyResult(
         files=len(outcomes),
         written=sum(outcome.written for outcome in outcomes),
@@ -127,15 +124,6 @@ def deidentify(
         map=map_path(key),
         notes=tuple(remarks.said),
     )
-
-
-def _mask(settings: DeidentifySettings, remarks: Remarks) -> TextMask | None:
-    if not settings.mask_text:
-        return None
-    mask = TextMask()
-    if not mask.reads:
-        remarks.warn("text is masked unread, markers too; install medimg[ocr] to keep R, L, AP and the like")
-    return mask
 
 
 def _check(source: Path, destination: Path, key: Path) -> None:

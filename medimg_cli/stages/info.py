@@ -33,34 +33,12 @@ _IDENTIFYING_FACTS = ("patient_id",)
 # C.11.2, C.11.6, C.7.6.6), and what says that pixels or header were tampered with. Nothing else of a header is
 # shown: a list of what is known to be harmless cannot leak what nobody thought of.
 _DISPLAY_KEYWORDS = (
-    "SOPClassUID",
-    "Modality",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "ModalityLUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
-    "VOILUTSequence",
-    "PresentationLUTShape",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "BurnedInAnnotation",
-    "PatientIdentityRemoved",
-)
+    "SOPClassUID Modality Rows Columns NumberOfFrames SamplesPerPixel PhotometricInterpretation "
+    "PlanarConfiguration BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue "
+    "PixelPaddingRangeLimit RescaleSlope RescaleIntercept RescaleType ModalityLUTSequence WindowCenter "
+    "WindowWidth VOILUTFunction VOILUTSequence PresentationLUTShape LossyImageCompression "
+    "LossyImageCompressionRatio BurnedInAnnotation PatientIdentityRemoved"
+).split()
 
 
 @dataclass(frozen=True)
@@ -116,14 +94,20 @@ def info(path: str, options: ReadOptions = AS_THE_FILE_SAYS) -> InfoResult:
     try:
         image = read_image(path, options)
         seconds = time.perf_counter() - began
-        image_format = _format_of(file)
-        header, identities = _header(file) if image_format == "dicom" else ({}, ())
+        with file.open("rb") as stream:
+            image_format = sniff_format(stream.read(HEAD_BYTES)) or "unknown"
+        header: dict[str, str] = {}
+        identities: tuple[str, ...] = ()
+        if image_format == "dicom":
+            with foreign_decoder():
+                header, identities = dict(_display_attributes(file)), _identities(file)
     except UnreadableImage as error:
         raise DataError(
             f"{path} cannot be read: {error}",
             "`medimg ingest` puts such a file into quarantine, with this reason",
         ) from error
     counts, pixels = histogram(image), image.pixels
+    identifying = {name: mask(image.facts[name]) for name in _IDENTIFYING_FACTS if name in image.facts}
     return InfoResult(
         path=path,
         image_format=image_format,
@@ -134,7 +118,7 @@ def info(path: str, options: ReadOptions = AS_THE_FILE_SAYS) -> InfoResult:
         bit_depth=image.bit_depth,
         pixel_type=str(pixels.dtype),
         frames=frame_count(str(file)),
-        facts=_masked(image.facts),
+        facts={**image.facts, **identifying},
         header=header,
         identities=identities,
         histogram=counts,
@@ -151,21 +135,6 @@ def histogram(image: DecodedImage) -> tuple[int, ...]:
     shift = image.pixels.dtype.itemsize * 8 - top_bits
     counts = np.bincount((image.pixels >> shift).ravel(), minlength=BINS)
     return tuple(int(count) for count in counts)
-
-
-def _header(file: Path) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return (attributes for display, names of identifying ones); raises `UnreadableImage`."""
-    with foreign_decoder():
-        return dict(_display_attributes(file)), _identities(file)
-
-
-def _format_of(file: Path) -> str:
-    with file.open("rb") as stream:
-        return sniff_format(stream.read(HEAD_BYTES)) or "unknown"
-
-
-def _masked(facts: Mapping[str, str]) -> dict[str, str]:
-    return {name: mask(value) if name in _IDENTIFYING_FACTS else value for name, value in facts.items()}
 
 
 def _display_attributes(file: Path) -> Iterator[tuple[str, str]]:

@@ -33,7 +33,9 @@ def init(workspace: Workspace) -> Path:
     path = workspace.settings_path
     if path.exists():
         raise UsageError(f"{path} exists already", "edit it, or choose another folder")
-    write_text(path, _HEAD + "".join(_section(name, section) for name, section in _sections()))
+    write_text(
+        path, _HEAD + "".join(_section(name, getattr(Settings(), name)) for name in Settings.model_fields)
+    )
     return path
 
 
@@ -44,10 +46,6 @@ def schema() -> dict[str, Any]:
         **Settings.model_json_schema(),
         "title": "medimg.yaml",
     }
-
-
-def _sections() -> list[tuple[str, BaseModel]]:
-    return [(name, getattr(Settings(), name)) for name in Settings.model_fields]
 
 
 def _section(name: str, section: BaseModel) -> str:

@@ -73,17 +73,9 @@ def label_audit(
     chosen, left_out = _choose(settings)
     needs = frozenset(need for entry in chosen for need in entry.needs)
     dataset, measured = _measured(workspace, progress, find_text, needs)
-    context = AuditContext(
-        workspace=workspace,
-        dataset=dataset,
-        quarantine=read_quarantine(workspace),
-        measurements=measured.table,
-        thumbnails=measured.thumbnails,
-        read=read_image,
-        settings=settings,
-        progress=progress,
-        embed=embed,
-    )
+    pictures = measured.table, measured.thumbnails, read_image
+    quarantine = read_quarantine(workspace)
+    context = AuditContext(workspace, dataset, quarantine, *pictures, settings, progress, embed)
     kept = KeptFindings(workspace)
     subject = subject_of(workspace, measured.table, settings, str(getattr(embed, "identity", embed)))
     asked = _asked(workspace, settings, subject, chosen)
@@ -92,12 +84,11 @@ def label_audit(
         return before
     found, did, skipped = _run(chosen, context, kept, subject)
     standing = _standing(workspace, dataset)
-    findings = sorted(
-        weigh(found, standing), key=lambda finding: (SEVERITIES.index(finding.severity), finding.check)
-    )
+    findings = sorted(weigh(found, standing), key=lambda one: (SEVERITIES.index(one.severity), one.check))
     failed = any(check.failed for check in skipped)
-    # never: the exit code, not what was found
-    gate = "error" if settings.fail_on == "never" else settings.fail_on
+    gate = (
+        "error" if settings.fail_on == "never" else settings.fail_on
+    )  # never: the exit code, not what was found
     result = AuditResult(
         findings=tuple(findings),
         passed=not failed and not is_failing(findings, gate),

@@ -109,8 +109,7 @@ def predict(
     """
     rows = None
     if out is not None:
-        model = model_key(judge.card, settings)
-        rows = RowFile(out, judge.card.classes, model, resume=resume)
+        rows = RowFile(out, judge.card.classes, model_key(judge.card, settings), resume=resume)
     result = PredictResult()
     # Images are measured in threads: threads of BLAS beside them only took processor time, 37 instead of 27 s of 1,000 images.
     with rows or nullcontext(), threadpool_limits(1, "blas"):
@@ -132,17 +131,18 @@ def predict(
     if exams is not None:
         result.exams = tuple(exams.answers())
         if out is not None:
-            _write_exams(exams_path(out), [_exam_row(answer) for answer in result.exams])
+            _write_exams(out.with_name(f"{out.stem}-exams.csv"), result.exams)
     return result
 
 
-def exams_path(out: Path) -> Path:
-    """Return where the rows of exams stand beside those of images."""
-    return out.with_name(f"{out.stem}-exams.csv")
-
-
-def _write_exams(path: Path, rows: Sequence[dict[str, object]]) -> None:
+def _write_exams(path: Path, answers: Sequence[ExamAnswer]) -> None:
     """Write a row for each exam, without the library that tables are made with elsewhere: it costs half a second."""
+    rows: list[dict[str, object]] = []
+    for answer in answers:
+        cells = {name: "" if value is None else value for name, value in answer.entry().items()}
+        del cells["probabilities"]
+        chances = {f"{PROBABILITY_PREFIX}{name}": value for name, value in answer.probabilities.items()}
+        rows.append(cells | chances)
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
         table.writeheader()
@@ -150,12 +150,6 @@ def _write_exams(path: Path, rows: Sequence[dict[str, object]]) -> None:
             table.writerow(
                 {name: shielded(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
             )
-
-
-def _exam_row(answer: ExamAnswer) -> dict[str, object]:
-    cells = {name: "" if value is None else value for name, value in answer.entry().items()}
-    chances = {f"{PROBABILITY_PREFIX}{name}": value for name, value in answer.probabilities.items()}
-    return {name: value for name, value in cells.items() if name != "probabilities"} | chances
 
 
 def model_key(card: ModelCard, settings: PredictSettings) -> str:

@@ -20,7 +20,7 @@ from medimg_cli.predictions.predictions import predictions_of, write_predictions
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.ledger import note_sample
 from medimg_cli.runs.ood_limits import Sets
-from medimg_cli.runs.run import LOCAL, ModelCard, Recalibration, Run, Threshold, now
+from medimg_cli.runs.run import LOCAL, Exams, ModelCard, Recalibration, Run, now
 from medimg_cli.runs.run_folders import new_run
 from medimg_cli.statistics.conformal import least_probabilities
 from medimg_cli.statistics.recalibration import Adapted, adapt
@@ -106,16 +106,7 @@ def recalibrate(
         exams = exams_at(card.exams, table, card.labels, choose, known=local.info.patients_known)
     elif card.exams is not None:
         progress.warn("the cases name no exams (ingest --exam-col): the new run answers images alone")
-    own = card.model_copy(
-        update={
-            "threshold": point.threshold,
-            "thresholds": {**card.thresholds, **point.thresholds},
-            "recalibration": change,
-            "over_views": None,
-            "exams": exams,
-            "sets": _sets(card, probabilities, targets),
-        }
-    )
+    own = _card(card, point, change, exams, _sets(card, probabilities, targets))
     run = new_run(workspace, arch=f"{parent.name}-local", name=settings.name)
     try:
         _share(parent, run)
@@ -170,6 +161,22 @@ def _composed(card: ModelCard, adapted: Adapted) -> Recalibration | None:
     first = card.recalibration or Recalibration(shift=(0.0,) * len(card.classes))
     shift = tuple(adapted.scale * old + new for old, new in zip(first.shift, adapted.shift, strict=True))
     return Recalibration(scale=first.scale * adapted.scale, shift=shift)
+
+
+def _card(
+    card: ModelCard,
+    point: OperatingPoint,
+    change: Recalibration | None,
+    exams: Exams | None,
+    sets: Sets | None,
+) -> ModelCard:
+    """Return the model's card with another operating point and calibration."""
+    own = {
+        "threshold": point.threshold,
+        "thresholds": {**card.thresholds, **point.thresholds},
+        "over_views": None,
+    }
+    return card.model_copy(update=own | {"recalibration": change, "exams": exams, "sets": sets})
 
 
 def _sets(
@@ -236,14 +243,10 @@ def _write(
         "p_any": adapted.p_any,
         "p_scale": adapted.p_scale,
         "log_loss": [adapted.before, adapted.after],
-        "threshold_before": _value(before.threshold),
+        "threshold_before": before.threshold.value if before.threshold else None,
         "parent_weights_sha256": card.weights_sha256,
     }
     new = {"name": run.name, "parent": parent.name, "recalibrated": told, "started": at, "finished": at}
     rest = {"val": point.figures(), "seconds": 0.0, "command": command_line(), "folds": (), "resumed": 0}
     run.write_record(record.model_copy(update=new | rest))
     run.write_card(card)
-
-
-def _value(threshold: Threshold | None) -> float | None:
-    return None if threshold is None else threshold.value

@@ -56,11 +56,13 @@ def serve(
         RunError: the model cannot be used.
     """
     token = _token_of(settings)
+    facts = read_facts(workspace.facts_path).answers if workspace.facts_path.is_file() else {}
+    intended = facts.get("intended_use") or None
     context = multiprocessing.get_context("spawn")  # onnxruntime's threads do not survive a fork
     numbers = context.RawArray("d", SLOTS * settings.workers)
     with listening(settings.host, settings.port) as listener:
         door = Door(settings.host, listener.getsockname()[1], token, settings.names)
-        plan = Plan(place, open_model, door, _limits_of(settings), settings, _intended_use(workspace))
+        plan = Plan(place, open_model, door, _limits_of(settings), settings, intended)
 
         def start(seat: int) -> tuple[BaseProcess, Connection]:
             ours, theirs = context.Pipe(duplex=False)
@@ -110,9 +112,3 @@ def _limits_of(settings: ServeSettings) -> Limits:
         answer_seconds=settings.answer_seconds,
         requests_per_minute=settings.requests_per_minute,
     )
-
-
-def _intended_use(workspace: Workspace) -> str | None:
-    if not workspace.facts_path.is_file():
-        return None
-    return read_facts(workspace.facts_path).answers.get("intended_use") or None

@@ -125,7 +125,7 @@ def train(
         MachineError: another process is training this run.
         KeyboardInterrupt: stopped before the first epoch was over.
     """
-    began = time.perf_counter() if began is None else began
+    began = began or time.perf_counter()
     dataset = read_dataset(workspace)
     if settings.train.folds is None:
         check_splits(dataset)
@@ -149,9 +149,7 @@ def train(
     warn_of_slow_precision(chosen.precision, device, progress)
     run = resume or world.told(lambda: new_run(workspace, arch=chosen.arch, name=chosen.name))
     root = workspace.root
-    if chosen.time_limit is not None:  # imports and preprocessing took their part of it
-        left = max(1.0, chosen.time_limit - (time.perf_counter() - began))
-        settings = settings.model_copy(update={"train": chosen.model_copy(update={"time_limit": left})})
+    settings = with_time_left(settings, began)
     with taking_part(run, settings, progress, world, resume=resumed) as part:
         given = part.settings, device, part.progress
         if planned:
@@ -160,6 +158,15 @@ def train(
             material = Material(dataset, dataset.of_split("train"), dataset.of_split("val"), cache)
             trained = train_run(part.run, material, *given, root=root, resume=resumed, asked=asked)
     return _result(run, trained)
+
+
+def with_time_left(settings: Settings, began: float) -> Settings:
+    """Return the settings with what is left of the time limit: imports and preprocessing took their part of it."""
+    train = settings.train
+    if train.time_limit is None:
+        return settings
+    left = max(1.0, train.time_limit - (time.perf_counter() - began))
+    return settings.model_copy(update={"train": train.model_copy(update={"time_limit": left})})
 
 
 def _result(run: Run, trained: Trained) -> TrainResult:

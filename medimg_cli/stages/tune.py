@@ -85,19 +85,17 @@ def tune(
     base = _of_trials(settings)
     space = search_space(base)
     networks = list(sizes_and_networks(space, base))
-    usual_lr = {one.train.arch: _lr(one, dataset, device) for one in networks}
+    lr = {one.train.arch: plan_ahead(dataset, one, device)[0].train.lr for one in networks}
+    usual_lr = {
+        arch: one if isinstance(one, float) else 0.0 for arch, one in lr.items()
+    }  # 0: a range test finds it
     caches = {pixels_of(one): pixels(one) for one in networks}
     search = resume or new_search(workspace, settings.tune.name)
     with locked(search.lock_path, doing=f"searching in '{search.name}'"):
         if resume is None:
             write_text(search.config_path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
-        study = Study(
-            search.study_path,
-            space,
-            seed=base.tune.seed,
-            pruner=base.tune.pruner,
-            lower_is_better=base.train.monitor in LOWER_IS_BETTER,
-        )
+        lower, own = base.train.monitor in LOWER_IS_BETTER, base.tune
+        study = Study(search.study_path, space, seed=own.seed, pruner=own.pruner, lower_is_better=lower)
         _refuse_other_data(study, dataset)
         work = Tuning(
             workspace, settings, base, space, usual_lr, study, search, dataset, caches, device, progress
@@ -138,24 +136,12 @@ def _decided(settings: Settings, dataset: Dataset, device: torch.device) -> Sett
     return settings.model_copy(update={"train": train.model_copy(update=chosen)})
 
 
-def _lr(settings: Settings, dataset: Dataset, device: torch.device) -> float:
-    """Return the learning rate that `train` would take; 0 where only a range test knows it."""
-    lr = plan_ahead(dataset, settings, device)[0].train.lr
-    return lr if isinstance(lr, float) else 0.0
-
-
 def _of_trials(settings: Settings) -> Settings:
     """Return the settings that all trials share: one network a trial, watched by what the search improves."""
     train, tuned = settings.train, settings.tune
-    shared = {
-        "monitor": tuned.metric or train.monitor,
-        "time_limit": None,
-        "name": None,
-        "track": (),
-        "seeds": 1,
-        "folds": None,
-    }
-    return settings.model_copy(update={"train": train.model_copy(update=shared)})
+    alone = {"time_limit": None, "name": None, "track": (), "seeds": 1, "folds": None}
+    shared = train.model_copy(update={"monitor": tuned.metric or train.monitor, **alone})
+    return settings.model_copy(update={"train": shared})
 
 
 def _refuse_other_data(study: Study, dataset: Dataset) -> None:

@@ -12,18 +12,9 @@ if TYPE_CHECKING:
 _SHOWN = {"val": ("auroc", "recall"), "test": ("recall", "specificity", "auroc")}
 # Columns a narrow terminal does without, the least missed one first.
 _FIRST_TO_GO = (
-    ">seconds",
-    ">size",
-    ">best",
-    ">seed",
-    "arch",
-    ">val recall",
-    "95 % interval",
-    ">epochs",
-    ">val AUROC",
-    ">test specificity",
-    "status",
-)
+    ">seconds", ">size", ">best", ">seed", "arch", ">val recall", "95 % interval", ">epochs", ">val AUROC",
+    ">test specificity", "status",
+)  # fmt: skip
 _NONE = "–"
 _SHORT_HASH = 12
 _HASHES = ("dataset_hash", "test_dataset_hash", "recipe_key", "weights_sha256", "git_commit")

@@ -10,24 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-ROUTES = [
-    "/",
-    "/card",
-    "/login",
-    "/logout",
-    "/static",
-    "/docs",
-    "/openapi.json",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/api/model",
-    "/api/predict",
-    "/api/view",
-    "/api/heatmap",
-    "/api/result.pdf",
-    "other",
-]
+ROUTES = (
+    "/ /card /login /logout /static /docs /openapi.json /healthz /readyz /metrics /api/model /api/predict "
+    "/api/view /api/heatmap /api/result.pdf other"
+).split()
 STATUSES = (200, 204, 303, 400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 429, 500, 503)
 _BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _TIMED = ("/api/predict", "/api/view", "/api/heatmap", "/api/result.pdf")
