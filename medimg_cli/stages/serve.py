@@ -13,7 +13,7 @@ from medimg_cli.errors import UsageError
 from medimg_cli.reporting.study_facts import read_facts
 from medimg_cli.web.serving.prometheus import SLOTS, last_beat
 from medimg_cli.web.serving.supervisor import Supervisor
-from medimg_cli.web.serving.worker_config import MB, Door, Limits, Plan, is_loopback, listening
+from medimg_cli.web.serving.worker_config import MB, Address, Limits, Plan, is_loopback, listening
 from medimg_cli.workspace.serve_settings import LEAST_TOKEN, ServeSettings
 from medimg_cli.workspace.workspace import Workspace
 
@@ -61,13 +61,13 @@ def serve(
     context = multiprocessing.get_context("spawn")  # onnxruntime's threads do not survive a fork
     numbers = context.RawArray("d", SLOTS * settings.workers)
     with listening(settings.host, settings.port) as listener:
-        door = Door(settings.host, listener.getsockname()[1], token, settings.names)
-        plan = Plan(place, open_model, door, _limits_of(settings), settings, intended)
+        address = Address(settings.host, listener.getsockname()[1], token, settings.names)
+        plan = Plan(place, open_model, address, _limits_of(settings), settings, intended)
 
-        def start(seat: int) -> tuple[BaseProcess, Connection]:
+        def start(slot: int) -> tuple[BaseProcess, Connection]:
             ours, theirs = context.Pipe(duplex=False)
-            arguments = (plan, listener, numbers, seat, theirs)
-            process = context.Process(target=work, args=arguments, name=f"medimg-{seat}", daemon=True)
+            arguments = (plan, listener, numbers, slot, theirs)
+            process = context.Process(target=work, args=arguments, name=f"medimg-{slot}", daemon=True)
             process.start()
             theirs.close()
             return process, ours
@@ -79,7 +79,7 @@ def serve(
             note=note,
             last_beat=partial(last_beat, numbers),
         )
-        told = Announced(door.address, plan.name, settings.workers, token is not None)
+        told = Announced(address.url, plan.name, settings.workers, token is not None)
         return supervisor.run(lambda: announce(told))
 
 

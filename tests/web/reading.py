@@ -25,11 +25,11 @@ from medimg_cli.reporting.pdf import write_pdf
 from medimg_cli.web.serving.access import Gate, Load
 from medimg_cli.web.serving.api import Api
 from medimg_cli.web.serving.app import serve_app
-from medimg_cli.web.serving.batching import Crew
+from medimg_cli.web.serving.batching import Batcher
 from medimg_cli.web.serving.engine import NoHeatmapError
-from medimg_cli.web.serving.prometheus import SLOTS, Board
+from medimg_cli.web.serving.prometheus import SLOTS, Counters
 from medimg_cli.web.serving.uploads import Upload
-from medimg_cli.web.serving.worker_config import MB, Door, Limits
+from medimg_cli.web.serving.worker_config import MB, Address, Limits
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 FACTS: dict[str, Any] = {
@@ -95,7 +95,7 @@ class StandIn:
     def prepare(self, upload: Upload, member: str | None) -> DecodedImage:
         return self.read(upload, member)
 
-    def judge(self, prepared: Sequence[DecodedImage]) -> list[Prediction]:
+    def classify(self, prepared: Sequence[DecodedImage]) -> list[Prediction]:
         return [_judged(image) for image in prepared]
 
     def unreadable(self, reason: str) -> Prediction:
@@ -141,11 +141,11 @@ def _spot(size: tuple[int, int]) -> Image.Image:
 def served(*, token: str | None = None, max_upload_mb: int = 2, seconds: float = 20) -> Iterator[str]:
     """Serve the stand-in on this machine and give the address."""
     engine = StandIn()
-    crew = Crew(engine.judge, decoders=2, batch=8)
+    batcher = Batcher(engine.classify, decoders=2, batch=8)
     load = Load(Limits(file_bytes=max_upload_mb * MB, files=8, requests_per_minute=0))
     port, listening = _free_port()
-    api = Api(engine, crew, load, Board(np.zeros(SLOTS)))
-    app = serve_app(api, Gate(Door("127.0.0.1", port, token), 0))
+    api = Api(engine, batcher, load, Counters(np.zeros(SLOTS)))
+    app = serve_app(api, Gate(Address("127.0.0.1", port, token), 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

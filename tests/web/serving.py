@@ -23,11 +23,11 @@ from medimg_cli.web.serving.access import Gate, Load
 from medimg_cli.web.serving.api import Api
 from medimg_cli.web.serving.app import serve_app
 from medimg_cli.web.serving.audit_log import AuditLog
-from medimg_cli.web.serving.batching import Crew
+from medimg_cli.web.serving.batching import Batcher
 from medimg_cli.web.serving.engine import NoHeatmapError
-from medimg_cli.web.serving.prometheus import SLOTS, Board
+from medimg_cli.web.serving.prometheus import SLOTS, Counters
 from medimg_cli.web.serving.uploads import Upload
-from medimg_cli.web.serving.worker_config import Door, Limits
+from medimg_cli.web.serving.worker_config import Address, Limits
 
 with warnings.catch_warnings():  # Starlette 1.1 and later would rather have the successor of httpx
     warnings.simplefilter("ignore")
@@ -94,7 +94,7 @@ class BrightnessEngine:
     def prepare(self, upload: Upload, member: str | None) -> DecodedImage:
         return self.read(upload, member)
 
-    def judge(self, prepared: Sequence[DecodedImage]) -> list[Prediction]:
+    def classify(self, prepared: Sequence[DecodedImage]) -> list[Prediction]:
         self.batches.append(len(prepared))
         return [self._prediction(image) for image in prepared]
 
@@ -143,7 +143,7 @@ class Served:
     app: FastAPI
     api: Api
     engine: BrightnessEngine
-    board: Board
+    counters: Counters
     limits: Limits = field(default_factory=Limits)
 
     def predict(self, *uploads: tuple[str, bytes], **more: Any) -> Any:
@@ -168,12 +168,12 @@ def serve_for_tests(
     """Return a server and a client that has not signed in."""
     limits = limits or Limits(requests_per_minute=0)
     engine = BrightnessEngine(limits)
-    crew = Crew(engine.judge, decoders=2, batch=4)
-    board = Board([0.0] * SLOTS)
-    api = Api(engine, crew, Load(limits), board, audit)
-    app = serve_app(api, Gate(Door(host, PORT, token, names), limits.requests_per_minute))
+    batcher = Batcher(engine.classify, decoders=2, batch=4)
+    counters = Counters([0.0] * SLOTS)
+    api = Api(engine, batcher, Load(limits), counters, audit)
+    app = serve_app(api, Gate(Address(host, PORT, token, names), limits.requests_per_minute))
     client = TestClient(app, base_url=f"http://127.0.0.1:{PORT}", follow_redirects=False)
-    return Served(client, app, api, engine, board, limits)
+    return Served(client, app, api, engine, counters, limits)
 
 
 def png_with_text() -> bytes:

@@ -6,7 +6,7 @@ import pytest
 
 from medimg_cli.web.serving import access as gate
 from medimg_cli.web.serving.access import TokenBuckets
-from medimg_cli.web.serving.worker_config import Door, Limits, is_loopback
+from medimg_cli.web.serving.worker_config import Address, Limits, is_loopback
 from tests.web.serving import PORT, TOKEN, Served, png, serve_for_tests
 
 HTML = {"Accept": "text/html"}
@@ -96,7 +96,7 @@ def test_a_browser_is_asked_to_sign_in_and_gets_a_cookie_that_no_script_reads(gu
 
 @pytest.mark.parametrize("change", ["later", "other seal", "letters"])
 def test_a_cookie_that_was_changed_or_has_ended_is_none(change: str, guarded: Served) -> None:
-    own = gate.Gate(Door("0.0.0.0", PORT, TOKEN), 0)
+    own = gate.Gate(Address("0.0.0.0", PORT, TOKEN), 0)
     now = int(time.time())
     good = own._session(now + 100)
     until, _, seal = good.partition(".")

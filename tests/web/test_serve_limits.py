@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 
 from medimg_cli.web.serving import access, batching, worker
-from medimg_cli.web.serving import middleware as doorway
+from medimg_cli.web.serving import middleware as middleware
 from medimg_cli.web.serving.worker import PatientProtocol
 from medimg_cli.web.serving.worker_config import MB, Limits
 from tests.web.serving import PORT, SLOW, Served, dicom, encoded, png, serve_for_tests
@@ -79,7 +79,7 @@ def endless(head: bytes = HEAD) -> Iterator[bytes]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorway, "_DRAIN_BYTES", 3_000_000)
+    monkeypatch.setattr(middleware, "_DRAIN_BYTES", 3_000_000)
 
 
 def test_a_client_that_never_stops_is_stopped() -> None:
@@ -328,7 +328,7 @@ def test_an_image_that_takes_too_long_is_said_to_and_costs_one_thread(
     assert served.code("/api/view", hostile) == (422, "unreadable")
     assert served.code("/api/heatmap", hostile) == (422, "unreadable")
     assert len(calls) == 2, "a file that hangs was given a second thread"
-    assert served.api.crew.stuck
+    assert served.api.batcher.stuck
     assert served.client.get("/readyz").status_code == 503
     release.set()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pypdf import PdfReader
 
-from medimg_cli.web.serving.sentences import said_of, words_of
+from medimg_cli.web.serving.sentences import prediction_text, words_of
 from tests.web.looking import expect, see, upload, wait_for_picture
 from tests.web.reading import FACTS, served
 
@@ -178,7 +178,7 @@ def test_the_page_says_what_the_pdf_says_in_every_language(reading: "Page", file
     entry = answered.value.json()["predictions"][0]
     for language in ("de", "vi", "en"):
         reading.locator("#language").select_option(language)
-        said = said_of(entry, FACTS, words_of(language))
+        said = prediction_text(entry, FACTS, words_of(language))
         see(reading, ".headline", said.headline)
         see(reading, ".item .state", said.short)
         shown = reading.locator("#answer-body").inner_text()

@@ -9,7 +9,13 @@ from pypdf import PdfReader
 
 from medimg_cli.reporting.pdf import write_pdf
 from medimg_cli.web.serving.page import Result, result_page
-from medimg_cli.web.serving.sentences import flag_in_words, languages, measured_in_words, said_of, words_of
+from medimg_cli.web.serving.sentences import (
+    flag_in_words,
+    languages,
+    measured_in_words,
+    prediction_text,
+    words_of,
+)
 from tests.web.reading import ENTRY, FACTS, REFUSED, picture_file
 
 SOMEDAY = date(2026, 2, 1)
@@ -79,7 +85,7 @@ def test_predictive_values_are_those_of_a_prevalence_that_the_place_has_set() ->
 def test_several_classes_that_are_the_disease_are_held_against_their_limit_together() -> None:
     model = FACTS | {"classes": ["A", "B", "C"], "positive": "A,B"}
     entry = ENTRY | {"probabilities": {"A": 0.3, "B": 0.25, "C": 0.45}, "label": "A", "confidence": 0.3}
-    said = said_of(entry, model, words_of("en"))
+    said = prediction_text(entry, model, words_of("en"))
     assert said.headline == "A / B 55.0%, at or above the limit of 42.0%"
     assert said.sentences[1] == "Class it names: A, 30.0%."
     assert [(bar.name, bar.threshold) for bar in said.bars] == [("A", None), ("B", None), ("C", None)]
@@ -87,17 +93,20 @@ def test_several_classes_that_are_the_disease_are_held_against_their_limit_toget
 
 def test_a_refusal_says_how_unlike_the_image_is_and_what_to_do() -> None:
     entry = REFUSED | {"unlike": {"texture": 2.43, "colour": float("inf"), "content": None}}
-    text = " ".join(said_of(entry, FACTS, words_of("en")).sentences)
+    text = " ".join(prediction_text(entry, FACTS, words_of("en")).sentences)
     assert "by its grey values, sharpness and texture: 2.4 times the limit" in text
     assert "by its colour: more than 100 times the limit" in text
     assert "What to do: check that it is the right kind of image" in text
-    broken = said_of(REFUSED | {"flags": []}, FACTS, words_of("en"))
+    broken = prediction_text(REFUSED | {"flags": []}, FACTS, words_of("en"))
     assert broken.headline == "No answer: the model's output is not a number"
 
 
 def test_a_probability_just_below_its_limit_does_not_read_as_equal_to_it() -> None:
     entry = ENTRY | {"decision": "negative", "probabilities": {"NORMAL": 0.58004, "PNEUMONIA": 0.41996}}
-    assert said_of(entry, FACTS, words_of("en")).headline == "PNEUMONIA 41.9960%, below the limit of 42.0000%"
+    assert (
+        prediction_text(entry, FACTS, words_of("en")).headline
+        == "PNEUMONIA 41.9960%, below the limit of 42.0000%"
+    )
 
 
 def test_no_probability_reads_as_certain() -> None:
@@ -109,14 +118,16 @@ def test_no_probability_reads_as_certain() -> None:
 
 
 def test_a_refused_image_has_no_bars_and_no_class() -> None:
-    said = said_of(REFUSED, FACTS, words_of("en"))
+    said = prediction_text(REFUSED, FACTS, words_of("en"))
     assert (said.bars, said.tone) == ((), "refer")
     assert said.headline == "No answer: unlike the images the model learnt from"
     assert "PNEUMONIA" not in repr(said)
 
 
 def test_the_positive_class_comes_first() -> None:
-    said = said_of(ENTRY | {"probabilities": {"A": 0.9, "PNEUMONIA": 0.02, "B": 0.08}}, FACTS, words_of("en"))
+    said = prediction_text(
+        ENTRY | {"probabilities": {"A": 0.9, "PNEUMONIA": 0.02, "B": 0.08}}, FACTS, words_of("en")
+    )
     assert [bar.name for bar in said.bars] == ["PNEUMONIA", "A", "B"]
     assert [bar.threshold for bar in said.bars] == [0.42, None, None]
 
@@ -134,7 +145,7 @@ def test_the_positive_class_comes_first() -> None:
     ],
 )
 def test_each_answer_has_its_headline(change: dict[str, Any], headline: str) -> None:
-    said = said_of(ENTRY | change, FACTS, words_of("en"))
+    said = prediction_text(ENTRY | change, FACTS, words_of("en"))
     assert said.headline == headline
     if change.get("error") is not None:
         assert said.sentences == (words_of("en")(f"error.{change['error']}"),)
@@ -142,10 +153,10 @@ def test_each_answer_has_its_headline(change: dict[str, Any], headline: str) -> 
 
 def test_several_labels_are_named_and_none_is_said() -> None:
     model = FACTS | {"answers": "sigmoid", "positive": None, "threshold": None}
-    said = said_of(ENTRY | {"label": "A|B", "decision": None}, model, words_of("en"))
+    said = prediction_text(ENTRY | {"label": "A|B", "decision": None}, model, words_of("en"))
     assert said.headline == "A, B"
     assert (
-        said_of(ENTRY | {"label": "", "decision": None}, model, words_of("en")).headline
+        prediction_text(ENTRY | {"label": "", "decision": None}, model, words_of("en")).headline
         == "No label reached its limit"
     )
 
@@ -188,8 +199,8 @@ def test_a_set_excludes_no_class_and_is_withheld_where_test_showed_it_wrong() ->
     facts = FACTS | {"limits": {"alpha": 0.1, "withheld_sets": ["PNEUMONIA"]}}
     for language in languages():
         words = words_of(language)
-        (said,) = said_of(ENTRY | {"prediction_set": None}, facts, words).set
+        (said,) = prediction_text(ENTRY | {"prediction_set": None}, facts, words).set
         assert "PNEUMONIA" in said and said == words("result.set_withheld", **{"class": "PNEUMONIA"})
-    given = said_of(ENTRY | {"prediction_set": ["NORMAL"]}, facts, words_of("en")).set
+    given = prediction_text(ENTRY | {"prediction_set": ["NORMAL"]}, facts, words_of("en")).set
     assert "excludes no other class" in given[0]
-    assert said_of(ENTRY | {"prediction_set": None}, FACTS, words_of("en")).set == ()
+    assert prediction_text(ENTRY | {"prediction_set": None}, FACTS, words_of("en")).set == ()

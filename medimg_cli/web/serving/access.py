@@ -24,7 +24,7 @@ from fastapi.responses import RedirectResponse
 from medimg_cli.web.guard import is_from_elsewhere
 from medimg_cli.web.serving.page import login_page
 from medimg_cli.web.serving.refusals import Refusal
-from medimg_cli.web.serving.worker_config import Door, Limits
+from medimg_cli.web.serving.worker_config import Address, Limits
 
 SESSION_SECONDS = 12 * 3600
 OPEN_PATHS = ("/login", "/healthz", "/readyz", "/favicon.ico")
@@ -37,13 +37,13 @@ class Gate:
     """Lets requests in, or says why not.
 
     Args:
-        door: how the server can be reached.
+        address: how the server can be reached.
         requests_per_minute: of one client; 0 = any number.
     """
 
-    def __init__(self, door: Door, requests_per_minute: int) -> None:
-        self._door = door
-        self._key = hashlib.sha256(b"medimg session\0" + (door.token or "").encode()).digest()
+    def __init__(self, address: Address, requests_per_minute: int) -> None:
+        self._address = address
+        self._key = hashlib.sha256(b"medimg session\0" + (address.token or "").encode()).digest()
         self._buckets = TokenBuckets(requests_per_minute)
         self._logins = TokenBuckets(_LOGINS_PER_MINUTE)
 
@@ -102,16 +102,18 @@ class Gate:
     @property
     def cookie(self) -> str:
         """Return the cookie's name; cookies do not know ports, and two servers may run."""
-        return f"medimg_serve_{self._door.port}"
+        return f"medimg_serve_{self._address.port}"
 
     def _answers_to(self, host: str) -> bool:
         return (
-            host.lower() in self._door.hosts if self._door.token is None or self._door.names else bool(host)
+            host.lower() in self._address.hosts
+            if self._address.token is None or self._address.names
+            else bool(host)
         )
 
     def _hosts_of(self, host: str) -> Sequence[str]:
         """Return which origins are this site: with a token, the name that the client itself used."""
-        return sorted(self._door.hosts) if self._door.token is None else (host,)
+        return sorted(self._address.hosts) if self._address.token is None else (host,)
 
     def _check_rate(self, request: Request) -> None:
         if request.url.path in _UNLIMITED or request.url.path.startswith("/static/"):
@@ -122,7 +124,7 @@ class Gate:
             raise Refusal(429, "rate_limited", detail, retry_after=wait)
 
     def _is_signed_in(self, request: Request) -> bool:
-        if self._door.token is None:
+        if self._address.token is None:
             return True
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._is_token(given.strip()):
@@ -131,7 +133,7 @@ class Gate:
 
     def _is_token(self, given: str) -> bool:
         """Compare in constant time, whatever the lengths."""
-        wanted = self._door.token
+        wanted = self._address.token
         if wanted is None:
             return False
         digests = (hashlib.sha256(text.encode("utf-8", "replace")).digest() for text in (given, wanted))

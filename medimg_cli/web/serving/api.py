@@ -28,12 +28,12 @@ from medimg_cli.runs.run import Exams
 from medimg_cli.web.serving import pictures
 from medimg_cli.web.serving.access import Load, Ticket, client_of
 from medimg_cli.web.serving.audit_log import AuditLog
-from medimg_cli.web.serving.batching import Crew, StuckError
+from medimg_cli.web.serving.batching import Batcher, StuckError
 from medimg_cli.web.serving.engine import Engine, NoHeatmapError
 from medimg_cli.web.serving.page import Result, result_page
-from medimg_cli.web.serving.prometheus import Board
+from medimg_cli.web.serving.prometheus import Counters
 from medimg_cli.web.serving.refusals import Code, Refusal
-from medimg_cli.web.serving.sentences import said_in_all
+from medimg_cli.web.serving.sentences import texts_in_all
 from medimg_cli.web.serving.uploads import Form, Upload, receive_form, shown_name
 from medimg_cli.web.serving.worker_config import Limits
 from medimg_cli.workspace.files import to_jsonable
@@ -46,7 +46,7 @@ Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
-class Answered:
+class UploadAnswer:
     """One image of a request with what was said of it.
 
     Args:
@@ -70,16 +70,22 @@ class Api:
 
     Args:
         engine: the model.
-        crew: its threads.
+        batcher: its threads.
         load: what is under way.
-        board: what is counted.
+        counters: what is counted.
         audit: where answers are recorded first, None where nobody asked for it.
     """
 
     def __init__(
-        self, engine: Engine, crew: Crew, load: Load, board: Board, audit: AuditLog | None = None
+        self, engine: Engine, batcher: Batcher, load: Load, counters: Counters, audit: AuditLog | None = None
     ) -> None:
-        self.engine, self.crew, self.load, self.board, self.audit = engine, crew, load, board, audit
+        self.engine, self.batcher, self.load, self.counters, self.audit = (
+            engine,
+            batcher,
+            load,
+            counters,
+            audit,
+        )
         self._slow: set[str] = set()
         self._one_pdf = asyncio.Semaphore(1)  # drawing one takes a core for a second and more
 
@@ -105,12 +111,12 @@ class Api:
 
         return await self._serve(request, work)
 
-    def _told(self, answer: Answered, form: Form) -> dict[str, Any]:
+    def _told(self, answer: UploadAnswer, form: Form) -> dict[str, Any]:
         """Return what JSON says of an image, for the page also in the words of every language."""
         entry: dict[str, Any] = to_jsonable(answer.entry())
-        return entry | {"said": said_in_all(entry, self.engine.facts)} if form.fields.get("said") else entry
+        return entry | {"said": texts_in_all(entry, self.engine.facts)} if form.fields.get("said") else entry
 
-    def _exam(self, answers: Sequence[Answered], form: Form) -> dict[str, Any]:
+    def _exam(self, answers: Sequence[UploadAnswer], form: Form) -> dict[str, Any]:
         """Return what JSON says of all images of a request as one exam; `driven_by_index` is a place in `predictions`."""
         facts = self.engine.facts
         if not facts.get("exams"):
@@ -125,7 +131,7 @@ class Api:
         if not form.fields.get("said"):
             return entry
         own = {"threshold": facts["exams"]["threshold"], "thresholds": facts["exams"]["thresholds"]}
-        return entry | {"said": said_in_all(entry, {**facts, **own, "tested": None, "limits": None})}
+        return entry | {"said": texts_in_all(entry, {**facts, **own, "tested": None, "limits": None})}
 
     async def view(self, request: Request) -> Response:
         """Answer `POST /api/view`."""
@@ -153,10 +159,10 @@ class Api:
             answers = await self._answer(request, form.files)
             longest = self.limits.answer_seconds
             shown = await asyncio.gather(
-                *(self.crew.do(self._with_picture, answer, seconds=longest) for answer in answers)
+                *(self.batcher.do(self._with_picture, answer, seconds=longest) for answer in answers)
             )
             async with self._one_pdf:
-                pdf = await self.crew.do(self._pdf, shown, form.fields.get("lang"), seconds=longest)
+                pdf = await self.batcher.do(self._pdf, shown, form.fields.get("lang"), seconds=longest)
             headers = {"Content-Disposition": 'attachment; filename="medimg-result.pdf"'}
             return Response(pdf, media_type="application/pdf", headers=headers)
 
@@ -206,7 +212,7 @@ class Api:
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(task, gone, return_exceptions=True)
 
-    async def _answer(self, request: Request, files: Sequence[Upload]) -> list[Answered]:
+    async def _answer(self, request: Request, files: Sequence[Upload]) -> list[UploadAnswer]:
         """Return a prediction for every image of the uploads, in order, once they stand in the audit log."""
         counts = await asyncio.gather(*(self._frames(upload) for upload in files))
         if sum(counts) > self.limits.images:
@@ -222,7 +228,7 @@ class Api:
             path = request.url.path
             await asyncio.to_thread(self.audit.write, request.scope.get(REQUEST_ID, ""), path, lines)
         answered = sum(one.prediction.status == "ok" for one in answers)
-        self.board.answered_images(answered, len(answers) - answered)
+        self.counters.answered_images(answered, len(answers) - answered)
         return answers
 
     async def _frames(self, upload: Upload) -> int:
@@ -242,20 +248,20 @@ class Api:
         if upload.sha256 in self._slow:
             raise UnreadableImage(slow)
         try:
-            return await self.crew.do(work, upload, *more, seconds=seconds)
+            return await self.batcher.do(work, upload, *more, seconds=seconds)
         except StuckError as error:
             self._slow.add(upload.sha256)  # it would take another thread; the process ends soon
             raise UnreadableImage(slow) from error
 
-    async def _answer_one(self, upload: Upload, member: str | None) -> Answered:
+    async def _answer_one(self, upload: Upload, member: str | None) -> UploadAnswer:
         try:
             prepared = await self._timed(self.engine.prepare, upload, member)
-            return Answered(upload, member, await self.crew.ask(prepared))
+            return UploadAnswer(upload, member, await self.batcher.ask(prepared))
         except UnreadableImage as reason:
-            return Answered(upload, member, self.engine.unreadable(str(reason)), _code_of(reason, upload))
+            return UploadAnswer(upload, member, self.engine.unreadable(str(reason)), _code_of(reason, upload))
         except Exception as error:  # whatever it is, it is this image's fault and nobody else's
             say_failed(error)
-            return Answered(upload, member, self.engine.unreadable(_FAILED), "internal")
+            return UploadAnswer(upload, member, self.engine.unreadable(_FAILED), "internal")
 
     async def _read(self, work: Callable[..., Given], upload: Upload, *more: object) -> Given:
         """Return what a thread makes of one image; raises `Refusal` where that cannot be."""
@@ -284,7 +290,7 @@ class Api:
         shown = pictures.without(image, pictures.rows_of_text(image))
         return pictures.png_of(self.engine.heatmap(upload, member, label, shown))
 
-    def _with_picture(self, answer: Answered) -> Result:
+    def _with_picture(self, answer: UploadAnswer) -> Result:
         picture = None
         with suppress(UnreadableImage):
             if answer.prediction.status != "unreadable":

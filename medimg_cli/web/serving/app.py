@@ -17,7 +17,7 @@ from medimg_cli import __version__
 from medimg_cli.web.serving import page, schemas
 from medimg_cli.web.serving.access import Gate
 from medimg_cli.web.serving.api import Api, json_response
-from medimg_cli.web.serving.middleware import Doorway
+from medimg_cli.web.serving.middleware import AroundRequests
 from medimg_cli.web.serving.refusals import Code, Refusal
 from medimg_cli.web.serving.worker_config import MB
 
@@ -40,7 +40,7 @@ def serve_app(api: Api, gate: Gate) -> FastAPI:
         redoc_url=None,
         lifespan=_life_of(api),
     )
-    app.add_middleware(Doorway, gate=gate, board=api.board)
+    app.add_middleware(AroundRequests, gate=gate, counters=api.counters)
     _add_refusals(app)
     _add_api(app, api)
     _add_facts(app, api)
@@ -169,7 +169,7 @@ def _add_watch(app: FastAPI, api: Api) -> None:
         responses=schemas.text_of("It would") | schemas.refusals(421, 503),
     )
     async def readyz() -> Response:
-        if api.load.full or api.crew.stuck:
+        if api.load.full or api.batcher.stuck:
             raise api.load.busy()
         return PlainTextResponse("ready\n")
 
@@ -182,7 +182,7 @@ def _add_watch(app: FastAPI, api: Api) -> None:
     )
     async def metrics() -> Response:
         _look(api)
-        return PlainTextResponse(api.board.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(api.counters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _add_session(app: FastAPI, gate: Gate) -> None:
@@ -203,27 +203,30 @@ def _life_of(api: Api) -> Any:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         watch = asyncio.create_task(_keep_looking(api))
-        api.board.set(ready=1)
+        api.counters.set(ready=1)
         yield
         watch.cancel()
-        api.board.set(ready=0, queue_images=0, requests=0, bytes=0)
-        api.crew.close()
+        api.counters.set(ready=0, queue_images=0, requests=0, bytes=0)
+        api.batcher.close()
 
     return life
 
 
 async def _keep_looking(api: Api) -> None:
-    """Tell the board how things stand; end the process where a decoder is lost in a hostile file: another begins."""
+    """Tell the counters how things stand; end the process where a decoder is lost in a hostile file: another begins."""
     parent = os.getppid()
     while True:
         await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
         _look(api)
-        if api.crew.stuck or os.getppid() != parent:
+        if api.batcher.stuck or os.getppid() != parent:
             signal.raise_signal(signal.SIGTERM)
             return
 
 
 def _look(api: Api) -> None:
-    api.board.set(
-        beat=time.monotonic(), queue_images=api.crew.depth, requests=api.load.requests, bytes=api.load.bytes
+    api.counters.set(
+        beat=time.monotonic(),
+        queue_images=api.batcher.depth,
+        requests=api.load.requests,
+        bytes=api.load.bytes,
     )

@@ -25,22 +25,22 @@ class StuckError(Exception):
     """Raised when a piece of work takes longer than it may; its thread is lost."""
 
 
-class Crew:
+class Batcher:
     """The threads of one process.
 
     Args:
-        judge: asks the model, see `Engine.judge`.
+        classify: asks the model, see `Engine.classify`.
         decoders: threads that decode and draw.
         batch: images the model is asked for at once.
     """
 
     def __init__(
-        self, judge: Callable[[Sequence[Any]], list[Prediction]], *, decoders: int, batch: int
+        self, classify: Callable[[Sequence[Any]], list[Prediction]], *, decoders: int, batch: int
     ) -> None:
-        self._judge = judge
+        self._classify = classify
         self._batch = batch
         self._decoding = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
-        self._judging = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        self._classifying = ThreadPoolExecutor(1, thread_name_prefix="classify")
         self._waiting: deque[tuple[Any, asyncio.Future[Prediction]]] = deque()
         self._turn: asyncio.Task[None] | None = None
         self._due: dict[int, float] = {}
@@ -98,7 +98,7 @@ class Crew:
             taken = [one for one in taken if not one[1].done()]  # whoever asked has gone
             if not taken:
                 continue
-            given = await loop.run_in_executor(self._judging, self._answers, [one[0] for one in taken])
+            given = await loop.run_in_executor(self._classifying, self._answers, [one[0] for one in taken])
             for (_, answer), found in zip(taken, given, strict=True):
                 if answer.done():
                     continue
@@ -109,7 +109,7 @@ class Crew:
 
     def _answers(self, prepared: Sequence[Any]) -> Sequence[Prediction | Exception]:
         try:
-            return self._judge(prepared)
+            return self._classify(prepared)
         except Exception as error:
             if len(prepared) == 1:
                 return [error]
@@ -118,4 +118,4 @@ class Crew:
     def close(self) -> None:
         """Let the threads go once they are idle."""
         self._decoding.shutdown(wait=False, cancel_futures=True)
-        self._judging.shutdown(wait=False, cancel_futures=True)
+        self._classifying.shutdown(wait=False, cancel_futures=True)

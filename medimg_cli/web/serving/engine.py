@@ -43,9 +43,9 @@ class Engine(Protocol):
         """Return an image whole, as it is shown, or with a window over the file's; raises `UnreadableImage`."""
 
     def prepare(self, upload: Upload, member: str | None) -> Any:
-        """Return what judging needs of an image; raises `UnreadableImage`."""
+        """Return what classifying needs of an image; raises `UnreadableImage`."""
 
-    def judge(self, prepared: Sequence[Any]) -> list[Prediction]:
+    def classify(self, prepared: Sequence[Any]) -> list[Prediction]:
         """Return a prediction each; what else is in the batch changes none."""
 
     def unreadable(self, reason: str) -> Prediction:
@@ -73,7 +73,7 @@ class UploadedEngine:
     """A model that answers uploads; the `Engine` of the upload page. Images are read as `predict` reads them.
 
     Args:
-        judge: the model.
+        classifier: the model.
         facts: what `GET /api/model` says.
         most_pixels: an image of more is refused by its header.
         explanation: what is known of its heatmaps; None = nobody has looked.
@@ -82,15 +82,15 @@ class UploadedEngine:
 
     def __init__(
         self,
-        judge: Judge,
+        classifier: Judge,
         facts: Mapping[str, Any],
         *,
         most_pixels: int,
         explanation: Explanation | None,
         to_pdf: Callable[[str], bytes],
     ) -> None:
-        self._judge = judge
-        self._card = judge.card
+        self._classifier = classifier
+        self._card = classifier.card
         self._facts, self._most_pixels = facts, most_pixels
         self._explanation = explanation
         self._asking = threading.Lock()
@@ -109,11 +109,11 @@ class UploadedEngine:
         return self._decoded(upload, member, ReadOptions(window=window))
 
     def prepare(self, upload: Upload, member: str | None) -> Prepared:
-        return self._judge.prepare(self._decoded(upload, member, self._card.recipe.read_options))
+        return self._classifier.prepare(self._decoded(upload, member, self._card.recipe.read_options))
 
-    def judge(self, prepared: Sequence[Prepared]) -> list[Prediction]:
+    def classify(self, prepared: Sequence[Prepared]) -> list[Prediction]:
         with self._asking:
-            return self._judge(prepared)
+            return self._classifier(prepared)
 
     def unreadable(self, reason: str) -> Prediction:
         return unreadable_prediction(self._card.classes, reason)
@@ -130,7 +130,7 @@ class UploadedEngine:
             raise NoHeatmapError(_NO_SCALE)
         prepared = self.prepare(upload, member)
         with self._asking:
-            said, maps = self._judge.with_maps(prepared)
+            said, maps = self._classifier.with_maps(prepared)
         if said.status != "ok":
             raise NoHeatmapError(_UNLIKE)
         if maps is None:

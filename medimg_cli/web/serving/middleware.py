@@ -13,24 +13,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from medimg_cli.web.guard import SECURITY_HEADERS
 from medimg_cli.web.serving.access import Gate
 from medimg_cli.web.serving.api import REQUEST_ID, say_failed
-from medimg_cli.web.serving.prometheus import Board
+from medimg_cli.web.serving.prometheus import Counters
 from medimg_cli.web.serving.refusals import Refusal
 
 _DRAIN_SECONDS, _DRAIN_BYTES = 2.0, 256_000_000
 _GONE = 400
 
 
-class Doorway:
+class AroundRequests:
     """Middleware that every request passes on its way in and out.
 
     Args:
         app: what is behind.
         gate: who may pass.
-        board: what is counted.
+        counters: what is counted.
     """
 
-    def __init__(self, app: ASGIApp, gate: Gate, board: Board) -> None:
-        self._app, self._gate, self._board = app, gate, board
+    def __init__(self, app: ASGIApp, gate: Gate, counters: Counters) -> None:
+        self._app, self._gate, self._counters = app, gate, counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -49,7 +49,7 @@ class Doorway:
                 refusal = Refusal(500, "internal", "Something failed in the server.")
                 await refusal.response()(scope, passage.receive, passage.send)
         finally:
-            self._board.answered(scope["path"], passage.status or 500, time.monotonic() - began)
+            self._counters.answered(scope["path"], passage.status or 500, time.monotonic() - began)
 
     async def _pass(self, scope: Scope, passage: "_Passage") -> None:
         try:

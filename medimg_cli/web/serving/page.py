@@ -25,7 +25,7 @@ from markupsafe import Markup
 
 from medimg_cli.web.serving.sentences import (
     Fields,
-    Said,
+    PredictionText,
     Words,
     chosen_language,
     flag_in_words,
@@ -33,8 +33,8 @@ from medimg_cli.web.serving.sentences import (
     measured_in_words,
     positive_of,
     positives_of,
+    prediction_text,
     rule_in_words,
-    said_of,
     words_of,
 )
 from medimg_cli.workspace.files import templates_dir
@@ -123,7 +123,9 @@ def result_page(model: Fields, results: Sequence[Result], language: str | None, 
         day: that the PDF says it was made on.
     """
     words = words_of(chosen_language(language, None))
-    shown = [_Sheet(one.entry["path"], said_of(one.entry, model, words), _data_uri(one)) for one in results]
+    shown = [
+        _Sheet(one.entry["path"], prediction_text(one.entry, model, words), _data_uri(one)) for one in results
+    ]
     style = (_folder() / "result.css").read_text(encoding="utf-8")
     context = _model_context(model, words)
     template = _environment().get_template("result.html")
@@ -151,7 +153,7 @@ def _known(facts: Fields) -> _Known:
 @dataclass(frozen=True)
 class _Sheet:
     name: str
-    said: Said
+    said: PredictionText
     picture: str | None
 
 

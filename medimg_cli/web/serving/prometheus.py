@@ -48,7 +48,7 @@ def route_of(path: str) -> str:
     return path if path in ROUTES else "other"
 
 
-class Board:
+class Counters:
     """One worker's view of the shared numbers.
 
     Args:

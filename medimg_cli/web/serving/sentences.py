@@ -150,7 +150,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Said:
+class PredictionText:
     """A prediction in words.
 
     Args:
@@ -177,11 +177,11 @@ class Said:
     meaning: tuple[str, ...]
 
 
-def said_of(entry: Fields, model: Fields, words: Words) -> Said:
+def prediction_text(entry: Fields, model: Fields, words: Words) -> PredictionText:
     """Return an entry of `predictions` in words."""
     tone, kicker, headline, short = _headline(entry, model, words)
     answered = entry["status"] == "ok"
-    return Said(
+    return PredictionText(
         tone=tone,
         kicker=kicker,
         headline=headline,
@@ -198,9 +198,9 @@ def said_of(entry: Fields, model: Fields, words: Words) -> Said:
     )
 
 
-def said_in_all(entry: Fields, model: Fields) -> dict[str, Any]:
+def texts_in_all(entry: Fields, model: Fields) -> dict[str, Any]:
     """Return language → an entry in its words, as JSON."""
-    return {language: asdict(said_of(entry, model, words_of(language))) for language in languages()}
+    return {language: asdict(prediction_text(entry, model, words_of(language))) for language in languages()}
 
 
 def flag_in_words(name: str, words: Words) -> tuple[str, str]:

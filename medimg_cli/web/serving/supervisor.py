@@ -27,12 +27,12 @@ Report = tuple[str, type[MedimgError] | None, str, str]
 
 
 @dataclass
-class _Seat:
+class _Slot:
     process: BaseProcess
     reports: Connection
     began: float = field(default_factory=time.monotonic)
     due: float | None = None
-    """When the next process takes the seat, where this one has died."""
+    """When the next process takes the slot, where this one has died."""
     pause: float = 0.5
 
 
@@ -40,11 +40,11 @@ class Supervisor:
     """Keeps workers alive.
 
     Args:
-        start: starts the worker of a seat, from 0; returns its process and where it reports.
-        workers: how many seats there are.
+        start: starts the worker of a slot, from 0; returns its process and where it reports.
+        workers: how many slots there are.
         grace_seconds: for running requests at the end.
         note: told of every worker that died.
-        last_beat: when the worker of a seat last did something, in seconds of `time.monotonic`; 0 before it is ready.
+        last_beat: when the worker of a slot last did something, in seconds of `time.monotonic`; 0 before it is ready.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Supervisor:
         workers: int,
         grace_seconds: float,
         note: Callable[[str], None],
-        last_beat: Callable[[int], float] = lambda _seat: 0.0,
+        last_beat: Callable[[int], float] = lambda _slot: 0.0,
     ) -> None:
         self._start, self._workers = start, workers
         self._grace, self._note, self._last_beat = grace_seconds, note, last_beat
         self._asked_to_stop = 0
-        self._seats: list[_Seat] = []
+        self._slots: list[_Slot] = []
 
     def run(self, ready: Callable[[], None]) -> bool:
         """Serve until SIGINT or SIGTERM; return whether every request under way could be finished.
@@ -72,79 +72,79 @@ class Supervisor:
         """
         with self._signals():
             try:
-                for seat in range(self._workers):
-                    self._seats.append(_Seat(*self._start(seat)))
+                for slot in range(self._workers):
+                    self._slots.append(_Slot(*self._start(slot)))
                 if self._all_ready():
                     ready()
                 while not self._asked_to_stop:
                     self._look()
                 return self._finish()
             finally:
-                for one in self._seats:
+                for one in self._slots:
                     if one.process.is_alive():
                         one.process.kill()
                     one.process.join(_REACHED_SECONDS)
 
     def _all_ready(self) -> bool:
         """Wait for the first report of each; False where somebody asks to stop meanwhile."""
-        for seat in self._seats:
-            while not seat.reports.poll(_LOOK_SECONDS):
+        for slot in self._slots:
+            while not slot.reports.poll(_LOOK_SECONDS):
                 if self._asked_to_stop:
                     return False
-            self._check(seat)
+            self._check(slot)
         return True
 
-    def _check(self, seat: _Seat) -> None:
+    def _check(self, slot: _Slot) -> None:
         try:
-            _, kind, what, hint = seat.reports.recv()
+            _, kind, what, hint = slot.reports.recv()
         except EOFError as error:
-            seat.process.join()
+            slot.process.join()
             raise MachineError(
-                f"a worker ended while it started ({_ending(seat.process)})",
+                f"a worker ended while it started ({_ending(slot.process)})",
                 "is there memory enough for the model? `medimg doctor` says what there is",
             ) from error
         if kind is not None:
             raise kind(what, hint)
 
     def _look(self) -> None:
-        """Wait a moment, and fill the seats of workers that died."""
-        living = [seat.process.sentinel for seat in self._seats if seat.due is None]
+        """Wait a moment, and fill the slots of workers that died."""
+        living = [slot.process.sentinel for slot in self._slots if slot.due is None]
         if living:
             wait(living, _LOOK_SECONDS)
         else:
             time.sleep(_LOOK_SECONDS)
-        for number, seat in enumerate(self._seats):
+        for number, slot in enumerate(self._slots):
             if self._asked_to_stop:
                 return
             beat = self._last_beat(number)
-            if beat > seat.began and time.monotonic() - beat > SILENT_SECONDS:
-                seat.process.kill()  # a decoder holds the interpreter: the worker itself can do nothing
-                seat.process.join(_REACHED_SECONDS)
-            if seat.due is None and not seat.process.is_alive():
-                self._mourn(number, seat)
-            elif seat.due is not None and time.monotonic() >= seat.due:
-                seat.process, seat.reports = self._start(number)
-                seat.began, seat.due = time.monotonic(), None
+            if beat > slot.began and time.monotonic() - beat > SILENT_SECONDS:
+                slot.process.kill()  # a decoder holds the interpreter: the worker itself can do nothing
+                slot.process.join(_REACHED_SECONDS)
+            if slot.due is None and not slot.process.is_alive():
+                self._note_end(number, slot)
+            elif slot.due is not None and time.monotonic() >= slot.due:
+                slot.process, slot.reports = self._start(number)
+                slot.began, slot.due = time.monotonic(), None
 
-    def _mourn(self, number: int, seat: _Seat) -> None:
+    def _note_end(self, number: int, slot: _Slot) -> None:
         """Say that a worker died, and when the next begins: later each time where they die at once."""
-        quickly = time.monotonic() - seat.began < _QUICK_DEATH_SECONDS
-        seat.pause = min(_MOST_PAUSE_SECONDS, seat.pause * 2) if quickly else 0.5
-        seat.due = time.monotonic() + (seat.pause if quickly else 0.0)
-        self._note(f"worker {number + 1} ended ({_ending(seat.process)}); another takes its place")
-        seat.reports.close()
+        quickly = time.monotonic() - slot.began < _QUICK_DEATH_SECONDS
+        slot.pause = min(_MOST_PAUSE_SECONDS, slot.pause * 2) if quickly else 0.5
+        slot.due = time.monotonic() + (slot.pause if quickly else 0.0)
+        self._note(f"worker {number + 1} ended ({_ending(slot.process)}); another takes its place")
+        slot.reports.close()
 
     def _finish(self) -> bool:
         """Let the workers finish; a second request to stop ends them at once."""
         until = time.monotonic() + self._grace + _REACHED_SECONDS
         asked = self._asked_to_stop
-        while living := [seat.process for seat in self._seats if seat.process.is_alive()]:
+        while living := [slot.process for slot in self._slots if slot.process.is_alive()]:
             if self._asked_to_stop > asked or time.monotonic() > until:
                 return False
             for process in living:
                 process.terminate()  # again and again: one that is just starting may miss it
             wait([process.sentinel for process in living], _LOOK_SECONDS)
-        return all(seat.process.exitcode == 0 for seat in self._seats if seat.due is None)
+        return all(slot.process.exitcode == 0 for slot in self._slots if slot.due is None)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -25,9 +25,9 @@ from medimg_cli.web.serving.access import Gate, Load
 from medimg_cli.web.serving.api import Api
 from medimg_cli.web.serving.app import serve_app
 from medimg_cli.web.serving.audit_log import AuditLog
-from medimg_cli.web.serving.batching import Crew
+from medimg_cli.web.serving.batching import Batcher
 from medimg_cli.web.serving.engine import UploadedEngine
-from medimg_cli.web.serving.prometheus import Board, Numbers
+from medimg_cli.web.serving.prometheus import Counters, Numbers
 from medimg_cli.web.serving.supervisor import READY
 from medimg_cli.web.serving.worker_config import Plan
 from medimg_cli.workspace.threads import usable_cores
@@ -40,12 +40,12 @@ MOST_IDLE = 250
 NOTICE = "decision-support-for-research"
 
 
-def work(plan: Plan, listener: socket.socket, numbers: Numbers, seat: int, reports: Connection) -> None:
+def work(plan: Plan, listener: socket.socket, numbers: Numbers, slot: int, reports: Connection) -> None:
     """Be a worker: load the model, say so, and serve until told to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody; the supervisor says when to stop
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     try:
-        api = _api(plan, Board(numbers, seat, plan.settings.workers))
+        api = _api(plan, Counters(numbers, slot, plan.settings.workers))
         server = uvicorn.Server(_config(plan, api))
     except MedimgError as error:
         reports.send(("error", type(error), error.what, error.hint))
@@ -62,7 +62,7 @@ def work(plan: Plan, listener: socket.socket, numbers: Numbers, seat: int, repor
     os._exit(int(ExitCode.INTERRUPTED if api.load.cut_short else ExitCode.DONE))
 
 
-def _api(plan: Plan, board: Board) -> Api:
+def _api(plan: Plan, counters: Counters) -> Api:
     settings = plan.settings
     opened = plan.open(plan.place)
     engine = UploadedEngine(
@@ -75,13 +75,15 @@ def _api(plan: Plan, board: Board) -> Api:
     audit = None
     if settings.audit_log is not None:
         audit = AuditLog(settings.audit_log, opened.judge.card.weights_sha256)
-    crew = Crew(engine.judge, decoders=settings.decoders or usable_cores(), batch=settings.batch_size)
-    return Api(engine, crew, Load(plan.limits), board, audit)
+    batcher = Batcher(
+        engine.classify, decoders=settings.decoders or usable_cores(), batch=settings.batch_size
+    )
+    return Api(engine, batcher, Load(plan.limits), counters, audit)
 
 
 def _config(plan: Plan, api: Api) -> uvicorn.Config:
     settings = plan.settings
-    gate = Gate(plan.door, plan.limits.requests_per_minute)
+    gate = Gate(plan.address, plan.limits.requests_per_minute)
     return uvicorn.Config(
         serve_app(api, gate),
         http=PatientProtocol,

@@ -55,7 +55,7 @@ def is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Door:
+class Address:
     """How the server can be reached.
 
     Args:
@@ -71,7 +71,7 @@ class Door:
     names: tuple[str, ...] = ()
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         """Return the address to open."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/"
@@ -134,7 +134,7 @@ class Plan:
 
     place: Path
     open: Callable[[Path], Any]
-    door: Door
+    address: Address
     limits: Limits
     settings: ServeSettings
     intended_use: str | None

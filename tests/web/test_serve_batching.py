@@ -16,8 +16,8 @@ import pytest
 from medimg_cli.errors import MachineError, MedimgError, RunError
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.web.serving import batching, supervisor
-from medimg_cli.web.serving.batching import Crew, StuckError
-from medimg_cli.web.serving.prometheus import SLOTS, Board, resident_bytes
+from medimg_cli.web.serving.batching import Batcher, StuckError
+from medimg_cli.web.serving.prometheus import SLOTS, Counters, resident_bytes
 from medimg_cli.web.serving.supervisor import READY, Supervisor
 
 
@@ -25,21 +25,21 @@ def said(number: int) -> Prediction:
     return Prediction("ok", str(number), 1.0, {})
 
 
-def crew_of(judge: Callable[[Sequence[Any]], list[Prediction]], *, batch: int = 4) -> Crew:
-    return Crew(judge, decoders=2, batch=batch)
+def batcher_of(classify: Callable[[Sequence[Any]], list[Prediction]], *, batch: int = 4) -> Batcher:
+    return Batcher(classify, decoders=2, batch=batch)
 
 
 def test_what_waits_together_is_asked_together_and_answered_apart() -> None:
     batches: list[list[int]] = []
 
-    def judge(numbers: Sequence[int]) -> list[Prediction]:
+    def classify(numbers: Sequence[int]) -> list[Prediction]:
         batches.append(list(numbers))
         time.sleep(0.02)
         return [said(number) for number in numbers]
 
     async def ask() -> list[Prediction]:
-        crew = crew_of(judge)
-        return await asyncio.gather(*(crew.ask(number) for number in range(10)))
+        batcher = batcher_of(classify)
+        return await asyncio.gather(*(batcher.ask(number) for number in range(10)))
 
     assert [answer.label for answer in asyncio.run(ask())] == [str(number) for number in range(10)]
     assert [number for batch in batches for number in batch] == list(range(10))
@@ -48,14 +48,14 @@ def test_what_waits_together_is_asked_together_and_answered_apart() -> None:
 
 
 def test_one_that_fails_fails_alone() -> None:
-    def judge(numbers: Sequence[int]) -> list[Prediction]:
+    def classify(numbers: Sequence[int]) -> list[Prediction]:
         if 3 in numbers:
             raise RuntimeError("three")
         return [said(number) for number in numbers]
 
     async def ask() -> list[Any]:
-        crew = crew_of(judge, batch=8)
-        return await asyncio.gather(*(crew.ask(number) for number in range(8)), return_exceptions=True)
+        batcher = batcher_of(classify, batch=8)
+        return await asyncio.gather(*(batcher.ask(number) for number in range(8)), return_exceptions=True)
 
     answers = asyncio.run(ask())
     assert [isinstance(answer, RuntimeError) for answer in answers] == [n == 3 for n in range(8)]
@@ -65,17 +65,17 @@ def test_nobody_works_for_a_client_that_has_gone() -> None:
     asked: list[int] = []
     going = threading.Event()
 
-    def judge(numbers: Sequence[int]) -> list[Prediction]:
+    def classify(numbers: Sequence[int]) -> list[Prediction]:
         asked.extend(numbers)
         going.wait(5)
         return [said(number) for number in numbers]
 
     async def ask() -> None:
-        crew = crew_of(judge, batch=1)
-        first = asyncio.create_task(crew.ask(1))
+        batcher = batcher_of(classify, batch=1)
+        first = asyncio.create_task(batcher.ask(1))
         await asyncio.sleep(0.05)
-        gone = asyncio.create_task(crew.ask(2))
-        last = asyncio.create_task(crew.ask(3))
+        gone = asyncio.create_task(batcher.ask(2))
+        last = asyncio.create_task(batcher.ask(3))
         await asyncio.sleep(0)
         gone.cancel()
         going.set()
@@ -92,13 +92,13 @@ def test_work_that_takes_too_long_is_given_up_and_its_thread_counts_as_lost(
     monkeypatch.setattr(batching, "_LOST_SECONDS", 0.1)
 
     async def lose() -> tuple[bool, bool, str]:
-        crew = crew_of(lambda _: [])
+        batcher = batcher_of(lambda _: [])
         with pytest.raises(StuckError):
-            await crew.do(release.wait, 5, seconds=0.05)
-        before = crew.stuck
-        other = await crew.do(str, 1, seconds=5)
+            await batcher.do(release.wait, 5, seconds=0.05)
+        before = batcher.stuck
+        other = await batcher.do(str, 1, seconds=5)
         await asyncio.sleep(0.15)
-        after = crew.stuck
+        after = batcher.stuck
         release.set()
         return before, after, other
 
@@ -107,25 +107,25 @@ def test_work_that_takes_too_long_is_given_up_and_its_thread_counts_as_lost(
 
 def test_work_that_waits_for_a_thread_has_not_begun_to_take_long() -> None:
     async def wait() -> list[int]:
-        crew = Crew(lambda _: [], decoders=1, batch=1)
+        batcher = Batcher(lambda _: [], decoders=1, batch=1)
 
         def slow(number: int) -> int:
             time.sleep(0.1)
             return number
 
-        return await asyncio.gather(*(crew.do(slow, number, seconds=0.3) for number in range(6)))
+        return await asyncio.gather(*(batcher.do(slow, number, seconds=0.3) for number in range(6)))
 
     assert asyncio.run(wait()) == list(range(6))
 
 
 def test_workers_add_up_and_a_new_one_goes_on_counting() -> None:
     numbers = [0.0] * (2 * SLOTS)
-    first, second = Board(numbers, 0, 2), Board(numbers, 1, 2)
+    first, second = Counters(numbers, 0, 2), Counters(numbers, 1, 2)
     first.answered("/api/predict", 200, 0.03)
     second.answered("/api/predict", 200, 4.0)
     second.answered("/api/predict", 418, 4.0)
     second.set(ready=1, bytes=12)
-    second = Board(numbers, 1, 2)
+    second = Counters(numbers, 1, 2)
     second.answered("/api/predict", 200, 99.0)
     text = first.text()
     assert 'medimg_requests_total{route="/api/predict",status="200"} 3' in text
@@ -161,7 +161,7 @@ class Seats:
         self.processes: list[BaseProcess] = []
         self.notes: list[str] = []
 
-    def start(self, _seat: int) -> tuple[BaseProcess, Connection]:
+    def start(self, _slot: int) -> tuple[BaseProcess, Connection]:
         context = get_context("fork")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_worker, args=(theirs, self.way), daemon=True)
@@ -191,12 +191,12 @@ def _stop() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of fork beside threads, from Python 3.12 on
 class TestSupervisor:
     def test_a_killed_worker_is_replaced_and_all_end_when_asked(self) -> None:
-        seats = Seats()
-        kill = lambda: os.kill(seats.processes[0].pid or 0, signal.SIGKILL)  # noqa: E731
-        assert seats.supervise(_later(kill, lambda: time.sleep(1.5), _stop))
-        assert len(seats.processes) == 3
-        assert "SIGKILL" in seats.notes[0]
-        assert not any(process.is_alive() for process in seats.processes)
+        slots = Seats()
+        kill = lambda: os.kill(slots.processes[0].pid or 0, signal.SIGKILL)  # noqa: E731
+        assert slots.supervise(_later(kill, lambda: time.sleep(1.5), _stop))
+        assert len(slots.processes) == 3
+        assert "SIGKILL" in slots.notes[0]
+        assert not any(process.is_alive() for process in slots.processes)
 
     @pytest.mark.parametrize(
         ("way", "error", "text"),
@@ -205,17 +205,17 @@ class TestSupervisor:
     def test_a_worker_that_cannot_start_ends_it_with_the_reason(
         self, way: str, error: type[MedimgError], text: str
     ) -> None:
-        seats = Seats(way)
+        slots = Seats(way)
         with pytest.raises(error, match=text):
-            seats.supervise(lambda: pytest.fail("nobody is ready"))
-        assert not any(process.is_alive() for process in seats.processes)
+            slots.supervise(lambda: pytest.fail("nobody is ready"))
+        assert not any(process.is_alive() for process in slots.processes)
 
     def test_a_second_request_to_stop_does_not_wait(self) -> None:
-        seats = Seats("stays")
+        slots = Seats("stays")
         began = time.monotonic()
-        assert not seats.supervise(_later(_stop, _stop), grace_seconds=30)
+        assert not slots.supervise(_later(_stop, _stop), grace_seconds=30)
         assert time.monotonic() - began < 15
-        for process in seats.processes:
+        for process in slots.processes:
             process.join(5)
             assert not process.is_alive()
 
@@ -223,13 +223,13 @@ class TestSupervisor:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(supervisor, "SILENT_SECONDS", 0.2)
-        seats = Seats()
+        slots = Seats()
         begun = time.monotonic()
 
-        def beat(seat: int) -> float:  # once, a moment after the workers began
-            return begun + 2.0 if seat == 0 and len(seats.processes) == 2 else 0.0
+        def beat(slot: int) -> float:  # once, a moment after the workers began
+            return begun + 2.0 if slot == 0 and len(slots.processes) == 2 else 0.0
 
-        watched = Supervisor(seats.start, workers=2, grace_seconds=5, note=seats.notes.append, last_beat=beat)
+        watched = Supervisor(slots.start, workers=2, grace_seconds=5, note=slots.notes.append, last_beat=beat)
         assert watched.run(_later(lambda: time.sleep(5), _stop))
-        assert len(seats.processes) == 3
-        assert seats.notes == ["worker 1 ended (signal SIGKILL); another takes its place"]
+        assert len(slots.processes) == 3
+        assert slots.notes == ["worker 1 ended (signal SIGKILL); another takes its place"]
