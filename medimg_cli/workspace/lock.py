@@ -1,6 +1,7 @@
 """One writer at a time: a lock on a file that the system lets go of when its holder ends, however it ends."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -8,10 +9,25 @@ from pathlib import Path
 from medimg_cli.errors import MachineError
 from medimg_cli.workspace.workspace import Workspace
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+
+    _BEHIND_ALL = 1 << 30
+    """Windows locks bytes, and nobody else can read them then: one is taken that no file here has."""
+
+    def _lock(descriptor: int, *, shared: bool = False) -> None:  # noqa: ARG001 -- there is no shared one
+        place = os.lseek(descriptor, 0, os.SEEK_CUR)
+        os.lseek(descriptor, _BEHIND_ALL, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, place, os.SEEK_SET)
+
+else:
     import fcntl
-except ImportError:  # Windows: there, nothing keeps two writers apart
-    fcntl = None  # type: ignore[assignment]
+
+    def _lock(descriptor: int, *, shared: bool = False) -> None:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 @contextmanager
@@ -33,7 +49,14 @@ def locked(path: Path, *, doing: str) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error}", "choose a folder that can be written"
         ) from error
     with stream:
-        _take(stream.fileno(), path, doing)
+        try:
+            _lock(stream.fileno())
+        except OSError as error:
+            holder = path.read_text(encoding="ascii").strip()
+            named = f" (process {holder})" if holder else ""
+            raise MachineError(
+                f"another medimg{named} is {doing}", "wait until it is done, then run the same command again"
+            ) from error
         with suppress(OSError):  # a full disk: the number only serves the message
             os.ftruncate(stream.fileno(), 0)
             os.write(stream.fileno(), f"{os.getpid()}\n".encode("ascii"))
@@ -42,43 +65,27 @@ def locked(path: Path, *, doing: str) -> Iterator[None]:
 
 def claim(descriptor: int, *, doing: str) -> None:
     """Keep other processes from claiming an open file until it is closed; arguments and errors as of `locked`."""
-    if fcntl is None:
-        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        _lock(descriptor)
+    except OSError as error:
         raise MachineError(
             f"another medimg is {doing}", "wait until it is done, or name another file"
         ) from error
 
 
 def is_held(path: Path) -> bool:
-    """Return whether another process holds the lock file `path`; where that cannot be told, True if it exists.
+    """Return whether another process holds the lock file `path`.
 
     Looked at with a shared lock that is let go of at once: whoever looks takes nothing from its holder.
     """
     try:
         with path.open("rb") as stream:
-            if fcntl is not None:
-                fcntl.flock(stream.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            _lock(stream.fileno(), shared=True)
     except FileNotFoundError:
         return False
-    except OSError:  # BlockingIOError: held; else a file that this user may not open
+    except OSError:  # held, or a file that this user may not open
         return True
-    return fcntl is None
-
-
-def _take(descriptor: int, path: Path, doing: str) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = path.read_text(encoding="ascii").strip()
-        named = f" (process {holder})" if holder else ""
-        raise MachineError(
-            f"another medimg{named} is {doing}", "wait until it is done, then run the same command again"
-        ) from error
+    return False
 
 
 @contextmanager
