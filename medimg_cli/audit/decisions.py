@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -48,11 +47,6 @@ class Decision:
 def decisions_path(workspace: Workspace) -> Path:
     """Return where the log is kept."""
     return workspace.audit_dir / "decisions.jsonl"
-
-
-def now() -> str:
-    """Return the time as the log writes it: "2026-03-01T09:30:00Z"."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def append_decision(workspace: Workspace, decision: Decision) -> None:
@@ -116,7 +110,7 @@ def _drop_unfinished(path: Path) -> None:
         os.truncate(path, whole)
 
 
-class Standing:
+class DecisionsInForce:
     """The decisions that stand: not taken back, and about the pixels that are there now.
 
     The last line on an image decides what becomes of it in the manifest. A `keep` answers one check only: another
@@ -143,18 +137,18 @@ class Standing:
         elif of_image:
             of_image.pop()
 
-    def _standing(self, image_id: str) -> list[Decision]:
+    def _in_force(self, image_id: str) -> list[Decision]:
         lines = self._lines.get(image_id, [])
         return [line for line in lines if line.sha256 in ("", self._contents[image_id])]
 
     def of(self, image_id: str) -> Decision | None:
         """Return the last decision on an image, None when nothing stands."""
-        lines = self._standing(image_id)
+        lines = self._in_force(image_id)
         return lines[-1] if lines else None
 
     def answer(self, image_id: str, check: str) -> Decision | None:
         """Return what was decided on an image that `check` flagged: exclude and relabel answer every check."""
-        for line in reversed(self._standing(image_id)):
+        for line in reversed(self._in_force(image_id)):
             if line.action != "keep" or line.check == check:
                 return line
         return None

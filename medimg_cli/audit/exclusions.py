@@ -11,7 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
-from medimg_cli.audit.decisions import Decision, Standing, append_decision, now, read_decisions
+from medimg_cli.audit.decisions import Decision, DecisionsInForce, append_decision, read_decisions
 from medimg_cli.audit.findings import Finding
 from medimg_cli.dataset.labels import natural_order
 from medimg_cli.dataset.manifest import (
@@ -26,6 +26,7 @@ from medimg_cli.dataset.manifest import (
 from medimg_cli.errors import DataError
 from medimg_cli.workspace.files import write_json
 from medimg_cli.workspace.lock import dataset_lock
+from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.tables import read_table, write_table
 from medimg_cli.workspace.workspace import Workspace
 
@@ -124,12 +125,12 @@ def undo_marks(workspace: Workspace) -> Change:
     reviewed = {entry.image_id for entry in read_journal(workspace) if entry.by == "review"}
     change = _rewrite(workspace, lambda _: True, lambda _: ())
     contents = _contents(read_dataset(workspace)) if reviewed else {}
-    standing = Standing(read_decisions(workspace), contents)
+    in_force = DecisionsInForce(read_decisions(workspace), contents)
     for image in sorted(reviewed):
-        while (decision := standing.of(image)) is not None and decision.action != "keep":
+        while (decision := in_force.of(image)) is not None and decision.action != "keep":
             taken_back = Decision(now(), "medimg label-audit --undo", image, "undo")
             append_decision(workspace, taken_back)
-            standing.add(taken_back)
+            in_force.add(taken_back)
     return change
 
 
@@ -145,7 +146,7 @@ def apply_decisions(workspace: Workspace) -> Change:
         labels = dict(zip(dataset.rows["image_id"], dataset.rows["label"], strict=True))
         # The oldest entry of an image holds the label of its source.
         labels |= {entry.image_id: entry.label_before for entry in reversed(read_journal(workspace))}
-        found = Standing(lines, _contents(dataset)).all()
+        found = DecisionsInForce(lines, _contents(dataset)).all()
         return [
             _mark_of(decision, labels[decision.image_id])
             for decision in found
@@ -298,7 +299,7 @@ class Plan:
     for_somebody: int
 
 
-def plan_marks(findings: Iterable[Finding], dataset: Dataset, standing: Standing) -> Plan:
+def plan_marks(findings: Iterable[Finding], dataset: Dataset, in_force: DecisionsInForce) -> Plan:
     """Return the exclusions that the remedies of `findings` ask for; `look` asks for none.
 
     Of copies the one stays that comes first by: a reviewer's decision to keep it; test before val before train,
@@ -307,7 +308,7 @@ def plan_marks(findings: Iterable[Finding], dataset: Dataset, standing: Standing
     labels are never resolved here.
     """
     findings = list(findings)
-    planner = _Planner(dataset, standing)
+    planner = _Planner(dataset, in_force)
     for finding in findings:
         if finding.remedy == "exclude":
             planner.exclude_all(finding)
@@ -319,11 +320,11 @@ def plan_marks(findings: Iterable[Finding], dataset: Dataset, standing: Standing
 
 
 class _Planner:
-    def __init__(self, dataset: Dataset, standing: Standing) -> None:
+    def __init__(self, dataset: Dataset, in_force: DecisionsInForce) -> None:
         usable = dataset.usable
         self._rows = usable.set_index("image_id")[["label", "split", "patient_id"]].to_dict("index")
         self._patients_known = dataset.info.patients_known
-        self._standing = standing
+        self._in_force = in_force
         order = natural_order(image for image in usable["image_id"])
         self._places = {image: place for place, image in enumerate(order)}
         self.marks: dict[str, Mark] = {}
@@ -331,7 +332,7 @@ class _Planner:
 
     def exclude_all(self, finding: Finding) -> None:
         for image in finding.image_ids:
-            if image in self._rows and self._standing.kept(image, finding.check) is None:
+            if image in self._rows and self._in_force.kept(image, finding.check) is None:
                 note = finding.notes.get(image)
                 self._mark(finding, image, f": {note}" if note else "")
 
@@ -342,7 +343,7 @@ class _Planner:
         if len({self._rows[image]["label"] for image in left}) > 1:
             self.for_somebody += 1
             return
-        kept = [image for image in left if self._standing.kept(image, finding.check) is not None]
+        kept = [image for image in left if self._in_force.kept(image, finding.check) is not None]
         stays = min(kept or left, key=self._rank)
         for image in left:
             if image != stays and image not in kept:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import medimg_cli
-from medimg_cli.audit.decisions import Action, Standing
+from medimg_cli.audit.decisions import Action, DecisionsInForce
 from medimg_cli.audit.duplicates.across_splits import pairs_path
 from medimg_cli.audit.measurements.measurements import Reader
 from medimg_cli.audit.measurements.thumbnails import Thumbnails
@@ -290,7 +290,7 @@ class KeptFindings:
         return f"{subject} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def weigh(findings: Iterable[Finding], standing: Standing) -> tuple[Finding, ...]:
+def weigh(findings: Iterable[Finding], in_force: DecisionsInForce) -> tuple[Finding, ...]:
     """Return the findings with what was decided about their images.
 
     Where a named reviewer kept every image that a check flagged, the finding weighs one step less: an error
@@ -298,11 +298,11 @@ def weigh(findings: Iterable[Finding], standing: Standing) -> tuple[Finding, ...
     still stops on what was an error. Whether a split leaks is asked again before every evaluation, whatever was
     kept here.
     """
-    return tuple(_weighed(finding, standing) for finding in findings)
+    return tuple(_weighed(finding, in_force) for finding in findings)
 
 
-def _weighed(finding: Finding, standing: Standing) -> Finding:
-    answers = [standing.answer(image, finding.check) for image in dict.fromkeys(finding.image_ids)]
+def _weighed(finding: Finding, in_force: DecisionsInForce) -> Finding:
+    answers = [in_force.answer(image, finding.check) for image in dict.fromkeys(finding.image_ids)]
     given = [answer for answer in answers if answer is not None]
     if not given:
         return finding
@@ -313,12 +313,8 @@ def _weighed(finding: Finding, standing: Standing) -> Finding:
     reviewed = f"{len(given):,} of {len(answers):,} images reviewed by {people}: {counts}"
     severity = finding.severity
     if said["keep"] == len(answers):
-        severity = _one_step_less(severity)
+        severity = SEVERITIES[min(SEVERITIES.index(severity) + 1, len(SEVERITIES) - 1)]
     return replace(finding, severity=severity, reviewed=reviewed)
-
-
-def _one_step_less(severity: Severity) -> Severity:
-    return SEVERITIES[min(SEVERITIES.index(severity) + 1, len(SEVERITIES) - 1)]
 
 
 COLUMNS = tuple("finding check severity image_id group label split patient_id path note".split())

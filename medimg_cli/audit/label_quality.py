@@ -1,6 +1,5 @@
 """Probabilities of images by models that have seen neither them nor anything of their patients."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from medimg_cli.audit.measurements.thumbnails import SIDE_PX
-from medimg_cli.dataset.splits import deal_evenly
+from medimg_cli.audit.shortcuts.separability import FOLDS
 from medimg_cli.statistics.areas import delong
 from medimg_cli.workspace.progress import Progress, SilentProgress
 
@@ -150,7 +149,6 @@ def _histograms(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
     return histogram.reshape(len(batch), _CELLS, _CELLS, _DIRECTIONS).astype(np.float32)
 
 
-FOLDS = 5
 # Measured on PneumoniaMNIST's train with 5 % of its labels flipped (tests/benchmarks/bench_label_errors.py).
 _COMPONENTS = 200
 _INVERSE_PENALTY = 0.03
@@ -173,14 +171,6 @@ class Probabilities:
     first: NDArray[np.float64]
 
 
-def grouped_folds(labels: NDArray[np.int64], groups: Sequence[str], *, seed: int) -> NDArray[np.int64]:
-    """Return the fold 0..4 of each image (N,): whole groups, each class as even as groups allow."""
-    dealt = [""] * len(labels)
-    names = [str(label) for label in labels]
-    deal_evenly(dealt, names, groups, fractions={str(k): 1 / FOLDS for k in range(FOLDS)}, seed=seed)
-    return np.array([int(fold) for fold in dealt], dtype=np.int64)
-
-
 def out_of_fold(
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -197,7 +187,7 @@ def out_of_fold(
     Args:
         features: (N, D).
         labels: (N,), every class in at least two folds.
-        folds: (N,), see `grouped_folds`.
+        folds: (N,), see `audit.shortcuts.separability.folds_by_patient`.
     """
     progress.start("comparing labels with looks", 2 * FOLDS)
     try:

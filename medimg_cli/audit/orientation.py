@@ -1,7 +1,7 @@
 """What the pictures of a cohort have in common: which way is up, and which is bright."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,13 +115,13 @@ def fit_common_layout(image_ids: Sequence[str], pictures: Pictures) -> CommonLay
     median = median.reshape(_SIDE_PX, _SIDE_PX)
     views = np.stack([median, median[::-1], median[::-1, ::-1]]).reshape(3, -1)
     views = _to_unit(views)
-    fits = np.concatenate([block @ views.T for block in _blocks(image_ids, pictures)])
+    fits = np.concatenate(
+        [
+            _standardised(pictures(image_ids[start : start + _BLOCK])) @ views.T
+            for start in range(0, len(image_ids), _BLOCK)
+        ]
+    )
     return CommonLayout(fits[:, 0], fits[:, 1:].max(axis=1))
-
-
-def _blocks(image_ids: Sequence[str], pictures: Pictures) -> Iterator[Floats]:
-    for start in range(0, len(image_ids), _BLOCK):
-        yield _standardised(pictures(image_ids[start : start + _BLOCK]))
 
 
 def _standardised(pictures: NDArray[np.uint8]) -> Floats:

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from medimg_cli.dataset.ingest.previous import Standing
+from medimg_cli.dataset.ingest.previous import PreviousDataset
 from medimg_cli.dataset.layouts.labels_file import plain, require_column
 from medimg_cli.dataset.listing import Entry, without_frame
 from medimg_cli.dataset.manifest import EXAM
@@ -50,7 +50,7 @@ def exams_named(
     entries: Sequence[Entry],
     headers: Sequence[Mapping[str, str]],
     settings: IngestSettings,
-    standing: Standing,
+    previous: PreviousDataset,
 ) -> tuple[list[str], str]:
     """Return the exam of each image (N,), "" where none is named, and what an exam is; "" for the latter without exams.
 
@@ -80,7 +80,7 @@ def exams_named(
     if key in UIDS:
         uids = [exam_pseudonym(header.get(UIDS[key], "")) for header in headers]
         return [
-            uid or standing.cell(entry.image_id, EXAM) for uid, entry in zip(uids, entries, strict=True)
+            uid or previous.cell(entry.image_id, EXAM) for uid, entry in zip(uids, entries, strict=True)
         ], key
     if key == "folder":
         return [PurePosixPath(name).parent.as_posix() for name in files], key

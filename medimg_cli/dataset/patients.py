@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from medimg_cli.dataset.ingest.previous import Standing
+from medimg_cli.dataset.ingest.previous import PreviousDataset
 from medimg_cli.dataset.listing import Entry, without_frame
 from medimg_cli.dataset.manifest import FROM_NAMES
 from medimg_cli.errors import DataError, UsageError
@@ -52,7 +52,7 @@ def patients_of(
     entries: Sequence[Entry],
     headers: Sequence[str],
     pattern: re.Pattern[str] | None,
-    standing: Standing,
+    previous: PreviousDataset,
     remarks: Remarks,
     exams: Sequence[str] = (),
 ) -> tuple[list[str], str]:
@@ -71,7 +71,7 @@ def patients_of(
     Raises:
         DataError: new headers name patients where earlier ones, not read again, counted for nobody.
     """
-    before = UNKNOWN if standing.info is None else standing.info.patients_from
+    before = UNKNOWN if previous.info is None else previous.info.patients_from
     found = [entry.patient_id for entry in entries]
     origin = FROM_TABLE if before == UNKNOWN and any(found) else before
     if pattern is not None:
@@ -80,15 +80,15 @@ def patients_of(
             for name, entry in zip(found, entries, strict=True)
         ]
         origin = FROM_NAMES if origin == UNKNOWN and any(found) else origin
-    elif before == FROM_HEADER or _differ(headers, standing):
-        _refuse_half_known(before, standing)
+    elif before == FROM_HEADER or _differ(headers, previous):
+        _refuse_half_known(before, previous)
         found = [name or pseudonym(header) for name, header in zip(found, headers, strict=True)]
         origin = FROM_HEADER if origin == UNKNOWN and any(found) else origin
     elif any(headers) and not any(found):
         remarks.warn("all images carry one DICOM patient id; it is taken for a placeholder")
     own = [without_frame(entry.image_id) for entry in entries]
     found = [
-        name or (standing.cell(entry.image_id, "patient_id") or None)
+        name or (previous.cell(entry.image_id, "patient_id") or None)
         for name, entry in zip(found, entries, strict=True)
     ]
     if origin in (UNKNOWN, FROM_EXAMS) and any(exams):
@@ -114,14 +114,14 @@ def patients_of(
     return [name or alone for name, alone in zip(found, own, strict=True)], origin
 
 
-def _differ(headers: Sequence[str], standing: Standing) -> bool:
+def _differ(headers: Sequence[str], previous: PreviousDataset) -> bool:
     """Return whether headers tell patients apart; those not read again ("") say nothing either way."""
-    return len(set(headers) if standing.info is None else set(headers) - {""}) > 1
+    return len(set(headers) if previous.info is None else set(headers) - {""}) > 1
 
 
-def _refuse_half_known(before: str, standing: Standing) -> None:
+def _refuse_half_known(before: str, previous: PreviousDataset) -> None:
     """An old image, whose header is not read again, may be of the same patient as a new one."""
-    if standing.info is not None and before == UNKNOWN and standing.has_column("transfer_syntax"):
+    if previous.info is not None and before == UNKNOWN and previous.has_column("transfer_syntax"):
         raise DataError(
             "the new DICOM files name patients, the earlier ones counted as one placeholder",
             "start over with --fresh, so that every header is read",

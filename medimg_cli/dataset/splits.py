@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from medimg_cli.dataset.ingest.previous import Standing
+from medimg_cli.dataset.ingest.previous import PreviousDataset
 from medimg_cli.dataset.labels import parts_of
 from medimg_cli.dataset.listing import Entry
 from medimg_cli.dataset.manifest import SPLITS, Dataset
@@ -148,7 +148,7 @@ def complete_splits(
     *,
     fractions: dict[str, float],
     seed: int,
-    standing: bool = False,
+    previous: bool = False,
     multi_label: bool = False,
 ) -> list[str]:
     """Return the split of each image (N,), keeping every one that is given.
@@ -159,15 +159,15 @@ def complete_splits(
 
     Args:
         labels: class of each image, or `a|b` with `multi_label`.
-        standing: some of the given splits are an earlier ingest's: the new images even out the shares, and train
+        previous: some of the given splits are an earlier ingest's: the new images even out the shares, and train
             is not cut again.
     """
     result = _follow(groups, given)
     open_places = [i for i, split in enumerate(result) if not split]
-    even = standing or multi_label
+    even = previous or multi_label
     _deal(result, open_places, labels, groups, fractions, seed, even=even, multi_label=multi_label)
     train, val = fractions.get("train", 0.0), fractions.get("val", 0.0)
-    if "val" not in result and val > 0 and not standing:
+    if "val" not in result and val > 0 and not previous:
         shares = {"train": train / (train + val), "val": val / (train + val)}
         places = [i for i, split in enumerate(result) if split == "train"]
         for place in places:
@@ -277,13 +277,13 @@ class SplitPlan:
         patients: Sequence[str],
         hashes: Sequence[str],
         settings: IngestSettings,
-        standing: Standing,
+        previous: PreviousDataset,
     ) -> None:
         self._entries = entries
         self._labels = [entry.label for entry in entries]
         self._groups = group_identical(patients, hashes)
         self._settings = settings
-        self._standing = standing
+        self._standing = previous
         self._said = {entry.split for entry in entries}
 
     @property
@@ -299,9 +299,9 @@ class SplitPlan:
         """
         settings = self._settings
         fractions = dict(zip(SPLITS, settings.split, strict=True))
-        standing = self._standing.info is not None
+        previous = self._standing.info is not None
         # An official split without val gave some of its train to val. New images of train take part in that.
-        cut = standing and self.official and "val" not in self._said and fractions["val"] > 0
+        cut = previous and self.official and "val" not in self._said and fractions["val"] > 0
         if cut:
             fractions["test"] = 0.0
         splits = complete_splits(
@@ -314,7 +314,7 @@ class SplitPlan:
             ],
             fractions=fractions,
             seed=settings.seed,
-            standing=standing,
+            previous=previous,
             multi_label=settings.multi_label,
         )
         if "train" not in splits:

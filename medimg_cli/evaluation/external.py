@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from medimg_cli.dataset.class_names import key_of
 from medimg_cli.dataset.ingest.previous import to_remember
 from medimg_cli.dataset.ingest.sources import READING
 from medimg_cli.dataset.labels import LABEL_SEP, parts_of
 from medimg_cli.dataset.leakage import leak_of
 from medimg_cli.dataset.manifest import UNKNOWN_COLUMN, Dataset, read_info
-from medimg_cli.dataset.spelling import key_of
 from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.registry import did_you_mean

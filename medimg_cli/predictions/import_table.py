@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medimg_cli.dataset.class_names import is_said, key_of, mark_of
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
-from medimg_cli.dataset.spelling import is_said, key_of, mark_of
 from medimg_cli.errors import DataError
 from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX, classes_of
 from medimg_cli.registry import did_you_mean

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import GateError
-from medimg_cli.runs.run import ModelCard, Run, Threshold, now
+from medimg_cli.runs.run import ModelCard, Run, Threshold
 from medimg_cli.workspace.files import sha256_of_text, write_text
+from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.tables import read_table, write_table
 from medimg_cli.workspace.workspace import Workspace
 

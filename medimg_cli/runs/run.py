@@ -1,7 +1,6 @@
 """A run: one folder with the model, how it came to be, and what it answered."""
 
 import unicodedata
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -400,11 +399,6 @@ class Run:
 
     def write_record(self, record: RunRecord) -> None:
         write_json(self.record_path, record.model_dump())
-
-
-def now() -> str:
-    """Return the time in UTC as ISO 8601, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _is_no_name(name: str) -> bool:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.preprocessing.recipe import Recipe
-from medimg_cli.runs.run import Run, RunRecord, now
+from medimg_cli.runs.run import Run, RunRecord
 from medimg_cli.workspace.files import sha256_of_text
-from medimg_cli.workspace.provenance import command_line, git_commit, machine_facts, package_versions
+from medimg_cli.workspace.provenance import command_line, git_commit, machine_facts, now, package_versions
 from medimg_cli.workspace.settings import TrainSettings
 
 

@@ -12,7 +12,7 @@ from medimg_cli.audit.duplicates.across_splits import known_leak
 from medimg_cli.dataset.ingest.collect import Changes
 from medimg_cli.dataset.ingest.ingest import Ingest, reasons
 from medimg_cli.dataset.ingest.preview import IngestPreview, preview_of
-from medimg_cli.dataset.ingest.previous import read_standing, settings_in_force
+from medimg_cli.dataset.ingest.previous import read_previous, settings_in_force
 from medimg_cli.dataset.labels import parts_of
 from medimg_cli.dataset.layouts.clean_sources import clean_sources
 from medimg_cli.dataset.layouts.tree import listing_once
@@ -101,19 +101,19 @@ def ingest(
     """
     _check(settings)
     with dataset_lock(workspace):
-        standing = read_standing(workspace, fresh=settings.fresh)
-        chosen = settings_in_force(settings, standing)
+        previous = read_previous(workspace, fresh=settings.fresh)
+        chosen = settings_in_force(settings, previous)
         remarks = Remarks(progress)
-        warn_of_edits(standing.edited, remarks, "labels, patients and columns are as the sources say again")
+        warn_of_edits(previous.edited, remarks, "labels, patients and columns are as the sources say again")
         rejected: tuple[Rejected, ...] = ()
         if chosen.deidentify:
-            if standing.info is None:  # what is refused is refused before copies are written
-                before = Ingest(workspace, sources, chosen, standing, Remarks(SilentProgress()), read_image)
+            if previous.info is None:  # what is refused is refused before copies are written
+                before = Ingest(workspace, sources, chosen, previous, Remarks(SilentProgress()), read_image)
                 before.read()
                 before.label()
             clean = clean_sources(workspace, sources, chosen, cleaning or DeidentifySettings(), remarks)
             sources, chosen, rejected = clean.paths, clean.settings, clean.rejected
-        made = Ingest(workspace, sources, chosen, standing, remarks, read_image, code_book, rejected)
+        made = Ingest(workspace, sources, chosen, previous, remarks, read_image, code_book, rejected)
         made.read()
         made.label()
         made.examine()
@@ -139,9 +139,9 @@ def dry_run(
         UsageError, DataError: as `ingest` does, but for what is implausible: these are questions of the preview.
     """
     _check(settings)
-    standing = read_standing(workspace, fresh=settings.fresh)
-    chosen = settings_in_force(settings, standing)
-    tried = Ingest(workspace, sources, chosen, standing, Remarks(progress), read_image, code_book, dry=True)
+    previous = read_previous(workspace, fresh=settings.fresh)
+    chosen = settings_in_force(settings, previous)
+    tried = Ingest(workspace, sources, chosen, previous, Remarks(progress), read_image, code_book, dry=True)
     with listing_once():
         tried.read()
         tried.label()
@@ -178,7 +178,7 @@ def _result(made: Ingest, leak: Leak) -> IngestResult:
         reused=made.gathered.reused,
         folds=info.folds,
         quarantine=reasons(made.quarantine),
-        first=made.standing.info is None,
+        first=made.previous.info is None,
         groups=made.groups,
         leak=leak,
         label_source=made.listing.label_source,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medimg_cli.audit.checks import CHECKS, CheckEntry, Need
-from medimg_cli.audit.decisions import Standing, decisions_path, read_decisions
+from medimg_cli.audit.decisions import DecisionsInForce, decisions_path, read_decisions
 from medimg_cli.audit.duplicates.across_splits import known_leak, pairs_path
 from medimg_cli.audit.exclusions import (
     Change,
@@ -83,8 +83,8 @@ def label_audit(
     if before is not None and page_path(workspace, settings).is_file():
         return before
     found, did, skipped = _run(chosen, context, kept, subject)
-    standing = _standing(workspace, dataset)
-    findings = sorted(weigh(found, standing), key=lambda one: (SEVERITIES.index(one.severity), one.check))
+    in_force = _in_force(workspace, dataset)
+    findings = sorted(weigh(found, in_force), key=lambda one: (SEVERITIES.index(one.severity), one.check))
     failed = any(check.failed for check in skipped)
     gate = (
         "error" if settings.fail_on == "never" else settings.fail_on
@@ -100,7 +100,7 @@ def label_audit(
     )
     write_audit(workspace, result)
     write_images(workspace, findings, dataset.rows, mask_identities)
-    content = gather_page(context, result, standing, read_journal(workspace))
+    content = gather_page(context, result, in_force, read_journal(workspace))
     write_text(page_path(workspace, settings), render_audit_page(content))
     kept.write("" if failed else _asked(workspace, settings, subject, chosen))
     return result
@@ -138,7 +138,7 @@ def apply_findings(workspace: Workspace, result: AuditResult) -> tuple[Change, i
         MachineError: another process writes the data set, or it cannot be written.
     """
     dataset = read_dataset(workspace)
-    plan = plan_marks(result.findings, dataset, _standing(workspace, dataset))
+    plan = plan_marks(result.findings, dataset, _in_force(workspace, dataset))
     return (apply_marks(workspace, plan.marks) if plan.marks else Change()), plan.for_somebody
 
 
@@ -187,10 +187,10 @@ def _measured(
     return dataset, measured
 
 
-def _standing(workspace: Workspace, dataset: Dataset) -> Standing:
+def _in_force(workspace: Workspace, dataset: Dataset) -> DecisionsInForce:
     rows = dataset.rows
     contents = dict(zip(rows["image_id"], rows["sha256"], strict=True))
-    return Standing(read_decisions(workspace), contents)
+    return DecisionsInForce(read_decisions(workspace), contents)
 
 
 def _run(chosen: list[CheckEntry], context: AuditContext, kept: KeptFindings, subject: str) -> Outcome:

@@ -20,14 +20,14 @@ from medimg_cli.predictions.predictions import predictions_of, write_predictions
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.ledger import note_sample
 from medimg_cli.runs.ood_limits import Sets
-from medimg_cli.runs.run import LOCAL, Exams, ModelCard, Recalibration, Run, now
+from medimg_cli.runs.run import LOCAL, Exams, ModelCard, Recalibration, Run
 from medimg_cli.runs.run_folders import new_run
 from medimg_cli.statistics.conformal import least_probabilities
 from medimg_cli.statistics.recalibration import Adapted, adapt
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.predictor import predictor_of
 from medimg_cli.workspace.progress import Progress, SilentProgress
-from medimg_cli.workspace.provenance import command_line
+from medimg_cli.workspace.provenance import command_line, now
 from medimg_cli.workspace.settings import RecalibrateSettings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from medimg_cli.audit.findings import Embedder
 from medimg_cli.audit.label_quality import (
     FeatureClassifier,
-    grouped_folds,
     mean_auroc,
     quick_features,
     side_by_side,
 )
 from medimg_cli.audit.measurements.thumbnails import thumbnail
+from medimg_cli.audit.shortcuts.separability import folds_by_patient
 from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.images.image import UnreadableImage
@@ -213,7 +213,7 @@ def _curve(
     features = _features([workspace.absolute(path) for path in rows["path"]], embed, progress)
     labels = dataset.labels.encode(rows["label"].tolist())
     patients = rows["patient_id"].tolist()
-    folds = grouped_folds(labels, patients, seed=settings.seed)
+    folds = folds_by_patient(labels.astype(str).tolist(), patients, seed=settings.seed)
     counts, images, values = _measured(
         features, labels, patients, folds, settings.draws, settings.seed, progress
     )

@@ -63,7 +63,7 @@ def fit_logistic(
     Args:
         features: (N, D).
         targets: (N,) class indices, or, of several labels an image, (N, C) of 1, 0 and NaN for unknown.
-        folds: (N,), whole patients in each; see `audit.label_quality.grouped_folds`.
+        folds: (N,), whole patients in each; see `audit.shortcuts.separability.folds_by_patient`.
         kind: which logits are wanted, see `probabilities_from`.
         class_weights: (C,), of each class; of several labels, of each label's positives.
         intercept: False for a layer without bias; features are then scaled and not centred.

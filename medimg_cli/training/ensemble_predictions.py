@@ -19,12 +19,13 @@ from medimg_cli.predictions.predictions import (
     read_predictions,
     write_predictions,
 )
-from medimg_cli.runs.run import Fingerprint, Member, ModelCard, Normalisation, Run, RunRecord, now
+from medimg_cli.runs.run import Fingerprint, Member, ModelCard, Normalisation, Run, RunRecord
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.fit import Material
 from medimg_cli.training.fitting.scoring import SHOWN, watched_figures
 from medimg_cli.training.ood.references import with_sets
 from medimg_cli.workspace.files import sha256_of_text
+from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.settings import TrainSettings
 from medimg_cli.workspace.tables import read_table, write_table
 

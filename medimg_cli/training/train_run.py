@@ -19,7 +19,7 @@ from medimg_cli.predictions.exams import exams_chosen
 from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
 from medimg_cli.predictions.predictions import predictions_of, write_predictions
 from medimg_cli.preprocessing.cache import PixelCache
-from medimg_cli.runs.run import Fingerprint, ModelCard, Run, RunRecord, now
+from medimg_cli.runs.run import Fingerprint, ModelCard, Run, RunRecord
 from medimg_cli.statistics.probabilities import probabilities_from, questions_of
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.statistics.temperature import fit_temperature
@@ -49,6 +49,7 @@ from medimg_cli.training.onnx.export import PARITY_IMAGES, with_copy
 from medimg_cli.training.ood.references import MOST_IMAGES, Images, with_reference, with_sets
 from medimg_cli.training.tracking import Tracker
 from medimg_cli.workspace.progress import Progress
+from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.settings import Settings
 from medimg_cli.workspace.tables import write_table
 from medimg_cli.workspace.threads import map_ordered

@@ -117,10 +117,6 @@ def _main(path: str, sheet: str) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:3]))
-
-
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # ZIP and OLE compound file
 _SEPARATORS = ",;\t|"
@@ -401,3 +397,7 @@ def without_remarks(table: Table, is_row: Callable[[dict[str, str]], bool]) -> T
         " …" if cut + 1 < len(rows) else ""
     )
     return replace(table, rows=rows[:cut], notes=(*table.notes, note))
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:3]))

@@ -7,13 +7,13 @@ import pytest
 
 from medimg_cli.audit.decisions import (
     Decision,
-    Standing,
+    DecisionsInForce,
     append_decision,
     decisions_path,
-    now,
     read_decisions,
 )
 from medimg_cli.errors import DataError
+from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.workspace import Workspace
 
 KEEP = Decision(
@@ -69,25 +69,25 @@ def test_an_action_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 def test_the_last_decision_stands_and_an_undo_goes_one_step_back() -> None:
-    assert Standing([KEEP, EXCLUDE], CONTENTS).of("a") == EXCLUDE
-    assert Standing([KEEP, EXCLUDE, UNDO], CONTENTS).of("a") == KEEP
-    assert Standing([KEEP, EXCLUDE, UNDO, UNDO, UNDO], CONTENTS).of("a") is None
-    assert Standing([KEEP, EXCLUDE, UNDO], CONTENTS).all() == (KEEP,)
+    assert DecisionsInForce([KEEP, EXCLUDE], CONTENTS).of("a") == EXCLUDE
+    assert DecisionsInForce([KEEP, EXCLUDE, UNDO], CONTENTS).of("a") == KEEP
+    assert DecisionsInForce([KEEP, EXCLUDE, UNDO, UNDO, UNDO], CONTENTS).of("a") is None
+    assert DecisionsInForce([KEEP, EXCLUDE, UNDO], CONTENTS).all() == (KEEP,)
 
 
 def test_a_keep_answers_its_own_check_only_and_an_exclusion_every_check() -> None:
-    kept = Standing([KEEP], CONTENTS)
+    kept = DecisionsInForce([KEEP], CONTENTS)
     assert kept.kept("a", "near-duplicates") == KEEP
     assert kept.answer("a", "image-quality") is None
-    excluded = Standing([KEEP, EXCLUDE], CONTENTS)
+    excluded = DecisionsInForce([KEEP, EXCLUDE], CONTENTS)
     assert excluded.answer("a", "image-quality") == EXCLUDE
     assert excluded.kept("a", "near-duplicates") is None
-    assert Standing([EXCLUDE, KEEP], CONTENTS).kept("a", "near-duplicates") == KEEP
+    assert DecisionsInForce([EXCLUDE, KEEP], CONTENTS).kept("a", "near-duplicates") == KEEP
 
 
 @pytest.mark.parametrize("contents", [{"a": "9"}, {"b": "1"}])
 def test_a_decision_on_other_pixels_or_on_a_vanished_image_does_not_stand(contents: dict[str, str]) -> None:
-    assert Standing([EXCLUDE, RELABEL], contents).all() == ()
+    assert DecisionsInForce([EXCLUDE, RELABEL], contents).all() == ()
 
 
 def test_the_time_is_utc_to_the_second() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.audit.decisions import Action, Decision, Standing, append_decision, now, read_decisions
+from medimg_cli.audit.decisions import Action, Decision, DecisionsInForce, append_decision, read_decisions
 from medimg_cli.audit.exclusions import (
     Mark,
     Plan,
@@ -18,6 +18,7 @@ from medimg_cli.audit.exclusions import (
 from medimg_cli.dataset.manifest import Dataset, read_dataset, read_info
 from medimg_cli.errors import DataError
 from medimg_cli.workspace.files import read_json
+from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.workspace import Workspace
 from tests.audit.audit_cohort import blank, bytes_of, cells_of, copies, doubted, rows_of, write_study
 
@@ -181,7 +182,7 @@ def test_the_quarantine_and_the_other_facts_of_the_record_stay(tmp_path: Path) -
     assert {name for name in before if before[name] != after[name]} == {"content_hash", "written"}
 
 
-NOBODY = Standing([], {})
+NOBODY = DecisionsInForce([], {})
 
 
 @pytest.fixture
@@ -238,10 +239,10 @@ def test_what_a_reviewer_kept_stays(dataset: Dataset) -> None:
     def keep(image: str, check: str) -> Decision:
         return Decision("", "A", image, "keep", check, sha256=contents[image])
 
-    standing = Standing(
+    in_force = DecisionsInForce(
         [keep("sick/train-6", "exact-duplicates"), keep("sick/val-15", "image-quality")], contents
     )
-    plan = plan_marks([copies(("sick/train-6", "sick/test-21")), blank("sick/val-15")], dataset, standing)
+    plan = plan_marks([copies(("sick/train-6", "sick/test-21")), blank("sick/val-15")], dataset, in_force)
     assert set(excluded(plan)) == {"sick/test-21"}
 
 

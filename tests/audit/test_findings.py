@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.audit.decisions import Action, Decision, Standing
+from medimg_cli.audit.decisions import Action, Decision, DecisionsInForce
 from medimg_cli.audit.findings import (
     AuditResult,
     Finding,
@@ -88,12 +88,12 @@ def line(image: str, action: Action, check: str = "label-errors", who: str = "A.
 
 def test_without_a_decision_nothing_changes() -> None:
     finding = doubted("a", "b")
-    assert weigh([finding], Standing([], CONTENTS)) == (finding,)
+    assert weigh([finding], DecisionsInForce([], CONTENTS)) == (finding,)
 
 
 def test_a_finding_whose_images_are_all_kept_weighs_one_step_less_and_names_the_reviewers() -> None:
-    standing = Standing([line("a", "keep"), line("b", "keep", who="B. Reader")], CONTENTS)
-    (found,) = weigh([doubted("a", "b")], standing)
+    in_force = DecisionsInForce([line("a", "keep"), line("b", "keep", who="B. Reader")], CONTENTS)
+    (found,) = weigh([doubted("a", "b")], in_force)
     assert found.severity == "info"
     assert found.reviewed == "2 of 2 images reviewed by A. Reader, B. Reader: 2 kept"
 
@@ -107,13 +107,13 @@ def test_a_finding_whose_images_are_all_kept_weighs_one_step_less_and_names_the_
     ],
 )
 def test_a_finding_that_is_not_kept_whole_weighs_what_it_did(lines: list[Decision]) -> None:
-    (found,) = weigh([doubted("a", "b")], Standing(lines, CONTENTS))
+    (found,) = weigh([doubted("a", "b")], DecisionsInForce(lines, CONTENTS))
     assert found.severity == "warning"
     assert found.reviewed
 
 
 def test_an_error_that_is_kept_is_still_a_warning() -> None:
     check = "exact-duplicates"
-    standing = Standing([line("a", "keep", check), line("b", "keep", check)], CONTENTS)
+    in_force = DecisionsInForce([line("a", "keep", check), line("b", "keep", check)], CONTENTS)
     expected: Severity = "warning"
-    assert [found.severity for found in weigh([copies(("a", "b"))], standing)] == [expected]
+    assert [found.severity for found in weigh([copies(("a", "b"))], in_force)] == [expected]

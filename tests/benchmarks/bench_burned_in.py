@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.audit.burned_in_survey import Picture, Survey, expects_text, survey
+from medimg_cli.audit.checks.burned_in_text import Picture, Survey, expects_text, survey
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.forms.masking import mask

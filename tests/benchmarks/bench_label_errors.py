@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from medimg_cli.audit.label_quality import (
     confident_learning,
-    grouped_folds,
     mean_auroc,
     out_of_fold,
     quick_features,
@@ -28,6 +27,7 @@ from medimg_cli.audit.label_quality import (
     side_by_side,
 )
 from medimg_cli.audit.measurements.measurements import measure_images
+from medimg_cli.audit.shortcuts.separability import folds_by_patient
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.dataset.splits import group_identical
 from medimg_cli.images.readers import read_image
@@ -90,7 +90,9 @@ def measure(
     step = np.random.default_rng(seed).integers(1, classes, len(labels))
     given = np.where(flipped, (labels + step) % classes, labels)
     begin = time.process_time()
-    answers = out_of_fold(features, given, grouped_folds(given, groups, seed=0), classes=classes)
+    answers = out_of_fold(
+        features, given, folds_by_patient(given.astype(str).tolist(), groups, seed=0), classes=classes
+    )
     fitting = time.process_time() - begin
     final = answers.final
     found = confident_learning(given, final)

@@ -59,7 +59,7 @@ def test_images_that_come_one_by_one_end_in_the_shares_and_nobody_moves() -> Non
     for count in range(61, 301):
         given = [*splits, None]
         dealt = complete_splits(
-            labels[:count], patients[:count], given, fractions=SHARES, seed=0, standing=True
+            labels[:count], patients[:count], given, fractions=SHARES, seed=0, previous=True
         )
         assert dealt[:-1] == splits
         splits = list(dealt)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medimg_cli.audit import burned_in_survey as burned_in
-from medimg_cli.audit.burned_in_survey import Picture, Survey, expects_text, survey
+from medimg_cli.audit.checks import burned_in_text as burned_in
+from medimg_cli.audit.checks.burned_in_text import Picture, Survey, expects_text, survey
 from medimg_cli.images.image import DecodedImage, UnreadableImage
 from medimg_cli.privacy.pixels.text_policy import Judgement, judge_line
 from medimg_cli.privacy.pixels.text_reading import LineReader, TextLine

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.audit.decisions import Decision, Standing
+from medimg_cli.audit.decisions import Decision, DecisionsInForce
 from medimg_cli.audit.exclusions import Entry
 from medimg_cli.audit.findings import AuditContext, AuditResult, Finding, SkippedCheck
 from medimg_cli.audit.measurements.measurements import measure_images
@@ -19,7 +19,7 @@ from medimg_cli.reporting.content import STATEMENT
 from medimg_cli.workspace.progress import SilentProgress
 from tests.audit.audit_cohort import audit_of, blank, copies, doubted, rows_of, write_study
 
-NOBODY = Standing([], {})
+NOBODY = DecisionsInForce([], {})
 
 
 @pytest.fixture
@@ -135,9 +135,9 @@ def test_an_image_that_cannot_be_read_any_more_says_why(context: AuditContext) -
 def test_what_reviewers_decided_stands_with_the_image(context: AuditContext) -> None:
     digest = str(rows_of(context.workspace).loc["sick/train-6", "sha256"])
     line = Decision("2026-01-01T00:00:00Z", "A. Reader", "sick/train-6", "relabel", "label-errors", "healthy")
-    standing = Standing([replace(line, sha256=digest)], {"sick/train-6": digest})
+    in_force = DecisionsInForce([replace(line, sha256=digest)], {"sick/train-6": digest})
     result = audit_of(context.workspace, doubted("sick/train-6"))
-    page = render_audit_page(gather_page(context, result, standing, []))
+    page = render_audit_page(gather_page(context, result, in_force, []))
     assert "relabelled healthy by A. Reader" in page
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from medimg_cli.audit.duplicates import near_duplicates
 from medimg_cli.audit.duplicates.across_splits import keep_pairs, pairs_path
-from medimg_cli.audit.duplicates.near_duplicates import Pair
-from medimg_cli.audit.duplicates.transforms import ALTERATIONS
+from medimg_cli.audit.duplicates.near_duplicates import ALTERATIONS, Pair
 from medimg_cli.audit.measurements.measurements import measure_images, measurements_path
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from medimg_cli.audit.decisions import Action, Decision, append_decision, now
+from medimg_cli.audit.decisions import Action, Decision, append_decision
 from medimg_cli.audit.exclusions import apply_decisions
 from medimg_cli.cli.app import run
 from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.workspace import Workspace
 from tests.audit.audit_cohort import bytes_of, cells_of, rows_of
 from tests.conftest import draw_cohort, medimg

@@ -65,7 +65,9 @@ def families(paths: Sequence[str], labels: Sequence[str]) -> list[Family]:
         elif match:
             numbered.setdefault((label, f"{match['source']}_{match['index']}"), []).append(position)
             randoms[position] = int(match["random"])
-    found = [_family(members, sources.get(key)) for key, members in worded.items()]
+    found = [
+        Family(tuple(members), sources[key][0] if key in sources else None) for key, members in worded.items()
+    ]
     if not _is_count(list(numbered.values()), randoms):
         found += [Family(tuple(members), None) for members in numbered.values()]
     return [family for family in found if len(family.all()) > 1]
@@ -90,10 +92,6 @@ def without_words(stem: str) -> str | None:
         found |= is_word
     joint = parts[1] if len(parts) > 1 else ""
     return joint.join(filter(None, kept)) or None if found else None
-
-
-def _family(members: list[int], sources: list[int] | None) -> Family:
-    return Family(tuple(members), sources[0] if sources else None)
 
 
 def _is_count(groups: list[list[int]], randoms: dict[int, int]) -> bool:

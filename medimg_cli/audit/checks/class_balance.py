@@ -33,7 +33,8 @@ def class_balance(context: AuditContext) -> Checked:
     rows = context.dataset.usable
     if rows.empty:
         raise CheckSkipped("no usable image")
-    memberships = _memberships(context)
+    labels = pd.Series(list(map(sorted, label_sets(rows, context.dataset.info))), index=rows.index)
+    memberships = rows.assign(label=labels).explode("label").dropna(subset="label")
     images = {str(split): Counter(map(str, part["label"])) for split, part in memberships.groupby("split")}
     sizes = {str(split): int(size) for split, size in rows["split"].value_counts().items()}
     classes = context.dataset.info.classes
@@ -45,13 +46,6 @@ def class_balance(context: AuditContext) -> Checked:
     )
     did = f"{plural(len(rows), 'image')} of {plural(len(classes), 'class')} counted by split"
     return Checked(found, did + _expected_width(memberships, context.dataset.info))
-
-
-def _memberships(context: AuditContext) -> pd.DataFrame:
-    """Return one row per image and class it carries: image_id, patient_id, split, label."""
-    rows = context.dataset.usable[["image_id", "patient_id", "split"]].copy()
-    rows["label"] = [sorted(labels) for labels in label_sets(context.dataset.usable, context.dataset.info)]
-    return rows.explode("label").dropna(subset="label")
 
 
 def _missing_classes(

@@ -9,16 +9,15 @@ from numpy.typing import NDArray
 from medimg_cli.audit.checks import check, plural
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.audit.label_quality import (
-    FOLDS,
     Confident,
     confident_learning,
-    grouped_folds,
     mean_auroc,
     out_of_fold,
     quick_features,
     self_confidence,
     side_by_side,
 )
+from medimg_cli.audit.shortcuts.separability import FOLDS, folds_by_patient
 from medimg_cli.dataset.splits import group_identical
 
 NAME = "label-errors"
@@ -111,7 +110,7 @@ def _judge(context: AuditContext, rows: pd.DataFrame) -> _Judged:
     occurring = set(rows["label"])
     classes = tuple(name for name in context.dataset.info.classes if name in occurring)
     labels = np.array([classes.index(label) for label in rows["label"]], dtype=np.int64)
-    folds = grouped_folds(labels, list(rows["group"]), seed=context.settings.seed)
+    folds = folds_by_patient(labels.astype(str).tolist(), list(rows["group"]), seed=context.settings.seed)
     answers = out_of_fold(
         _features(context, rows), labels, folds, classes=len(classes), progress=context.progress
     )

@@ -1,6 +1,6 @@
 """Pictures that show the same though their pixels are not equal."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,7 +52,12 @@ def near_duplicates(context: AuditContext) -> Checked:
     """
     rows, small = _comparable(context)
     pictures = rows.drop_duplicates("pixel_sha256")
-    found = find_near_duplicates(_looking_at(context, pictures), len(pictures), progress=context.progress)
+    images = pictures["image_id"].astype(str).to_numpy()
+
+    def look(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return context.thumbnails.of(list(images[positions]))
+
+    found = find_near_duplicates(look, len(pictures), progress=context.progress)
     keep_pairs(context.workspace, pictures["pixel_sha256"].tolist(), found.pairs)
     groups = _groups(rows, pictures, [pair for pair in found.pairs if pair.is_confirmed])
     suspected = _groups(rows, pictures, [pair for pair in found.pairs if not pair.is_confirmed])
@@ -74,13 +79,6 @@ def _comparable(context: AuditContext) -> tuple[pd.DataFrame, int]:
     rows = rows[~small].reset_index(drop=True)
     labels = ["|".join(sorted(labels)) for labels in label_sets(rows, context.dataset.info)]
     return rows.assign(labels=labels), int(small.sum())
-
-
-def _looking_at(
-    context: AuditContext, pictures: pd.DataFrame
-) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
-    images = pictures["image_id"].astype(str).to_numpy()
-    return lambda positions: context.thumbnails.of(list(images[positions]))
 
 
 def _groups(rows: pd.DataFrame, pictures: pd.DataFrame, pairs: list[Pair]) -> list[Group]:

@@ -39,16 +39,14 @@ def _values(rows: pd.DataFrame, column: str) -> list[str]:
     """Return the values of a column (N), "" where they only repeat the file's name: that is file-names' matter."""
     values = [str(value) for value in rows[column]]
     if column == "image_id":
-        return ["" if _in_path(v, path) else v for v, path in zip(values, rows["path"], strict=True)]
+        return [
+            "" if without_frame(v).rpartition("/")[2] in path else v
+            for v, path in zip(values, rows["path"], strict=True)
+        ]
     if column == "patient_id":
         images = rows["image_id"]
         return ["" if v == without_frame(image) else v for v, image in zip(values, images, strict=True)]
     return values
-
-
-def _in_path(image_id: str, path: str) -> bool:
-    own = without_frame(image_id)
-    return own in path or own.rpartition("/")[2] in path
 
 
 def _finding(column: str, identity: ColumnIdentity, rows: pd.DataFrame) -> Finding:

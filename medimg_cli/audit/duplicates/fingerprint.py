@@ -62,14 +62,12 @@ class Likeness:
 
     def undo_all(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return pictures (N, H, W) mirrored and inverted back."""
-        pictures = pictures[:, ::-1] if self.upside_down else pictures
-        pictures = pictures[:, :, ::-1] if self.mirrored else pictures
-        return 255 - pictures if self.inverted else pictures
+        turned = pictures[:, :: -1 if self.upside_down else 1, :: -1 if self.mirrored else 1]
+        return 255 - turned if self.inverted else turned
 
     def undo_place(self, picture: Floats) -> Floats:
         """Return a picture (H, W) mirrored back, whatever its values mean."""
-        picture = picture[:, ::-1] if self.mirrored else picture
-        return np.ascontiguousarray(picture[::-1] if self.upside_down else picture)
+        return np.ascontiguousarray(picture[:: -1 if self.upside_down else 1, :: -1 if self.mirrored else 1])
 
 
 LIKENESSES = tuple(

@@ -203,15 +203,11 @@ def _of_names(context: AuditContext, rows: pd.DataFrame) -> Iterator[Trait]:
         inside = _own_file(context.workspace.absolute(path)) is None
         parts = () if inside else PurePosixPath(str(image)).parts[:-1]
         folders.append("/".join(part for part in parts if not _tells_label(part, own)))
-        file = split_member(path)[0] if _is_frame(path) else path
+        file, member = split_member(path)
+        file = file if (member or "").startswith(("frame/", "page/")) else path
         names.append("" if inside else _pattern(PurePosixPath(file).name, own))
     yield Trait("folder", "origin", folders)
     yield Trait("way of naming files", "name", names)
-
-
-def _is_frame(path: str) -> bool:
-    member = split_member(path)[1]
-    return member is not None and member.startswith(("frame/", "page/"))
 
 
 def _tells_label(part: str, own: re.Pattern[str] | None) -> bool:

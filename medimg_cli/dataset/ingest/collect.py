@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from medimg_cli.dataset.ingest.examine import Examined
-from medimg_cli.dataset.ingest.previous import Standing
+from medimg_cli.dataset.ingest.previous import PreviousDataset
 from medimg_cli.dataset.labels import parts_of
 from medimg_cli.dataset.listing import Entry
 from medimg_cli.dataset.manifest import COLUMNS, SPLITS, DatasetInfo, leaks
@@ -42,7 +42,7 @@ class Gathered:
     _foreign: set[str] = field(default_factory=set)
     _damaged: set[str] = field(default_factory=set)
 
-    def add(self, image: Examined, standing: Standing) -> None:
+    def add(self, image: Examined, previous: PreviousDataset) -> None:
         """Append an image; a column it is the first to have is empty for those before."""
         for name in image.cells:  # in their order: a set's differs from process to process
             if name not in self._columns:
@@ -52,7 +52,7 @@ class Gathered:
         self.entries.append(image.entry)
         self.headers.append(image.dicom)
         self.reused += image.reused
-        if not image.reused and image.entry.image_id in standing:
+        if not image.reused and image.entry.image_id in previous:
             self.changed.append(image.entry.image_id)
 
     def lose(self, entry: Entry, reason: str) -> None:
@@ -104,14 +104,14 @@ class Changes:
         return [f"{len(names):,} {kind}: {_first(names)}" for kind, names in kinds if names]
 
 
-def compare(gathered: Gathered, standing: Standing) -> Changes:
+def compare(gathered: Gathered, previous: PreviousDataset) -> Changes:
     """Return how the images differ from those that stand."""
     present = {entry.image_id for entry in gathered.entries}
-    lost = [name for name in gathered.unreadable if name in standing]
-    gone = (name for name in standing.positions if name not in present)
+    lost = [name for name in gathered.unreadable if name in previous]
+    gone = (name for name in previous.positions if name not in present)
     unreadable = set(lost)
     return Changes(
-        added=tuple(entry.image_id for entry in gathered.entries if entry.image_id not in standing),
+        added=tuple(entry.image_id for entry in gathered.entries if entry.image_id not in previous),
         changed=(*gathered.changed, *lost),
         vanished=tuple(name for name in gone if name not in unreadable),
         unreadable=tuple(lost),
@@ -142,7 +142,7 @@ def remark(
     rows: pd.DataFrame,
     info: DatasetInfo,
     settings: IngestSettings,
-    standing: Standing,
+    previous: PreviousDataset,
     changes: Changes,
     remarks: Remarks,
 ) -> None:
@@ -158,8 +158,8 @@ def remark(
             f"classes differ in upper and lower case only: {', '.join(alike)} (--map {names[1]}={names[0]} makes them one)"
         )
     _remark_splits(rows, info, settings, remarks)
-    if standing.info is not None:
-        _remark_changes(rows, standing, changes, remarks)
+    if previous.info is not None:
+        _remark_changes(rows, previous, changes, remarks)
 
 
 def _remark_splits(rows: pd.DataFrame, info: DatasetInfo, settings: IngestSettings, remarks: Remarks) -> None:
@@ -182,11 +182,13 @@ def _remark_splits(rows: pd.DataFrame, info: DatasetInfo, settings: IngestSettin
         )
 
 
-def _remark_changes(rows: pd.DataFrame, standing: Standing, changes: Changes, remarks: Remarks) -> None:
+def _remark_changes(
+    rows: pd.DataFrame, previous: PreviousDataset, changes: Changes, remarks: Remarks
+) -> None:
     relabelled = [
         image
         for image, label in zip(rows["image_id"], rows["label"], strict=True)
-        if image in standing and standing.cell(image, "label") != label
+        if image in previous and previous.cell(image, "label") != label
     ]
     lines = changes.lines()
     for line in lines:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medimg_cli.dataset.ingest.previous import Containers, Standing
+from medimg_cli.dataset.ingest.previous import Containers, PreviousDataset
 from medimg_cli.dataset.listing import Entry, Rejected
 from medimg_cli.dataset.manifest import EXAM, RELABELLED, UNKNOWN_COLUMN
 from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
@@ -45,14 +45,14 @@ class Examiner:
 
     Args:
         read_image: raises `UnreadableImage`, whose text becomes the reason.
-        standing: rows of unchanged files are taken over instead of decoding again.
+        previous: rows of unchanged files are taken over instead of decoding again.
         containers: hashes of archives and multi-frame files.
         hashing: False decodes and does nothing else.
     """
 
     workspace: Workspace
     read_image: Callable[[str], DecodedImage]
-    standing: Standing
+    previous: PreviousDataset
     containers: Containers
     hashing: bool = True
 
@@ -65,8 +65,8 @@ class Examiner:
             file, member = _parts(entry)
             same = member is not None and self.containers.unchanged(self.workspace.relative(file), file)
             content = "" if member is not None else sha256_of_file(file)
-            if entry.image_id in self.standing:
-                cells = self.standing.cells(entry.image_id)
+            if entry.image_id in self.previous:
+                cells = self.previous.cells(entry.image_id)
                 if same or cells["sha256"] == content:
                     return Examined(entry, _again(entry, cells), reused=True)
             decoded = self.read_image(entry.path)

@@ -9,17 +9,18 @@ from time import monotonic
 
 import pandas as pd
 
-from medimg_cli.dataset.class_space import (
+from medimg_cli.dataset.class_names import (
     code_book_for,
     label_space,
     refuse_empty_classes,
+    respelt,
     without_foreign_classes,
 )
 from medimg_cli.dataset.exams import UIDS, exams_named, with_exams
 from medimg_cli.dataset.ingest.collect import Changes, Gathered, compare, refuse_one_patient, remark
 from medimg_cli.dataset.ingest.examine import Copier, Examined, Examiner, quarantine_row
 from medimg_cli.dataset.ingest.plausible import Question, doubts, tables_in
-from medimg_cli.dataset.ingest.previous import Containers, Standing, to_remember
+from medimg_cli.dataset.ingest.previous import Containers, PreviousDataset, to_remember
 from medimg_cli.dataset.ingest.sources import Reading, merge, plan_readings, records
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.layouts import LAYOUTS, find_layout, name_sources
@@ -40,7 +41,6 @@ from medimg_cli.dataset.name_groups import (
     touched,
 )
 from medimg_cli.dataset.patients import UNKNOWN, patient_pattern, patients_of
-from medimg_cli.dataset.spelling import respelt
 from medimg_cli.dataset.splits import SplitPlan
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.images.image import DecodedImage
@@ -72,7 +72,7 @@ class Ingest:
     workspace: Workspace
     sources: Sequence[Path]
     settings: IngestSettings
-    standing: Standing
+    previous: PreviousDataset
     remarks: Remarks
     read_image: Callable[[str], DecodedImage]
     code_book: Mapping[str, LabelCode] | None = None
@@ -98,9 +98,9 @@ class Ingest:
 
     def read(self) -> None:
         """List what the sources hold, by the layout of each."""
-        taken = () if self.standing.info is None else tuple(o.prefix for o in self.standing.info.origins)
+        taken = () if self.previous.info is None else tuple(o.prefix for o in self.previous.info.origins)
         named = name_sources(self.sources, taken=taken)
-        readings = plan_readings(self.workspace, named, self.settings, self.standing)
+        readings = plan_readings(self.workspace, named, self.settings, self.previous)
         self.readings = [(find_layout(reading.sources, reading.settings), reading) for reading in readings]
         listings = [_listed(layout, reading) for layout, reading in self.readings]
         for (_, reading), found in zip(self.readings, listings, strict=True):
@@ -118,7 +118,7 @@ class Ingest:
             UsageError: something is implausible, and nobody said that it is meant so.
             DataError: there is no image, or one class only.
         """
-        first = self.standing.info is None
+        first = self.previous.info is None
         # Who names the layout, or one of the folders as the disease, has said what the folders are.
         said = self.settings.layout != "auto" or self.settings.positive in self.listing.classes
         meant = self.settings.assume_yes or (said and not self.listing.columns)
@@ -148,7 +148,7 @@ class Ingest:
                 rejected.append(choice)
             else:
                 entries.append(choice)
-        before = {} if self.standing.info is None else self.standing.info.containers
+        before = {} if self.previous.info is None else self.previous.info.containers
         self._containers = Containers(before)
         lost: set[str] = set()
         for entry, outcome in self._examined(entries):
@@ -158,43 +158,43 @@ class Ingest:
                 lost.add(entry.image_id)
                 self.gathered.lose(entry, outcome.reason)
             else:
-                self.gathered.add(outcome, self.standing)
+                self.gathered.add(outcome, self.previous)
         self._entries = [e for e in entries if e.image_id not in lost] if self.dry else self.gathered.entries
-        self.changes = compare(self.gathered, self.standing)
+        self.changes = compare(self.gathered, self.previous)
         if self.dry:
             found = [(row.path, row.reason) for row in rejected]
             self.quarantine = pd.DataFrame(found, columns=["path", "reason"])
             return
         self.quarantine = self._quarantine(rejected)
         self.space = without_foreign_classes(
-            self.space, self.gathered.foreign_labels(), self.settings, self.standing, self.remarks
+            self.space, self.gathered.foreign_labels(), self.settings, self.previous, self.remarks
         )
         reasons_given, missed = list(self.quarantine["reason"]), self.listing.missed
         refuse_empty_classes(self.space, self.gathered.labels(), reasons_given, missed)
 
     def split(self) -> None:
         """Tell patients apart and give every image its split; the manifest is complete then, but not written."""
-        entries, settings, standing = self._entries, self.settings, self.standing
+        entries, settings, previous = self._entries, self.settings, self.previous
         if settings.patient_regex == "auto":
             settings = self.settings = self._with_best_pattern()
         pattern = None if settings.patient_regex is None else patient_pattern(settings.patient_regex)
         headers = self._headers()
-        exams, exams_from = exams_named(entries, headers, settings, standing)
+        exams, exams_from = exams_named(entries, headers, settings, previous)
         named = [header.get("patient_id", "") for header in headers]
-        patients, origin = patients_of(entries, named, pattern, standing, self.remarks, exams)
+        patients, origin = patients_of(entries, named, pattern, previous, self.remarks, exams)
         if self.dry:
             ids = [entry.image_id for entry in entries]
             labels = [entry.label for entry in entries]
             # Nothing is hashed: of identical files, which an ingest keeps together, a dry run knows nothing.
             self.rows = pd.DataFrame({"image_id": ids, "label": labels, "sha256": ids})
         else:
-            self.rows = self.gathered.frame(standing.further_columns)
+            self.rows = self.gathered.frame(previous.further_columns)
         rows = self.rows
         rows["patient_id"] = patients
         own = [without_frame(entry.image_id) for entry in entries]
         if not (self.dry and exams_from in UIDS):  # whose headers are not all read
             exams_from = with_exams(rows, exams, exams_from, own, self.remarks)
-        splits = SplitPlan(entries, patients, list(rows["sha256"]), settings, standing)
+        splits = SplitPlan(entries, patients, list(rows["sha256"]), settings, previous)
         rows["split"] = splits.assign()
         if settings.folds is not None:
             rows["fold"] = splits.folds(list(rows["split"]))
@@ -217,14 +217,14 @@ class Ingest:
             split_origin=splits.origin(list(rows["split"]), known=known),
             folds=settings.folds,
             name_pattern=self.groups[0].regex if self.groups and not known else None,
-            code_book=code_book_for(self.space, self.code_book, standing),
+            code_book=code_book_for(self.space, self.code_book, previous),
             origins=records(self.workspace, self.readings),
             settings=to_remember(settings),
             containers=dict(sorted(self._containers.hashes.items())),
-            vanished=standing.splits_to_keep(self.changes.lost, entries),
+            vanished=previous.splits_to_keep(self.changes.lost, entries),
         )
         refuse_one_patient(rows, self.info, settings)
-        remark(rows, self.info, settings, standing, self.changes, self.remarks)
+        remark(rows, self.info, settings, previous, self.changes, self.remarks)
         if self.info.name_pattern is not None:
             self.remarks.warn(f"file names group the images: {self.groups[0].line()}")
 
@@ -243,7 +243,7 @@ class Ingest:
     def _ranked(self) -> tuple[NameGroups, ...]:
         """Return the patterns by which file names group the images, the best first; one that stands stays."""
         names, labels = [e.relative for e in self._entries], [e.label for e in self._entries]
-        before = self.standing.info
+        before = self.previous.info
         if before is None:
             look = looking([e.path for e in self._entries], lambda path: self.read_image(path).pixels)
             return tuple(rank_patterns(names, labels, look))
@@ -285,7 +285,7 @@ class Ingest:
 
     def _examined(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Examined | Rejected]]:
         examiner = Examiner(
-            self.workspace, self.read_image, self.standing, self._containers, hashing=not self.dry
+            self.workspace, self.read_image, self.previous, self._containers, hashing=not self.dry
         )
         chosen = _sample(entries) if self.dry else entries
         seconds = self.settings.decode_seconds
@@ -325,8 +325,8 @@ class Ingest:
         )
         known = {row["path"] for row in rows}
         known |= {self.workspace.relative(Path(entry.path)) for entry in self.gathered.entries}
-        gone = dict.fromkeys((self.standing.cell(name, "path") for name in self.changes.vanished), VANISHED)
-        if self.standing.info is not None:
+        gone = dict.fromkeys((self.previous.cell(name, "path") for name in self.changes.vanished), VANISHED)
+        if self.previous.info is not None:
             earlier = read_quarantine(self.workspace)
             earlier = earlier[earlier["reason"].isin([VANISHED, VANISHED_EARLIER])]
             gone = dict.fromkeys(earlier["path"], VANISHED_EARLIER) | gone

@@ -38,7 +38,7 @@ class Containers:
             return self._before.get(name) == self.hashes[name]
 
 
-class Standing:
+class PreviousDataset:
     """The rows of the data set as it stands; column by column, as a million dictionaries would not fit.
 
     Args:
@@ -88,7 +88,7 @@ class Standing:
         return column in self._columns
 
 
-def read_standing(workspace: Workspace, *, fresh: bool) -> Standing:
+def read_previous(workspace: Workspace, *, fresh: bool) -> PreviousDataset:
     """Return what stands in the workspace: nothing where there is no data set yet, or one is to start over.
 
     A manifest without `dataset.json`, which is written last, is what a killed first ingest left: nothing.
@@ -98,25 +98,25 @@ def read_standing(workspace: Workspace, *, fresh: bool) -> Standing:
         DataError: it cannot be read.
     """
     if fresh or not (workspace.manifest_path.is_file() and workspace.dataset_path.is_file()):
-        return Standing(pd.DataFrame(columns=list(COLUMNS)), None)
+        return PreviousDataset(pd.DataFrame(columns=list(COLUMNS)), None)
     dataset = read_dataset(workspace)
     if not dataset.info.origins:
         raise UsageError(
             f"{workspace.dataset_path} does not say how the data set was made, so nothing can be added",
             "start over with --fresh",
         )
-    return Standing(dataset.rows, dataset.info, dataset.edited)
+    return PreviousDataset(dataset.rows, dataset.info, dataset.edited)
 
 
-def settings_in_force(settings: IngestSettings, standing: Standing) -> IngestSettings:
+def settings_in_force(settings: IngestSettings, previous: PreviousDataset) -> IngestSettings:
     """Return the settings: what is said now, and for the rest what the data set was made with.
 
     Raises:
         UsageError: what is said contradicts what decided the splits that stand.
     """
-    if standing.info is None:
+    if previous.info is None:
         return settings
-    remembered = standing.info.settings
+    remembered = previous.info.settings
     if settings.patient_regex == "auto" and remembered.get("patient_regex") is not None:
         kept = {"patient_regex": remembered["patient_regex"]}  # the one that auto took, or that was said
         settings = IngestSettings.model_validate({**settings.model_dump(exclude_unset=True), **kept})

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medimg_cli.dataset.ingest.previous import Standing
+from medimg_cli.dataset.class_names import respelt
+from medimg_cli.dataset.ingest.previous import PreviousDataset
 from medimg_cli.dataset.labels import natural_order
 from medimg_cli.dataset.listing import Entry, Listing, Rejected, Source
 from medimg_cli.dataset.manifest import Origin
-from medimg_cli.dataset.spelling import respelt
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
@@ -36,7 +36,7 @@ class Reading:
 
 
 def plan_readings(
-    workspace: Workspace, named: Sequence[Source], settings: IngestSettings, standing: Standing
+    workspace: Workspace, named: Sequence[Source], settings: IngestSettings, previous: PreviousDataset
 ) -> list[Reading]:
     """Return what to read: the data set's own sources as they were read, and the new ones as the settings say.
 
@@ -48,7 +48,7 @@ def plan_readings(
         UsageError: a setting contradicts how a source was read.
     """
     said = {name: getattr(settings, name) for name in READING if name in settings.model_fields_set}
-    origins = () if standing.info is None else standing.info.origins
+    origins = () if previous.info is None else previous.info.origins
     planned: list[tuple[Source, dict[str, Any]]] = []
     for origin in origins:
         path = Path(workspace.absolute(origin.path))

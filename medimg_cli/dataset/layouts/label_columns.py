@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from medimg_cli.dataset.class_names import ClassNames, is_said, mark_of
 from medimg_cli.dataset.labels import LABEL_SEP, natural_order
 from medimg_cli.dataset.layouts.labels_file import guess_column, plain, require_column
 from medimg_cli.dataset.manifest import UNKNOWN_COLUMN
-from medimg_cli.dataset.spelling import ClassNames, is_said, mark_of
 from medimg_cli.errors import UsageError
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.spreadsheets import Table

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import unquote
 
+from medimg_cli.dataset.class_names import clean
 from medimg_cli.dataset.layouts.tree import contents, kind_of
 from medimg_cli.dataset.listing import Rejected, Source
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
-from medimg_cli.dataset.spelling import clean
 
 _SUFFIX = re.compile(
     r"\.(nii\.gz|nii|png|jpe?g|jp2|tiff?|dcm|dicom|ima|img|bmp|gif|webp|avif|heic|npy|mha)$", re.IGNORECASE

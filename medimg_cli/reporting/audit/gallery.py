@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from medimg_cli.audit.decisions import Standing
+from medimg_cli.audit.decisions import DecisionsInForce
 from medimg_cli.audit.exclusions import Entry
 from medimg_cli.audit.findings import AuditContext, AuditResult, Finding
 from medimg_cli.dataset.manifest import Dataset
@@ -162,16 +162,16 @@ def with_pictures(
 
 
 def gather_page(
-    context: AuditContext, result: AuditResult, standing: Standing, journal: Sequence[Entry]
+    context: AuditContext, result: AuditResult, in_force: DecisionsInForce, journal: Sequence[Entry]
 ) -> AuditPageContent:
     """Return what the page says; only the images it shows are decoded.
 
     Args:
-        standing: decisions of reviewers.
+        in_force: decisions of reviewers.
         journal: marks that stand in the manifest.
     """
     galleries = lay_out(result.findings, _cards(context.dataset, result.findings))
-    galleries = _with_decisions(_with_pictures(context, galleries), standing)
+    galleries = _with_decisions(_with_pictures(context, galleries), in_force)
     return AuditPageContent(result, context.dataset, galleries, _applied(journal), context.settings.fail_on)
 
 
@@ -206,9 +206,9 @@ def _with_pictures(context: AuditContext, galleries: tuple[Gallery, ...]) -> tup
     return with_pictures(galleries, dict(zip(shown, drawn, strict=True)))
 
 
-def _with_decisions(galleries: tuple[Gallery, ...], standing: Standing) -> tuple[Gallery, ...]:
+def _with_decisions(galleries: tuple[Gallery, ...], in_force: DecisionsInForce) -> tuple[Gallery, ...]:
     def decided(card: Card, check: str) -> Card:
-        answer = standing.answer(card.image_id, check)
+        answer = in_force.answer(card.image_id, check)
         if answer is None:
             return card
         to = f" {answer.label}" if answer.label else ""

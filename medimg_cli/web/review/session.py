@@ -4,13 +4,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from medimg_cli.audit.decisions import Action, Decision, Standing, append_decision, now, read_decisions
+from medimg_cli.audit.decisions import Action, Decision, DecisionsInForce, append_decision, read_decisions
 from medimg_cli.audit.exclusions import Change, apply_decisions, read_journal
 from medimg_cli.audit.findings import Finding
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import UsageError
 from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.workspace import Workspace
 
 PAGE_IMAGES = 48
@@ -86,10 +87,10 @@ class ReviewSession:
             name: list(rows[name]) for name in ("path", "label", "split", "patient_id", "sha256")
         }
         contents = dict(zip(self._ids, self._columns["sha256"], strict=True))
-        self._standing = Standing(read_decisions(workspace), contents)
+        self._in_force = DecisionsInForce(read_decisions(workspace), contents)
         self.findings = tuple(f for f in findings if any(image in self._numbers for image in f.image_ids))
         named = {self._numbers[i] for f in self.findings for i in f.image_ids if i in self._numbers}
-        self._shown = named | {self._numbers[decision.image_id] for decision in self._standing.all()}
+        self._shown = named | {self._numbers[decision.image_id] for decision in self._in_force.all()}
         self.reviewer = ""
         self.introduce(reviewer)
         self.written = 0
@@ -138,7 +139,7 @@ class ReviewSession:
     def decided(self) -> tuple[ReviewCard, ...]:
         """Return every image that a decision stands on."""
         with self._lock:
-            found = self._standing.all()
+            found = self._in_force.all()
         return tuple(self._card(decision.image_id, None) for decision in found)
 
     def decide(
@@ -169,7 +170,7 @@ class ReviewSession:
 
     def _write(self, number: int, finding: int, action: Action, label: str, why: str) -> None:
         image = self._ids[number]
-        if action == "undo" and self._standing.of(image) is None:
+        if action == "undo" and self._in_force.of(image) is None:
             return
         decision = Decision(
             when=now(),
@@ -182,7 +183,7 @@ class ReviewSession:
             sha256=self._columns["sha256"][number],
         )
         append_decision(self._workspace, decision)
-        self._standing.add(decision)
+        self._in_force.add(decision)
         self.written += 1
 
     def apply(self) -> Change:
@@ -198,7 +199,7 @@ class ReviewSession:
             if entry.by == "review"
         }
         with self._lock:
-            found = self._standing.all()
+            found = self._in_force.all()
         wanted = {(d.image_id, d.label) for d in found if d.action in ("exclude", "relabel")}
         return len({image for image, _ in marked ^ wanted})
 
@@ -215,7 +216,7 @@ class ReviewSession:
         finding = self.findings[number - 1]
         images = [image for image in dict.fromkeys(finding.image_ids) if image in self._numbers]
         with self._lock:
-            decided = sum(self._standing.answer(image, finding.check) is not None for image in images)
+            decided = sum(self._in_force.answer(image, finding.check) is not None for image in images)
         return FindingState(number, finding, decided, len(images))
 
     def _card(self, image: str, finding: Finding | None) -> ReviewCard:
@@ -224,7 +225,7 @@ class ReviewSession:
         known = self._dataset.info.patients_known and patient != image
         facts = f"{split}, patient {mask_identities(patient)}" if known else split
         with self._lock:
-            answer = self._standing.answer(image, finding.check) if finding else self._standing.of(image)
+            answer = self._in_force.answer(image, finding.check) if finding else self._in_force.of(image)
         note = finding.notes.get(image, "") if finding else ""
         said = "" if answer is None else _said(answer)
         action = "" if answer is None else answer.action

@@ -12,9 +12,9 @@ from typing import Any
 
 from medimg_cli.errors import MachineError
 from medimg_cli.predictions.prediction import Prediction
-from medimg_cli.runs.run import now
 from medimg_cli.web.serving.refusals import Refusal
 from medimg_cli.workspace.files import to_jsonable
+from medimg_cli.workspace.provenance import now
 
 _ONLY_OWNER = 0o600
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medimg_cli.audit import burned_in_survey as burned_in
+from medimg_cli.audit.checks import burned_in_text as burned_in
 from medimg_cli.audit.checks.burned_in_text import burned_in_text
 from medimg_cli.audit.findings import AuditContext, Finding
 from medimg_cli.images.image import DecodedImage

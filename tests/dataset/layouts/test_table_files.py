@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from medimg_cli.dataset.class_space import label_space, refuse_empty_classes
+from medimg_cli.dataset.class_names import label_space, refuse_empty_classes
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.layouts import LAYOUTS
 from medimg_cli.dataset.listing import Listing, Source

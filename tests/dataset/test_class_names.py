@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
+from medimg_cli.dataset.class_names import ClassNames, clean, mark_of, respelt
 from medimg_cli.dataset.listing import Entry, Listing
-from medimg_cli.dataset.spelling import ClassNames, clean, mark_of, respelt
 from medimg_cli.errors import UsageError
 
 
