@@ -1,4 +1,4 @@
-"""medimg bundle: a run as one zip for another machine."""
+"""medimg bundle: a run as one zip for another machine, or the labelled data set for other tools."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medimg_cli.cli.options import RunName, Session, fields_of
+from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,17 @@ def bundle(
     session: Session,
     run: RunName = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.zip", help="The file.", show_default="RUN.zip, here")
+        Path | None,
+        typer.Option(metavar="FILE.zip", help="The file.", show_default="RUN.zip; dataset-bundle/"),
+    ] = None,
+    dataset: Annotated[
+        bool, typer.Option("--dataset", help="The labelled images instead: a folder, or FILE.zip.")
+    ] = False,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="With --dataset: columns of the manifest that travel, such as sex,age."
+        ),
     ] = None,
 ) -> None:
     """Write a run as one zip that `predict --run` and `serve` take where nothing else of the study is.
@@ -26,7 +37,15 @@ def bundle(
     licence and, of an evaluated run, a model card; no image and no patient.
 
     Example: `medimg bundle --out model.zip`
+
+    `--dataset` writes the usable images as PNG in SPLIT/CLASS/ (ImageFolder), `metadata.csv`, a Croissant description, the
+    audit's verdict and checksums; patients are numbered, and columns stay behind unless `--columns` names them.
     """
+    if dataset:
+        _bundle_dataset(session, run, out or Path("dataset-bundle"), columns)
+        return
+    if columns:
+        raise UsageError("--columns needs --dataset", "a model's bundle holds no rows")
     from medimg_cli.api.prerequisites import copies_of_run, facts_given, model_card_of
     from medimg_cli.preprocessing.probe_images import pixels_at_hand
     from medimg_cli.runs.run_folders import find_run
@@ -62,3 +81,30 @@ def _draw(console: "Console", result: "BundleResult") -> None:
     if result.not_reported:
         lines.append(f"not answered in report.yaml: {', '.join(result.not_reported)}")
     console.print("\n".join(lines), markup=False, highlight=False)
+
+
+def _bundle_dataset(session: Session, run: str | None, out: Path, columns: str | None) -> None:
+    from dataclasses import asdict
+
+    from medimg_cli.api.prerequisites import facts_given
+    from medimg_cli.stages.bundle_dataset import bundle_dataset as run_stage
+
+    if run is not None:
+        raise UsageError(f"--dataset bundles the data set, not run '{run}'", "leave out one of them")
+    named = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
+    said = facts_given(session.workspace, session.settings())
+    result = run_stage(session.workspace, out, columns=named, said=said, progress=session.progress)
+    if result.leaking:
+        session.progress.warn(
+            f"{result.leaking} patients or files stand in two splits: `medimg label-audit` names them"
+        )
+    if not result.audited:
+        session.progress.warn("the data set was not audited: `medimg label-audit`")
+    for image, reason in list(result.not_written.items())[:20]:
+        session.progress.warn(f"not written: {image}: {reason}")
+    splits = ", ".join(f"{name} {count:,}" for name, count in result.splits.items())
+    line = f"wrote {out}: {result.images:,} images of {result.patients:,} patients ({splits})"
+    payload = asdict(result)
+    session.show(payload, lambda console: console.print(line, markup=False))
+    if result.not_written:
+        raise typer.Exit(ExitCode.PARTIAL)

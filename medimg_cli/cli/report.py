@@ -17,7 +17,11 @@ _InitFacts = Annotated[
 ]
 _Card = Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a model card (Markdown).")]
 _Datasheet = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Also write a datasheet of the data (Markdown).")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write a datasheet of the data (Markdown), and FILE.json (Croissant) beside it.",
+    ),
 ]
 
 

@@ -1,6 +1,7 @@
 """Report: an evaluation and the records of its run, as one HTML page and one PDF."""
 
 import base64
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -23,13 +24,14 @@ from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.reporting.author_facts import not_reported
 from medimg_cli.reporting.cases import explained_cases, predictions_csv, wrong_cases
 from medimg_cli.reporting.content import Case, Cases, Explained, ReportContent
+from medimg_cli.reporting.croissant import croissant_of
 from medimg_cli.reporting.markdown import render_card, render_datasheet
 from medimg_cli.reporting.page import Part, render_page
 from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 from medimg_cli.reporting.study_facts import Facts, read_facts, write_questions
 from medimg_cli.runs.ledger import Looks, looks_before
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.workspace.files import atomic_path, write_text
+from medimg_cli.workspace.files import atomic_path, write_json, write_text
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import ReportSettings
 from medimg_cli.workspace.tables import read_table
@@ -66,7 +68,8 @@ def report(
     Args:
         outputs: files to write; the suffix .html or .pdf decides. An appendix of its own is named after its report.
         split: whose evaluation is reported.
-        card, datasheet: Markdown files to write of the model and of its data, each None where not wanted.
+        card, datasheet: Markdown files to write of the model and of its data, each None where not wanted. Beside the
+            datasheet goes a Croissant file, .json, where the data set is at hand.
 
     Raises:
         UsageError: a suffix is neither, or the templates cannot be rendered.
@@ -88,7 +91,18 @@ def report(
         if path is not None:
             write_text(path, render(content, templates=settings.templates))
     written += [path for path, _ in beside if path is not None]
+    if datasheet is not None and content.dataset is not None:
+        written.append(_write_croissant(workspace, content.dataset, content.facts, datasheet))
     return ReportResult(tuple(written), not_reported(content), content.looks)
+
+
+def _write_croissant(workspace: Workspace, dataset: Dataset, facts: Facts, datasheet: Path) -> Path:
+    """Write the data set's description for programs beside its datasheet."""
+    path, table = datasheet.with_suffix(".json"), workspace.manifest_path
+    url = Path(os.path.relpath(table, datasheet.absolute().parent)).as_posix()
+    said = {name: answer for name, answer in facts.answers.items() if answer is not None}
+    write_json(path, croissant_of(dataset, table, url, [str(name) for name in dataset.rows.columns], said))
+    return path
 
 
 def _parts(output: Path, appendix: str | None) -> list[tuple[Path, Part]]:

@@ -120,11 +120,11 @@ def test_the_example_answers_like_medimg(
     assert np.ptp(seen) > 20 * LIMIT
 
 
-def test_the_example_is_short_and_stands_in_the_readme_as_it_is() -> None:
+def test_the_example_is_short_and_stands_in_the_guide_as_it_is() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     lines = text.split("\n\n", 1)[1].splitlines()  # below what it is for
     assert len([line for line in lines if line.strip()]) <= 25
-    assert text.strip() in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert text.strip() in (REPOSITORY / "examples/guide/how-to/hand-over.md").read_text(encoding="utf-8")
     assert "medimg_cli" not in text
 
 

@@ -11,6 +11,7 @@ import pytest
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, StreamObject
 
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import ExitCode, RunError, UsageError
 from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation, write_evaluation
 from medimg_cli.reporting.content import STATEMENT
@@ -240,7 +241,12 @@ def test_what_is_not_reported_is_returned_until_somebody_says_it(cohort: Cohort,
 def test_card_and_datasheet_are_written_beside_or_without_a_report(cohort: Cohort, tmp_path: Path) -> None:
     card, sheet = tmp_path / "model-card.md", tmp_path / "datasheet.md"
     result = report(cohort.workspace, cohort.run, [], SETTINGS, card=card, datasheet=sheet)
-    assert result.outputs == (card, sheet)
+    described = tmp_path / "datasheet.json"
+    assert result.outputs == (card, sheet, described)
+    told = json.loads(described.read_text(encoding="utf-8"))
+    (table,) = told["distribution"]
+    assert (described.parent / table["contentUrl"]).resolve() == cohort.workspace.manifest_path.resolve()
+    assert told["identifier"] == f"sha256:{read_dataset(cohort.workspace).info.content_hash}"
     assert card.read_text(encoding="utf-8").startswith("---\nlibrary_name: medimg\n")
     assert sheet.read_text(encoding="utf-8").startswith("# Datasheet")
     with pytest.raises(UsageError, match="are Markdown"):
