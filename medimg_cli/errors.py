@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a shell script may rely on; the README carries the same table."""
+    """What a shell script may rely on; the guide's reference carries the same table."""
 
     DONE = 0
     GATE = 1

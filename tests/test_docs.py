@@ -16,15 +16,26 @@ from medimg_cli.cli.options import with_session
 from medimg_cli.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = ROOT / "examples" / "guide"
+# What people write; the reference is made from the code.
+PAGES = [ROOT / "README.md", *sorted(GUIDE.rglob("*.md")), ROOT / ".github" / "CONTRIBUTING.md"]
+TEXTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in PAGES
+    if path.parent != GUIDE / "reference" or path.name == "files.md"
+}
+README = TEXTS["README.md"]
+_BEFORE_IT = r"(?:[A-Z_]+=(?:\$\([^)]*\)|\S+) )*"
+"""Variables that a line sets for its command alone."""
 
 
 def commands_in(text: str) -> list[str]:
     """Return each `medimg …` call in console blocks, back-quotes and shell scripts."""
     blocks = re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL)
     lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    quoted = re.findall(r"`(medimg [^`]+)`", text)
-    return [line for line in [*lines, *quoted] if line.startswith("medimg ")]
+    found = [re.match(rf"(?:.* \| )?{_BEFORE_IT}(medimg .*)", line) for line in lines]
+    quoted = [" ".join(call.split()) for call in re.findall(r"`(medimg [^`]+)`", text)]
+    return [line[1] for line in found if line] + quoted
 
 
 def script_commands(path: Path) -> list[str]:
@@ -34,9 +45,8 @@ def script_commands(path: Path) -> list[str]:
 
 EXAMPLES = sorted(
     {
-        *commands_in(README),
+        *(call for text in TEXTS.values() for call in commands_in(text)),
         *(call for body in COMMANDS.values() for call in commands_in(body.__doc__ or "")),
-        *commands_in((ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")),
     }
 )
 
@@ -59,13 +69,24 @@ def _doing_nothing(body: Any) -> Any:
 
 @pytest.mark.parametrize("call", EXAMPLES)
 def test_an_example_is_a_call_the_program_takes(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if call.split()[1] in ("COMMAND", "--help"):
+    if call.split()[1] == "COMMAND" or call.split()[1].startswith("--"):  # `medimg --help`
+        return
+    if len(call.split()) == 2 and call.split()[1] in COMMANDS:  # its name alone
         return
     assert parses(call, monkeypatch) == ExitCode.DONE
 
 
 def test_a_wrong_example_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parses("medimg train --epoch 3", monkeypatch) == ExitCode.USAGE
+
+
+def test_commands_behind_a_pipe_or_a_variable_are_found() -> None:
+    text = "```console\n$ find . | medimg predict -\n$ TOKEN=$(rand 16) medimg serve a.zip\nmedimg says hello\n```"
+    assert commands_in(text) == ["medimg predict -", "medimg serve a.zip", "medimg says hello"]
+
+
+def test_the_readme_is_short() -> None:
+    assert README.count("\n") <= 250
 
 
 def test_the_quickstart_calls_what_the_program_takes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,14 +99,15 @@ def test_the_quickstart_calls_what_the_program_takes(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_documented_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"medimg {name}" in README
+    assert any(f"medimg {name}" in text for page, text in TEXTS.items() if page.startswith("examples/guide/"))
     assert f"Example: `medimg {name}" in (COMMANDS[name].__doc__ or "")
     assert door.run([name, "--help"]) == 0
     assert f"medimg {name}" in capsys.readouterr().out
 
 
 def test_the_table_of_exit_codes_is_complete() -> None:
-    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", README, flags=re.MULTILINE)}
+    page = (GUIDE / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", page, flags=re.MULTILINE)}
     assert documented == {int(code) for code in ExitCode}
 
 

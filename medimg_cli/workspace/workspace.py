@@ -14,7 +14,7 @@ FACTS_NAME = "report.yaml"
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder all commands share; see the map of files in the README.
+    """The folder all commands share; see the map of files in the guide's reference.
 
     Args:
         root: path of the folder, made absolute; it need not exist yet.

@@ -21,7 +21,7 @@ from medimg_cli.stages.serve import Announced
 from medimg_cli.workspace.workspace import Workspace
 from tests.test_imports import HEAVY
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+GUIDE = Path(__file__).resolve().parents[2] / "examples" / "guide" / "how-to" / "script.md"
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,12 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.usefixtures("weights_only")
-def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
     (block,) = (each for each in blocks if "import medimg_cli" in each)
     names: dict[str, object] = {}
-    exec(compile(block, "README.md", "exec"), names)
+    exec(compile(block, "script.md", "exec"), names)
     assert (tmp_path / "study" / "eval.html").is_file()
 
 

@@ -66,7 +66,8 @@ def test_how_many_images_name_no_patient_is_said() -> None:
 
 def test_no_text_for_users_words_a_set_as_exclusion() -> None:
     root = Path(__file__).parents[2]
-    texts = [root / "README.md", *(root / "templates").rglob("*.*"), *(root / "medimg_cli").rglob("*.py")]
+    pages = [root / "README.md", *(root / "examples").rglob("*.md")]
+    texts = [*pages, *(root / "templates").rglob("*.*"), *(root / "medimg_cli").rglob("*.py")]
     wrong = re.compile(
         r"cannot be\s+ruled\s+out|can be ruled out|ruled out does not|rules out", re.IGNORECASE
     )
