@@ -1,14 +1,16 @@
 """The guide: its reference is that of the code, and its first tutorial runs as it is printed."""
 
 import importlib.util
+import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from medimg_cli.cli.app import run
+from medimg_cli.cli.app import COMMANDS, run
 from medimg_cli.dataset.manifest import COLUMNS
 from medimg_cli.errors import ExitCode
 from medimg_cli.predictions.predictions import read_predictions
@@ -39,6 +41,47 @@ def test_the_reference_is_that_of_the_code(reference: ModuleType) -> None:
 
 def test_every_exit_code_has_its_remedy(reference: ModuleType) -> None:
     assert set(reference.CODES) == set(ExitCode)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "demo drawn --patients 4",
+        "init fresh",
+        "ingest {raw} -C elsewhere --positive SPOT",
+        "label-audit --quick --fail-on never",
+        "preprocess",
+        "evaluate",
+        "predict {raw}/SPOT",
+        "report --out page.html",
+        "bundle --out model.zip",
+        "runs",
+        "info {image}",
+        "doctor",
+    ],
+)
+def test_a_command_writes_the_keys_that_are_promised(
+    call: str,
+    reference: ModuleType,
+    trained: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(trained.root, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MEDIMG_WORKSPACE", raising=False)
+    raw = tmp_path / "raw"
+    arguments = call.format(raw=raw, image=next(raw.rglob("*.png"))).split()
+    capsys.readouterr()
+    run([*arguments, "--json", "--quiet"])
+    written = json.loads(capsys.readouterr().out)
+    promised = reference.JSON_KEYS[arguments[0]].split(", ")[0].split()
+    assert {key for key in promised if key not in written} == set()
+
+
+def test_every_command_but_none_else_promises_keys(reference: ModuleType) -> None:
+    assert set(reference.JSON_KEYS) == set(COMMANDS)
 
 
 def test_a_message_of_the_code_stands_in_the_catalogue_with_its_hint() -> None:

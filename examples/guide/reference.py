@@ -4,13 +4,12 @@ What it writes is committed, and a test holds it against the code. It imports no
 """
 
 import ast
-import dataclasses
 import importlib
 import inspect
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -57,16 +56,35 @@ MODELS = {
     "runs/NAME/run.json": ("medimg_cli.runs.run", "RunRecord"),
     "runs/NAME/metrics-SPLIT.json": ("medimg_cli.evaluation.evaluation", "Evaluation"),
 }
-# What is put together elsewhere.
-MORE_KEYS = {
-    "evaluate": "all keys of `metrics-SPLIT.json` but the curves, and ",
-    "predict": "`predictions` (each `path`, `status`, `label`, `confidence`, `probabilities`, `decision`, `prediction_set`, `flags`, "
-    "`message`), `images`, `statuses`, `resumed`, `out`, `exams`",
-}
-# Commands whose JSON is a dataclass as it is.
-RESULTS = {
-    "label-audit": ("medimg_cli.audit.findings", "AuditResult"),
-    "sample-size": ("medimg_cli.stages.sample_size", "SampleSize"),
+# What programs may rely on; a test holds it against what commands write.
+JSON_KEYS = {
+    "init": "settings, with --schema: schema_of json_schema",
+    "ingest": "images patients patients_known quarantined quarantine layout label_source groups classes splits positive folds leak "
+    "added changed vanished reused manifest",
+    "download": "name size_px path bytes checksum licence citation reused next, without a name: sets",
+    "label-audit": "findings passed checks_run checks_skipped did leak",
+    "sample-size": "test prevalence images_per_patient icc curve forecasts without_curve",
+    "deidentify": "files written not_written identities_removed counts edition profile log key map",
+    "preprocess": "images decoded seconds images_per_second cache bytes reused cropped preview recipe",
+    "train": "run arch epochs_run best_epoch val threshold thresholds seconds images_per_second parameters device interrupted members "
+    "exams, with --folds: folds, with several networks: candidates, with --plan: plan data choices, with --list-archs: architectures",
+    "tune": "search metric trials best ranking best_settings seconds out_of_time interrupted",
+    "evaluate": "run split n patients positive threshold metrics per_class confusion missed calibration leakage unmet reused "
+    "metrics_file looks, and all else of metrics-SPLIT.json but the curves:",
+    "recalibrate": "run parent images patients method temperature intercepts p_any p_temperature log_loss threshold thresholds "
+    "threshold_before promise",
+    "predict": "predictions images statuses resumed out, with --exam: exams, each prediction: path status label confidence "
+    "probabilities decision prediction_set flags message",
+    "report": "outputs not_reported looks",
+    "export": "out sha256 bytes networks outputs on_pixels on_files",
+    "bundle": "out sha256 bytes files model_card no_heat_maps restriction not_reported, with --dataset: out images patients splits "
+    "not_written audited leaking",
+    "serve": "address run workers token",
+    "runs": "runs, with --diff: diff warnings, with --remove: removed bytes",
+    "demo": "folder images patients classes flaws",
+    "info": "path format bytes width height channels bit_depth pixel_type frames facts header identities histogram minimum maximum "
+    "mean seconds",
+    "doctor": "checks",
 }
 SHELVES = {
     "checks": (
@@ -112,9 +130,9 @@ def commands() -> str:
         own = [each for each in parameters if declared(each).rich_help_panel != "Shared options"]
         shared = [each for each in parameters if each not in own]
         if own:
-            page += table("option · value · default · meaning", map(option_row, own))
+            page += table("option · meaning · value · default", map(option_row, own))
     return (
-        page + "## Shared options\n\n" + table("option · value · default · meaning", map(option_row, shared))
+        page + "## Shared options\n\n" + table("option · meaning · value · default", map(option_row, shared))
     )
 
 
@@ -139,7 +157,7 @@ def option_row(parameter: inspect.Parameter) -> list[str]:
         and not isinstance(parameter.default, bool)
     ):
         default = str(parameter.default)
-    return [code(names), code(value), cell(default), cell(told.help or "")]
+    return [code(names), cell(told.help or ""), code(value), cell(default)]
 
 
 def kind_of(field: Any) -> str:
@@ -184,67 +202,14 @@ def settings() -> str:
             rows.append(
                 [
                     code(key),
+                    cell(field.description),
                     cell(kind_of(field)),
                     cell(shown),
                     about(field).unit or "–",
-                    cell(field.description),
                 ]
             )
-        page += f"## {section}\n\n" + table("setting · type · default · unit · meaning", rows)
+        page += f"## {section}\n\n" + table("setting · meaning · type · default · unit", rows)
     return page
-
-
-def dict_keys(node: ast.AST) -> Iterator[str]:
-    """Yield the constant keys of a dictionary written in the code, of both sides of a `|`, and of what `**` adds."""
-    if isinstance(node, ast.Dict):
-        for key, value in zip(node.keys, node.values, strict=True):
-            if isinstance(key, ast.Constant):
-                yield str(key.value)
-            elif key is None:
-                yield from dict_keys(value)
-    elif isinstance(node, ast.BinOp):
-        yield from dict_keys(node.left)
-        yield from dict_keys(node.right)
-
-
-def json_keys(name: str) -> list[str]:
-    """Return the keys that a command writes with --json, as its file says."""
-    if name in RESULTS:
-        return [field.name for field in dataclasses.fields(named(*RESULTS[name]))]
-    tree = ast.parse((PACKAGE / "cli" / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
-    functions = {each.name: each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
-    found: dict[str, None] = {}
-    for function in functions.values():
-        shown = [
-            call.args[0]
-            for call in ast.walk(function)
-            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "show" and call.args
-        ]
-        for node in shown:
-            found |= dict.fromkeys(dict_keys(node))
-            if isinstance(node, ast.Name):
-                found |= dict.fromkeys(assigned_keys(function, node.id))
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in functions:
-                called = functions[node.func.id]  # type: ignore[union-attr]
-                for each in ast.walk(called):
-                    if isinstance(each, ast.Return) and each.value is not None:
-                        found |= dict.fromkeys(dict_keys(each.value))
-                        if isinstance(each.value, ast.Name):
-                            found |= dict.fromkeys(assigned_keys(called, each.value.id))
-    return list(found)
-
-
-def assigned_keys(function: ast.AST, variable: str) -> Iterator[str]:
-    """Yield the keys that a function gives to a dictionary, by writing it, by `|=` or one by one."""
-    for each in ast.walk(function):
-        if isinstance(each, ast.Assign | ast.AnnAssign | ast.AugAssign) and each.value is not None:
-            targets = each.targets if isinstance(each, ast.Assign) else [each.target]
-            for target in targets:
-                if isinstance(target, ast.Name) and target.id == variable:
-                    yield from dict_keys(each.value)
-                of_it = isinstance(target, ast.Subscript) and getattr(target.value, "id", "") == variable
-                if of_it and isinstance(target.slice, ast.Constant):
-                    yield str(target.slice.value)
 
 
 def bare(schema: Any) -> Any:
@@ -274,14 +239,22 @@ def schemas() -> dict[str, str]:
     return pages
 
 
+def shown_keys(part: str) -> str:
+    """Return one part of an entry of `JSON_KEYS`: when the keys are written, and the keys."""
+    when, _, keys = part.rpartition(":")
+    return " ".join([when, *map(code, keys.split())]).strip()
+
+
 def json_page() -> str:
     """JSON on stdout and on disk."""
     page = MADE + (
         "# JSON\n\nWith `--json`, stdout holds exactly one object with `schema` (1) and `command`, and the keys below. A number that "
         "does not exist is `null`. Other keys may come; these stay.\n\n"
     )
-    told = {name: MORE_KEYS.get(name, "") + ", ".join(map(code, json_keys(name))) for name in COMMANDS}
-    rows = [[code(f"medimg {name}"), keys] for name, keys in told.items()]
+    rows = [
+        [code(f"medimg {name}"), "; ".join(map(shown_keys, keys.split(", ")))]
+        for name, keys in JSON_KEYS.items()
+    ]
     page += "## What commands write\n\n" + table("command · keys", rows)
     page += "## Files\n\nThe schema of `medimg.yaml` is what `medimg init --schema` prints; the others stand here:\n\n"
     files = [(file, place) for file, place in MODELS.items() if file != "medimg.yaml"]
