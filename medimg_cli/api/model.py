@@ -18,7 +18,7 @@ from medimg_cli.api.stages import Where, place_of
 from medimg_cli.errors import DataError, RunError
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey
 from medimg_cli.images.readers import image_paths, read_content, read_image
-from medimg_cli.inference.classifier import Judge
+from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.explaining import HeatMaps
 from medimg_cli.predictions.inputs import list_inputs
 from medimg_cli.predictions.prediction import Prediction, unreadable
@@ -106,7 +106,7 @@ class Model:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self._classifier: Judge = opened_model(place).judge
+        self._classifier: Classifier = opened_model(place).judge
         self.classes: tuple[str, ...] = self._classifier.card.classes
         self.remark = self._classifier.remark
 

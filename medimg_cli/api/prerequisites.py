@@ -273,7 +273,7 @@ def compared_run(
 
 def copies_of_run(run: "Run", shown: "Shown", progress: "Progress") -> None:
     """Write the ONNX copies that a run of an earlier version, or one whose copies were deleted, lacks."""
-    from medimg_cli.inference.ensemble_members import without_copy
+    from medimg_cli.inference.predictor import without_copy
 
     if not without_copy(run, run.read_card()):
         return

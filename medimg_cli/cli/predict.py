@@ -15,7 +15,7 @@ from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
-    from medimg_cli.inference.classifier import Judge
+    from medimg_cli.inference.classifier import Classifier
     from medimg_cli.inference.exam_groups import ExamGroups
     from medimg_cli.inference.explaining import HeatMaps
     from medimg_cli.predictions.prediction import Prediction
@@ -120,7 +120,7 @@ def _place(session: Session, run: str | None) -> Path:
     return find_run(session.workspace, run).folder
 
 
-def _exams(session: Session, judge: "Judge", asked: str | None) -> "ExamGroups | None":
+def _exams(session: Session, judge: "Classifier", asked: str | None) -> "ExamGroups | None":
     """Return how images are put together into exams; what knows that is loaded only for a model that was taught so."""
     by = judge.card.exams
     if by is None and asked is None:
@@ -133,17 +133,17 @@ def _exams(session: Session, judge: "Judge", asked: str | None) -> "ExamGroups |
     return groups
 
 
-def _opened(place: Path, *, tta: bool) -> "Judge":
+def _opened(place: Path, *, tta: bool) -> "Classifier":
     """Return the model; torch is imported only where a network has no ONNX copy, or for several views of an image."""
     from medimg_cli.api.prerequisites import opened_model
 
     judge = opened_model(place).judge
     if not tta:
         return judge
-    from medimg_cli.inference.classifier import Judge
+    from medimg_cli.inference.classifier import Classifier
     from medimg_cli.training.predictor import in_views
 
-    return Judge(in_views(judge.predictor), judge.references, judge.withheld)
+    return Classifier(in_views(judge.predictor), judge.references, judge.withheld)
 
 
 def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None":
@@ -171,7 +171,7 @@ def _listed(inputs: list[Path]) -> Iterator[str | Path]:
 
 
 @contextmanager
-def _view(session: Session, judge: "Judge", place: Path) -> "Iterator[PredictionJson | PredictionTable]":
+def _view(session: Session, judge: "Classifier", place: Path) -> "Iterator[PredictionJson | PredictionTable]":
     """Yield what shows the rows on stdout."""
     from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
 

@@ -13,7 +13,6 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -312,26 +311,22 @@ class _Zip:
             return stream.read()
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a member of a .tar stands; `reason` is why it cannot be read, "" when it can."""
-
-    offset: int
-    size: int
-    reason: str = ""
-
-
 class _Tar:
     """A .tar or .tar.gz archive by an index of its members; the last of several of one name counts."""
 
     def __init__(self, access: ReadAt) -> None:
         self._access = access
-        self._places: dict[str, _Place] = {}
+        # Where each member stands: offset, bytes, and why it cannot be read, "" when it can.
+        self._places: dict[str, tuple[int, int, str]] = {}
         # Names that are not UTF-8 come out readable and distinct, and the index goes by the same spelling.
         with tarfile.open(fileobj=access.stream(), mode="r:", errors="backslashreplace") as tar:
             while (info := tar.next()) is not None:
                 if not info.isdir():
-                    self._places[info.name] = _place_of(info)
+                    reason = (
+                        "" if info.isreg() and not info.issparse() else "not an ordinary file in its archive"
+                    )
+                    reason = "a link in its archive, no file" if info.issym() or info.islnk() else reason
+                    self._places[info.name] = (info.offset_data, info.size, reason)
                     _refuse_many(len(self._places))
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all; typeshed leaves it out
             # `tarfile` takes a damaged header for the end: what follows the last member must be empty or zero.
@@ -343,22 +338,14 @@ class _Tar:
         return name in self._places
 
     def read(self, name: str) -> bytes:
-        place = self._places[name]
-        if place.reason:
-            raise UnreadableImage(place.reason)
-        _refuse_large(place.size)
-        content = self._access.read_at(place.offset, place.size)
-        if len(content) < place.size:
+        offset, size, reason = self._places[name]
+        if reason:
+            raise UnreadableImage(reason)
+        _refuse_large(size)
+        content = self._access.read_at(offset, size)
+        if len(content) < size:
             raise UnreadableImage("the archive is truncated")
         return content
-
-
-def _place_of(info: tarfile.TarInfo) -> _Place:
-    if info.issym() or info.islnk():
-        return _Place(0, 0, "a link in its archive, no file")
-    if not info.isreg() or info.issparse():
-        return _Place(0, 0, "not an ordinary file in its archive")
-    return _Place(info.offset_data, info.size)
 
 
 def _refuse_many(members: int) -> None:

@@ -43,7 +43,11 @@ def walk(root: Path, ignored: frozenset[Path] = frozenset()) -> Iterator[Found]:
     waiting = [_items(root, "", ignored, links)]
     while waiting or links:
         if not waiting:
-            found = _followed(root, links.popleft(), seen)
+            link, before = links.popleft(), len(seen)
+            _remember(root / link, seen)
+            found = Found(link, "folder")
+            if len(seen) == before:
+                found = Found(link, "rejected", "a link to a folder that was read already")
         else:
             following = next(waiting[-1], None)
             if following is None:
@@ -89,14 +93,6 @@ def _items(root: Path, folder: str, ignored: frozenset[Path], links: deque[str])
             links.append(relative)
         else:
             yield Found(relative, "folder")
-
-
-def _followed(root: Path, link: str, seen: set[tuple[int, int]]) -> Found:
-    before = len(seen)
-    _remember(root / link, seen)
-    if len(seen) == before:
-        return Found(link, "rejected", "a link to a folder that was read already")
-    return Found(link, "folder")
 
 
 def _misfit(item: "os.DirEntry[str]") -> str | None:

@@ -4,6 +4,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -177,7 +178,10 @@ def sniff_format(head: bytes) -> str | None:
         known = (name for name, own in (("avif", _AVIF), ("heic", _HEIC)) if own & set(brands))
         return next(known, None)
     if head.startswith(b"\x1f\x8b\x08"):
-        return "nifti" if _is_nifti(_unzipped(head)) else "gzip"
+        unzipped = b""
+        with suppress(zlib.error):
+            unzipped = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, 352)
+        return "nifti" if _is_nifti(unzipped) else "gzip"
     if _is_nifti(head):
         return "nifti"
     return "dicom" if _BARE_DICOM.match(head) else None
@@ -187,13 +191,6 @@ def _is_nifti(head: bytes) -> bool:
     """Return whether a file begins as NIfTI-1 or -2 in one file: the header's size and the mark behind it."""
     first = head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and head[344:348] == b"n+1\0"
     return first or (head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") and head[4:8] == b"n+2\0")
-
-
-def _unzipped(head: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, 352)
-    except zlib.error:
-        return b""
 
 
 TURNED_ASIDE = (5, 6, 7, 8)

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from medimg_cli.errors import RunError
 from medimg_cli.images.image import DecodedImage
-from medimg_cli.inference.flags import Evidence, Standing, raised
+from medimg_cli.inference.flags import Comparison, Evidence, raised
 from medimg_cli.inference.flags.out_of_distribution import NAME as UNLIKE
 from medimg_cli.inference.flags.out_of_distribution import exceeded
 from medimg_cli.inference.image_features import Measured, measure
-from medimg_cli.inference.ood_detectors import COLOUR, CONTENT, LAYOUT, TEXTURE
-from medimg_cli.inference.ood_reference import References
+from medimg_cli.inference.ood_reference import COLOUR, CONTENT, LAYOUT, TEXTURE, References
 from medimg_cli.inference.predictor import NO_NUMBER, Predictor
 from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.prediction import Prediction
@@ -41,7 +40,7 @@ class Prepared:
     measured: Measured | None = None
 
 
-class Judge:
+class Classifier:
     """A model that also says what its answers are worth.
 
     An image unlike all that the model learnt from is refused: it gets no label and no decision but that a person has to
@@ -121,32 +120,29 @@ class Judge:
         """
         card = self.card
         if not np.isfinite(probabilities).all():
-            nothing = dict.fromkeys(card.classes)
-            return Prediction(
-                "refused", None, None, nothing, "refer", message=f"{NO_NUMBER}. No answer is given"
-            )
-        chosen = _set(card, probabilities)
+            message = f"{NO_NUMBER}. No answer is given"
+            return Prediction("refused", None, None, dict.fromkeys(card.classes), "refer", message=message)
+        chosen = None
+        if card.sets is not None:
+            pairs = zip(card.classes, probabilities.tolist(), strict=True)
+            chosen = tuple(name for name, value in pairs if value >= card.sets.least[name])
         decided = decide(probabilities[None], card.labels, card.threshold, card.thresholds)
-        standing = self._standing(prepared, features)
-        flags = raised(Evidence(chosen, standing))
+        comparison = None
+        if self.references is not None and prepared.measured is not None:
+            unlikeness = self.references.unlikeness(prepared.measured, features)
+            comparison = Comparison(prepared.measured, unlikeness, self.references)
+        flags = raised(Evidence(chosen, comparison))
+        sure = probabilities.max() if card.labels.several else probabilities[decided.called[0]]
         answered = Prediction(
             status="ok",
             label=decided.names[0],
-            confidence=float(
-                probabilities.max() if card.labels.several else probabilities[decided.called[0]]
-            ),
+            confidence=float(sure),
             probabilities=dict(zip(card.classes, probabilities.tolist(), strict=True)),
             decision=decided.decisions[0] or None,
             prediction_set=None if chosen is None or self.withheld.keys() - chosen else chosen,
             flags=flags,
         )
-        return _refused(answered, standing.unlikeness) if standing and UNLIKE in flags else answered
-
-    def _standing(self, prepared: Prepared, features: Sequence[NDArray[np.float32]]) -> Standing | None:
-        if self.references is None or prepared.measured is None:
-            return None
-        unlikeness = self.references.unlikeness(prepared.measured, features)
-        return Standing(prepared.measured, unlikeness, self.references)
+        return _refused(answered, comparison.unlikeness) if comparison and UNLIKE in flags else answered
 
 
 def _refused(answered: Prediction, unlikeness: Mapping[str, float]) -> Prediction:
@@ -163,13 +159,4 @@ def _refused(answered: Prediction, unlikeness: Mapping[str, float]) -> Predictio
         flags=tuple(name for name in answered.flags if name != "uncertain"),
         message=f"unlike the images this model learnt from, by {'; by '.join(why)}. No answer is given",
         unlike=beyond,
-    )
-
-
-def _set(card: ModelCard, probabilities: NDArray[np.float64]) -> tuple[str, ...] | None:
-    if card.sets is None:
-        return None
-    least = card.sets.least
-    return tuple(
-        name for name, value in zip(card.classes, probabilities.tolist(), strict=True) if value >= least[name]
     )

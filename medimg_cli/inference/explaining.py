@@ -1,5 +1,6 @@
-"""Heat maps of predictions, one file an image, as `predict --explain` writes them."""
+"""Heat maps of predictions: one file an image, as `predict --explain` writes them, or small ones for a page."""
 
+import base64
 import math
 import re
 from collections.abc import Callable
@@ -15,16 +16,15 @@ from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.errors import MachineError
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
 from medimg_cli.images.readers import read_image
-from medimg_cli.inference.heatmap import Heat, evidence, gives_maps
-from medimg_cli.inference.heatmap_panel import panel
+from medimg_cli.inference.heatmap import Heat, evidence, gives_maps, overlay, panel
 from medimg_cli.inference.load import open_model
-from medimg_cli.inference.predictor import Predictor
+from medimg_cli.inference.predictor import Predictor, quick_predictor
 from medimg_cli.predictions.prediction import Prediction
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
 from medimg_cli.privacy.pixels.text_regions import mask_regions
-from medimg_cli.runs.explanation import Explanation
-from medimg_cli.runs.run import ModelCard
+from medimg_cli.runs.explanation import Explanation, read_explanation
+from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.workspace.files import atomic_path
 
 _MOST_STEM = 40
@@ -66,7 +66,16 @@ class HeatMaps:
             picture = self.of(path, prediction)
         except UnreadableImage:
             return  # it was read a moment ago, and is gone
-        self._write(self._folder / f"{self._rows:05d}-{safe_stem(path)}.png", picture)
+        buffer = BytesIO()
+        picture.save(buffer, "PNG")
+        target = self._folder / f"{self._rows:05d}-{safe_stem(path)}.png"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(buffer.getvalue())
+        except OSError as error:
+            hint = "free some space, or name another folder"
+            raise MachineError(f"cannot write {target}: {error.strerror}", hint) from error
         self.written += 1
 
     def of(self, path: str, prediction: Prediction) -> Image.Image:
@@ -75,18 +84,6 @@ class HeatMaps:
         label = label_of(card, prediction)
         whole, heat = evidence_in(self._predictor, path, label, self._read)
         return panel(whole, card, prediction, heat, label, full=self._explanation.full or math.inf)
-
-    def _write(self, path: Path, picture: Image.Image) -> None:
-        buffer = BytesIO()
-        picture.save(buffer, "PNG")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(buffer.getvalue())
-        except OSError as error:
-            raise MachineError(
-                f"cannot write {path}: {error.strerror}", "free some space, or name another folder"
-            ) from error
 
 
 def evidence_in(predictor: Predictor, path: str, label: str, read: Read) -> tuple[DecodedImage, Heat]:
@@ -110,7 +107,7 @@ def ready_maps(place: Path) -> tuple[Predictor, Explanation] | None:
     opened = open_model(place)
     if opened is None or opened.explained is None:
         return None
-    predictor, explanation = opened.judge.predictor, opened.explained
+    predictor, explanation = opened.classifier.predictor, opened.explained
     return (predictor, explanation) if not explanation.passed or gives_maps(predictor) else None
 
 
@@ -142,3 +139,41 @@ def safe_stem(path: str) -> str:
     stem = PurePosixPath(name).stem if "." in name.strip(".") else name
     whole = f"{stem}-{mask_identities(member)}" if member else stem
     return re.sub(r"[^\w.#-]+", "-", whole).replace("#", "x").strip("-.")[:_MOST_STEM] or "image"
+
+
+_SIDE_PX = 280
+_JPEG_QUALITY = 85
+
+
+class CasePictures:
+    """Draws heat maps of one model.
+
+    Args:
+        predictor: gives maps.
+        known: of the same model.
+    """
+
+    def __init__(self, predictor: Predictor, known: Explanation) -> None:
+        self._predictor, self._known = predictor, known
+
+    def of(self, path: str, label: str) -> str:
+        """Return the picture with the evidence for `label`; raises `UnreadableImage`."""
+        whole, heat = evidence_in(self._predictor, path, label, read_image)
+        drawn = overlay(
+            whole, self._predictor.card.recipe, heat, full=self._known.full or math.inf, max_px=_SIDE_PX
+        )
+        buffer = BytesIO()
+        drawn.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+        return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def known_of(folder: Path) -> Explanation | None:
+    """Return what is known of a run's heat maps, None where nobody looked; raises `RunError`."""
+    run = Run(folder)
+    return read_explanation(run, run.read_card())
+
+
+def case_pictures(folder: Path, known: Explanation) -> CasePictures | None:
+    """Return what draws a run's heat maps, None where they are withheld or need torch; raises `RunError`."""
+    predictor = quick_predictor(Run(folder)) if known.passed else None
+    return CasePictures(predictor, known) if predictor is not None and gives_maps(predictor) else None

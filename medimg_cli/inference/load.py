@@ -13,10 +13,9 @@ import numpy as np
 
 from medimg_cli.errors import MachineError, RunError
 from medimg_cli.images.image import DecodedImage
-from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.ensemble_members import members_of
+from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.ood_reference import references_of
-from medimg_cli.inference.predictor import NO_NUMBER, quick_predictor
+from medimg_cli.inference.predictor import NO_NUMBER, members_of, quick_predictor
 from medimg_cli.runs.bundle import ABOUT, About, is_bundle, unpacked
 from medimg_cli.runs.explanation import Explanation, read_explanation
 from medimg_cli.runs.run import Run, read_model
@@ -35,19 +34,19 @@ class Opened:
     """A model in memory; the place it came from may go.
 
     Args:
-        judge: answers.
+        classifier: answers.
         about: what people said of it; None of a run's folder, whose workspace knows.
         explained: what is known of its heat maps; None where nobody has looked at them.
         tested: what was measured on test at its threshold; None where that was not.
     """
 
-    judge: Judge
+    classifier: Classifier
     about: About | None = None
     explained: Explanation | None = None
     tested: Tested | None = None
 
 
-def open_judge(place: Path) -> Judge | None:
+def open_classifier(place: Path) -> Classifier | None:
     """Return the model at `place`, ready to answer without torch; None where a network has no ONNX copy.
 
     Args:
@@ -57,11 +56,11 @@ def open_judge(place: Path) -> Judge | None:
         RunError: it cannot be used; a bundle also where something in it is not what `medimg bundle` writes.
     """
     opened = open_model(place)
-    return None if opened is None else opened.judge
+    return None if opened is None else opened.classifier
 
 
 def open_model(place: Path) -> Opened | None:
-    """Return the model at `place` and what is told of it; arguments and errors as of `open_judge`."""
+    """Return the model at `place` and what is told of it; arguments and errors as of `open_classifier`."""
     if not is_bundle(place):
         return _opened(Run(place))
     with unpacked(place) as folder:
@@ -82,7 +81,7 @@ def _opened(run: Run) -> Opened | None:
     tested = about.tested if about is not None else tested_of(run, card)
     withheld = about.withheld_sets if about is not None else withheld_sets(run, card)
     return Opened(
-        Judge(predictor, references_of(members_of(run, card)), withheld),
+        Classifier(predictor, references_of(members_of(run, card)), withheld),
         about=about,
         explained=read_explanation(run, card),
         tested=tested if tested is not None and tested.is_of(card) else None,
@@ -144,11 +143,11 @@ def try_out(folder: str, most_bytes: int) -> None:
     try:
         opened = _opened(Run(Path(folder)))
         if opened is not None:
-            recipe = opened.judge.card.recipe
+            recipe = opened.classifier.card.recipe
             shape, most = (recipe.size_px, recipe.size_px, recipe.channels), np.iinfo(recipe.dtype).max
             pixels: Any = np.random.default_rng(0).integers(most, size=shape, dtype=recipe.dtype)
             image = DecodedImage(pixels, recipe.bits)
-            said, _ = opened.judge.with_maps(opened.judge.prepare(image))
+            said, _ = opened.classifier.with_maps(opened.classifier.prepare(image))
             if said.message.startswith(NO_NUMBER):
                 raise RunError(NO_NUMBER, _AGAIN)
     except RunError as error:

@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.errors import RunError
-from medimg_cli.inference.ensemble_members import members_of, without_copy
-from medimg_cli.inference.network import Network
-from medimg_cli.inference.onnx_network import OnnxNetwork
+from medimg_cli.inference.onnx_network import Network, OnnxNetwork
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.probabilities import probabilities_from, recalibrated
@@ -68,7 +66,10 @@ class Predictor:
         mean: NDArray[np.float64] = np.mean(probabilities, axis=0)
         if (own := self.card.recalibration) is not None:
             mean = recalibrated(mean, own.scale, own.shift, several=self.card.labels.several)
-        return Answer(mean, tuple(one.features for one in seen), _mean_map([one.maps for one in seen]))
+        shapes = {None if one.maps is None else one.maps.shape for one in seen}
+        found = [one.maps for one in seen if one.maps is not None]
+        mean_map = np.mean(found, axis=0) if found and len(shapes) == 1 else None
+        return Answer(mean, tuple(one.features for one in seen), mean_map)
 
     def of_pixels(self, pixels: Pixels) -> NDArray[np.float64]:
         """Return the probabilities (N, C) of (N, H, W, C) pixels made by the model's recipe.
@@ -133,9 +134,30 @@ def quick_predictor(run: Run) -> Predictor | None:
     return Predictor(card, [OnnxNetwork(where.onnx_path, own) for where, own in members])
 
 
-def _mean_map(maps: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
-    there = [one for one in maps if one is not None]
-    if len(there) < len(maps) or len({one.shape for one in there}) > 1:
-        return None
-    mean: NDArray[np.float32] = np.mean(there, axis=0)
-    return mean
+def members_of(run: Run, card: ModelCard) -> list[tuple[Run, ModelCard]]:
+    """Return the networks that answer: the run's own, or an ensemble's members.
+
+    Raises:
+        RunError: a member is missing, or is not the one that the ensemble was made of.
+    """
+    if not card.members:
+        return [(run, card)]
+    found = []
+    for member in card.members:
+        own = Run(run.folder / member.folder)
+        own_card = own.read_card()
+        if own_card.weights_sha256 != member.weights_sha256:
+            raise RunError(
+                f"{own.card_path} is not the member this ensemble was made of", "restore it, or train again"
+            )
+        found.append((own, own_card))
+    return found
+
+
+def without_copy(run: Run, card: ModelCard) -> list[tuple[Run, ModelCard]]:
+    """Return those of `members_of` that have no ONNX copy."""
+    return [
+        (own, own_card)
+        for own, own_card in members_of(run, card)
+        if own_card.onnx_sha256 is None or not own.onnx_path.is_file()
+    ]

@@ -9,9 +9,9 @@ import numpy as np
 
 from medimg_cli import __version__
 from medimg_cli.errors import RunError, UsageError
-from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.ensemble_members import members_of
-from medimg_cli.inference.load import open_judge
+from medimg_cli.inference.classifier import Classifier
+from medimg_cli.inference.load import open_classifier
+from medimg_cli.inference.predictor import members_of
 from medimg_cli.preprocessing.probe_images import noise
 from medimg_cli.reporting.study_questions import NOT_REPORTED, QUESTIONS
 from medimg_cli.runs.bundle import ABOUT, MODEL_CARD, NOTICE, About, write_bundle
@@ -78,7 +78,7 @@ def bundle(
         RunError: the run cannot be used, or has no copies.
     """
     check_out(out)
-    judge = open_judge(run.folder)
+    judge = open_classifier(run.folder)
     if judge is None:
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg bundle` writes it")
     files = _model_files(run, judge.card)
@@ -129,7 +129,7 @@ def _about(run: Run, card: ModelCard, told: Mapping[str, str]) -> bytes:
     return (json.dumps(about.model_dump(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _notice(told: Mapping[str, str], judge: Judge) -> bytes:
+def _notice(told: Mapping[str, str], judge: Classifier) -> bytes:
     reference = _REFERENCE if judge.references is not None else ""
     head = _NOTICE_HEAD.format(version=__version__, reference=reference)
     if (began := judge.card.began_with) is not None:
@@ -139,7 +139,7 @@ def _notice(told: Mapping[str, str], judge: Judge) -> bytes:
     return (head + "".join(lines)).encode()
 
 
-def _no_heat_maps(run: Run, judge: Judge) -> str:
+def _no_heat_maps(run: Run, judge: Classifier) -> str:
     if judge.predictor.answer(noise(judge.card.recipe, 1), maps=True).maps is None:
         return "the network has none that torch is not needed for"
     explanation = read_explanation(run, judge.card)
@@ -148,9 +148,9 @@ def _no_heat_maps(run: Run, judge: Judge) -> str:
     return explanation.withheld
 
 
-def _hold_against(path: Path, judge: Judge) -> None:
+def _hold_against(path: Path, judge: Classifier) -> None:
     """Refuse a bundle that does not answer, bit by bit, as the run it was made of."""
-    opened = open_judge(path)
+    opened = open_classifier(path)
     pixels = noise(judge.card.recipe, _HELD_AGAINST)
     expected = judge.predictor.of_pixels(pixels)
     if opened is None or not np.array_equal(opened.predictor.of_pixels(pixels), expected):

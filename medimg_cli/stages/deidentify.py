@@ -7,16 +7,16 @@ from pathlib import Path
 from medimg_cli.dataset.layouts.clean_sources import originals_of
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.privacy.dicom.rules import edition
-from medimg_cli.privacy.removal.deidentified_log import (
+from medimg_cli.privacy.removal.deidentify_file import (
     COUNTS,
     IDENTITY_COUNTS,
     LOG_NAME,
+    Deidentifier,
     forget_killed_runs,
     map_path,
     update_map,
     write_log,
 )
-from medimg_cli.privacy.removal.deidentify_file import Deidentifier
 from medimg_cli.privacy.removal.pixel_masking import TextMask
 from medimg_cli.privacy.removal.profile import profile_of
 from medimg_cli.privacy.removal.pseudonyms import read_or_make_key

@@ -13,12 +13,11 @@ from medimg_cli import __version__
 from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
-from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.ensemble_members import members_of
-from medimg_cli.inference.load import open_judge
-from medimg_cli.inference.onnx_graph import one_graph
+from medimg_cli.inference.classifier import Classifier
+from medimg_cli.inference.load import open_classifier
+from medimg_cli.inference.onnx_graph import Alone, one_graph
 from medimg_cli.inference.onnx_network import as_input
-from medimg_cli.inference.standalone import Alone
+from medimg_cli.inference.predictor import members_of
 from medimg_cli.predictions.decide import decide
 from medimg_cli.preprocessing.probe_images import Shown
 from medimg_cli.runs.run import ModelCard, Run
@@ -107,21 +106,21 @@ def export(
         GateError: a probability differs by more than 1e-4; nothing is written then.
     """
     check_out(out, run)
-    judge = open_judge(run.folder)
-    if judge is None:
+    classifier = open_classifier(run.folder)
+    if classifier is None:
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg export` writes it")
-    members = members_of(run, judge.card)
-    told = facts_told(run, judge.card, [card.temperature for _, card in members], said or {})
+    members = members_of(run, classifier.card)
+    told = facts_told(run, classifier.card, [card.temperature for _, card in members], said or {})
     networks = [(own.onnx_path, card) for own, card in members]
-    content = one_graph(networks, told, judge.card.recalibration)
+    content = one_graph(networks, told, classifier.card.recalibration)
     with atomic_path(out) as temporary:
         temporary.write_bytes(content)
         alone = Alone(temporary)
-        on_pixels = _on_pixels(judge, alone, shown)
-        on_files = None if files is None else _on_files(judge, alone, files, progress)
+        on_pixels = _on_pixels(classifier, alone, shown)
+        on_files = None if files is None else _on_files(classifier, alone, files, progress)
         digest = sha256_of_file(temporary)
-    if judge.card.began_with is not None and judge.card.began_with.restriction:
-        progress.warn(judge.card.began_with.restriction)
+    if classifier.card.began_with is not None and classifier.card.began_with.restriction:
+        progress.warn(classifier.card.began_with.restriction)
     return ExportResult(out, digest, len(content), len(members), alone.outputs, on_pixels, on_files)
 
 
@@ -149,23 +148,23 @@ def facts_told(
     }
 
 
-def _on_pixels(judge: Judge, alone: Alone, shown: Shown) -> Compared:
-    expected = judge.predictor.of_pixels(shown.pixels)
+def _on_pixels(classifier: Classifier, alone: Alone, shown: Shown) -> Compared:
+    expected = classifier.predictor.of_pixels(shown.pixels)
     found = alone.of_pixels(as_input(shown.pixels))
     difference = float(np.abs(found - expected).max())
     _gate(difference, f"one of {len(expected)} {shown.kind}")
-    others = _other_decisions(judge.card, expected, found)
+    others = _other_decisions(classifier.card, expected, found)
     return Compared(len(expected), difference, shown.kind, other_decisions=others)
 
 
-def _on_files(judge: Judge, alone: Alone, files: Sequence[str], progress: Progress) -> Compared:
+def _on_files(classifier: Classifier, alone: Alone, files: Sequence[str], progress: Progress) -> Compared:
     largest, images, by_itself, others = 0.0, 0, 0, 0
     for path in tracked(files, progress, "verify"):
         try:
-            prepared = judge.prepare(image := read_image(path, judge.card.recipe.read_options))
+            prepared = classifier.prepare(image := read_image(path, classifier.card.recipe.read_options))
         except UnreadableImage:
             continue
-        expected = _probabilities(judge([prepared])[0].probabilities)
+        expected = _probabilities(classifier([prepared])[0].probabilities)
         found = alone.of_file(path) if alone.makes_pixels else None
         by_itself += found is not None
         if found is None and alone.makes_pixels:  # of a format that takes medimg to read
@@ -177,7 +176,7 @@ def _on_files(judge: Judge, alone: Alone, files: Sequence[str], progress: Progre
             found = alone.of_pixels(as_input(prepared.pixels[None]))[0]
         difference = float(np.abs(found - expected).max())
         _gate(difference, path)
-        others += _other_decisions(judge.card, expected[None], found[None])
+        others += _other_decisions(classifier.card, expected[None], found[None])
         largest, images = max(largest, difference), images + 1
     if not images:
         raise DataError("no image to verify the exported file on", "name a folder of images by --data")

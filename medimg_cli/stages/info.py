@@ -23,7 +23,7 @@ from medimg_cli.images.image import (
 )
 from medimg_cli.images.readers import AS_THE_FILE_SAYS, frame_count, read_image
 from medimg_cli.privacy.dicom.headers import UnreadableHeader, read_header_identities
-from medimg_cli.privacy.forms.masking import mask
+from medimg_cli.privacy.forms.names import mask
 
 BINS = 32
 _LONGEST_VALUE = 60

@@ -36,7 +36,7 @@ from medimg_cli.audit.measurements.measurements import Measured, TextFinder, mea
 from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine
 from medimg_cli.errors import DataError, MedimgError
 from medimg_cli.images.readers import read_image
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
 from medimg_cli.reporting.audit.gallery import gather_page
 from medimg_cli.reporting.audit.page import render_audit_page

@@ -17,7 +17,7 @@ from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.errors import DataError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import image_paths, read_image
-from medimg_cli.inference.classifier import Judge, Prepared
+from medimg_cli.inference.classifier import Classifier, Prepared
 from medimg_cli.predictions.exam_answers import ExamAnswer, kept_of
 from medimg_cli.predictions.inputs import Input, list_inputs
 from medimg_cli.predictions.prediction import Prediction, unreadable
@@ -75,7 +75,7 @@ class PredictResult:
 
 
 def predict(
-    judge: Judge,
+    judge: Classifier,
     named: Iterable[str | Path],
     settings: PredictSettings,
     *,
@@ -181,7 +181,7 @@ _Prepared = tuple[_Image, Prepared | Prediction]
 
 
 def _batches(
-    judge: Judge,
+    judge: Classifier,
     named: Iterable[str | Path],
     settings: PredictSettings,
     done: DoneRows,
@@ -230,7 +230,7 @@ def _with_images(file: Input) -> tuple[Input, Iterable[str]]:
 class _Preparer:
     """Turns an image into what the judge takes, or into its row where there is nothing to judge."""
 
-    def __init__(self, judge: Judge, too_long: str, by_header: "ExamGroups | None") -> None:
+    def __init__(self, judge: Classifier, too_long: str, by_header: "ExamGroups | None") -> None:
         self._judge = judge
         self._too_long, self._by_header = too_long, by_header
         self._options = judge.card.recipe.read_options
@@ -257,7 +257,7 @@ class _Preparer:
         return unreadable(self._judge.card.classes, reason)
 
 
-def _answered(judge: Judge, batch: Sequence[_Prepared]) -> list[tuple[_Image, Prediction]]:
+def _answered(judge: Classifier, batch: Sequence[_Prepared]) -> list[tuple[_Image, Prediction]]:
     """Return the batch with a prediction for each image that had none yet."""
     given = iter(judge([what for _, what in batch if not isinstance(what, Prediction)]))
     return [(image, what if isinstance(what, Prediction) else next(given)) for image, what in batch]

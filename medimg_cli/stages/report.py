@@ -18,7 +18,7 @@ from medimg_cli.errors import RunError, UsageError
 from medimg_cli.evaluation.evaluation import Evaluation, is_of_model, read_evaluation
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
-from medimg_cli.inference.case_pictures import case_pictures, known_of
+from medimg_cli.inference.explaining import case_pictures, known_of
 from medimg_cli.predictions.predictions import read_predictions
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.reporting.author_facts import not_reported

@@ -2,9 +2,8 @@
 
 import torch
 
-from medimg_cli.inference.ensemble_members import members_of
-from medimg_cli.inference.network import Network
-from medimg_cli.inference.predictor import Predictor, quick_predictor
+from medimg_cli.inference.onnx_network import Network
+from medimg_cli.inference.predictor import Predictor, members_of, quick_predictor
 from medimg_cli.runs.run import Run
 from medimg_cli.training.augmentation.views import views_of
 from medimg_cli.training.device import choose_device, prepare_processor

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from medimg_cli.audit.checks.burned_in_text import Picture, Survey, expects_text, survey
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
-from medimg_cli.privacy.forms.masking import mask
+from medimg_cli.privacy.forms.names import mask
 from medimg_cli.privacy.pixels.text_policy import judge_line
 from medimg_cli.privacy.pixels.text_reading import TextLine, line_reader, read_regions, read_whole
 from medimg_cli.privacy.pixels.text_regions import find_text_regions

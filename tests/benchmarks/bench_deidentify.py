@@ -21,9 +21,8 @@ from statistics import median
 
 from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.privacy.dicom.headers import is_dicom
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
-from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.profile import CannotDeidentify, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.action_score import Score
 from tests.privacy.hidden_places import SECRET, dicom_places

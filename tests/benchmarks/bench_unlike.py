@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.images.image import DecodedImage, UnreadableImage
 from medimg_cli.images.readers import read_image
-from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.ensemble_members import members_of
-from medimg_cli.inference.flags import Evidence, Standing, raised
+from medimg_cli.inference.classifier import Classifier
+from medimg_cli.inference.flags import Comparison, Evidence, raised
 from medimg_cli.inference.ood_reference import references_of
-from medimg_cli.inference.predictor import quick_predictor
+from medimg_cli.inference.predictor import members_of, quick_predictor
 from medimg_cli.preprocessing.recipe import Pixels, with_channels
 from medimg_cli.runs.run import Run
 from medimg_cli.workspace.threads import map_ordered
@@ -48,7 +47,7 @@ class Found:
         return max(self.unlikeness.values())
 
 
-def said_of(judge: Judge, images: Iterable[DecodedImage]) -> list[Found]:
+def said_of(judge: Classifier, images: Iterable[DecodedImage]) -> list[Found]:
     """Return what the model says of each image, refused or not."""
     found, waiting = [], list(images)
     prepared = list(map_ordered(judge.prepare, waiting))
@@ -61,12 +60,12 @@ def said_of(judge: Judge, images: Iterable[DecodedImage]) -> list[Found]:
             assert judge.references is not None
             assert one.measured is not None
             unlikeness = judge.references.unlikeness(one.measured, features)
-            standing = Standing(one.measured, unlikeness, judge.references)
-            found.append(Found(unlikeness, raised(Evidence(None, standing))))
+            comparison = Comparison(one.measured, unlikeness, judge.references)
+            found.append(Found(unlikeness, raised(Evidence(None, comparison))))
     return found
 
 
-def read(judge: Judge, paths: Iterable[str]) -> list[DecodedImage]:
+def read(judge: Classifier, paths: Iterable[str]) -> list[DecodedImage]:
     def one(path: str) -> DecodedImage | None:
         try:
             return read_image(path, judge.card.recipe.read_options)
@@ -170,7 +169,7 @@ def main() -> None:
     predictor = quick_predictor(run)
     if predictor is None:
         raise SystemExit("the run has no ONNX copy")
-    judge = Judge(predictor, references_of(members_of(run, predictor.card)))
+    judge = Classifier(predictor, references_of(members_of(run, predictor.card)))
     rows = read_dataset(workspace).of_split("test")
     generator = np.random.default_rng(0)
     test = read(judge, rows["path"].tolist())

@@ -165,7 +165,7 @@ def test_refused_images_are_no_failure_and_unreadable_ones_are(
     made_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "medimg_cli.inference.classifier.Judge.__call__", lambda _, given: [REFUSED] * len(given)
+        "medimg_cli.inference.classifier.Classifier.__call__", lambda _, given: [REFUSED] * len(given)
     )
     assert run(["predict", str(made_up), "-q"]) == ExitCode.DONE
     (made_up / "bad.png").write_bytes(b"no picture")

@@ -32,8 +32,8 @@ from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import frame_count, image_paths, read_image
-from medimg_cli.inference.load import open_judge
-from medimg_cli.inference.onnx_checks import check_graph
+from medimg_cli.inference.load import open_classifier
+from medimg_cli.inference.onnx_network import check_graph
 from medimg_cli.runs.run import ModelCard, RunRecord, read_model
 from medimg_cli.workspace import spreadsheets
 from medimg_cli.workspace.config import read_settings
@@ -153,7 +153,7 @@ class _RunFile:
                     (folder / file.name).write_bytes(file.read_bytes())
         (folder / self._name).write_bytes(path.read_bytes())
         with contextlib.suppress(RunError):
-            open_judge(folder)
+            open_classifier(folder)
 
 
 class _Http:

@@ -9,10 +9,9 @@ from PIL import Image
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.images.image import DecodedImage
 from medimg_cli.images.readers import read_image
-from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.ensemble_members import members_of
+from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.ood_reference import references_of
-from medimg_cli.inference.predictor import quick_predictor
+from medimg_cli.inference.predictor import members_of, quick_predictor
 from medimg_cli.runs.run import Run
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
@@ -27,14 +26,14 @@ def train_on_phantoms(folder: Path) -> Workspace:
     return Workspace(folder)
 
 
-def judge_of(run: Run) -> Judge:
+def judge_of(run: Run) -> Classifier:
     """Return the model of a run as predict and serve open it."""
     predictor = quick_predictor(run)
     assert predictor is not None
-    return Judge(predictor, references_of(members_of(run, predictor.card)))
+    return Classifier(predictor, references_of(members_of(run, predictor.card)))
 
 
-def held_out(workspace: Workspace, judge: Judge) -> list[DecodedImage]:
+def held_out(workspace: Workspace, judge: Classifier) -> list[DecodedImage]:
     paths = read_dataset(workspace).of_split("test")["path"]
     return [read_image(str(workspace.root / path), judge.card.recipe.read_options) for path in paths]
 

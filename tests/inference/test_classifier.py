@@ -8,7 +8,7 @@ import pytest
 
 from medimg_cli.errors import RunError
 from medimg_cli.images.image import DecodedImage
-from medimg_cli.inference.classifier import Judge
+from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.runs.ood_limits import Sets
 from medimg_cli.runs.run import Member, Run
@@ -30,17 +30,17 @@ def run(phantoms: Workspace) -> Run:
 
 
 @pytest.fixture(scope="module")
-def judge(run: Run) -> Judge:
+def judge(run: Run) -> Classifier:
     return judge_of(run)
 
 
 @pytest.fixture(scope="module")
-def test_split(phantoms: Workspace, judge: Judge) -> list[DecodedImage]:
+def test_split(phantoms: Workspace, judge: Classifier) -> list[DecodedImage]:
     return held_out(phantoms, judge)
 
 
 def test_few_phantoms_that_the_model_has_not_seen_are_refused(
-    judge: Judge, test_split: list[DecodedImage]
+    judge: Classifier, test_split: list[DecodedImage]
 ) -> None:
     said = judge([judge.prepare(image) for image in test_split])
     assert len(said) >= 20
@@ -49,7 +49,7 @@ def test_few_phantoms_that_the_model_has_not_seen_are_refused(
     assert np.mean(["low-quality" in one.flags for one in said]) <= 0.10
 
 
-def test_photographs_noise_and_pictures_of_nothing_are_refused(judge: Judge) -> None:
+def test_photographs_noise_and_pictures_of_nothing_are_refused(judge: Classifier) -> None:
     generator = np.random.default_rng(0)
     china = photograph("china.jpg")
     strangers = [
@@ -75,14 +75,14 @@ def test_photographs_noise_and_pictures_of_nothing_are_refused(judge: Judge) -> 
         assert sum(value or 0 for value in said.probabilities.values()) == pytest.approx(1)
 
 
-def test_a_refusal_names_what_is_unlike(judge: Judge, test_split: list[DecodedImage]) -> None:
+def test_a_refusal_names_what_is_unlike(judge: Classifier, test_split: list[DecodedImage]) -> None:
     tinted = np.concatenate([test_split[0].as_uint8() // share for share in (1, 2, 4)], axis=2)
     said = judge([judge.prepare(DecodedImage(tinted, 8))])[0]
     assert "its colour" in said.message
 
 
 def test_most_negatives_are_told_as_such_and_no_stranger_is(
-    judge: Judge, test_split: list[DecodedImage]
+    judge: Classifier, test_split: list[DecodedImage]
 ) -> None:
     said = judge([judge.prepare(inverted(image)) for image in test_split])
     assert np.mean(["inverted?" in one.flags for one in said]) >= 0.8
@@ -90,7 +90,7 @@ def test_most_negatives_are_told_as_such_and_no_stranger_is(
     assert "inverted?" not in judge([judge.prepare(photograph("china.jpg"))])[0].flags
 
 
-def test_sizes_far_from_the_trainings_are_flagged(judge: Judge, test_split: list[DecodedImage]) -> None:
+def test_sizes_far_from_the_trainings_are_flagged(judge: Classifier, test_split: list[DecodedImage]) -> None:
     pixels = test_split[0].as_uint8()
     large = np.kron(pixels, np.ones((3, 3, 1), dtype=np.uint8))
     wide = pixels[: len(pixels) * 2 // 3]
@@ -100,21 +100,23 @@ def test_sizes_far_from_the_trainings_are_flagged(judge: Judge, test_split: list
 
 
 def test_a_size_counts_as_in_the_file_when_it_was_decoded_smaller(
-    judge: Judge, test_split: list[DecodedImage]
+    judge: Classifier, test_split: list[DecodedImage]
 ) -> None:
     small = test_split[0]
     half = DecodedImage(small.pixels, 8, {"decoded_at": "1/4"}, (float(small.width), float(small.height)))
     assert "size-unlike-training" in judge([judge.prepare(half)])[0].flags
 
 
-def test_flat_and_clipped_images_are_of_low_quality(judge: Judge, test_split: list[DecodedImage]) -> None:
+def test_flat_and_clipped_images_are_of_low_quality(
+    judge: Classifier, test_split: list[DecodedImage]
+) -> None:
     pixels = test_split[0].as_uint8().astype(np.float64)[..., 0]
     flat, clipped = grey(pixels * 0.2 + 100), grey((pixels - 60) * 8)
     for spoilt in (flat, clipped):
         assert "low-quality" in judge([judge.prepare(spoilt)])[0].flags
 
 
-def test_bars_of_a_letterbox_are_no_clipped_black(judge: Judge, test_split: list[DecodedImage]) -> None:
+def test_bars_of_a_letterbox_are_no_clipped_black(judge: Classifier, test_split: list[DecodedImage]) -> None:
     pixels = test_split[0].as_uint8()
     narrow = DecodedImage(np.ascontiguousarray(pixels[:, ::2]), 8)
     padded = np.pad(pixels[:, ::2], ((0, 0), (pixels.shape[1] // 4,) * 2, (0, 0)))
@@ -122,14 +124,14 @@ def test_bars_of_a_letterbox_are_no_clipped_black(judge: Judge, test_split: list
     assert "low-quality" in judge([judge.prepare(DecodedImage(padded, 8))])[0].flags
 
 
-def test_an_answer_does_not_hang_on_its_batch(judge: Judge, test_split: list[DecodedImage]) -> None:
+def test_an_answer_does_not_hang_on_its_batch(judge: Classifier, test_split: list[DecodedImage]) -> None:
     prepared = [judge.prepare(image) for image in (*test_split[:7], photograph("china.jpg"))]
     alone = [judge([one])[0] for one in prepared]
     assert judge(prepared) == alone
 
 
 def test_a_set_holds_the_classes_that_reach_their_least_probability(
-    run: Run, judge: Judge, test_split: list[DecodedImage]
+    run: Run, judge: Classifier, test_split: list[DecodedImage]
 ) -> None:
     sets = run.read_card().sets
     assert sets is not None
@@ -144,7 +146,7 @@ def test_a_set_holds_the_classes_that_reach_their_least_probability(
         assert ("uncertain" in said.flags) is (len(expected) != 1)
 
 
-def test_an_uncertain_positive_stays_positive(judge: Judge, test_split: list[DecodedImage]) -> None:
+def test_an_uncertain_positive_stays_positive(judge: Classifier, test_split: list[DecodedImage]) -> None:
     card = judge.card
     both = Sets(alpha=0.1, least=dict.fromkeys(card.classes, 0.0), counts={}, split="val")
     unsure = with_card(judge, {"sets": both})
@@ -154,20 +156,20 @@ def test_an_uncertain_positive_stays_positive(judge: Judge, test_split: list[Dec
         assert ("uncertain" in after.flags) is (after.status == "ok")
 
 
-def with_card(judge: Judge, update: dict[str, object]) -> Judge:
+def with_card(judge: Classifier, update: dict[str, object]) -> Classifier:
     predictor = Predictor(judge.card.model_copy(update=update), judge.predictor.networks)
-    return Judge(predictor, judge.references)
+    return Classifier(predictor, judge.references)
 
 
-def test_a_set_for_other_classes_is_refused(judge: Judge) -> None:
+def test_a_set_for_other_classes_is_refused(judge: Classifier) -> None:
     other = Sets(alpha=0.1, least={"CAT": 0.5}, counts={}, split="val")
     with pytest.raises(RunError, match="sets"):
         with_card(judge, {"sets": other})
 
 
-def test_a_run_of_before_answers_without_flags_and_says_so(judge: Judge) -> None:
+def test_a_run_of_before_answers_without_flags_and_says_so(judge: Classifier) -> None:
     predictor = Predictor(judge.card.model_copy(update={"sets": None}), judge.predictor.networks)
-    plain = Judge(predictor, None)
+    plain = Classifier(predictor, None)
     said = plain([plain.prepare(photograph("china.jpg"))])[0]
     assert (said.status, said.flags, said.prediction_set) == ("ok", (), None)
     assert "train again" in plain.remark
@@ -175,7 +177,7 @@ def test_a_run_of_before_answers_without_flags_and_says_so(judge: Judge) -> None
 
 
 def test_an_ensemble_of_one_network_twice_says_what_the_network_says(
-    run: Run, judge: Judge, test_split: list[DecodedImage], tmp_path: Path
+    run: Run, judge: Classifier, test_split: list[DecodedImage], tmp_path: Path
 ) -> None:
     card, whole = run.read_card(), Run(tmp_path / "whole")
     members = []

@@ -8,9 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
 from medimg_cli.inference.explaining import HeatMaps, covered, label_of, safe_stem
-from medimg_cli.inference.heatmap import gives_maps
-from medimg_cli.inference.heatmap_panel import panel
-from medimg_cli.inference.network import Seen
+from medimg_cli.inference.heatmap import gives_maps, panel
+from medimg_cli.inference.onnx_network import Seen
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.preprocessing.recipe import Pixels

@@ -7,8 +7,16 @@ import pytest
 from numpy.typing import NDArray
 
 from medimg_cli.images.image import DecodedImage
-from medimg_cli.inference.appearance_features import RINGS, figures_of, grey_of, names
-from medimg_cli.inference.image_features import colour_of, measure, measure_pixels, size_of
+from medimg_cli.inference.image_features import (
+    RINGS,
+    colour_of,
+    figure_names,
+    figures_of,
+    grey_of,
+    measure,
+    measure_pixels,
+    size_of,
+)
 from medimg_cli.preprocessing.recipe import Recipe
 
 RECIPE = Recipe(size_px=64, channels=1)
@@ -16,7 +24,7 @@ RECIPE = Recipe(size_px=64, channels=1)
 
 def figures(picture: NDArray[np.floating[Any]]) -> dict[str, float]:
     shares = picture.astype(np.float32)[..., None] if picture.ndim == 2 else picture.astype(np.float32)
-    return dict(zip(names(shares.shape[2]), figures_of(shares, grey_of(shares)).tolist(), strict=True))
+    return dict(zip(figure_names(shares.shape[2]), figures_of(shares, grey_of(shares)).tolist(), strict=True))
 
 
 def drawn(height: int = 64, width: int = 64, seed: int = 0) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 
 from medimg_cli.errors import RunError
-from medimg_cli.inference.load import open_judge, open_model
+from medimg_cli.inference.load import open_classifier, open_model
 from medimg_cli.runs.bundle import unpacked, write_bundle
 from medimg_cli.runs.run import Run
 from medimg_cli.stages.bundle import bundle
@@ -40,7 +40,7 @@ def test_a_bundle_answers_bit_by_bit_like_its_run(
 ) -> None:
     own: Run = request.getfixturevalue(kind)
     path = bundle(own, tmp_path / "model.zip").out
-    here, there = open_judge(own.folder), open_judge(path)
+    here, there = open_classifier(own.folder), open_classifier(path)
     assert here is not None and there is not None
     pixels = images_for(here.card)
     np.testing.assert_array_equal(here.predictor.of_pixels(pixels), there.predictor.of_pixels(pixels))
@@ -54,9 +54,9 @@ def test_opening_a_bundle_loads_no_torch_and_leaves_nothing_behind(run: Run, tmp
     code = (
         "import sys, tempfile, os\n"
         "from pathlib import Path\n"
-        "from medimg_cli.inference.load import open_judge\n"
+        "from medimg_cli.inference.load import open_classifier\n"
         f"tempfile.tempdir = {str(alone)!r}\n"
-        f"judge = open_judge(Path({str(path)!r}))\n"
+        f"judge = open_classifier(Path({str(path)!r}))\n"
         "loaded = [name for name in ('torch', 'pandas', 'sklearn', 'scipy', 'onnx') if name in sys.modules]\n"
         f"sys.exit(', '.join(loaded + os.listdir({str(alone)!r})) or 0)"
     )
@@ -69,7 +69,7 @@ def test_opening_a_bundle_loads_no_torch_and_leaves_nothing_behind(run: Run, tmp
 def test_a_run_without_a_copy_has_no_judge(run: Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder, tmp_path / "run")
     (tmp_path / "run" / "model.onnx").unlink()
-    assert open_judge(tmp_path / "run") is None
+    assert open_classifier(tmp_path / "run") is None
 
 
 def rewritten(run: Run, out: Path, **changes: bytes) -> Path:
@@ -90,7 +90,7 @@ def card_with(run: Run, **changes: Any) -> bytes:
 
 def refusal(path: Path) -> str:
     with pytest.raises(RunError) as error:
-        open_judge(path)
+        open_classifier(path)
     assert "/medimg-" not in error.value.what
     return error.value.what
 

@@ -11,8 +11,8 @@ def test_a_model_in_use_leaves_no_identifier_behind(trained: Workspace, tmp_path
     run = next(path.parent for path in trained.runs_dir.rglob("model.onnx"))
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from medimg_cli.inference.load import open_judge\n"
-        "assert open_judge(Path(sys.argv[1])) is not None"
+        "from medimg_cli.inference.load import open_classifier\n"
+        "assert open_classifier(Path(sys.argv[1])) is not None"
     )
     repository = Path(__file__).resolve().parents[2]
     places = dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), str(tmp_path))

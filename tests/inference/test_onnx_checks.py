@@ -11,10 +11,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from medimg_cli.errors import RunError
-from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.load import open_judge
-from medimg_cli.inference.network import Seen
-from medimg_cli.inference.onnx_checks import check_graph
+from medimg_cli.inference.classifier import Classifier
+from medimg_cli.inference.load import open_classifier
+from medimg_cli.inference.onnx_network import Seen, check_graph
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard, Run
@@ -119,7 +118,7 @@ def test_a_graph_that_no_training_writes_is_refused_whatever_its_hash(
 
 def test_what_training_writes_is_taken(plain: Run) -> None:
     check_graph(plain.onnx_path)
-    assert open_judge(plain.folder) is not None
+    assert open_classifier(plain.folder) is not None
 
 
 def test_a_weight_that_is_no_number_is_refused_also_where_torch_answers(
@@ -177,7 +176,7 @@ def test_a_logit_that_is_no_number_is_no_answer_and_harms_no_other_image(logit: 
     pixels = images_for(card, 2)
     with pytest.raises(RunError, match="no number"):
         predictor.of_pixels(pixels)
-    judge = Judge(predictor)
+    judge = Classifier(predictor)
     from medimg_cli.images.image import DecodedImage
 
     said = judge([judge.prepare(DecodedImage(one, 8)) for one in pixels])

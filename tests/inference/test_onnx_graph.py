@@ -8,11 +8,9 @@ import pytest
 
 from medimg_cli.errors import RunError
 from medimg_cli.inference import onnx_graph as module
-from medimg_cli.inference.ensemble_members import members_of
-from medimg_cli.inference.onnx_graph import one_graph
+from medimg_cli.inference.onnx_graph import Alone, one_graph
 from medimg_cli.inference.onnx_network import as_input
-from medimg_cli.inference.predictor import Predictor, quick_predictor
-from medimg_cli.inference.standalone import Alone
+from medimg_cli.inference.predictor import Predictor, members_of, quick_predictor
 from medimg_cli.runs.run import Run
 from medimg_cli.statistics.probabilities import AnswerKind
 from tests.inference.small_runs import card_of, ensemble_of, images_for, run_of

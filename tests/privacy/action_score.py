@@ -13,9 +13,9 @@ from pydicom import Dataset, dcmread
 from pydicom.datadict import keyword_for_tag
 from pydicom.tag import BaseTag
 
+from medimg_cli.privacy.dicom.header_texts import is_class, representation, text_of
 from medimg_cli.privacy.dicom.rules import rule_for
-from medimg_cli.privacy.removal.date_shift import shifted_date, shifted_date_time
-from medimg_cli.privacy.removal.elements import is_class, representation, text_of
+from medimg_cli.privacy.removal.header_cleaner import shifted_date, shifted_date_time
 from tests.privacy.planted_identities import BY_VALUE, NESTED, TOP_LEVEL, left_in
 
 _STANDARD_ROOT = "1.2.840.10008."

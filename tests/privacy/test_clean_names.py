@@ -3,8 +3,7 @@
 from pydicom import Dataset
 
 from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest
-from medimg_cli.privacy.removal.clean_names import CleanNames
-from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
+from medimg_cli.privacy.removal.pseudonyms import CleanNames, Pseudonyms
 
 _KEY = Pseudonyms(b"k" * 32)
 

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from medimg_cli.privacy.removal.date_shift import capped_age, shifted_date, shifted_date_time
+from medimg_cli.privacy.removal.header_cleaner import capped_age, shifted_date, shifted_date_time
 
 
 def test_gaps_are_kept_over_months_and_leap_years() -> None:

@@ -16,9 +16,8 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
-from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.profile import CannotDeidentify, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.dicom_files import write_dicom
 from tests.privacy.hidden_places import dicom, picture

@@ -13,8 +13,8 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from medimg_cli.images.image import sniff_format
 from medimg_cli.images.readers import read_image
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.deidentify_raster import deidentify_raster
+from medimg_cli.privacy.removal.profile import CannotDeidentify
 
 _SECRET = "Quintrell"
 _NOISE = np.random.default_rng(0)

@@ -11,11 +11,10 @@ from pydicom import Dataset, dcmread
 from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
+from medimg_cli.privacy.dicom.header_texts import is_class
 from medimg_cli.privacy.dicom.headers import is_dicom
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
-from medimg_cli.privacy.removal.elements import is_class
-from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.profile import CannotDeidentify, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.action_score import Score
 from tests.privacy.planted_identities import left_in, planted, secrets

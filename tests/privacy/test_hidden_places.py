@@ -16,11 +16,10 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from medimg_cli.images.decoding import quiet_decoding
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify
-from medimg_cli.privacy.removal.colour_profile import clean_profile
+from medimg_cli.privacy.removal.codestreams import clean_profile
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
 from medimg_cli.privacy.removal.deidentify_raster import deidentify_raster
-from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.profile import CannotDeidentify, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.hidden_places import PIXELS, SECRET, dicom, dicom_places, picture, profile, raster_places
 

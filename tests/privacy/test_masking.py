@@ -1,6 +1,6 @@
 """What is shown in place of an identity."""
 
-from medimg_cli.privacy.forms.masking import mask, mask_identities
+from medimg_cli.privacy.forms.names import mask, mask_identities
 
 
 def test_letters_and_digits_are_hidden_and_the_form_stays() -> None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from medimg_cli.privacy.forms.number_series import judge_series, long_numbers
+from medimg_cli.privacy.forms.names import judge_series, long_numbers
 
 
 def _verdicts(names: list[str]) -> set[str]:

@@ -13,10 +13,9 @@ from pydicom import Dataset, dcmread
 from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.pixels.text_policy import judge_line
 from medimg_cli.privacy.pixels.text_reading import can_read, line_reader, read_whole
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
 from medimg_cli.privacy.removal.pixel_masking import TextMask
-from medimg_cli.privacy.removal.profile import Profile
+from medimg_cli.privacy.removal.profile import CannotDeidentify, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.dicom_files import write_dicom
 

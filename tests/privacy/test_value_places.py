@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from medimg_cli.privacy.dicom.value_places import UnreadableValues, quiet_headers, read_values
+from medimg_cli.privacy.dicom.headers import UnreadableHeader, quiet_headers, read_values
 from tests.privacy.dicom_files import write_dicom
 
 
@@ -75,7 +75,7 @@ def test_another_format_is_none_and_a_damaged_header_says_why(tmp_path: Path) ->
     path = write_dicom(tmp_path / "a.dcm", CameraOwnerName="Doe")
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.index(b"UT\0\0") + 6])
-    with pytest.raises(UnreadableValues):
+    with pytest.raises(UnreadableHeader):
         read_values(path)
 
 

@@ -90,7 +90,7 @@ def test_sets_that_left_out_a_class_on_test_are_withheld_from_answers_and_in_a_b
     for place in (run.folder, bundle(run, tmp_path / "model.zip").out):
         opened = open_model(place)
         assert opened is not None
-        judge = opened.judge
+        judge = opened.classifier
         assert f"sets that leave out {name} are withheld" in judge.remark and "3 of 9" in judge.remark
         recipe = card.recipe
         pixels = np.zeros((1, recipe.size_px, recipe.size_px, recipe.channels), dtype=recipe.dtype)

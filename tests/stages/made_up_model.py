@@ -4,8 +4,8 @@ import hashlib
 
 import numpy as np
 
-from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.network import Seen
+from medimg_cli.inference.classifier import Classifier
+from medimg_cli.inference.onnx_network import Seen
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
 from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation, Threshold
@@ -46,7 +46,7 @@ class MadeUpNetwork:
         return Seen(logits, bright[:, None].astype(np.float32))
 
 
-def judge(**changes: object) -> Judge:
+def judge(**changes: object) -> Classifier:
     """Return it, ready to answer."""
     made = card(**changes)
-    return Judge(Predictor(made, [MadeUpNetwork(made)]))
+    return Classifier(Predictor(made, [MadeUpNetwork(made)]))

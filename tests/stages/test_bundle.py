@@ -100,7 +100,7 @@ def test_an_ensemble_and_a_run_of_before_are_bundled_whole(
         assert said["no_heat_maps"].startswith("nobody has looked at them yet")
         opened = open_model(out)
         assert opened is not None
-        assert len(opened.judge.predictor.networks) == (2 if name == "both" else 1)
+        assert len(opened.classifier.predictor.networks) == (2 if name == "both" else 1)
     members = {f"members/seed-{seed}/model.{kind}" for seed in (1, 2) for kind in ("json", "onnx")}
     with zipfile.ZipFile(tmp_path / "both.zip") as archive:
         assert members | {"model.json"} <= set(archive.namelist())

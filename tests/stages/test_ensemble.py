@@ -10,8 +10,8 @@ import pytest
 
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError, RunError
-from medimg_cli.inference.ensemble_members import members_of
 from medimg_cli.inference.ood_reference import references_of
+from medimg_cli.inference.predictor import members_of
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_run, find_unfinished, list_runs

@@ -15,8 +15,8 @@ from PIL import Image
 from medimg_cli.errors import ExitCode, GateError, UsageError
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference import onnx_graph as one_graph
-from medimg_cli.inference.load import open_judge
-from medimg_cli.inference.standalone import Alone
+from medimg_cli.inference.load import open_classifier
+from medimg_cli.inference.onnx_graph import Alone
 from medimg_cli.preprocessing.probe_images import pixels_at_hand
 from medimg_cli.runs.run import Run
 from medimg_cli.stages.export import LIMIT, check_out, export
@@ -101,7 +101,7 @@ def test_the_example_answers_like_medimg(
     run.write_card(card.model_copy(update={"recipe": card.recipe.model_copy(update={"resize_mode": mode})}))
     out = tmp_path / "model.onnx"
     export(run, out, pixels_at_hand(Workspace(tmp_path), run.read_card().recipe, 4))
-    judge, alone = open_judge(run.folder), Alone(out)
+    judge, alone = open_classifier(run.folder), Alone(out)
     assert judge is not None
     seen = []
     for path in sorted(images.iterdir()):
@@ -180,7 +180,7 @@ def test_a_run_of_before_gets_its_copy_on_the_way(
     assert (said["on_files"]["images"], said["on_files"]["alone"]) == (6, 0)  # 16 bits take medimg
     run = Run(workspace.runs_dir / "old")
     assert run.read_card().onnx_sha256 is not None
-    assert open_judge(run.folder) is not None
+    assert open_classifier(run.folder) is not None
 
 
 def test_facts_of_the_study_travel_with_it(workspace: Workspace, tmp_path: Path) -> None:

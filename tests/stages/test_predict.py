@@ -13,8 +13,8 @@ from PIL import Image
 
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError, RunError, UsageError
-from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.load import open_judge
+from medimg_cli.inference.classifier import Classifier
+from medimg_cli.inference.load import open_classifier
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.predict import PredictResult, model_key, predict
@@ -28,7 +28,7 @@ SETTINGS = PredictSettings(batch_size=4)
 Rows = list[tuple[str, Prediction]]
 
 
-def told(by: Judge, *named: str | Path, **options: object) -> tuple[PredictResult, Rows]:
+def told(by: Classifier, *named: str | Path, **options: object) -> tuple[PredictResult, Rows]:
     rows: Rows = []
     tell = {"tell": lambda path, prediction: rows.append((path, prediction))}
     return predict(by, list(named), SETTINGS, **(tell | options)), rows  # type: ignore[arg-type]
@@ -47,7 +47,7 @@ def test_it_answers_as_evaluate_does(trained: Workspace) -> None:
     run = find_run(trained, "first")
     known = pd.read_csv(run.predictions_path("test"), keep_default_na=False)
     paths = [Path(trained.absolute(path)) for path in known["path"]]
-    opened = open_judge(run.folder)
+    opened = open_classifier(run.folder)
     assert opened is not None
     _, rows = told(opened, *paths)
     assert [path for path, _ in rows] == [path.as_posix() for path in paths]
@@ -176,7 +176,7 @@ def test_weights_that_changed_since_training_are_refused(trained: Workspace, tmp
     for name in ("model.json", "run.json"):
         (copy / name).write_bytes((run.folder / name).read_bytes())
     (copy / "model.safetensors").write_bytes(run.weights_path.read_bytes()[:-1] + b"\0")
-    assert open_judge(copy) is None  # it has no ONNX copy
+    assert open_classifier(copy) is None  # it has no ONNX copy
     with pytest.raises(RunError, match="is not the file this run wrote"):
         open_in_torch(copy)
 
@@ -184,7 +184,7 @@ def test_weights_that_changed_since_training_are_refused(trained: Workspace, tmp
 def test_a_model_card_of_something_else_names_the_field(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text('{"arch": "small-cnn"}')
     with pytest.raises(RunError, match=r"model\.json: classes"):
-        open_judge(tmp_path)
+        open_classifier(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
@@ -197,9 +197,9 @@ def test_a_pipe_a_device_and_a_folder_that_goes_away_cost_a_row_and_no_waiting(t
 def test_an_answer_through_torch_and_through_onnx_are_the_same(trained: Workspace) -> None:
     run = find_run(trained, "first")
     images = [trained.absolute(path) for path in read_dataset(trained).usable["path"].iloc[:5]]
-    quick = open_judge(run.folder)
+    quick = open_classifier(run.folder)
     assert quick is not None
     _, by_onnx = told(quick, *images)
-    _, by_torch = told(Judge(predictor_of(run, quick=False), quick.references), *images)
+    _, by_torch = told(Classifier(predictor_of(run, quick=False), quick.references), *images)
     for (_, one), (_, two) in zip(by_onnx, by_torch, strict=True):
         assert list(one.probabilities.values()) == pytest.approx(list(two.probabilities.values()), abs=1e-4)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from medimg_cli.errors import MachineError, UsageError
-from medimg_cli.inference.classifier import Judge
+from medimg_cli.inference.classifier import Classifier
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.stages.predict import PredictResult, predict
 from medimg_cli.workspace.lock import claim
@@ -41,7 +41,7 @@ def whole(images: Path, out: Path) -> bytes:
     return out.read_bytes()
 
 
-def resumed(images: Path, out: Path, by: Judge | None = None) -> tuple[PredictResult, list[str]]:
+def resumed(images: Path, out: Path, by: Classifier | None = None) -> tuple[PredictResult, list[str]]:
     """Go on with a file; return what came of it and every path that was told."""
     paths: list[str] = []
     result = predict(

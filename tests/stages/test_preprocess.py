@@ -15,7 +15,7 @@ from PIL import Image
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError, ExitCode, UsageError
 from medimg_cli.images.readers import read_image
-from medimg_cli.inference.load import open_judge
+from medimg_cli.inference.load import open_classifier
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.predict import predict
 from medimg_cli.stages.preprocess import preprocess
@@ -202,7 +202,7 @@ def test_window_and_sixteen_bits_go_the_whole_way_from_training_to_prediction(tm
     known = pd.read_csv(run.predictions_path("test"))
     paths = [tmp_path / path for path in known["path"]]
     found: list[float | None] = []
-    judge = open_judge(run.folder)
+    judge = open_classifier(run.folder)
     assert judge is not None
     predict(judge, paths, PredictSettings(), tell=lambda _, said: found.append(said.probabilities["light"]))
     assert found == pytest.approx(known["prob_light"].tolist(), abs=1e-5)

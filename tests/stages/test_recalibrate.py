@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from medimg_cli.errors import ExitCode
-from medimg_cli.inference.load import open_judge
+from medimg_cli.inference.load import open_classifier
 from medimg_cli.runs.run import Recalibration, Run
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
@@ -96,7 +96,7 @@ def test_every_later_command_takes_it_and_decides_alike(
         ("runs",),
     ):
         assert medimg(study, *command) == ExitCode.DONE, command
-    bundled = open_judge(tmp_path / "b.zip")
+    bundled = open_classifier(tmp_path / "b.zip")
     assert bundled is not None and bundled.card == run.read_card()
     capsys.readouterr()
     assert medimg(study, "evaluate", "there", "--data", str(tmp_path / "sample")) == ExitCode.GATE
@@ -133,11 +133,11 @@ def test_the_exported_file_holds_the_change(kind: str, tmp_path: Path) -> None:
         answers = "sigmoid" if kind == "labels" else "softmax"
         run = run_of(tmp_path / "run", card_of("small-cnn", answers=answers, recalibration=change))
     plain = run.read_card().model_copy(update={"recalibration": None})
-    judge = open_judge(run.folder)
+    judge = open_classifier(run.folder)
     assert judge is not None
     assert medimg(tmp_path, "export", str(run.folder), "--out", str(tmp_path / "m.onnx")) == ExitCode.DONE
     run.write_card(plain)
-    before = open_judge(run.folder)
+    before = open_classifier(run.folder)
     assert before is not None
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1)).astype(np.uint8)
     changed, unchanged = judge.predictor.of_pixels(pixels), before.predictor.of_pixels(pixels)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.images.readers import read_image
-from medimg_cli.inference.load import open_judge
+from medimg_cli.inference.load import open_classifier
 from medimg_cli.predictions.operating_point import operating_point
 from medimg_cli.predictions.predictions import (
     decided_table,
@@ -126,7 +126,7 @@ def test_predict_the_page_and_the_exported_file_decide_alike(
     wanted = table["decision"].to_numpy()
     assert predicted["decision"][answered].tolist() == wanted[answered].tolist()
     assert predicted["y_pred"][answered].tolist() == table["y_pred"][answered].tolist()
-    judge = open_judge(run.folder)
+    judge = open_classifier(run.folder)
     assert judge is not None
     options = judge.card.recipe.read_options
     of_page = [judge([judge.prepare(read_image(file, options))])[0] for file in files]

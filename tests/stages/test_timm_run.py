@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medimg_cli.dataset.manifest import read_dataset
-from medimg_cli.inference.load import open_judge
+from medimg_cli.inference.load import open_classifier
 from medimg_cli.preprocessing.automatic_choices import plan_recipe
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.stages.bundle import bundle
@@ -43,7 +43,7 @@ def test_a_network_of_timm_goes_all_the_way_with_its_licence(
     assert card.began_with is not None and card.began_with.licence == "cc-by-nc-4.0"
     assert any("no commercial use" in line for line in progress.said)
     assert card.onnx_sha256 is not None  # it answered as torch does, within 1e-4
-    judge, table = open_judge(run.folder), pd.read_csv(run.predictions_path("val"))
+    judge, table = open_classifier(run.folder), pd.read_csv(run.predictions_path("val"))
     assert judge is not None
     pixels = cache.pixels[cache.positions(table["image_id"].tolist())]
     assert np.abs(judge.predictor.of_pixels(pixels)[:, 1] - table["prob_SPOT"]).max() < 1e-4

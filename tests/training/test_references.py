@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.inference.flags.inverted import is_negative
 from medimg_cli.inference.image_features import measure_pixels
-from medimg_cli.inference.ood_detectors import CONTENT, LAYOUT, TEXTURE, Known, even
-from medimg_cli.inference.ood_reference import Reference, References
+from medimg_cli.inference.ood_reference import CONTENT, LAYOUT, TEXTURE, Known, Reference, References, even
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.ood_limits import Limits
 from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation

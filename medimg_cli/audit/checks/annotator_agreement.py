@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from medimg_cli.audit.checks import check, plural
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding
 from medimg_cli.dataset.manifest import Dataset
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.statistics.intervals import LEVEL, REPLICATES
 
 _BATCH = 200

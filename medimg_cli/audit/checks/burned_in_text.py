@@ -18,7 +18,7 @@ from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import UnreadableImage, split_member
 from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest
 from medimg_cli.privacy.dicom.headers import is_dicom
-from medimg_cli.privacy.forms.masking import mask
+from medimg_cli.privacy.forms.names import mask
 from medimg_cli.privacy.pixels.markers import known_words
 from medimg_cli.privacy.pixels.text_policy import Judgement, describe, judge_line
 from medimg_cli.privacy.pixels.text_reading import (

@@ -4,7 +4,7 @@ import pandas as pd
 
 from medimg_cli.audit.checks import check, label_sets, labels_conflict, named_patients, plural, split_pairs
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Remedy, Severity
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 
 NAME = "exact-duplicates"
 

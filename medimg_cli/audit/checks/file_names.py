@@ -5,9 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from medimg_cli.audit.checks import check, plural
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
-from medimg_cli.privacy.forms.masking import mask_identities
-from medimg_cli.privacy.forms.names import SAFE_HARBOR, find_identities, own_part
-from medimg_cli.privacy.forms.number_series import Verdict, judge_series, long_numbers
+from medimg_cli.privacy.forms.names import (
+    SAFE_HARBOR,
+    Verdict,
+    find_identities,
+    judge_series,
+    long_numbers,
+    mask_identities,
+    own_part,
+)
 
 NAME = "file-names"
 # A UID or a web address names no person by itself; neither do numbers that follow each other, or one for all.

@@ -14,9 +14,8 @@ from medimg_cli.dataset.manifest import COLUMNS
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.image_files import ImageFile, image_files
 from medimg_cli.privacy.dicom.header_values import IdentityValues, letter_of, merge
-from medimg_cli.privacy.dicom.value_places import HeaderValues, UnreadableValues, quiet_headers, read_values
-from medimg_cli.privacy.forms.masking import mask_identities
-from medimg_cli.privacy.forms.names import own_part
+from medimg_cli.privacy.dicom.headers import HeaderValues, UnreadableHeader, quiet_headers, read_values
+from medimg_cli.privacy.forms.names import mask_identities, own_part
 from medimg_cli.privacy.metadata.raster_metadata import UnreadableMetadata, read_metadata_of
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata as read_raster
 from medimg_cli.workspace.progress import tracked
@@ -26,7 +25,7 @@ NAME = "identities-by-value"
 _SHOWN_PLACES = 4
 _ADVICE = "removing the attribute is not enough: de-identify the files, and rename them and clear the columns named here"
 _PATIENT = "the manifest column patient_id"
-_Header = HeaderValues | UnreadableValues | None
+_Header = HeaderValues | UnreadableHeader | None
 # keyword → place → images
 _Places = defaultdict[str, dict[str, list[str]]]
 
@@ -65,7 +64,7 @@ def identities_by_value(context: AuditContext) -> Checked:
     found = [
         *_findings(direct, "warning"),
         *_findings(marked, "info"),
-        *_unread([i for file, h in headers.items() if isinstance(h, UnreadableValues) for i in files[file]]),
+        *_unread([i for file, h in headers.items() if isinstance(h, UnreadableHeader) for i in files[file]]),
     ]
     values = plural(len(merged.values), "value")
     return Checked(
@@ -83,7 +82,7 @@ def _read_all(context: AuditContext, files: list[ImageFile]) -> list[_Header]:
 def _read(file: ImageFile) -> _Header:
     try:
         return read_values(file.content())
-    except UnreadableValues as error:
+    except UnreadableHeader as error:
         return error
     except (OSError, UnreadableImage):
         return None  # the matter of splits-and-manifest

@@ -17,7 +17,7 @@ from medimg_cli.audit.duplicates.near_duplicates import (
     find_near_duplicates,
 )
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Remedy, Severity
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 
 NAME = "near-duplicates"
 FILM = 8

@@ -8,7 +8,7 @@ from medimg_cli.audit.checks import check, plural
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
 from medimg_cli.images.image import HEAD_BYTES, UnreadableImage, sniff_format
 from medimg_cli.images.image_files import ImageFile, image_files
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.privacy.metadata.raster_metadata import (
     RASTER_FORMATS,
     MetadataIdentity,

@@ -7,7 +7,7 @@ from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
 from medimg_cli.dataset.listing import without_frame
 from medimg_cli.dataset.manifest import COLUMNS
 from medimg_cli.privacy.forms.manifest_columns import ColumnIdentity, identities_in_column
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 
 NAME = "raw-identifiers"
 _ADVICE = {

@@ -24,7 +24,7 @@ from medimg_cli.audit.shortcuts.separability import (
     two_sides,
 )
 from medimg_cli.dataset.manifest import DatasetInfo
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 
 NAME = "shortcuts"
 TELLS_AUROC = 0.7

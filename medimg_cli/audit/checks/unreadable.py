@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from medimg_cli.audit.checks import check, plural
 from medimg_cli.audit.findings import AuditContext, Checked, Finding
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 
 NAME = "unreadable"
 _SHOWN_REASONS = 3

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from medimg_cli.audit.exclusions import Change
 from medimg_cli.audit.findings import AuditResult
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 
 if TYPE_CHECKING:
     from medimg_cli.stages.review import ReviewResult

@@ -14,18 +14,19 @@ from medimg_cli.dataset.listing import Rejected, Source
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.privacy.dicom.header_values import IdentityValues
 from medimg_cli.privacy.forms.manifest_columns import identities_in_column
-from medimg_cli.privacy.removal.clean_names import CleanNames
-from medimg_cli.privacy.removal.deidentified_log import (
+from medimg_cli.privacy.removal.deidentify_file import (
+    Deidentifier,
+    Original,
+    Outcome,
     folders_of_sources,
     forget_killed_runs,
     map_path,
     update_map,
     write_log,
 )
-from medimg_cli.privacy.removal.deidentify_file import Deidentifier, Original, Outcome
 from medimg_cli.privacy.removal.pixel_masking import TextMask
 from medimg_cli.privacy.removal.profile import profile_of
-from medimg_cli.privacy.removal.pseudonyms import Pseudonyms, read_or_make_key
+from medimg_cli.privacy.removal.pseudonyms import CleanNames, Pseudonyms, read_or_make_key
 from medimg_cli.workspace.files import write_text
 from medimg_cli.workspace.progress import Remarks
 from medimg_cli.workspace.settings import DeidentifySettings, IngestSettings

@@ -66,10 +66,7 @@ class Elements:
 
 
 def read_header(
-    stream: BinaryIO,
-    *,
-    most_pixels: int | None = None,
-    specific_tags: Sequence[BaseTag] | None = None,
+    stream: BinaryIO, *, most_pixels: int | None = None, specific_tags: Sequence[BaseTag] | None = None
 ) -> tuple[Dataset, BinaryIO, "Elements"]:
     """Return a DICOM header up to its pixels, the stream it came from, and where the pixels stand in it.
 

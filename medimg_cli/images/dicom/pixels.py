@@ -34,8 +34,8 @@ from medimg_cli.images.decoding import (
 )
 from medimg_cli.images.dicom.attributes import Unusable, palette_colours, word
 from medimg_cli.images.dicom.bombs import Elements, read_header
-from medimg_cli.images.dicom.voi import Grey, padding_mask, to_given, to_modality_values, to_robust, to_shown
-from medimg_cli.images.greyscale import significant_bits
+from medimg_cli.images.dicom.voi import Grey, padding_mask, to_given, to_modality_values, to_shown
+from medimg_cli.images.greyscale import describe_range, robust_range, significant_bits, stretch
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
 from medimg_cli.images.readers import Content
 
@@ -192,6 +192,12 @@ def _decoders(syntax: UID) -> tuple[str, ...]:
 
 
 _FRAMES = Tag("NumberOfFrames")
+_FACTS = {
+    "modality": "Modality",
+    "patient_id": "PatientID",
+    "study_uid": "StudyInstanceUID",
+    "series_uid": "SeriesInstanceUID",
+}
 _COLOUR_SPACES = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom makes RGB of them
 _ENCAPSULATED = b"\xfe\xff\x00\xe0"  # the item tag every compressed stream begins with, PS3.5 A.4
 
@@ -214,13 +220,16 @@ def read_dicom(content: Content, member: str | None, options: ReadOptions) -> De
         refuse_huge(int(dataset.Columns), int(dataset.Rows), options.most_pixels)
         syntax = _transfer_syntax(dataset, stream, pixels)
         frames = _frames_of(dataset)
-        frame = frames // 2 if member is None else _named_frame(member, frames)
+        frame = frames // 2 if member is None else frame_number(member)
+        if frame is None or frame >= frames:
+            raise UnreadableImage(f"the file has no {member}; its frames are frame/0 to frame/{frames - 1}")
         codestream = load_frame(dataset, stream, pixels, frame, frames)
         claims = codestream_claims(codestream) if codestream is not None else None
         if claims is not None and min(claims[:2]) > 0:  # a decoder believes its own header
             refuse_huge(*claims[:2], options.most_pixels)
         stored = stored_values(dataset, frame if _frames_of(dataset) > 1 else 0, codestream)
-        facts = _header_facts(dataset, syntax)
+        found = {name: str(dataset.get(keyword) or "").strip() for name, keyword in _FACTS.items()}
+        facts = {name: value for name, value in found.items() if value} | {"transfer_syntax": syntax.name}
         if frames > 1:
             facts["frame"] = f"{frame + 1} of {frames}"
         bits = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8)
@@ -230,7 +239,8 @@ def read_dicom(content: Content, member: str | None, options: ReadOptions) -> De
                 "not heeded" if codestream and syntax != RLELossless else "samples are the bits from it down"
             )
             facts["note"] = f"High Bit {high} with Bits Stored {bits}: {moved}"
-        if _is_colour(dataset):
+        photometric = word(dataset, "PhotometricInterpretation")
+        if int(dataset.get("SamplesPerPixel") or 1) > 1 or photometric == "PALETTE COLOR":
             colour, words = _colour(stored, dataset)
             return DecodedImage(colour, bits, facts | words)
         display, words = _grey(stored, dataset, frame, options.window)
@@ -252,13 +262,6 @@ def _frames_of(dataset: Dataset) -> int:
         return max(1, int(dataset.get("NumberOfFrames") or 1))
     except ValueError as error:
         raise UnreadableImage("a DICOM file whose Number of Frames is no number") from error
-
-
-def _named_frame(member: str, frames: int) -> int:
-    frame = frame_number(member)
-    if frame is None or frame >= frames:
-        raise UnreadableImage(f"the file has no {member}; its frames are frame/0 to frame/{frames - 1}")
-    return frame
 
 
 def _refuse_what_is_no_image(dataset: Dataset, pixels: Elements) -> None:
@@ -285,29 +288,11 @@ def _transfer_syntax(dataset: Dataset, stream: BinaryIO, pixels: Elements) -> UI
     if stream.read(4) == _ENCAPSULATED:
         raise UnreadableImage("compressed pixels, and no transfer syntax that says by what")
     implicit, little = dataset.original_encoding
-    plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-    syntax = ImplicitVRLittleEndian if implicit else plain
+    explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    syntax = ImplicitVRLittleEndian if implicit else explicit
     dataset.file_meta = meta if meta is not None else FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
     return syntax
-
-
-def _header_facts(dataset: Dataset, syntax: UID) -> dict[str, str]:
-    facts = {
-        "modality": str(dataset.get("Modality") or ""),
-        "transfer_syntax": syntax.name,
-        "patient_id": str(dataset.get("PatientID") or "").strip(),
-        "study_uid": str(dataset.get("StudyInstanceUID") or ""),
-        "series_uid": str(dataset.get("SeriesInstanceUID") or ""),
-    }
-    return {name: value for name, value in facts.items() if value}
-
-
-def _is_colour(dataset: Dataset) -> bool:
-    return (
-        int(dataset.get("SamplesPerPixel") or 1) > 1
-        or word(dataset, "PhotometricInterpretation") == "PALETTE COLOR"
-    )
 
 
 def _colour(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], dict[str, str]]:
@@ -349,7 +334,9 @@ def _grey(
     grey = to_modality_values(stored, dataset, frame)
     shown = to_given(grey, *window) if window is not None else _as_the_file_says(stored, grey, dataset, frame)
     facts = {"window": "; skipped: ".join([shown[1], *dict.fromkeys(grey.skipped)])}
-    if _is_inverted(dataset):
+    # Said by MONOCHROME1 (PS3.3 C.7.6.3.1.2), by the shape (C.11.6.1.2) or by both, it is one inversion.
+    inverse = word(dataset, "PresentationLUTShape") == "INVERSE"
+    if inverse or "MONOCHROME1" in word(dataset, "PhotometricInterpretation"):
         facts["inverted"] = "yes"
         return 1.0 - shown[0], facts
     return shown[0], facts
@@ -370,21 +357,11 @@ def _as_the_file_says(
         padding = padding_mask(stored, dataset)
     except Unusable as error:
         grey.skipped.append(str(error))
-    return to_robust(grey.values, padding)
+    low, high = robust_range(grey.values if padding is None or padding.all() else grey.values[~padding])
+    return stretch(grey.values, low, high), describe_range(low, high)
 
 
 def _spread(display: NDArray[np.float64], bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return (H, W) in 0..1 as (H, W, 1) over the full range of 8 or 16 bits."""
     samples = np.rint(np.clip(display, 0.0, 1.0) * ((1 << bits) - 1))[..., None]
     return samples.astype(np.uint16) if bits == 16 else samples.astype(np.uint8)
-
-
-def _is_inverted(dataset: Dataset) -> bool:
-    """Return whether the least value is shown white: said by either attribute, or by both, it is one inversion.
-
-    PS3.3 C.7.6.3.1.2 (MONOCHROME1) and C.11.6.1.2 (Presentation LUT Shape).
-    """
-    return (
-        "MONOCHROME1" in word(dataset, "PhotometricInterpretation")
-        or word(dataset, "PresentationLUTShape") == "INVERSE"
-    )

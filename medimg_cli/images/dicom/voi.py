@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from medimg_cli.images.dicom.attributes import Unusable, numbers, one_number, shown, table_of, value_of, word
-from medimg_cli.images.greyscale import describe_range, robust_range, stretch, window_edges
+from medimg_cli.images.greyscale import stretch, window_edges
 from medimg_cli.images.image import UnreadableImage
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
@@ -125,13 +125,6 @@ def to_given(grey: Grey, centre: float, width: float) -> tuple[NDArray[np.float6
     if not grey.trusted:
         raise UnreadableImage(f"a window is asked for, and {grey.skipped[0]}")
     return windowed(grey.values.astype(np.float64), centre, width, "LINEAR"), f"{centre:g},{width:g} (given)"
-
-
-def to_robust(values: NDArray[Any], padding: NDArray[np.bool_] | None) -> tuple[NDArray[np.float64], str]:
-    """Return (values in 0..1, words for the manifest) over the robust range of what is not padding."""
-    measured = values if padding is None or padding.all() else values[~padding]
-    low, high = robust_range(measured)
-    return stretch(values, low, high), describe_range(low, high)
 
 
 def padding_mask(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:

@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ LIMIT_BYTES = 16 << 30
 """A larger array is refused before it is unpacked: an archive can hold a thousand times its own size."""
 
 _IMAGES = "_images.npy"
+_READ_HEADER, _READ_HEADER_2 = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
 
 
 _OPEN = RecentFiles[NDArray[Any]](4)  # three splits of one archive and the beginning of the next
@@ -85,16 +86,10 @@ def _counts(path: Path) -> list[tuple[str, int]]:
         for name in archive.namelist():
             if name.endswith(_IMAGES):
                 with archive.open(name) as stream:
-                    shape = _shape_of(stream)
+                    first = np.lib.format.read_magic(stream) == (1, 0)
+                    shape: tuple[int, ...] = (_READ_HEADER if first else _READ_HEADER_2)(stream)[0]
                 found.append((name.removesuffix(_IMAGES), shape[0] if len(shape) > 2 else 0))
     return found
-
-
-def _shape_of(stream: IO[bytes]) -> tuple[int, ...]:
-    first = np.lib.format.read_magic(stream) == (1, 0)
-    read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-    shape: tuple[int, ...] = read_header(stream)[0]
-    return shape
 
 
 def _map(path: Path) -> NDArray[Any]:

@@ -4,7 +4,6 @@ import gzip
 import io
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -108,7 +107,10 @@ def _open(stream: BinaryIO) -> Any:
     Raises:
         UnreadableImage: nibabel is missing, or the header claims too much.
     """
-    nibabel = _nibabel()
+    try:
+        nibabel = import_module("nibabel")
+    except ImportError as error:
+        raise UnreadableImage("a NIfTI volume, which needs a library: pip install 'medimg[nifti]'") from error
     packed = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     zipped = stream.read(2) == b"\x1f\x8b"
@@ -127,13 +129,6 @@ def _open(stream: BinaryIO) -> Any:
             f"the header says a volume of {'x'.join(map(str, image.shape))}, {size:,} bytes"
         )
     return image
-
-
-def _nibabel() -> ModuleType:
-    try:
-        return import_module("nibabel")
-    except ImportError as error:
-        raise UnreadableImage("a NIfTI volume, which needs a library: pip install 'medimg[nifti]'") from error
 
 
 def _slice_axis(image: Any) -> int:

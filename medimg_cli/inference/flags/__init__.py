@@ -9,7 +9,7 @@ from medimg_cli.registry import Registry
 
 
 @dataclass(frozen=True)
-class Standing:
+class Comparison:
     """Where an image stands to the training images.
 
     Args:
@@ -29,11 +29,11 @@ class Evidence:
 
     Args:
         prediction_set: the classes probable enough to be named, None where the model has no such sets.
-        standing: None where the model has no reference.
+        comparison: None where the model has no reference.
     """
 
     prediction_set: tuple[str, ...] | None
-    standing: Standing | None
+    comparison: Comparison | None
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 
 from medimg_cli.inference.flags import FLAGS, Evidence, Flag
 from medimg_cli.inference.image_features import Measured
-from medimg_cli.inference.ood_detectors import LAYOUT
-from medimg_cli.inference.ood_reference import Reference
+from medimg_cli.inference.ood_reference import LAYOUT, Reference
 
 
 def is_raised(evidence: Evidence) -> bool:
     """Return whether the image's negative would be ordinary, and much more so than the image."""
-    standing = evidence.standing
-    return standing is not None and standing.references.most(
-        lambda reference: is_negative(reference, standing.measured)
+    comparison = evidence.comparison
+    return comparison is not None and comparison.references.most(
+        lambda reference: is_negative(reference, comparison.measured)
     )
 
 

@@ -1,16 +1,15 @@
 """Blurred, flat, noisy or clipped images, beside those the model learnt from."""
 
-from medimg_cli.inference import appearance_features as figures
 from medimg_cli.inference.flags import FLAGS, Evidence, Flag
-from medimg_cli.inference.image_features import Measured
+from medimg_cli.inference.image_features import BEST_HIGH, BEST_LOW, Measured, figure_names
 from medimg_cli.runs.ood_limits import Limits
 
 
 def is_raised(evidence: Evidence) -> bool:
     """Return whether a figure of quality lies outside the training's range."""
-    standing = evidence.standing
-    return standing is not None and standing.references.most(
-        lambda reference: is_low(reference.limits, standing.measured)
+    comparison = evidence.comparison
+    return comparison is not None and comparison.references.most(
+        lambda reference: is_low(reference.limits, comparison.measured)
     )
 
 
@@ -22,8 +21,8 @@ def is_low(limits: Limits, measured: Measured) -> bool:
 
 def quality_of(measured: Measured) -> dict[str, float]:
     """Return the figures of quality; what a letterbox adds is no black of the picture."""
-    place = {name: number for number, name in enumerate(figures.names(3))}
-    found = {name: float(measured.figures[place[name]]) for name in (*figures.BEST_HIGH, *figures.BEST_LOW)}
+    place = {name: number for number, name in enumerate(figure_names(3))}
+    found = {name: float(measured.figures[place[name]]) for name in (*BEST_HIGH, *BEST_LOW)}
     bars = 1 - measured.covered
     return found | {"black": max(0.0, found["black"] - bars) / measured.covered}
 

@@ -9,8 +9,8 @@ NAME = "out-of-distribution"
 
 def is_raised(evidence: Evidence) -> bool:
     """Return whether one way of looking finds the image more unlike the training than the limit."""
-    standing = evidence.standing
-    return standing is not None and bool(exceeded(standing.unlikeness))
+    comparison = evidence.comparison
+    return comparison is not None and bool(exceeded(comparison.unlikeness))
 
 
 def exceeded(unlikeness: Mapping[str, float]) -> tuple[str, ...]:

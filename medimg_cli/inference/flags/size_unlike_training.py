@@ -11,9 +11,9 @@ RATIO_FACTOR = 1.1
 
 def is_raised(evidence: Evidence) -> bool:
     """Return whether a side or the side ratio lies far outside the training's range."""
-    standing = evidence.standing
-    return standing is not None and standing.references.most(
-        lambda reference: is_unlike(reference.limits, standing.measured)
+    comparison = evidence.comparison
+    return comparison is not None and comparison.references.most(
+        lambda reference: is_unlike(reference.limits, comparison.measured)
     )
 
 

@@ -57,3 +57,36 @@ def joins(parts: list[str], longest: int) -> Iterator[str]:
             if len(run) > longest:
                 break
             yield run
+
+
+_WORDS = """
+abdomen abdominal abnormal acquisition adult airway analysis anatomy angio ankle anonymous anonymized anterior
+aorta artery axial bacteria baseline benign biopsy bladder blood body bone brain breast bronchus calibration
+cancer cardiac carotid case cerebral cervical chest child cine clinic clinical cohort colon colour color
+compressed compression contrast control copy coronal cranial creator crop current data dataset default demo
+dental department derived derm dermatology description device diagnosis diagnostic dicom diffusion digital
+display doctor doppler drive dummy echo elbow emergency enhanced enlarged erect exam examination example
+exported exposure external eye face female femur fetal fetus file film final finger flair follow folder foot
+forearm fracture frame frontal full fundus general grayscale grey group hand head healthy heart helical
+hepatic hidden high hip histology horizontal hospital humerus identity image images imaging implant inferior
+infection info institute institution internal invalid joint kidney knee label laboratory lateral left
+lesion level liver localizer location lossless lossy low lower lumbar lung lungs machine male malignant mammo
+mammogram mandible manual mask mass medical medicine medial microscopy middle missing modality model mouth
+multi name neck negative neonatal neuro nodule noise none normal number oblique ocular operator optic
+optical orbit organ original other outpatient output overlay pacs panoramic pathology patient patients
+pediatric paediatric pelvis pelvic person phantom phase photo physician pilot pixel plain plane pneumonia
+portable positive posterior practice preprocessed preview private processed projection prone prostate
+protocol pulmonary quality radiograph radiography radiologist radiology random raw reconstructed region
+removed rendered report research resized resolution result retina retinal right room routine sagittal sample
+samples scan scanner scout screen screening secondary section series shoulder sick site skin skull slice
+small software soft source specimen spine spleen split standard standing station stomach study subject
+superior supine surgery synthetic system table technician technologist temp temporal test testing thigh
+thorax thoracic thumb thumbnail thyroid tibia tissue tongue tooth train training trauma tumor tumour ultra
+ultrasound unit university unknown upper upright uterus vacuum valid validation variant vascular vein
+ventricle version vertebra vertical view virus viral visit volume volunteer ward weighted white window wrist
+xray zero
+january february march april june july august september october november december monday tuesday wednesday
+thursday friday saturday sunday
+"""
+ORDINARY_WORDS = frozenset(_WORDS.split())
+"""Lower case, three letters at least: anatomy, modalities, views, stages of work and what tools write."""

@@ -78,47 +78,26 @@ _OF_OPTION: tuple[tuple[str, Kind, str], ...] = (
 )
 # Patients, people around them, places, and the numbers a hospital files them under: keyword → letter.
 _IDENTITIES = {
-    "AccessionNumber": "J",
-    "AddressTrial": "B",
-    "AdmissionID": "J",
-    "CameraOwnerName": "A",
-    "ClinicalTrialSubjectID": "R",
-    "ClinicalTrialSubjectReadingID": "R",
-    "CountryOfResidence": "B",
-    "CurrentPatientLocation": "B",
-    "DistributionAddress": "B",
-    "FillerOrderNumberImagingServiceRequest": "J",
-    "FillerOrderNumberImagingServiceRequestRetired": "J",
-    "HumanPerformerOrganization": "B",
-    "InsurancePlanIdentification": "I",
-    "IssuerOfPatientID": "H",
-    "MedicalRecordLocator": "H",
-    "NameToUse": "A",
-    "OrderCallbackPhoneNumber": "D",
-    "OrderCallbackTelecomInformation": "F",
-    "OtherPatientIDs": "H",
-    "PatientAddress": "B",
-    "PatientAge": "C",
-    "PatientBirthDate": "C",
-    "PatientBirthDateInAlternativeCalendar": "C",
-    "PatientBirthTime": "C",
-    "PatientDeathDateInAlternativeCalendar": "C",
-    "PatientID": "H",
-    "PatientInstitutionResidence": "B",
-    "PatientTelecomInformation": "F",
-    "PatientTelephoneNumbers": "D",
-    "PersonAddress": "B",
-    "PersonTelecomInformation": "F",
-    "PersonTelephoneNumbers": "D",
-    "PlacerOrderNumberImagingServiceRequest": "J",
-    "ReferringPhysicianAddress": "B",
-    "ReferringPhysicianTelephoneNumbers": "D",
-    "RegionOfResidence": "B",
-    "ResponsibleOrganization": "A",
-    "ScheduledPatientInstitutionResidence": "B",
-    "ServiceEpisodeID": "J",
-    "TelephoneNumberTrial": "D",
-    "VerifyingOrganization": "B",
+    keyword: letter
+    for letter, keywords in {
+        "A": "CameraOwnerName NameToUse ResponsibleOrganization",
+        "B": "AddressTrial CountryOfResidence CurrentPatientLocation DistributionAddress "
+        "HumanPerformerOrganization PatientAddress PatientInstitutionResidence PersonAddress "
+        "ReferringPhysicianAddress RegionOfResidence ScheduledPatientInstitutionResidence "
+        "VerifyingOrganization",
+        "C": "PatientAge PatientBirthDate PatientBirthDateInAlternativeCalendar PatientBirthTime "
+        "PatientDeathDateInAlternativeCalendar",
+        "D": "OrderCallbackPhoneNumber PatientTelephoneNumbers PersonTelephoneNumbers "
+        "ReferringPhysicianTelephoneNumbers TelephoneNumberTrial",
+        "F": "OrderCallbackTelecomInformation PatientTelecomInformation PersonTelecomInformation",
+        "H": "IssuerOfPatientID MedicalRecordLocator OtherPatientIDs PatientID",
+        "I": "InsurancePlanIdentification",
+        "J": "AccessionNumber AdmissionID FillerOrderNumberImagingServiceRequest "
+        "FillerOrderNumberImagingServiceRequestRetired PlacerOrderNumberImagingServiceRequest "
+        "ServiceEpisodeID",
+        "R": "ClinicalTrialSubjectID ClinicalTrialSubjectReadingID",
+    }.items()
+    for keyword in keywords.split()
 }
 # Free text with a letter of its own.
 _LETTERS = {"StudyID": "J", "RequestedProcedureID": "J", "SpecimenAccessionNumber": "J"}

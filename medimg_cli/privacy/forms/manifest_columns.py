@@ -5,10 +5,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from medimg_cli.privacy.dicom.normal_form import joined, tokens
-from medimg_cli.privacy.dicom.ordinary_words import ORDINARY_WORDS
-from medimg_cli.privacy.forms.names import SAFE_HARBOR, find_identities, is_placeholder
-from medimg_cli.privacy.forms.number_series import Verdict, judge_series, long_numbers
+from medimg_cli.privacy.dicom.normal_form import ORDINARY_WORDS, joined, tokens
+from medimg_cli.privacy.forms.names import (
+    SAFE_HARBOR,
+    Verdict,
+    find_identities,
+    is_placeholder,
+    judge_series,
+    long_numbers,
+)
 
 # 45 CFR 164.514(b)(2)(i): letter → what it is, and the names of columns that say so (English, German, French).
 _HEADER_WORDS = {

@@ -2,14 +2,15 @@
 
 import mmap
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
 from medimg_cli.privacy.forms.names import SAFE_HARBOR, find_identities, is_placeholder
+from medimg_cli.privacy.metadata.containers import TRAILING, bmp_texts, jpeg_texts, png_texts, webp_texts
 from medimg_cli.privacy.metadata.metadata_text import Bytes, MetadataText, UnreadableMetadata, bounded
-from medimg_cli.privacy.metadata.raster_segments import TRAILING, bmp_texts, jpeg_texts, png_texts, webp_texts
 from medimg_cli.privacy.metadata.tiff_tags import tiff_texts
 
 __all__ = [
@@ -137,11 +138,13 @@ def read_metadata_of(data: Bytes) -> list[MetadataText]:
     return list(bounded(_READERS[form](data)))
 
 
-def _tiff(data: Bytes) -> Iterator[MetadataText]:
-    return tiff_texts(data, "TIFF")
-
-
-_READERS = {"jpeg": jpeg_texts, "png": png_texts, "webp": webp_texts, "bmp": bmp_texts, "tiff": _tiff}
+_READERS: dict[str, Callable[[Bytes], Iterator[MetadataText]]] = {
+    "jpeg": jpeg_texts,
+    "png": png_texts,
+    "webp": webp_texts,
+    "bmp": bmp_texts,
+    "tiff": partial(tiff_texts, form="TIFF"),
+}
 RASTER_FORMATS = frozenset(_READERS)
 """What `sniff_format` calls the formats whose metadata is read."""
 

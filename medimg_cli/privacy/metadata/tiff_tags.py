@@ -1,19 +1,139 @@
-"""Texts in the tags of TIFF files and EXIF blocks, which are TIFF files of their own."""
+"""The directories of TIFF, BigTIFF and EXIF blocks (TIFF 6.0 §2), and the texts in their tags."""
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from medimg_cli.privacy.metadata.embedded_texts import iptc_texts, irb_texts, xmp_texts
 from medimg_cli.privacy.metadata.metadata_text import (
     TEXT_LIMIT,
     Bytes,
     MetadataText,
     UnreadableMetadata,
     icc_texts,
+    iptc_texts,
+    irb_texts,
     plain_text,
     strings_text,
+    xmp_texts,
 )
-from medimg_cli.privacy.metadata.tiff_directories import ASCII, BYTE, UNDEFINED, Entry, Tiff
+
+ENTRIES_LIMIT = 4096
+BYTE, ASCII, UNDEFINED = 1, 2, 7
+# Type → bytes of one value, and its code for `struct`; fractions are two numbers.
+VALUE_BYTES = {
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8,
+}  # fmt: skip
+_CODES = {
+    1: "B", 3: "H", 4: "I", 5: "I", 6: "b", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q",
+    18: "Q",
+}  # fmt: skip
+FRACTIONS = (5, 10)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a directory: type and number of its values, where they start, and how many bytes they take."""
+
+    code: int
+    count: int
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Tiff:
+    """A TIFF file or EXIF block; offsets count from the byte order mark it begins with.
+
+    Args:
+        form: "TIFF" or "EXIF", as errors and places name it.
+    """
+
+    data: Bytes
+    form: str
+
+    @cached_property
+    def order(self) -> str:
+        """Return "<" or ">".
+
+        Raises:
+            UnreadableMetadata: it has no byte order mark.
+        """
+        found = {b"II": "<", b"MM": ">"}.get(bytes(self.data[:2]))
+        if found is None or len(self.data) < 8:
+            raise UnreadableMetadata(f"the {self.form} block has no byte order mark")
+        return found
+
+    @cached_property
+    def big(self) -> bool:
+        """Return whether it is a BigTIFF, with offsets of 64 bits."""
+        return self.number("H", 2) == 43
+
+    @property
+    def pointer(self) -> str:
+        return "Q" if self.big else "I"
+
+    @property
+    def count_code(self) -> str:
+        return "Q" if self.big else "H"
+
+    @property
+    def room(self) -> int:
+        """Bytes of a value that stands in its entry."""
+        return 8 if self.big else 4
+
+    @property
+    def link(self) -> int:
+        """Where the offset of the first directory stands."""
+        return 8 if self.big else 4
+
+    def number(self, code: str, at: int) -> int:
+        """Return one number.
+
+        Raises:
+            UnreadableMetadata: the block breaks off.
+        """
+        size = struct.calcsize("<" + code)
+        held = bytes(self.data[at : at + size])
+        if len(held) < size:
+            raise UnreadableMetadata(f"the {self.form} block breaks off")
+        return int(struct.unpack(self.order + code, held)[0])
+
+    def directory(self, offset: int) -> tuple[dict[int, Entry], int]:
+        """Return tag → entry of a directory, and the offset of the next one, 0 after the last.
+
+        Raises:
+            UnreadableMetadata: it breaks off, or has more than 4,096 entries.
+        """
+        count = self.number(self.count_code, offset)
+        if count > ENTRIES_LIMIT:
+            raise UnreadableMetadata(f"a directory of the {self.form} block has {count:,} entries")
+        at = offset + struct.calcsize("<" + self.count_code)
+        entries: dict[int, Entry] = {}
+        for _ in range(count):
+            tag, code = self.number("H", at), self.number("H", at + 2)
+            values = self.number(self.pointer, at + 4)
+            size = values * VALUE_BYTES.get(code, 0)
+            place = at + 4 + self.room
+            if size:
+                start = place if size <= self.room else self.number(self.pointer, place)
+                entries[tag] = Entry(code, values, start, size)
+            at = place + self.room
+        # Many writers leave the last offset out; then nothing follows.
+        following = self.number(self.pointer, at) if at + self.room <= len(self.data) else 0
+        return entries, following
+
+    def numbers(self, entry: Entry, held: bytes) -> list[float]:
+        """Return what bytes of an entry say as numbers, fractions as quotients; nothing for texts."""
+        letter = _CODES.get(entry.code)
+        if letter is None:
+            return []
+        count = len(held) // struct.calcsize("<" + letter)
+        values = struct.unpack_from(f"{self.order}{count}{letter}", held)
+        if entry.code in FRACTIONS:
+            return [a / b if b else 0.0 for a, b in zip(values[::2], values[1::2], strict=False)]
+        return list(values)
+
 
 _DIRECTORIES_LIMIT = 4096
 _BYTES_LIMIT = 64 << 20
@@ -102,17 +222,15 @@ def _texts_of(
             for offset in reading.numbers(entry):
                 yield from _chain(reading, int(offset), below)
         elif tag in _PACKETS:
-            yield from _packet(reading, tag, entry)
+            if entry.size > TEXT_LIMIT:
+                yield MetadataText(f"{reading.form} tag {tag} beyond the limit", "", complete=False)
+            yield from _PACKETS[tag](reading.read(entry.start, entry.size))
         else:
             yield from _value(reading, tag, entry)
-    if preview:
-        yield from _preview(reading, entries)
-
-
-def _packet(reading: _Reading, tag: int, entry: Entry) -> Iterator[MetadataText]:
-    if entry.size > TEXT_LIMIT:
-        yield MetadataText(f"{reading.form} tag {tag} beyond the limit", "", complete=False)
-    yield from _PACKETS[tag](reading.read(entry.start, entry.size))
+    strips = 0x0111 in entries or 0x0144 in entries
+    if preview and (strips or (_PREVIEW_OFFSET in entries and _PREVIEW_LENGTH in entries)):
+        # A small picture beside the real one may show what was cut or masked there.
+        yield MetadataText(f"{reading.form} thumbnail", "")
 
 
 def _gps(reading: _Reading, tag: int, entry: Entry) -> Iterator[MetadataText]:
@@ -135,7 +253,10 @@ def _value(reading: _Reading, tag: int, entry: Entry) -> Iterator[MetadataText]:
     name = TAG_NAMES.get(tag, f"tag {tag}")
     held = reading.read(entry.start, entry.size)
     if tag == _USER_COMMENT:
-        text = _comment(reading, held)
+        # Eight bytes name its character code (Exif 2.32 §4.6.5).
+        wide = "utf-16-le" if reading.tiff.order == "<" else "utf-16-be"
+        encoding = {b"UNICODE\0": wide, b"JIS\0\0\0\0\0": "iso2022_jp"}.get(held[:8], "utf-8")
+        text = plain_text(f"{reading.form} UserComment", held[8:], encoding)
     elif tag in _UTF16:
         text = plain_text(f"{reading.form} {name}", held, "utf-16-le")
     elif entry.code == ASCII:
@@ -146,57 +267,17 @@ def _value(reading: _Reading, tag: int, entry: Entry) -> Iterator[MetadataText]:
         yield MetadataText(text.place, text.text, complete=entry.size == len(held))
 
 
-def _comment(reading: _Reading, held: bytes) -> MetadataText:
-    """Return UserComment: eight bytes name its character code (Exif 2.32 §4.6.5)."""
-    wide = "utf-16-le" if reading.tiff.order == "<" else "utf-16-be"
-    encoding = {b"UNICODE\0": wide, b"JIS\0\0\0\0\0": "iso2022_jp"}.get(held[:8], "utf-8")
-    return plain_text(f"{reading.form} UserComment", held[8:], encoding)
-
-
-def _preview(reading: _Reading, entries: dict[int, Entry]) -> Iterator[MetadataText]:
-    """Yield one entry for a small picture beside the real one: it may show what was cut or masked there."""
-    strips = 0x0111 in entries or 0x0144 in entries
-    if strips or (_PREVIEW_OFFSET in entries and _PREVIEW_LENGTH in entries):
-        yield MetadataText(f"{reading.form} thumbnail", "")
-
-
 # Exif 2.32 §4.6.4 to 4.6.8, TIFF 6.0 §8 and the XP tags of Windows; a text in any other tag is read too.
 TAG_NAMES = {
-    0x927C: "MakerNote",
-    0x010D: "DocumentName",
-    0x010E: "ImageDescription",
-    0x010F: "Make",
-    0x0110: "Model",
-    0x011D: "PageName",
-    0x0131: "Software",
-    0x0132: "DateTime",
-    0x013B: "Artist",
-    0x013C: "HostComputer",
-    0x0151: "TargetPrinter",
-    0x8298: "Copyright",
-    0x9003: "DateTimeOriginal",
-    0x9004: "DateTimeDigitized",
-    0x9010: "OffsetTime",
-    0x9011: "OffsetTimeOriginal",
-    0x9012: "OffsetTimeDigitized",
-    0x9290: "SubSecTime",
-    0x9291: "SubSecTimeOriginal",
-    0x9292: "SubSecTimeDigitized",
-    0x9C9B: "XPTitle",
-    0x9C9C: "XPComment",
-    0x9C9D: "XPAuthor",
-    0x9C9E: "XPKeywords",
-    0x9C9F: "XPSubject",
-    0xA004: "RelatedSoundFile",
-    0xA420: "ImageUniqueID",
-    0xA430: "CameraOwnerName",
-    0xA431: "BodySerialNumber",
-    0xA433: "LensMake",
-    0xA434: "LensModel",
-    0xA435: "LensSerialNumber",
-    0xC614: "Model",
-    0xC62F: "CameraSerialNumber",
-}
+    0x927C: "MakerNote", 0x010D: "DocumentName", 0x010E: "ImageDescription", 0x010F: "Make", 0x0110: "Model",
+    0x011D: "PageName", 0x0131: "Software", 0x0132: "DateTime", 0x013B: "Artist", 0x013C: "HostComputer",
+    0x0151: "TargetPrinter", 0x8298: "Copyright", 0x9003: "DateTimeOriginal", 0x9004: "DateTimeDigitized",
+    0x9010: "OffsetTime", 0x9011: "OffsetTimeOriginal", 0x9012: "OffsetTimeDigitized", 0x9290: "SubSecTime",
+    0x9291: "SubSecTimeOriginal", 0x9292: "SubSecTimeDigitized", 0x9C9B: "XPTitle", 0x9C9C: "XPComment",
+    0x9C9D: "XPAuthor", 0x9C9E: "XPKeywords", 0x9C9F: "XPSubject", 0xA004: "RelatedSoundFile",
+    0xA420: "ImageUniqueID", 0xA430: "CameraOwnerName", 0xA431: "BodySerialNumber", 0xA433: "LensMake",
+    0xA434: "LensModel", 0xA435: "LensSerialNumber", 0xC614: "Model", 0xC62F: "CameraSerialNumber",
+}  # fmt: skip
 GPS_NAMES = {
     1: "LatitudeRef", 2: "Latitude", 3: "LongitudeRef", 4: "Longitude", 5: "AltitudeRef", 6: "Altitude",
     7: "TimeStamp", 8: "Satellites", 19: "DestLatitudeRef", 20: "DestLatitude", 21: "DestLongitudeRef",

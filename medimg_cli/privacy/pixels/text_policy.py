@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from medimg_cli.privacy.dicom.header_values import IdentityValues, letter_of
-from medimg_cli.privacy.forms.dates_in_text import is_date
-from medimg_cli.privacy.forms.names import SAFE_HARBOR, Identity, find_identities
+from medimg_cli.privacy.forms.names import SAFE_HARBOR, Identity, find_identities, is_date
 from medimg_cli.privacy.pixels.markers import has_known_word, is_marker
 from medimg_cli.privacy.pixels.text_reading import LineReader, TextLine, read_regions, read_whole
 from medimg_cli.privacy.pixels.text_regions import Box, Pixels, find_text_regions
@@ -84,7 +83,10 @@ def judge(text: str, confidence: float = 1.0, values: IdentityValues | None = No
         return Judgement("nothing")
     kinds = dict.fromkeys(_identities(plain, capitals))
     if values is not None and (keywords := values.search(plain, sure=True)):
-        kinds[min(keywords, key=_patient_first)] = None
+        # The patient's own attributes come first, private ones last.
+        kinds[
+            min(keywords, key=lambda word: (not word.startswith("Patient"), word.startswith("("), word))
+        ] = None
     if kinds and confidence >= _SURE:
         return Judgement("identity", tuple(kinds))
     if _TIME.search(plain):
@@ -152,11 +154,6 @@ def _is_name(plain: str, capitals: str) -> bool:
 def describe(kind: str) -> tuple[str, str]:
     """Return the letter of Safe Harbor, "" where it has none, and the words for a kind of a `Judgement`."""
     return KINDS.get(kind) or (letter_of(kind), f"the value of {kind}")
-
-
-def _patient_first(keyword: str) -> tuple[bool, bool, str]:
-    """Return a key that sorts the patient's own attributes first and private ones last."""
-    return not keyword.startswith("Patient"), keyword.startswith("("), keyword
 
 
 def judge_line(line: TextLine, values: IdentityValues | None = None) -> Judgement:

@@ -72,7 +72,10 @@ def find_text_regions(pixels: Pixels) -> list[Box]:
             kernel = np.ones((square, square), np.uint8)
             for operation in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
                 strokes = np.asarray(cv2.morphologyEx(small, operation, kernel), dtype=np.uint8)
-                found += [(score, _enlarged(box, reduction)) for score, box in _lines(strokes)]
+                found += [
+                    (score, Box(*(reduction * side for side in (box.x, box.y, box.w, box.h))))
+                    for score, box in _lines(strokes)
+                ]
     return _without_repeats(found)
 
 
@@ -156,10 +159,6 @@ def _on_one_line(row: _Signs) -> bool:
 def _around(row: _Signs) -> Box:
     x, y = int(row.left.min()), int(row.top.min())
     return Box(x, y, int((row.left + row.width).max()) - x, int((row.top + row.height).max()) - y)
-
-
-def _enlarged(box: Box, reduction: int) -> Box:
-    return Box(*(reduction * side for side in (box.x, box.y, box.w, box.h)))
 
 
 def _without_repeats(found: Sequence[tuple[float, Box]]) -> list[Box]:

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from pydicom import Dataset
-from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
+from medimg_cli.privacy.dicom.header_texts import element_vr, put
 from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata, reads_like_text
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify
-from medimg_cli.privacy.removal.codestreams import bare_jpeg, bare_jpeg2000, bare_rle
-from medimg_cli.privacy.removal.colour_profile import clean_profile
-from medimg_cli.privacy.removal.elements import put
+from medimg_cli.privacy.removal.codestreams import bare_jpeg, bare_jpeg2000, bare_rle, clean_profile
+from medimg_cli.privacy.removal.profile import CannotDeidentify
 
 PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _ICC_PROFILE, _LUT_DATA, _LUT_DESCRIPTOR, _WAVEFORM = 0x00282000, 0x00283006, 0x00283002, 0x54001010
@@ -213,12 +212,7 @@ def _fragments(value: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _vr(tag: BaseTag | int, element: DataElement | RawDataElement) -> str:
-    if element.VR not in (None, "UN"):
-        return str(element.VR)
-    try:
-        return dictionary_VR(tag).split(" or ")[-1]
-    except KeyError:
-        return "UN"
+    return element_vr(tag, element).split(" or ")[-1]
 
 
 def _number(dataset: Dataset, keyword: str, missing: int = 0) -> int:

@@ -15,16 +15,16 @@ from pydicom.uid import (
 
 from medimg_cli import __version__
 from medimg_cli.images.decoding import quiet_decoding
+from medimg_cli.privacy.dicom.header_texts import text_of
 from medimg_cli.privacy.removal.bulk_data import PIXEL_DATA, cut_bulk_data
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
-from medimg_cli.privacy.removal.elements import text_of
 from medimg_cli.privacy.removal.header_cleaner import HeaderCleaner
-from medimg_cli.privacy.removal.profile import TEMPORAL, Profile
+from medimg_cli.privacy.removal.profile import TEMPORAL, CannotDeidentify, CleanFile, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from medimg_cli.privacy.removal.residues import original_values, residues
 
 # A UID of our own by PS3.5 annex B.2: 2.25 and a number drawn once.
 _IMPLEMENTATION_UID = "2.25.277905424706529937231938043092174613927"
+_RAW_DATA_STORAGE = "1.2.840.10008.5.1.4.1.1.66"
 _ENCAPSULATED_DOCUMENT = 0x00420011
 _OVERLAY_BIT_POSITION, _OVERLAY_DATA = 0x0102, 0x3000
 _ITEM = b"\xfe\xff\x00\xe0"
@@ -62,7 +62,7 @@ def _deidentify(content: bytes, profile: Profile, pseudonyms: Pseudonyms, mask: 
     values = original_values(dataset)
     syntax = _transfer_syntax(dataset)
     patient = next((text for tag in _PATIENT_TAGS if (text := text_of(dataset, tag))), "")
-    cleaner = HeaderCleaner(profile, pseudonyms, values, patient)
+    cleaner = HeaderCleaner(profile, pseudonyms, values.search, patient)
     cleaner.uids.add(text_of(getattr(dataset, "file_meta", Dataset()), 0x00020003))
     cleaner.clean(dataset)
     _decode_what_is_written_otherwise(dataset)
@@ -89,18 +89,18 @@ def _refuse_what_cannot_be_cleaned(dataset: Dataset) -> None:
         raise CannotDeidentify(
             "a DICOMDIR: an index of other files; make a new one of the de-identified files"
         )
-    if any(_lies_in_the_pixels(dataset, group) for group in range(0x6000, 0x6020, 2)):
-        raise CannotDeidentify("an overlay in the unused bits of its pixels, which are copied as they are")
+    for group in range(
+        0x6000, 0x6020, 2
+    ):  # bits among those of Pixel Data: retired, PS3.5 2004 section 8.1.2
+        position = dataset.get((group, _OVERLAY_BIT_POSITION))
+        if (group, _OVERLAY_DATA) not in dataset and position is not None and int(position.value or 0) > 0:
+            raise CannotDeidentify(
+                "an overlay in the unused bits of its pixels, which are copied as they are"
+            )
     if _ENCAPSULATED_DOCUMENT in dataset:
         raise CannotDeidentify(
             "an encapsulated document (PDF, CDA, 3D model): its contents cannot be cleaned"
         )
-
-
-def _lies_in_the_pixels(dataset: Dataset, group: int) -> bool:
-    """Return whether an overlay has its bits among those of Pixel Data (retired, PS3.5 2004 section 8.1.2)."""
-    position = dataset.get((group, _OVERLAY_BIT_POSITION))
-    return (group, _OVERLAY_DATA) not in dataset and position is not None and int(position.value or 0) > 0
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:
@@ -139,28 +139,22 @@ def _mark(dataset: Dataset, profile: Profile, *, checked: bool) -> None:
         checked: text in the pixels was looked for and blanked.
     """
     dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = [f"medimg {__version__}", *_lines(profile.words)]
-    codes = []
-    for value, meaning in profile.codes:
-        code = Dataset()
+    words = (part.strip()[:64] for part in profile.words.split(","))  # an LO has at most 64 characters
+    dataset.DeidentificationMethod = [f"medimg {__version__}", *words]
+    dataset.DeidentificationMethodCodeSequence = [Dataset() for _ in profile.codes]
+    for code, (value, meaning) in zip(dataset.DeidentificationMethodCodeSequence, profile.codes, strict=True):
         code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
-        codes.append(code)
-    dataset.DeidentificationMethodCodeSequence = codes
     dataset.LongitudinalTemporalInformationModified = TEMPORAL[profile.dates]
     if checked:
         dataset.BurnedInAnnotation = "NO"
-
-
-def _lines(text: str) -> list[str]:
-    """Return a text as values of an LO, at most 64 characters each, cut at commas."""
-    return [part.strip()[:64] for part in text.split(",")]
 
 
 def _written(dataset: Dataset, syntax: UID) -> bytes:
     """Return the bytes of a file whose preamble is empty and whose file meta information holds what it must."""
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID = UID(text_of(dataset, 0x00080016) or _class_of(dataset))
+    former = str((getattr(dataset, "file_meta", None) or Dataset()).get("MediaStorageSOPClassUID", ""))
+    meta.MediaStorageSOPClassUID = UID(text_of(dataset, 0x00080016) or former or _RAW_DATA_STORAGE)
     meta.MediaStorageSOPInstanceUID = UID(text_of(dataset, 0x00080018) or _IMPLEMENTATION_UID)
     meta.TransferSyntaxUID = syntax
     meta.ImplementationClassUID = UID(_IMPLEMENTATION_UID)
@@ -170,9 +164,3 @@ def _written(dataset: Dataset, syntax: UID) -> bytes:
     target = BytesIO()
     dataset.save_as(target, enforce_file_format=True)
     return target.getvalue()
-
-
-def _class_of(dataset: Dataset) -> str:
-    """Return the class that the old file meta information named; Raw Data Storage where nothing says it."""
-    meta = getattr(dataset, "file_meta", None) or Dataset()
-    return str(meta.get("MediaStorageSOPClassUID", "")) or "1.2.840.10008.5.1.4.1.1.66"

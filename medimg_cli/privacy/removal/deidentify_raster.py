@@ -11,17 +11,17 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 
 from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.privacy.metadata.containers import SOS, jpeg_segments
-from medimg_cli.privacy.metadata.metadata_text import MetadataText, UnreadableMetadata
+from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify, CleanFile
+from medimg_cli.privacy.removal.profile import CannotDeidentify, CleanFile
 from medimg_cli.privacy.removal.raster_rewrite import (
     EXIF_ORIENTATION,
     bmp_without_metadata,
     jpeg_without_metadata,
     png_without_metadata,
+    tiff_without_metadata,
     webp_without_metadata,
 )
-from medimg_cli.privacy.removal.tiff_rewrite import tiff_without_metadata
 
 # The plug-ins by themselves, not `Image.open`: that one would guess the format again.
 _OPENERS: dict[str, type[Any]] = {
@@ -32,6 +32,7 @@ _OPENERS: dict[str, type[Any]] = {
     "webp": WebPImagePlugin.WebPImageFile,
 }
 RASTER_FORMATS = frozenset(_OPENERS)
+_WRITERS = {"jpeg": jpeg_without_metadata, "png": png_without_metadata, "webp": webp_without_metadata}
 _PROFILE = "ICC "
 _UPRIGHT = 1
 _SCAN_END_BYTES = 4096
@@ -61,7 +62,10 @@ def _deidentified(content: bytes, image_format: str) -> CleanFile:
             clean = _without_text_behind_samples(clean)
         texts = read_metadata_of(clean)
         left = [
-            text for text in texts if not text.place.startswith(_PROFILE) and not _says_how_it_is_shown(text)
+            text.place
+            for text in texts
+            if not text.place.startswith(_PROFILE)
+            and not ("Orientation" in text.place and text.text.isdigit())
         ]
     except UnreadableMetadata as error:
         raise CannotDeidentify(str(error)) from error
@@ -70,7 +74,7 @@ def _deidentified(content: bytes, image_format: str) -> CleanFile:
     except Exception as error:  # Pillow raises anything on damaged bytes
         raise CannotDeidentify(f"a damaged picture ({type(error).__name__})") from error
     if left:
-        raise CannotDeidentify(f"still there after cleaning: {left[0].place}")
+        raise CannotDeidentify(f"still there after cleaning: {left[0]}")
     return CleanFile(clean, Counter({"removed": max(0, _count(content) - len(texts))}))
 
 
@@ -102,15 +106,13 @@ def _count(content: bytes) -> int:
 
 
 def _rewritten(content: bytes, image_format: str, orientation: int) -> bytes:
-    if image_format == "jpeg":
-        return jpeg_without_metadata(content, orientation)
-    if image_format == "png":
-        return png_without_metadata(content, orientation)
-    if image_format == "webp":
-        return webp_without_metadata(content, orientation)
     if image_format == "tiff":
         return tiff_without_metadata(content, lambda page: _bilevel_page(content, page))
-    return bmp_without_metadata(content)
+    return (
+        bmp_without_metadata(content)
+        if image_format == "bmp"
+        else _WRITERS[image_format](content, orientation)
+    )
 
 
 def _bilevel_page(content: bytes, page: int) -> bytes:
@@ -119,10 +121,6 @@ def _bilevel_page(content: bytes, page: int) -> bytes:
     if picture.mode != "1":
         raise CannotDeidentify("a TIFF file of fax codes in shades of grey")
     return picture.tobytes()
-
-
-def _says_how_it_is_shown(text: MetadataText) -> bool:
-    return "Orientation" in text.place and text.text.isdigit()
 
 
 def _orientation(content: bytes, image_format: str) -> int:

@@ -1,19 +1,84 @@
-"""De-identification of a header: every attribute by its rule, by its value representation and by its value."""
+"""De-identification of a header: every attribute by its rule, by its value representation and by its value.
 
+Dates and times (PS3.5 §6.2: AS, DA, DT) are moved by whole days, gaps and precision kept.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import date, timedelta
 
 from pydicom import Dataset
 from pydicom.tag import BaseTag
 
+from medimg_cli.privacy.dicom.header_texts import is_class, is_empty, put, representation, text_of
 from medimg_cli.privacy.dicom.rules import rule_for
 from medimg_cli.privacy.forms.names import find_identities
-from medimg_cli.privacy.removal.date_shift import capped_age, shifted_date, shifted_date_time
-from medimg_cli.privacy.removal.elements import is_class, is_empty, put, representation, text_of
 from medimg_cli.privacy.removal.profile import Profile, Verb
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
+
+_OLDEST_AGE_YEARS = 89
+"""45 CFR 164.514(b)(2)(i)(C): older ages may only be told as "90 or more"."""
+
+_DATE = re.compile(r"(?P<year>\d{4})(?P<dot>\.?)(?P<month>\d{2})(?P=dot)(?P<day>\d{2})")
+# The date may break off after the year or the month; what follows, time and offset, stays.
+_DATE_TIME = re.compile(
+    r"(?P<year>\d{4})(?P<month>\d{2})?(?P<day>\d{2})?(?P<rest>(?:\d{2}){0,3}(?:\.\d{1,6})?(?:[+-]\d{4})?)"
+)
+_AGE = re.compile(r"(\d{1,3})([DWMY])")
+_UNITS_A_YEAR = {"D": 366, "W": 53, "M": 12, "Y": 1}
+_MIDDLE_MONTH, _MIDDLE_DAY = 7, 15
+
+
+def shifted_date(text: str, days: int) -> str | None:
+    """Return a DA moved by `days`, as YYYYMMDD; None for what is no date.
+
+    >>> shifted_date("20210301", -30), shifted_date("2021.03.01", -1), shifted_date("20210230", 1)
+    ('20210130', '20210228', None)
+    """
+    match = _DATE.fullmatch(text.strip())
+    return match and _moved(match["year"], match["month"], match["day"], days)
+
+
+def shifted_date_time(text: str, days: int) -> str | None:
+    """Return a DT moved by `days`; one of less precision keeps it, moved from the middle of its month or year.
+
+    >>> shifted_date_time("20210301235959.5+0100", -1), shifted_date_time("202103", -31)
+    ('20210228235959.5+0100', '202102')
+    """
+    match = _DATE_TIME.fullmatch(text.strip())
+    if match is None or (match["rest"][:1].isdigit() and match["day"] is None):
+        return None
+    day = match["day"] or str(_MIDDLE_DAY)
+    month = match["month"] or f"{_MIDDLE_MONTH:02d}"
+    moved = _moved(match["year"], month, day, days)
+    if moved is None:
+        return None
+    length = 8 if match["day"] else 6 if match["month"] else 4
+    return moved[:length] + match["rest"]
+
+
+def capped_age(text: str) -> str | None:
+    """Return an AS as it is up to 89 years, 090Y above; None for what is no age.
+
+    >>> capped_age("089Y"), capped_age("094Y"), capped_age("old")
+    ('089Y', '090Y', None)
+    """
+    match = _AGE.fullmatch(text.strip().upper())
+    if match is None:
+        return None
+    years = int(match[1]) / _UNITS_A_YEAR[match[2]]
+    return match[0] if years <= _OLDEST_AGE_YEARS else f"{_OLDEST_AGE_YEARS + 1:03d}Y"
+
+
+def _moved(year: str, month: str, day: str, days: int) -> str | None:
+    try:
+        moved = date(int(year), int(month), int(day)) + timedelta(days=days)
+    except (ValueError, OverflowError):
+        return None
+    return f"{moved.year:04d}{moved.month:02d}{moved.day:02d}"
+
 
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 _FREE_TEXT = frozenset(["LO", "LT", "SH", "ST", "UC", "UR", "UT"])
@@ -23,26 +88,11 @@ _TEMPORAL = frozenset(["DA", "DT", "TM"])
 _IMAGE_GROUP, _MODALITY = 0x0028, 0x00080060
 _STANDARD_ROOT = "1.2.840.10008."
 REMOVED = "REMOVED"
-_DUMMIES: dict[str, str | int | bytes] = {
-    "AE": REMOVED,
-    "AS": "000Y",
-    "CS": REMOVED,
-    "DA": "19000101",
-    "DS": "0",
-    "DT": "19000101000000",
-    "IS": "0",
-    "LO": REMOVED,
-    "LT": REMOVED,
-    "OB": b"\0\0",
-    "PN": REMOVED,
-    "SH": REMOVED,
-    "ST": REMOVED,
-    "TM": "000000",
-    "UC": REMOVED,
-    "UN": b"\0\0",
-    "UR": "removed:",
-    "UT": REMOVED,
-}
+_DUMMIES: dict[str, str | bytes] = {
+    **dict.fromkeys(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), REMOVED),
+    "AS": "000Y", "DA": "19000101", "DT": "19000101000000", "TM": "000000", "UR": "removed:",
+    "DS": "0", "IS": "0", "OB": b"\0\0", "UN": b"\0\0",
+}  # fmt: skip
 # A code of a public vocabulary names nobody, one of a hospital's own may: Code Value, Coding Scheme Designator and
 # Version, Code Meaning, Long Code Value, URN Code Value (PS3.3 section 8).
 _CODE = frozenset([0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119, 0x00080120])
@@ -55,20 +105,12 @@ _PUBLIC_SCHEMES = frozenset(
 )
 
 
-class KnownValues(Protocol):
-    """Identities of a header, to be found again elsewhere."""
-
-    def search(self, text: str) -> list[str]:
-        """Return the keywords of the attributes whose values stand in `text`."""
-        ...
-
-
 @dataclass
 class HeaderCleaner:
     """Cleans one header and counts what it does.
 
     Args:
-        known: what the header says of people; searched for in every text that is kept.
+        known: returns the keywords of the attributes whose values stand in a text; asked of every text that is kept.
         patient: what `pseudonyms` make the patient's code of.
         counts: `Verb` → attributes; private ones and repeating groups stand under `removed`.
         uids: the UIDs that were replaced.
@@ -76,7 +118,7 @@ class HeaderCleaner:
 
     profile: Profile
     pseudonyms: Pseudonyms
-    known: KnownValues
+    known: Callable[[str], list[str]]
     patient: str
     counts: Counter[str] = field(default_factory=Counter)
     uids: set[str] = field(default_factory=set)
@@ -105,7 +147,8 @@ class HeaderCleaner:
         rule = rule_for(int(tag))
         verb = self._verb_by_vr(vr) if rule is None else self.profile.verb(rule)
         if vr == "SQ" and verb not in (Verb.REMOVE, Verb.EMPTY):
-            self._enter(dataset, tag, invent or verb is Verb.DUMMY)
+            for item in dataset[tag].value or ():
+                self.clean(item, invent=invent or verb is Verb.DUMMY)
         else:
             self._treatments[verb](dataset, tag, vr)
 
@@ -130,10 +173,6 @@ class HeaderCleaner:
         if vr == "UI":
             return Verb.KEEP if "uids" in self.profile.keep else Verb.UID
         return Verb.CLEAN if vr in _FREE_TEXT | _SHORT_TEXT else Verb.KEEP
-
-    def _enter(self, dataset: Dataset, tag: BaseTag, invent: bool) -> None:
-        for item in dataset[tag].value or ():
-            self.clean(item, invent=invent)
 
     def _keep(self, dataset: Dataset, tag: BaseTag, vr: str) -> None:
         if int(tag) == _PATIENT_AGE:
@@ -211,7 +250,7 @@ class HeaderCleaner:
 
     def _named_elsewhere(self, text: str) -> bool:
         """Return whether a text holds a value of an attribute that may not stand as it was."""
-        return any(not self.profile.spares(keyword) for keyword in self.known.search(text))
+        return any(not self.profile.spares(keyword) for keyword in self.known(text))
 
     def _shift(self, dataset: Dataset, tag: BaseTag, vr: str) -> None:
         """Move dates by the patient's days; times of day stay, as whole days are moved."""

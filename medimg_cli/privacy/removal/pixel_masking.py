@@ -14,7 +14,7 @@ from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
 from medimg_cli.privacy.pixels.text_reading import LineReader, can_read, line_reader
 from medimg_cli.privacy.pixels.text_regions import Box, find_text_regions, mask_regions, overlap
-from medimg_cli.privacy.removal.cleaned import CannotDeidentify
+from medimg_cli.privacy.removal.profile import CannotDeidentify
 
 _SAME_PLACE = 0.5
 _JPEG_QUALITY = 95

@@ -1,7 +1,8 @@
 """What is done to an attribute: the Basic Profile of PS3.15 Annex E with the options a user asked for."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -132,3 +133,20 @@ def profile_of(settings: DeidentifySettings) -> Profile:
 
 _DATE_VERBS = {"keep": Verb.KEEP, "shift": Verb.SHIFT}
 _DATE_WORDS = {"remove": "removed", "shift": "shifted", "keep": "kept"}
+
+
+class CannotDeidentify(Exception):  # noqa: N818 -- not a failure of the command: the file is named with the reason
+    """Raised for a file that cannot be cleaned; its text is the reason, one line, without a value."""
+
+
+@dataclass(frozen=True)
+class CleanFile:
+    """A de-identified file.
+
+    Args:
+        content: its bytes.
+        counts: what was done → how often; see `profile.Verb`.
+    """
+
+    content: bytes
+    counts: Counter[str] = field(default_factory=Counter)

@@ -10,35 +10,28 @@ from pydicom import Dataset, dcmread
 from pydicom.charset import convert_encodings
 from pydicom.datadict import keyword_for_tag
 
-from medimg_cli.privacy.dicom.header_texts import element_texts
-from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest_texts
+from medimg_cli.privacy.dicom.header_texts import element_texts, representation, text_of
+from medimg_cli.privacy.dicom.header_values import (
+    WHOLE,
+    IdentityValues,
+    encoded,
+    found_among,
+    harvest_texts,
+    written_forms,
+)
 from medimg_cli.privacy.dicom.headers import HeaderIdentities, identities_of
 from medimg_cli.privacy.dicom.normal_form import joined, plain_letters
 from medimg_cli.privacy.dicom.rules import HeaderRule, rule_for
-from medimg_cli.privacy.dicom.written_forms import WHOLE, encoded, found_among, written_forms
 from medimg_cli.privacy.forms.names import is_placeholder
-from medimg_cli.privacy.removal.elements import representation, text_of
 from medimg_cli.privacy.removal.profile import MARK_WORDS, Profile, Verb
 
 _PATIENT_NAME = 0x00100010
 # Makers stand as institution in test images and phantoms, and as maker in every file: no identity.
 _MAKERS = (
-    "Agfa",
-    "Canon Medical Systems",
-    "Carestream",
-    "Fujifilm",
-    "GE Healthcare",
-    "GE Medical Systems",
-    "Hitachi",
-    "Hologic",
-    "Konica Minolta",
-    "Philips Medical Systems",
-    "Samsung Medison",
-    "Shimadzu",
-    "Siemens Healthineers",
-    "Toshiba",
+    "Agfa, Canon Medical Systems, Carestream, Fujifilm, GE Healthcare, GE Medical Systems, Hitachi, Hologic, "
+    "Konica Minolta, Philips Medical Systems, Samsung Medison, Shimadzu, Siemens Healthineers, Toshiba"
 )
-_MAKER_FORMS = frozenset(form for name in _MAKERS for form in (joined(name), joined(name.split()[0])))
+_MAKER_FORMS = frozenset(joined(form) for name in _MAKERS.split(", ") for form in (name, name.split()[0]))
 _INSTITUTIONS = frozenset(["InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName"])
 _SHORTEST_TEXT = 5
 _SHORTEST_FORM, _SHORTEST_IN_SAMPLES = 5, 8

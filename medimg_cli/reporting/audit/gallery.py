@@ -11,7 +11,7 @@ from medimg_cli.audit.findings import AuditContext, AuditResult, Finding
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.pictures import as_data_uri
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.reporting.tables.number_format import plural
 from medimg_cli.workspace.progress import tracked
 from medimg_cli.workspace.threads import map_ordered

@@ -7,7 +7,7 @@ from collections import Counter
 import jinja2
 
 from medimg_cli.audit.findings import SEVERITIES
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.reporting.audit.gallery import AuditPageContent
 from medimg_cli.reporting.charts.scales import has_long_word, shortened, squeezed
 from medimg_cli.reporting.content import STATEMENT, Fact

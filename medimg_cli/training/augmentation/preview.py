@@ -13,7 +13,7 @@ from medimg_cli.images.image import DecodedImage
 from medimg_cli.images.pictures import SheetGroup, SheetRow, draw_sheet
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.preprocessing.recipe import Pixels
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.training.augmentation.augment import Augment
 
 SAMPLES_A_CLASS = 8

@@ -17,9 +17,8 @@ from torch import nn
 from medimg_cli.errors import RunError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
-from medimg_cli.inference.ensemble_members import members_of
 from medimg_cli.inference.heatmap import gives_maps
-from medimg_cli.inference.predictor import Predictor, quick_predictor
+from medimg_cli.inference.predictor import Predictor, members_of, quick_predictor
 from medimg_cli.preprocessing.corruptions import drawn_evenly
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.bundle import is_bundle

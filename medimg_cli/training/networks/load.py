@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from medimg_cli.inference.classifier import Judge
-from medimg_cli.inference.ensemble_members import members_of
+from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.load import Opened
 from medimg_cli.inference.ood_reference import references_of
+from medimg_cli.inference.predictor import members_of
 from medimg_cli.runs.explanation import read_explanation
 from medimg_cli.runs.run import Run
 from medimg_cli.runs.tested import tested_of, withheld_sets
@@ -21,7 +21,9 @@ def open_in_torch(place: Path) -> Opened:
     run = Run(place)
     predictor = predictor_of(run)
     return Opened(
-        Judge(predictor, references_of(members_of(run, predictor.card)), withheld_sets(run, predictor.card)),
+        Classifier(
+            predictor, references_of(members_of(run, predictor.card)), withheld_sets(run, predictor.card)
+        ),
         explained=read_explanation(run, predictor.card),
         tested=tested_of(run, predictor.card),
     )

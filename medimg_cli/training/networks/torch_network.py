@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medimg_cli.inference.network import Network, Seen
+from medimg_cli.inference.onnx_network import Network, Seen
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.training.augmentation.views import View

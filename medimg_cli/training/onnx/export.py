@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from medimg_cli.inference.network import Seen
-from medimg_cli.inference.onnx_network import FEATURES, LOGITS, MAPS, PIXELS, OnnxNetwork
+from medimg_cli.inference.onnx_network import FEATURES, LOGITS, MAPS, PIXELS, OnnxNetwork, Seen
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard, Normalisation, Run
 from medimg_cli.statistics.probabilities import probabilities_from

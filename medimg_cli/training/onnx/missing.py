@@ -3,7 +3,7 @@
 import torch
 
 from medimg_cli.errors import RunError
-from medimg_cli.inference.ensemble_members import without_copy
+from medimg_cli.inference.predictor import without_copy
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import Run
 from medimg_cli.training.checkpoint import load_network

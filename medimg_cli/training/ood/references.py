@@ -8,12 +8,17 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from medimg_cli.inference.appearance_features import BEST_HIGH, BEST_LOW
 from medimg_cli.inference.flags.low_quality import quality_of
-from medimg_cli.inference.image_features import Measured, measure_pixels, measure_shares, shares_of
-from medimg_cli.inference.network import Network
-from medimg_cli.inference.onnx_network import OnnxNetwork
-from medimg_cli.inference.ood_detectors import DETECTORS, LAYOUT, Floats, Known, even, of_length_one
+from medimg_cli.inference.image_features import (
+    BEST_HIGH,
+    BEST_LOW,
+    Measured,
+    measure_pixels,
+    measure_shares,
+    shares_of,
+)
+from medimg_cli.inference.onnx_network import Network, OnnxNetwork
+from medimg_cli.inference.ood_reference import DETECTORS, LAYOUT, Floats, Known, even, of_length_one
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.ood_limits import Limits, Range, Sets
 from medimg_cli.runs.run import ModelCard, Run

@@ -16,7 +16,7 @@ from medimg_cli.audit.measurements.measurements import Reader
 from medimg_cli.errors import MedimgError, UsageError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.pictures import as_png
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.web.guard import Guard
 from medimg_cli.web.review.session import ReviewSession
 from medimg_cli.workspace.files import templates_dir

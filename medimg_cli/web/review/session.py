@@ -10,7 +10,7 @@ from medimg_cli.audit.findings import Finding
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import UsageError
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.workspace import Workspace
 

@@ -23,7 +23,7 @@ from medimg_cli.images.image import TooManyPixels, UnreadableImage
 from medimg_cli.images.pictures import as_png
 from medimg_cli.predictions.exam_answers import answer_of_exam, kept_of
 from medimg_cli.predictions.prediction import Prediction
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.runs.run import Exams
 from medimg_cli.web.serving import pictures
 from medimg_cli.web.serving.access import Load, Ticket, client_of

@@ -9,7 +9,7 @@ from PIL import Image
 
 from medimg_cli.images.image import DecodedImage, ReadOptions
 from medimg_cli.images.readers import count_content, read_content
-from medimg_cli.inference.classifier import Judge, Prepared
+from medimg_cli.inference.classifier import Classifier, Prepared
 from medimg_cli.inference.explaining import label_of
 from medimg_cli.inference.heatmap import evidence, overlay
 from medimg_cli.predictions.prediction import Prediction
@@ -82,7 +82,7 @@ class UploadedEngine:
 
     def __init__(
         self,
-        classifier: Judge,
+        classifier: Classifier,
         facts: Mapping[str, Any],
         *,
         most_pixels: int,

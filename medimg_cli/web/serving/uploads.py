@@ -15,7 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
-from medimg_cli.privacy.forms.masking import mask_identities
+from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.web.serving.access import Ticket
 from medimg_cli.web.serving.refusals import Refusal
 from medimg_cli.web.serving.worker_config import MB, Limits

@@ -66,7 +66,7 @@ def _api(plan: Plan, counters: Counters) -> Api:
     settings = plan.settings
     opened = plan.open(plan.place)
     engine = UploadedEngine(
-        opened.judge,
+        opened.classifier,
         _facts_of(plan, opened),
         most_pixels=plan.limits.pixels,
         explanation=opened.explained,
@@ -74,7 +74,7 @@ def _api(plan: Plan, counters: Counters) -> Api:
     )
     audit = None
     if settings.audit_log is not None:
-        audit = AuditLog(settings.audit_log, opened.judge.card.weights_sha256)
+        audit = AuditLog(settings.audit_log, opened.classifier.card.weights_sha256)
     batcher = Batcher(
         engine.classify, decoders=settings.decoders or usable_cores(), batch=settings.batch_size
     )
@@ -104,13 +104,13 @@ def _config(plan: Plan, api: Api) -> uvicorn.Config:
 
 def _facts_of(plan: Plan, opened: Opened) -> dict[str, Any]:
     """Return what `GET /api/model` says: the card, what people said of the model, and what an upload may be."""
-    card, about = opened.judge.card, opened.about
+    card, about = opened.classifier.card, opened.about
     said = card.model_dump(
         mode="json", include={"arch", "classes", "positive", "answers", "threshold", "thresholds", "exams"}
     )
     limits: dict[str, Any] = {} if card.limits is None else {"false_alarms": card.limits.false_alarms}
     if card.sets is not None:
-        limits |= {"alpha": card.sets.alpha, "withheld_sets": [*opened.judge.withheld]}
+        limits |= {"alpha": card.sets.alpha, "withheld_sets": [*opened.classifier.withheld]}
     return said | {
         "name": plan.name if about is None else about.run,
         "run": plan.name if about is None else about.run,
