@@ -8,6 +8,8 @@ import argparse
 import asyncio
 import contextlib
 import faulthandler
+import hashlib
+import json
 import multiprocessing
 import os
 import random
@@ -30,11 +32,11 @@ from python_calamine import CalamineError, PasswordError
 
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError, RunError, UsageError
-from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.image import DecodedImage, UnreadableImage
 from medimg_cli.images.readers import frame_count, image_paths, read_image
 from medimg_cli.inference.load import open_classifier
 from medimg_cli.inference.onnx_network import check_graph
-from medimg_cli.runs.run import ModelCard, RunRecord, read_model
+from medimg_cli.runs.run import ModelCard, Run, RunRecord, read_model
 from medimg_cli.workspace import spreadsheets
 from medimg_cli.workspace.config import read_settings
 from medimg_cli.workspace.spreadsheets import read_spreadsheet
@@ -139,10 +141,14 @@ def _dataset(path: Path) -> None:
 
 
 class _RunFile:
-    """A run of which one file is exchanged for the mutated one."""
+    """A run of which one file is exchanged for the mutated one, and its card says that this is the file it wrote.
 
-    def __init__(self, run: Path, name: str) -> None:
-        self._run, self._name = run, name
+    A bundle of a stranger is so: whoever changes a file changes its hash in the card, too.
+    """
+
+    def __init__(self, run: Path, name: str, field: str) -> None:
+        self._run, self._name, self._field = run, name, field
+        self._card = json.loads((run / "model.json").read_text())
 
     def __call__(self, path: Path) -> None:
         folder = path.parent / "run"
@@ -151,9 +157,33 @@ class _RunFile:
             for file in self._run.iterdir():
                 if file.is_file():
                     (folder / file.name).write_bytes(file.read_bytes())
-        (folder / self._name).write_bytes(path.read_bytes())
+        content = path.read_bytes()
+        (folder / self._name).write_bytes(content)
+        card = self._card | {self._field: hashlib.sha256(content).hexdigest()}
+        (folder / "model.json").write_text(json.dumps(card))
         with contextlib.suppress(RunError):
-            open_classifier(folder)
+            if self._field == "weights_sha256":
+                self._load(folder)
+            else:
+                self._answer(folder)
+
+    def _load(self, folder: Path) -> None:
+        import torch
+
+        from medimg_cli.training.checkpoint import load_network
+
+        load_network(Run(folder), Run(folder).read_card(), torch.device("cpu"))
+
+    def _answer(self, folder: Path) -> None:
+        classifier = open_classifier(folder)
+        assert classifier is not None
+        recipe = classifier.card.recipe
+        shape = (recipe.size_px, recipe.size_px, recipe.channels)
+        pixels: Any = np.random.default_rng(0).integers(255, size=shape, dtype=recipe.dtype)
+        said, _ = classifier.with_maps(classifier.prepare(DecodedImage(pixels, recipe.bits)))
+        shares = [value for value in said.probabilities.values() if value is not None]
+        if said.status == "ok" and not (np.isfinite(shares).all() and 0.99 < sum(shares) < 1.01):
+            raise AssertionError(f"an answer of {shares}")
 
 
 class _Http:
@@ -237,8 +267,12 @@ def targets(run: Path | None) -> dict[str, tuple[list[bytes], Callable[[], Calla
         of = seeds.models(run)
         found |= {"card": (of["card"], lambda: _card), "record": (of["record"], lambda: _record)}
         found |= {"graph": (of["onnx"], lambda: _graph)}
-        for kind, name in (("onnx", "model.onnx"), ("reference", "reference.safetensors")):
-            found[kind] = (of[kind], partial(_RunFile, run, name))
+        for kind, name, field in (
+            ("onnx", "model.onnx", "onnx_sha256"),
+            ("reference", "reference.safetensors", "reference_sha256"),
+            ("safetensors", "model.safetensors", "weights_sha256"),
+        ):
+            found[kind] = (of[kind], partial(_RunFile, run, name, field))
     return found
 
 
