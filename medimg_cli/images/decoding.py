@@ -6,11 +6,12 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from io import UnsupportedOperation
+from io import BytesIO, UnsupportedOperation
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar, cast
+from typing import Any, BinaryIO, Generic, TypeVar, cast
 
-from PIL import ImageFile
+from numpy.typing import NDArray
+from PIL import ImageFile, JpegImagePlugin
 
 from medimg_cli.errors import MachineError
 from medimg_cli.images.image import TooManyPixels, UnreadableImage
@@ -106,6 +107,8 @@ MOST_BYTES = 8 << 30
 """As many may be read of one file; a sparse one of terabytes has no size of its own."""
 
 _REASON_CHARACTERS = 200
+_TAIL_BYTES = 24
+_MORE_SAMPLES = bytes(range(37, 237, 3))
 Opened = TypeVar("Opened")
 _PLAIN = (OSError, ValueError, SyntaxError, RuntimeError, NotImplementedError)  # their text says enough
 
@@ -203,6 +206,34 @@ class BoundedStream:
     def around(cls, stream: BinaryIO) -> BinaryIO:
         """Return a stream within the bounds of any file; one that is bounded already as it is."""
         return stream if isinstance(stream, cls) else cast(BinaryIO, cls(stream))
+
+
+def refuse_cut_jpeg(read: Callable[[], bytes], pixels: NDArray[Any]) -> None:
+    """Refuse a JPEG whose samples end early with an end marker behind them: libjpeg fills the rest and says nothing.
+
+    The last row (of pixels (H, W, ...) as stored) is flat then. Bytes put before the marker change nothing where all
+    samples are there, as decoders pass over them. The flat ground of a whole picture has codes that repeat.
+
+    Args:
+        read: returns the file.
+
+    Raises:
+        UnreadableImage: it ends early.
+    """
+    if not (pixels[-1] == pixels[-1, :1]).all():
+        return
+    data = read()
+    end = data.rfind(b"\xff\xd9")
+    tail = data[max(0, end - _TAIL_BYTES) : end]
+    if end < 0 or any(tail[n:] == tail[:-n] for n in range(1, _TAIL_BYTES // 2)):
+        return
+    seen = []
+    for content in (data[:end], data[:end] + _MORE_SAMPLES):
+        picture = JpegImagePlugin.JpegImageFile(BytesIO(content + b"\xff\xd9"))
+        picture.draft(None, (max(1, picture.width // 8), max(1, picture.height // 8)))  # the means of blocks
+        seen.append(picture.tobytes())
+    if seen[0] != seen[1]:
+        raise UnreadableImage("the file is truncated: its samples end before the picture does")
 
 
 def refuse_huge(width_px: int, height_px: int, most_pixels: int | None = None) -> None:

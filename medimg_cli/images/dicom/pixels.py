@@ -1,6 +1,8 @@
 """DICOM images by pydicom: where a frame's bytes lie, which decoder unpacks them, and how the result is shown."""
 
 import logging
+from contextlib import suppress
+from functools import partial
 from io import SEEK_END
 from typing import Any, BinaryIO, cast
 
@@ -19,6 +21,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSTransferSyntaxes,
     MediaStorageDirectoryStorage,
@@ -30,9 +33,10 @@ from medimg_cli.images.decoding import (
     codestream_claims,
     foreign_decoder,
     quiet_decoding,
+    refuse_cut_jpeg,
     refuse_huge,
 )
-from medimg_cli.images.dicom.attributes import Unusable, palette_colours, word
+from medimg_cli.images.dicom.attributes import Unusable, numbers, palette_colours, word
 from medimg_cli.images.dicom.bombs import Elements, read_header
 from medimg_cli.images.dicom.voi import Grey, padding_mask, to_given, to_modality_values, to_shown
 from medimg_cli.images.greyscale import describe_range, robust_range, significant_bits, stretch
@@ -227,19 +231,28 @@ def read_dicom(content: Content, member: str | None, options: ReadOptions) -> De
         claims = codestream_claims(codestream) if codestream is not None else None
         if claims is not None and min(claims[:2]) > 0:  # a decoder believes its own header
             refuse_huge(*claims[:2], options.most_pixels)
+            if claims[:2] != (int(dataset.Columns), int(dataset.Rows)):
+                raise UnreadableImage(
+                    f"the header says {dataset.Columns}x{dataset.Rows} pixels, its frame {claims[0]}x{claims[1]}"
+                )
         stored = stored_values(dataset, frame if _frames_of(dataset) > 1 else 0, codestream)
         found = {name: str(dataset.get(keyword) or "").strip() for name, keyword in _FACTS.items()}
+        if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and codestream and stored.dtype == np.uint8:
+            refuse_cut_jpeg(partial(codestream.rstrip, b"\0"), stored)
         facts = {name: value for name, value in found.items() if value} | {"transfer_syntax": syntax.name}
         if frames > 1:
             facts["frame"] = f"{frame + 1} of {frames}"
+        photometric = word(dataset, "PhotometricInterpretation")
         bits = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8)
         high = dataset.get("HighBit")
+        notes = _not_applied(dataset, photometric)
         if stored.dtype.kind in "iu" and high is not None and int(high) != bits - 1:
             moved = (
                 "not heeded" if codestream and syntax != RLELossless else "samples are the bits from it down"
             )
-            facts["note"] = f"High Bit {high} with Bits Stored {bits}: {moved}"
-        photometric = word(dataset, "PhotometricInterpretation")
+            notes.append(f"High Bit {high} with Bits Stored {bits}: {moved}")
+        if notes:
+            facts["note"] = "; ".join(notes)
         if int(dataset.get("SamplesPerPixel") or 1) > 1 or photometric == "PALETTE COLOR":
             colour, words = _colour(stored, dataset)
             return DecodedImage(colour, bits, facts | words)
@@ -255,6 +268,19 @@ def count_frames(content: Content, member: str | None) -> int:
         return 1
     with foreign_decoder():
         return _frames_of(read_header(content.stream, specific_tags=[_FRAMES])[0])
+
+
+def _not_applied(dataset: Dataset, photometric: str) -> list[str]:
+    """Return what the header says of display that no reader here heeds, a sentence each."""
+    found = []
+    if dataset.get("PresentationLUTSequence"):
+        found.append("the presentation LUT is not applied")
+    if photometric.startswith("MONOCHROME") and "RedPaletteColorLookupTableDescriptor" in dataset:
+        found.append("the supplemental palette is not applied")  # PS3.3 C.7.6.23
+    with suppress(Unusable):
+        if len(set(numbers(dataset, "PixelAspectRatio"))) > 1:
+            found.append("its pixels are not square, and shown as squares")
+    return found
 
 
 def _frames_of(dataset: Dataset) -> int:

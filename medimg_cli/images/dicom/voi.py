@@ -62,6 +62,9 @@ def to_modality_values(stored: NDArray[Any], dataset: Dataset, frame: int) -> Gr
     Of a rescale one half may be missing: the slope is 1 then, the intercept 0.
     """
     grey = Grey(stored, *_range_of(stored, dataset))
+    groups = value_of(dataset, "PerFrameFunctionalGroupsSequence")
+    if hasattr(groups, "__len__") and 0 < len(groups) <= frame:
+        grey.skipped.append(f"functional groups: none of frame {frame + 1}")
     for holder in functional_groups(dataset, frame, "PixelValueTransformationSequence"):
         for item in value_of(holder, "ModalityLUTSequence") or ():
             try:
@@ -135,10 +138,13 @@ def padding_mask(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | 
     Raises:
         Unusable: it cannot be told.
     """
-    value = one_number(dataset, "PixelPaddingValue")
+    kind = next(
+        (name for name in ("DoubleFloat", "Float") if f"{name}PixelData" in dataset), ""
+    )  # PS3.3 C.7.6.24-25
+    value = one_number(dataset, f"{kind}PixelPaddingValue")
     if value is None:
         return None
-    limit = one_number(dataset, "PixelPaddingRangeLimit")
+    limit = one_number(dataset, f"{kind}PixelPaddingRangeLimit")
     low, high = sorted(
         _in_range(edge, stored, dataset) for edge in (value, value if limit is None else limit)
     )

@@ -17,7 +17,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from medimg_cli.images.decoding import codestream_claims, foreign_decoder, refuse_huge
+from medimg_cli.images.decoding import codestream_claims, foreign_decoder, refuse_cut_jpeg, refuse_huge
 from medimg_cli.images.greyscale import on_black, show_samples, spread_to_uint16
 from medimg_cli.images.image import (
     TURNED_ASIDE,
@@ -65,7 +65,7 @@ def read_raster(content: Content, member: str | None, options: ReadOptions) -> D
     More than 8 bits keep their depth (uint16, spread by the bits in use). A JPEG may be decoded at 1/2, 1/4 or 1/8
     (see `ReadOptions.enough_px`): of its blocks of frequencies only the low ones are computed, which also smooths.
     A PNG's gamma and an ICC profile are not applied: samples are taken as they are. Facts: `orientation` (the EXIF
-    value that was applied), `alpha`, `window`, `decoded_at`.
+    value that was applied), `alpha`, `window`, `decoded_at`, and `frame` of an animation, whose first picture it is.
 
     Raises:
         UnreadableImage: damaged, truncated, too large, a colour space Pillow cannot turn into RGB, no such page.
@@ -95,8 +95,7 @@ def read_raster(content: Content, member: str | None, options: ReadOptions) -> D
             bits = claimed or bits
         else:
             scale = _shrink(picture, options)
-            picture.load()
-            pixels, bits, facts = _pixels_of(picture)
+            pixels, bits, facts = _loaded(picture, content)
         if scale > 1:
             facts["decoded_at"] = f"1/{scale}"
         if 1 < orientation <= 8:
@@ -119,7 +118,10 @@ def _deep_samples(picture: Image.Image, content: Content) -> tuple[NDArray[Any],
         is_cut = picture.mode in ("RGB", "RGBA", "LA") and any(
             ";16" in str(tile[3]) for tile in getattr(picture, "tile", ())
         )
-        if is_cut or (picture.mode.startswith("I") and "transparency" in picture.info):
+        # Pillow compares a transparent grey of 2 or 4 bits with samples that are spread over 8.
+        bits = [str(tile[3]) for tile in getattr(picture, "tile", ())]
+        spread = picture.mode == "L" and any(mode in ("L;2", "L;4") for mode in bits)
+        if is_cut or ((spread or picture.mode.startswith("I")) and "transparency" in picture.info):
             content.stream.seek(0)
             return np.asarray(imagecodecs.png_decode(content.stream.read())), 0
     if content.image_format == "jp2":
@@ -181,6 +183,23 @@ def _shrink(picture: Image.Image, options: ReadOptions) -> int:
     return scale
 
 
+def _loaded(picture: Image.Image, content: Content) -> tuple[NDArray[Any], int, dict[str, str]]:
+    """Return (pixels (H, W, C), bits a sample had, facts) of an opened picture, of which nothing is missing."""
+    palette = picture.palette if picture.mode == "P" else None
+    # Told before it is loaded, as loading fills it up.
+    colours = 256 if palette is None else len(palette.palette) // len(palette.rawmode or palette.mode)
+    picture.load()
+    if palette is not None and int(np.asarray(picture).max()) >= colours:
+        raise UnreadableImage("a palette image whose palette is too short")
+    pixels, bits, facts = _pixels_of(picture)
+    if content.image_format == "jpeg":
+        content.stream.seek(0)
+        refuse_cut_jpeg(content.stream.read, pixels)
+    if (frames := getattr(picture, "n_frames", 1)) > 1:
+        facts["frame"] = f"1 of {frames}"
+    return pixels, bits, facts
+
+
 def _refuse_damaged_png(stream: BinaryIO) -> None:
     """Compare the checksums of a PNG's critical chunks, which Pillow leaves out for the pixels themselves.
 
@@ -197,6 +216,10 @@ def _refuse_damaged_png(stream: BinaryIO) -> None:
         body, checksum = stream.read(length), stream.read(4)
         if len(checksum) < 4:
             raise UnreadableImage("the file is truncated")
+        if name == b"CgBI":
+            raise UnreadableImage(
+                "a PNG of Apple's own kind (CgBI), which is none by the standard: convert it first"
+            )
         is_critical = name[:1].isupper()
         if is_critical and zlib.crc32(name + body) != int.from_bytes(checksum, "big"):
             raise UnreadableImage("the file is damaged: a checksum in it is wrong")
