@@ -106,7 +106,7 @@ class Model:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self._classifier: Classifier = opened_model(place).judge
+        self._classifier: Classifier = opened_model(place).classifier
         self.classes: tuple[str, ...] = self._classifier.card.classes
         self.remark = self._classifier.remark
 

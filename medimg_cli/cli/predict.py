@@ -137,7 +137,7 @@ def _opened(place: Path, *, tta: bool) -> "Classifier":
     """Return the model; torch is imported only where a network has no ONNX copy, or for several views of an image."""
     from medimg_cli.api.prerequisites import opened_model
 
-    judge = opened_model(place).judge
+    judge = opened_model(place).classifier
     if not tta:
         return judge
     from medimg_cli.inference.classifier import Classifier

@@ -11,13 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from medimg_cli.cli.views.prediction_json import PredictionJson
 from PIL import Image
 
 from medimg_cli.cli import predict as door
 from medimg_cli.cli.app import run
 from medimg_cli.cli.views import prediction as prediction_view
-from medimg_cli.cli.views.prediction import MOST_ROWS, PredictionTable
+from medimg_cli.cli.views.prediction import MOST_ROWS, PredictionJson, PredictionTable
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import ExitCode
 from medimg_cli.predictions.prediction import Prediction, unreadable
