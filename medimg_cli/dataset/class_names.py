@@ -38,6 +38,8 @@ _NOT_SAID = frozenset(
     ]
 )
 """How tables leave a label out, in small letters; `None` may be a class of images without finding."""
+_FAULT = re.compile(r"#[\w/]+[!?]|#nv")
+"""What spreadsheets show of a formula without a value: #NAME?, #DIV/0!, #WERT!, #NV."""
 
 _YES = tuple("1 true yes y ja j oui o si sí t + pos positive positiv present".split())
 _NO = ("0", "false", "no", "n", "nein", "non", "f", "-", "neg", "negative", "negativ", "absent")
@@ -64,7 +66,8 @@ def clean(text: str) -> str:
 
 def is_said(text: str) -> bool:
     """Return whether a cell says a label; one that is empty, "NaN" or "n/a" does not."""
-    return clean(text).casefold() not in _NOT_SAID
+    shown = clean(text).casefold()
+    return shown not in _NOT_SAID and _FAULT.fullmatch(shown) is None
 
 
 def mark_of(cell: str) -> bool | None:
@@ -224,7 +227,9 @@ def label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
         said = f": {reasons[0][0]} ({reasons[0][1]} of {len(listing.rejected)} files)" if reasons else ""
         raise DataError(
             f"no image was found{said}",
-            "put each class into a folder of its own, or name a table: --labels FILE; see --layout",
+            "put each class into a folder of its own, or name a table: --labels FILE; see --layout"
+            if settings.labels is None
+            else f"fill in {listing.label_source}, or name another: --label-col NAME",
         )
     if len(listing.classes) < 2 and not settings.multi_label:
         raise DataError(

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+NO_LABEL = "no label in the table"
+"""How the reason of a row begins that says no class."""
+
 
 @dataclass(frozen=True)
 class Source:

@@ -11,6 +11,7 @@ SPLIT_NAMES: Mapping[str, str] = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "validierung": "val",
     "dev": "val",
     "test": "test",
     "testing": "test",

@@ -8,6 +8,7 @@ import re
 import resource
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,12 +27,17 @@ _MEMORY_BYTES = 4 << 30
 _SECONDS = 120
 _LIMITS = "take what is far from the table out of it (cells at its end, pictures), or save the sheet as CSV"
 _REFUSED = 9
+_WITHOUT_VALUE = re.compile(
+    rb'<c r="([A-Z]+\d+)"[^>]*>\s*<f(?:[^>]*/>|[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>'
+)
 
 
 def read_workbook(
     path: Path, sheet: str | None
-) -> tuple[dict[str, bool], dict[str, list[tuple[int, list[str]]]]]:
+) -> tuple[dict[str, bool], dict[str, list[tuple[int, list[str]]]], list[str]]:
     """Return sheet → whether it is shown, and sheet → its filled rows: (number as a spreadsheet counts, cells).
+
+    And the cells whose formulas have no value, as they were never worked out; they are read as empty.
 
     Merged cells hold their text in each row. Whole numbers come without point, dates as 2024-03-31.
 
@@ -59,7 +65,7 @@ def read_workbook(
         raise DataError(f"{path} takes more than {_MEMORY_BYTES >> 30} GB of memory, or is damaged", _LIMITS)
     found = json.loads(done.stdout)
     rows = {name: [(number, cells) for number, cells in rows] for name, rows in found["rows"].items()}
-    return dict(found["sheets"]), rows
+    return dict(found["sheets"]), rows, found["without_value"]
 
 
 def _text(cell: Any) -> str:
@@ -98,9 +104,19 @@ def _read(path: str, sheet: str) -> dict[str, Any]:
         number = int(sheet) if sheet.isdecimal() else 0
         names = [sheet] if sheet in sheets else list(sheets)[number - 1 : number] if number else []
     return {
+        "without_value": _formulas_without_value(path),
         "sheets": list(sheets.items()),
         "rows": {name: _rows(workbook.get_sheet_by_name(name)) for name in names},
     }
+
+
+def _formulas_without_value(path: str) -> list[str]:
+    """Return the cells of an .xlsx, in any of its sheets, whose formulas no program has worked out yet."""
+    if not zipfile.is_zipfile(path):
+        return []
+    with zipfile.ZipFile(path) as archive:
+        sheets = [name for name in archive.namelist() if re.fullmatch(r"xl/worksheets/[^/]+\.xml", name)]
+        return [cell.decode() for name in sheets for cell in _WITHOUT_VALUE.findall(archive.read(name))]
 
 
 def _main(path: str, sheet: str) -> int:
@@ -275,7 +291,7 @@ def _parsed(path: Path, text: str, separator: str, most: int | None = None) -> l
 def _of_workbook(
     path: Path, sheet: str | None, named: Sequence[str], is_name: Callable[[str], bool]
 ) -> Table:
-    shown, rows_of = read_workbook(path, sheet)
+    shown, rows_of, without_value = read_workbook(path, sheet)
     if sheet is not None and not rows_of:
         numbered = ", ".join(f"{number} {name}" for number, name in enumerate(shown, 1))
         raise UsageError(
@@ -301,6 +317,11 @@ def _of_workbook(
         hidden = [name for name, visible in shown.items() if not visible]
         aside = f"; hidden: {', '.join(hidden)}" if hidden else ""
         notes.append(f"{path.name}: sheet '{chosen}' of {len(shown)} is read{aside} (--sheet names another)")
+    if without_value:
+        notes.append(
+            f"{path.name}: {len(without_value):,} formulas hold no value, so their cells count as empty (first: "
+            f"{without_value[0]}); open the file in a spreadsheet and save it there"
+        )
     table = _table(Table(path, (), (), chosen), rows_of[chosen], headers[chosen])
     return replace(table, notes=(*notes, *table.notes))
 

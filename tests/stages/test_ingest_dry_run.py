@@ -130,3 +130,24 @@ def test_who_says_what_the_folders_are_is_not_asked(tmp_path: Path, said: tuple[
     assert medimg(tmp_path / "asked", "ingest", str(tmp_path / "raw")) == 2
     assert not (tmp_path / "asked" / "dataset" / "manifest.csv").exists()
     assert medimg(tmp_path / "said", "ingest", str(tmp_path / "raw"), *said) == 0
+
+
+def test_a_class_without_an_image_is_a_question_of_a_dry_run_that_yes_does_not_answer(tmp_path: Path) -> None:
+    raw = cohort(tmp_path / "raw")
+    (raw / "unsorted").mkdir()
+    told = CliRunner().invoke(app, ["ingest", str(raw), "--dry-run", "-q", "-C", str(tmp_path / "w")]).stdout
+    assert "? class 'unsorted' has no readable image" in told
+    assert "--yes" not in told
+    with pytest.raises(DataError, match="class 'unsorted' has no readable image"):
+        run(tmp_path, raw)
+
+
+def test_every_spelling_of_a_class_gets_its_map(tmp_path: Path) -> None:
+    for number, name in enumerate(("Benign", "BENIGN", "benign", "malignant")):
+        for image in range(4):
+            draw(tmp_path / "raw" / name / f"{name}{image}.png", 10 * number + image)
+    result, _ = run(tmp_path, tmp_path / "raw")
+    said = next(note for note in result.notes if "upper and lower case" in note)
+    mapping = dict(part.split()[0].split("=") for part in said.split("--map ")[1:])
+    merged, _ = run(tmp_path, tmp_path / "raw", map_classes=mapping, fresh=True)
+    assert sorted(merged.classes.values()) == [4, 12]

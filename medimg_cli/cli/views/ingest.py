@@ -53,7 +53,8 @@ def draw_preview(console: Console, preview: IngestPreview) -> None:
     for groups in preview.groups:
         console.print(f"  {groups.line()}: {groups.why}", markup=False)
     for question in preview.questions:
-        console.print(f"\n[bold]?[/bold] {escape(question.question)}\n  {escape(question.option)}, or --yes")
+        meant = ", or --yes" if question.option.startswith("--") else ""
+        console.print(f"\n[bold]?[/bold] {escape(question.question)}\n  {escape(question.option)}{meant}")
 
 
 def _draw_columns(console: Console, columns: Sequence[Column]) -> None:

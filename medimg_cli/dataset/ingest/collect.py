@@ -1,8 +1,8 @@
 """Examined images column by column: a million of them as dictionaries would not fit into memory."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -151,11 +151,13 @@ def remark(
         remarks.note(f"'{info.positive}' is taken for the disease class (--positive names another)")
     elif info.positive is None:
         remarks.note("no disease class is named: recall comes per class only (--positive CLASS)")
-    alike = [name for name, count in Counter(name.casefold() for name in info.classes).items() if count > 1]
-    if alike:
-        names = [name for name in info.classes if name.casefold() in alike]
+    spelt: dict[str, list[str]] = {}
+    for name in info.classes:
+        spelt.setdefault(name.casefold(), []).append(name)
+    if maps := [f"--map {quote(f'{name}={first}')}" for first, *rest in spelt.values() for name in rest]:
+        alike = ", ".join(name for name, names in spelt.items() if len(names) > 1)
         remarks.warn(
-            f"classes differ in upper and lower case only: {', '.join(alike)} (--map {names[1]}={names[0]} makes them one)"
+            f"classes differ in upper and lower case only: {alike} ({' '.join(maps)} makes them one)"
         )
     _remark_splits(rows, info, settings, remarks)
     if previous.info is not None:

@@ -164,6 +164,11 @@ class Ingest:
         if self.dry:
             found = [(row.path, row.reason) for row in rejected]
             self.quarantine = pd.DataFrame(found, columns=["path", "reason"])
+            try:
+                labels = [entry.label for entry in self._entries]
+                refuse_empty_classes(self.space, labels, list(self.quarantine["reason"]), self.listing.missed)
+            except DataError as error:
+                self.questions.append(Question(error.what, error.hint))
             return
         self.quarantine = self._quarantine(rejected)
         self.space = without_foreign_classes(

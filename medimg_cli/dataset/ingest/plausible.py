@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from statistics import median
 
 from medimg_cli.dataset.layouts.folders import IMAGE_FOLDERS, is_mask_folder
-from medimg_cli.dataset.listing import Entry, Listing
+from medimg_cli.dataset.listing import NO_LABEL, Entry, Listing
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
 
@@ -121,6 +122,8 @@ def is_diagnosis(name: str) -> bool:
 
 TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")
 _NO_IMAGES = (*TABLES, *".txt .md .json .xml .html .pdf .doc .docx .py .ipynb .yaml .yml .log".split())
+_COPY = re.compile(r"(.+?)(?: \(\d+\)|[ _-]+(?:copy|kopie|copie|copia)(?: ?\(?\d+\)?)?)", re.IGNORECASE)
+"""How file managers call a second folder."""
 _SNIFFED = 40
 _MOSTLY = 0.7
 _MANY, _NUMBERED, _FEW_IMAGES = 40, 20, 10
@@ -168,13 +171,19 @@ def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
     names = [name for name in listing.classes if name in counts]
     table = next(iter(tables_in(listing)), None)
     by_table = f"--labels {table or 'FILE'}"
+    said = _named(names)
+    if (kind := _kind_of(names)) is not None:
+        inside = _classes_below(listing.entries, each=False)
+        option = "--layout inner-folders" if inside else by_table
+        yield Question(f"{said} look like {kind}, not classes", option)
+        return
     below = _classes_below(listing.entries)
     inner = "--layout inner-folders" if below else None
-    said = _named(names)
-    for kind, fits in _KINDS.items():
-        if sum(map(fits, names)) >= _MOSTLY * len(names) > 0:
-            yield Question(f"{said} look like {kind}, not classes", inner or by_table)
-            return
+    for name in names:
+        if (copy := _COPY.fullmatch(name)) and copy[1] in names:
+            yield Question(
+                f"'{name}' is called as a copy of '{copy[1]}'", f"--map {quote(f'{name}={copy[1]}')}"
+            )
     yield from _of_holders(listing, names, by_table)
     known = sum(map(is_diagnosis, names)) > len(names) / 10
     splits = [name for name in names if name.lower() in SPLIT_NAMES]
@@ -218,6 +227,12 @@ _KINDS: Mapping[str, Callable[[str], bool]] = {
 }
 
 
+def _kind_of(names: Collection[str]) -> str | None:
+    """Return what most of some names are called as, None where they may be classes."""
+    kinds = (kind for kind, fits in _KINDS.items() if sum(map(fits, names)) >= _MOSTLY * len(names) > 0)
+    return next(kinds, None)
+
+
 def _of_unused_table(listing: Listing, table: str) -> Iterator[Question]:
     """Ask about a table that names most of the images, as it may hold the labels."""
     stems = [PurePosixPath(entry.relative).stem for entry in listing.entries]
@@ -232,8 +247,13 @@ def _of_unused_table(listing: Listing, table: str) -> Iterator[Question]:
 def _of_column(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
     names, columns = list(counts), [column.name for column in listing.columns if column.taken_for == "label"]
     said = f"{', '.join(columns)} ({_named(names)})"
+    rows = len(listing.entries)
+    empty = sum(row.reason.startswith(NO_LABEL) for row in listing.rejected)
     others = [c.name for c in listing.columns if c.taken_for == "carried along" and 2 <= c.distinct <= 20]
     option = f"--label-col {others[0] if others else 'NAME'}"
+    if empty > rows:
+        question = f"the label column {said} says nothing in {empty:,} of {empty + rows:,} rows; where one label holds for"
+        yield Question(f"{question} rows below it too, fill it in there", option)
     if len(columns) > 1 or len(names) < 2:
         return
     if sum(map(is_date, names)) >= _MOSTLY * len(names):
@@ -257,8 +277,12 @@ def _named(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 3:,} more" if len(names) > 3 else shown
 
 
-def _classes_below(entries: Sequence[Entry]) -> list[str]:
-    """Return the names of the folders below the class folders, where they are the same two or more in each."""
+def _classes_below(entries: Sequence[Entry], *, each: bool = True) -> list[str]:
+    """Return the names of the folders below the class folders, where they may be classes: the same two or more in each.
+
+    Args:
+        each: False, where the upper folders are none for sure: a few names, each in several of them, will do.
+    """
     below: defaultdict[str, set[str]] = defaultdict(set)
     for entry in entries:
         parts = entry.relative.split("/")[:-1]
@@ -269,8 +293,21 @@ def _classes_below(entries: Sequence[Entry]) -> list[str]:
     shared = set.intersection(*below.values())
     everything = set.union(*below.values())
     usual = any(is_mask_folder(n) or is_view(n) or n.lower() in IMAGE_FOLDERS | {""} for n in everything)
-    is_so = len(shared) > 1 and shared == everything and not usual
-    return sorted(shared) if is_so and not all(name.lower() in SPLIT_NAMES for name in shared) else []
+    count = Counter(name for names in below.values() for name in names)
+    same = shared == everything if each else 2 * len(everything) <= len(below) or shared == everything
+    is_so = len(everything) > 1 and same and min(count.values()) > 1 and not usual
+    counted = _are_counted(everything) or _kind_of(everything) is not None
+    return (
+        sorted(everything)
+        if is_so and not counted and not all(n.lower() in SPLIT_NAMES for n in everything)
+        else []
+    )
+
+
+def _are_counted(names: Collection[str]) -> bool:
+    """Return whether names are one word with numbers, as of series or visits, and no finding's: S0, S1."""
+    words = {re.sub(r"\d+", "", name) for name in names}
+    return len(words) == 1 and words != {""} and not any(map(is_diagnosis, names))
 
 
 def _same_stems(entries: Sequence[Entry], masks: Sequence[str]) -> bool:

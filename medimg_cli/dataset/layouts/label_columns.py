@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from medimg_cli.dataset.class_names import ClassNames, is_said, mark_of
 from medimg_cli.dataset.labels import LABEL_SEP, natural_order
 from medimg_cli.dataset.layouts.labels_file import guess_column, plain, require_column
+from medimg_cli.dataset.listing import NO_LABEL
 from medimg_cli.dataset.manifest import UNKNOWN_COLUMN
 from medimg_cli.errors import UsageError
 from medimg_cli.workspace.settings import IngestSettings
@@ -225,7 +226,7 @@ def _readers(table: Table, columns: tuple[str, ...], settings: IngestSettings, w
 
 
 def _or_none(label: str, cell: str = "") -> Verdict:
-    return (label, "") if label else (None, f"no label in the table{f' ({cell!r})' if cell else ''}")
+    return (label, "") if label else (None, f"{NO_LABEL}{f' ({cell!r})' if cell else ''}")
 
 
 def _parts(text: str, separator: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from medimg_cli.dataset.class_names import clean, is_said
 from medimg_cli.dataset.exams import exam_column, exam_pseudonym
 from medimg_cli.dataset.layouts.label_columns import Labelling, choose_labelling
 from medimg_cli.dataset.layouts.labels_file import guess_column, plain, require_column
@@ -25,6 +26,7 @@ _IDENTITIES = frozenset(
     """.split()
 )
 """Columns nobody needs as a subgroup and no manifest should hold; compared as `labels_file.plain` writes them."""
+_NOBODY = frozenset("unknown unbekannt anonymous anonymized anonymised anonym none missing -".split())
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class RowReader:
                 path=file.path,
                 label=label,
                 relative=file.relative,
-                patient_id=(cells[roles.patient] or None) if roles.patient else None,
+                patient_id=_somebody(cells[roles.patient]) if roles.patient else None,
                 split=_split(cells[roles.split], place) if roles.split else None,
                 exam=exam,
                 extra={name: self._shown(column, cells[column]) for column, name in self._carried.items()}
@@ -314,6 +316,9 @@ def _notes(table: Table, roles: Roles) -> Iterator[str]:
         yield f"{table.name}: columns taken by name or content: {', '.join(roles.guessed)}"
     if roles.labelling.note:
         yield roles.labelling.note
+    for name in table.columns if roles.split is None else ():
+        if len({SPLIT_NAMES.get(cells[name].lower(), "") for _, cells in table.rows} - {""}) > 1:
+            yield f"{table.name}: column '{name}' names splits, which are not taken (--use-split-col '{name}' takes them)"
     dropped = [name for name in table.columns if plain(name) in _IDENTITIES and name not in _used(roles)]
     if dropped:
         yield f"left out, as they may identify people: {', '.join(dropped)}"
@@ -329,6 +334,11 @@ def _has_decimal_commas(table: Table, column: str) -> bool:
         and all(shape.fullmatch(cell) for cell in cells)
         and not all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas)
     )
+
+
+def _somebody(cell: str) -> str | None:
+    """Return a cell of a column of patients, None where it says that the patient is not known."""
+    return cell if is_said(cell) and clean(cell).casefold() not in _NOBODY else None
 
 
 def _split(value: str, place: str) -> str | None:

@@ -170,3 +170,28 @@ def test_a_label_column_that_holds_no_classes_raises_a_question(
     assert what in found[0]
     assert found[0].endswith("--label-col sort")
     assert questions(tmp_path / "images", labels=str(table), label_col="sort") == []
+
+
+def test_classes_below_patients_are_offered_as_a_layout_and_series_are_not(tmp_path: Path) -> None:
+    inner = [
+        f"Patient {n:02d}/{'benign' if n % 2 else 'malignant'}/{side}.png" for n in range(10) for side in "lr"
+    ]
+    assert questions(tmp_path / "a", *inner)[0].endswith("=> --layout inner-folders")
+    series = [f"{n:08d}/S{s}/{i}.png" for n in range(6) for s in range(2) for i in range(2)]
+    assert questions(tmp_path / "b", *series)[0].endswith("=> --labels FILE")
+    visits = [f"P{n:04d}/visit {s}/{i}.png" for n in range(6) for s in range(2) for i in range(2)]
+    assert questions(tmp_path / "c", *visits)[0].endswith("=> --labels FILE")
+
+
+@pytest.mark.parametrize("copy", ["benign - Kopie", "benign copy", "benign (2)", "benign - Copy (3)"])
+def test_a_folder_called_as_a_copy_of_a_class_is_a_question(tmp_path: Path, copy: str) -> None:
+    found = questions(tmp_path, *folders(["benign", "malignant", copy]))
+    assert found == [f"'{copy}' is called as a copy of 'benign' => --map '{copy}=benign'"]
+
+
+def test_a_label_that_most_rows_leave_out_is_a_question(tmp_path: Path) -> None:
+    lines = [f"{n}.png,{'' if n % 5 else ['sick', 'well'][n // 5 % 2]}" for n in range(20)]
+    (tmp_path / "t.csv").write_text("\n".join(["image,label", *lines]))
+    names = [f"{n}.png" for n in range(20)]
+    found = questions(tmp_path / "images", *names, labels=str(tmp_path / "t.csv"))
+    assert "says nothing in 16 of 20 rows" in found[0]

@@ -162,3 +162,32 @@ def test_several_labels_in_a_cell_are_one_class_and_it_is_said(tmp_path: Path) -
     listing = listed(tmp_path, "image,label\na.png,Mass|Effusion\nb.png,well\n")
     assert listing.classes == ("Mass|Effusion", "well")
     assert listing.notes[-1].startswith("labels such as 'Mass|Effusion' count as classes of their own")
+
+
+@pytest.mark.parametrize("cell", ["N/A", "unknown", "Unbekannt", "-", "anonymous", "?", "#NAME?"])
+def test_a_patient_who_is_said_to_be_unknown_is_none_that_images_share(tmp_path: Path, cell: str) -> None:
+    table = f"image,label,patient\na.png,sick,{cell}\nb.png,well,0\nc.png,well,{cell}\n"
+    listing = listed(tmp_path, table, files=("a.png", "b.png", "c.png"))
+    assert [entry.patient_id for entry in listing.entries] == [None, "0", None]
+
+
+@pytest.mark.parametrize("cell", ["#NAME?", "#DIV/0!", "#WERT!", "#NV", "#SPILL!", "#ZAHL!"])
+def test_the_error_of_a_formula_is_no_class(tmp_path: Path, cell: str) -> None:
+    table = f"image,label\na.png,sick\nb.png,well\nc.png,{cell}\n"
+    listing = listed(tmp_path, table, files=("a.png", "b.png", "c.png"))
+    assert listing.classes == ("sick", "well")
+    assert any(f"taken for no label: '{cell}' (1)" in note for note in listing.notes)
+    assert listed(tmp_path, "image,label\na.png,#1\nb.png,#2\n").classes == ("#1", "#2")
+
+
+def test_a_column_of_splits_that_is_not_taken_is_told(tmp_path: Path) -> None:
+    table = "image,label,Gruppe,arm\na.png,sick,Training,test\nb.png,well,Validierung,control\n"
+    told = (
+        "labels.csv: column 'Gruppe' names splits, which are not taken (--use-split-col 'Gruppe' takes them)"
+    )
+    notes = listed(tmp_path, table).notes
+    assert told in notes
+    assert not any("'arm'" in note for note in notes)
+    taken = listed(tmp_path, table, use_split_col="Gruppe")
+    assert [entry.split for entry in taken.entries] == ["train", "val"]
+    assert told not in taken.notes

@@ -218,3 +218,17 @@ def test_columns_of_classes_are_mapped_to_one(tmp_path: Path) -> None:
     )
     assert labels(listing) == RIGHT
     assert listing.classes == ("sick", "well")
+
+
+def test_formulas_that_nobody_worked_out_are_told_with_their_first_cell(tmp_path: Path) -> None:
+    rows = [
+        ["image", "score", "label"],
+        *([name, 1, f'=IF(B{n}=1,"sick","well")'] for n, name in enumerate(RIGHT, 2)),
+    ]
+    listing = listed(tmp_path, write_xlsx(tmp_path / "t.xlsx", {"Data": rows}))
+    assert listing.entries == ()
+    assert (
+        f"{len(RIGHT)} formulas hold no value, so their cells count as empty (first: C2)" in listing.notes[0]
+    )
+    plain = listed(tmp_path, write_xlsx(tmp_path / "u.xlsx", {"Sheet1": PLAIN}))
+    assert not any("formulas" in note for note in plain.notes)
