@@ -458,7 +458,7 @@ def export(
     facts, probes = facts_given(place, chosen), pixels_at_hand(place, found.read_card().recipe)
     copies_of_run(found, probes, progress)
     files = files_at_hand(place, None, chosen.export.images) if chosen.export.verify else None
-    return stage(found, Path(out), probes, said=facts, files=files, progress=progress)
+    return stage(found, Path(out), probes, facts=facts, files=files, progress=progress)
 
 
 def bundle(
@@ -482,7 +482,7 @@ def bundle(
     check_out(Path(out))
     facts = facts_given(place, chosen)
     copies_of_run(found, pixels_at_hand(place, found.read_card().recipe), progress)
-    return stage(found, Path(out), said=facts, model_card=model_card_of(place, found, chosen, progress))
+    return stage(found, Path(out), facts=facts, model_card=model_card_of(place, found, chosen, progress))
 
 
 def runs(workspace: Where = None) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ def bundle(
     result = run_stage(
         found,
         target,
-        said=facts,
+        facts=facts,
         model_card=model_card_of(session.workspace, found, settings, session.progress),
     )
     more = {"no_heat_maps": result.no_heat_maps or None, "restriction": result.restriction or None}

@@ -52,7 +52,7 @@ def export(
     shown = pixels_at_hand(session.workspace, found.read_card().recipe)
     copies_of_run(found, shown, session.progress)
     files = files_at_hand(session.workspace, data, settings.export.images) if settings.export.verify else None
-    result = run_stage(found, target, shown, said=facts, files=files, progress=session.progress)
+    result = run_stage(found, target, shown, facts=facts, files=files, progress=session.progress)
     payload = fields_of(result, "size_bytes", bytes=result.size_bytes)
     session.show(payload, lambda console: _draw(console, result))
 

@@ -79,14 +79,14 @@ def predict(
         )
     settings = session.settings().predict
     place = _place(session, run)
-    judge = _opened(place, tta=settings.tta)
-    if judge.remark:
-        session.progress.note(judge.remark)
-    groups = _exams(session, judge, exam)
+    classifier = _opened(place, tta=settings.tta)
+    if classifier.remark:
+        session.progress.note(classifier.remark)
+    groups = _exams(session, classifier, exam)
     maps = _heat_maps(session, place, explain) if explain is not None else None
     from medimg_cli.stages.predict import predict as run_stage
 
-    with unbroken_stdout(), _view(session, judge, place) as view:
+    with unbroken_stdout(), _view(session, classifier, place) as view:
 
         def tell(path: str, prediction: "Prediction") -> None:
             view.tell(path, prediction)
@@ -94,7 +94,7 @@ def predict(
                 maps.tell(path, prediction)
 
         result = run_stage(
-            judge,
+            classifier,
             inputs if Path(_LIST) not in inputs else _listed(inputs),
             settings,
             out=out,
@@ -120,14 +120,14 @@ def _place(session: Session, run: str | None) -> Path:
     return find_run(session.workspace, run).folder
 
 
-def _exams(session: Session, judge: "Classifier", asked: str | None) -> "ExamGroups | None":
+def _exams(session: Session, classifier: "Classifier", asked: str | None) -> "ExamGroups | None":
     """Return how images are put together into exams; what knows that is loaded only for a model that was taught so."""
-    by = judge.card.exams
+    by = classifier.card.exams
     if by is None and asked is None:
         return None
     from medimg_cli.inference.exam_groups import exam_groups
 
-    groups = exam_groups(judge.card, asked)
+    groups = exam_groups(classifier.card, asked)
     if groups is None and by is not None:
         session.progress.note(f"the model decides on exams ({by.source}): --exam says which images are one")
     return groups
@@ -137,13 +137,13 @@ def _opened(place: Path, *, tta: bool) -> "Classifier":
     """Return the model; torch is imported only where a network has no ONNX copy, or for several views of an image."""
     from medimg_cli.api.prerequisites import opened_model
 
-    judge = opened_model(place).classifier
+    classifier = opened_model(place).classifier
     if not tta:
-        return judge
+        return classifier
     from medimg_cli.inference.classifier import Classifier
     from medimg_cli.training.predictor import in_views
 
-    return Classifier(in_views(judge.predictor), judge.references, judge.withheld)
+    return Classifier(in_views(classifier.predictor), classifier.references, classifier.withheld)
 
 
 def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None":
@@ -171,16 +171,16 @@ def _listed(inputs: list[Path]) -> Iterator[str | Path]:
 
 
 @contextmanager
-def _view(session: Session, judge: "Classifier", place: Path) -> "Iterator[PredictionJson | PredictionTable]":
+def _view(session: Session, classifier: "Classifier", place: Path) -> "Iterator[PredictionJson | PredictionTable]":
     """Yield what shows the rows on stdout."""
     from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
 
     if not session.json:
-        yield PredictionTable(judge.card)
+        yield PredictionTable(classifier.card)
         return
     from medimg_cli.workspace.files import SCHEMA
 
-    card, name = judge.card, place.stem if place.is_file() else place.name
+    card, name = classifier.card, place.stem if place.is_file() else place.name
     model = {"run": name, "arch": card.arch, "weights_sha256": card.weights_sha256, "medimg": __version__}
     view = PredictionJson({"schema": SCHEMA, "command": session.command, "model": model})
     try:

@@ -10,8 +10,8 @@ import numpy as np
 from medimg_cli import __version__
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.inference.classifier import Classifier
-from medimg_cli.inference.load import open_classifier
 from medimg_cli.inference.predictor import members_of
+from medimg_cli.inference.load import open_classifier
 from medimg_cli.preprocessing.probe_images import noise
 from medimg_cli.reporting.study_questions import NOT_REPORTED, QUESTIONS
 from medimg_cli.runs.bundle import ABOUT, MODEL_CARD, NOTICE, About, write_bundle
@@ -64,13 +64,13 @@ def check_out(out: Path) -> None:
 
 
 def bundle(
-    run: Run, out: Path, *, said: Mapping[str, str] | None = None, model_card: str | None = None
+    run: Run, out: Path, *, facts: Mapping[str, str] | None = None, model_card: str | None = None
 ) -> BundleResult:
     """Write the bundle of a run; it is opened and has to answer like the run before it takes its place.
 
     Args:
         run: its networks have ONNX copies.
-        said: facts about the model that only people know; those of `FACTS` travel.
+        facts: about the model that only people know; those of `FACTS` travel.
         model_card: Markdown, None where there is none.
 
     Raises:
@@ -78,26 +78,26 @@ def bundle(
         RunError: the run cannot be used, or has no copies.
     """
     check_out(out)
-    judge = open_classifier(run.folder)
-    if judge is None:
+    classifier = open_classifier(run.folder)
+    if classifier is None:
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg bundle` writes it")
-    files = _model_files(run, judge.card)
-    told = {name: said[name] for name in FACTS if said and said.get(name)}
-    files |= {ABOUT: _about(run, judge.card, told), NOTICE: _notice(told, judge)}
+    files = _model_files(run, classifier.card)
+    told = {name: facts[name] for name in FACTS if facts and facts.get(name)}
+    files |= {ABOUT: _about(run, classifier.card, told), NOTICE: _notice(told, classifier)}
     if model_card is not None:
         files[MODEL_CARD] = model_card.encode()
     with atomic_path(out) as temporary:
         write_bundle(temporary, files)
-        _hold_against(temporary, judge)
+        _hold_against(temporary, classifier)
         digest, size = sha256_of_file(temporary), temporary.stat().st_size
-    began = judge.card.began_with
+    began = classifier.card.began_with
     return BundleResult(
         out=out,
         sha256=digest,
         size_bytes=size,
         files=tuple(sorted(files)),
         model_card=model_card is not None,
-        no_heat_maps=_no_heat_maps(run, judge),
+        no_heat_maps=_no_heat_maps(run, classifier),
         restriction=began.restriction if began else "",
         not_reported=tuple(name for name in FACTS if name not in told),
     )
@@ -129,29 +129,29 @@ def _about(run: Run, card: ModelCard, told: Mapping[str, str]) -> bytes:
     return (json.dumps(about.model_dump(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _notice(told: Mapping[str, str], judge: Classifier) -> bytes:
-    reference = _REFERENCE if judge.references is not None else ""
+def _notice(told: Mapping[str, str], classifier: Classifier) -> bytes:
+    reference = _REFERENCE if classifier.references is not None else ""
     head = _NOTICE_HEAD.format(version=__version__, reference=reference)
-    if (began := judge.card.began_with) is not None:
+    if (began := classifier.card.began_with) is not None:
         head += f"\nWeights that training began with\n  {began.in_words}\n"
         head += f"  {began.restriction}\n" if began.restriction else ""
     lines = [f"\n{QUESTIONS[name].title}\n  {told.get(name, NOT_REPORTED)}\n" for name in FACTS]
     return (head + "".join(lines)).encode()
 
 
-def _no_heat_maps(run: Run, judge: Classifier) -> str:
-    if judge.predictor.answer(noise(judge.card.recipe, 1), maps=True).maps is None:
+def _no_heat_maps(run: Run, classifier: Classifier) -> str:
+    if classifier.predictor.answer(noise(classifier.card.recipe, 1), maps=True).maps is None:
         return "the network has none that torch is not needed for"
-    explanation = read_explanation(run, judge.card)
+    explanation = read_explanation(run, classifier.card)
     if explanation is None:
         return "nobody has looked at them yet: `medimg predict IMAGE --explain DIR` does"
     return explanation.withheld
 
 
-def _hold_against(path: Path, judge: Classifier) -> None:
+def _hold_against(path: Path, classifier: Classifier) -> None:
     """Refuse a bundle that does not answer, bit by bit, as the run it was made of."""
     opened = open_classifier(path)
-    pixels = noise(judge.card.recipe, _HELD_AGAINST)
-    expected = judge.predictor.of_pixels(pixels)
+    pixels = noise(classifier.card.recipe, _HELD_AGAINST)
+    expected = classifier.predictor.of_pixels(pixels)
     if opened is None or not np.array_equal(opened.predictor.of_pixels(pixels), expected):
         raise RunError("the bundle does not answer like the run it was made of", "run the command again")

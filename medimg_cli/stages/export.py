@@ -14,10 +14,11 @@ from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.classifier import Classifier
-from medimg_cli.inference.load import open_classifier
-from medimg_cli.inference.onnx_graph import Alone, one_graph
-from medimg_cli.inference.onnx_network import as_input
 from medimg_cli.inference.predictor import members_of
+from medimg_cli.inference.load import open_classifier
+from medimg_cli.inference.onnx_graph import one_graph
+from medimg_cli.inference.onnx_network import as_input
+from medimg_cli.inference.onnx_graph import Alone
 from medimg_cli.predictions.decide import decide
 from medimg_cli.preprocessing.probe_images import Shown
 from medimg_cli.runs.run import ModelCard, Run
@@ -86,7 +87,7 @@ def export(
     out: Path,
     shown: Shown,
     *,
-    said: Mapping[str, str] | None = None,
+    facts: Mapping[str, str] | None = None,
     files: Sequence[str] | None = None,
     progress: Progress = SilentProgress(),
 ) -> ExportResult:
@@ -95,7 +96,7 @@ def export(
     Args:
         run: its networks have ONNX copies.
         shown: pixels that the file has to answer like medimg.
-        said: facts about the model that only people know.
+        facts: about the model that only people know.
         files: images that both have to answer alike from the file on; None for none.
         progress: told of every file that is compared.
 
@@ -110,7 +111,7 @@ def export(
     if classifier is None:
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg export` writes it")
     members = members_of(run, classifier.card)
-    told = facts_told(run, classifier.card, [card.temperature for _, card in members], said or {})
+    told = facts_told(run, classifier.card, [card.temperature for _, card in members], facts or {})
     networks = [(own.onnx_path, card) for own, card in members]
     content = one_graph(networks, told, classifier.card.recalibration)
     with atomic_path(out) as temporary:
@@ -125,7 +126,7 @@ def export(
 
 
 def facts_told(
-    run: Run, card: ModelCard, temperatures: Sequence[float], said: Mapping[str, str]
+    run: Run, card: ModelCard, temperatures: Sequence[float], facts: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return what the file's metadata say, name → value, each to be written as JSON."""
     told = card.model_dump(
@@ -143,7 +144,7 @@ def facts_told(
         "positives": list(card.labels.positives),
         "dataset_hash": card.fingerprint.dataset_hash,
         "train_images": card.fingerprint.train_images,
-        "said": dict(said),
+        "said": dict(facts),
         "versions": run.read_record().versions if run.record_path.is_file() else {},
     }
 

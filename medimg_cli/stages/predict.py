@@ -75,7 +75,7 @@ class PredictResult:
 
 
 def predict(
-    judge: Classifier,
+    classifier: Classifier,
     named: Iterable[str | Path],
     settings: PredictSettings,
     *,
@@ -92,7 +92,7 @@ def predict(
     `<out>-exams.csv`.
 
     Args:
-        judge: answers.
+        classifier: answers.
         named: files, folders, archives; one that does not exist still gets its row. What is no sequence, such as a list
             that somebody is still writing, is gone through once, and progress then has no end in sight.
         settings: views, batch size and decoding threads.
@@ -109,12 +109,12 @@ def predict(
     """
     rows = None
     if out is not None:
-        rows = RowFile(out, judge.card.classes, model_key(judge.card, settings), resume=resume)
+        rows = RowFile(out, classifier.card.classes, model_key(classifier.card, settings), resume=resume)
     result = PredictResult()
     # Images are measured in threads: threads of BLAS beside them only took processor time, 37 instead of 27 s of 1,000 images.
     with rows or nullcontext(), threadpool_limits(1, "blas"):
         done = DoneRows(rows.done() if rows else iter(()))
-        for batch in _batches(judge, named, settings, done, exams, progress):
+        for batch in _batches(classifier, named, settings, done, exams, progress):
             for image, prediction in batch:
                 if rows is not None and image.earlier is None:
                     rows.write(image.path, prediction)
@@ -181,7 +181,7 @@ _Prepared = tuple[_Image, Prepared | Prediction]
 
 
 def _batches(
-    judge: Classifier,
+    classifier: Classifier,
     named: Iterable[str | Path],
     settings: PredictSettings,
     done: DoneRows,
@@ -192,14 +192,14 @@ def _batches(
     total = sum(1 for _ in list_inputs(named)) if isinstance(named, Sequence) else None
     seconds, workers = settings.decode_seconds, settings.workers
     by_header = exams if exams is not None and exams.needs_facts else None
-    preparer = _Preparer(judge, takes_too_long(seconds), by_header)
+    preparer = _Preparer(classifier, takes_too_long(seconds), by_header)
     by_path = exams if by_header is None else None
     images = _images(named, done, settings, by_path)
     prepared = map_ordered(preparer, images, workers=workers, seconds=seconds, late=preparer.late)
     progress.start("predict", total)
     try:
         batches = iter(lambda: list(islice(prepared, settings.batch_size)), [])
-        for batch in one_ahead(partial(_answered, judge), batches):
+        for batch in one_ahead(partial(_answered, classifier), batches):
             yield batch
             progress.advance(sum(image.files for image, _ in batch))
     finally:
@@ -228,12 +228,12 @@ def _with_images(file: Input) -> tuple[Input, Iterable[str]]:
 
 
 class _Preparer:
-    """Turns an image into what the judge takes, or into its row where there is nothing to judge."""
+    """Turns an image into what the classifier takes, or into its row where there is nothing to classify."""
 
-    def __init__(self, judge: Classifier, too_long: str, by_header: "ExamGroups | None") -> None:
-        self._judge = judge
+    def __init__(self, classifier: Classifier, too_long: str, by_header: "ExamGroups | None") -> None:
+        self._judge = classifier
         self._too_long, self._by_header = too_long, by_header
-        self._options = judge.card.recipe.read_options
+        self._options = classifier.card.recipe.read_options
 
     def __call__(self, image: _Image) -> _Prepared:
         by_header = self._by_header
@@ -257,7 +257,7 @@ class _Preparer:
         return unreadable(self._judge.card.classes, reason)
 
 
-def _answered(judge: Classifier, batch: Sequence[_Prepared]) -> list[tuple[_Image, Prediction]]:
+def _answered(classifier: Classifier, batch: Sequence[_Prepared]) -> list[tuple[_Image, Prediction]]:
     """Return the batch with a prediction for each image that had none yet."""
-    given = iter(judge([what for _, what in batch if not isinstance(what, Prediction)]))
+    given = iter(classifier([what for _, what in batch if not isinstance(what, Prediction)]))
     return [(image, what if isinstance(what, Prediction) else next(given)) for image, what in batch]

@@ -5,7 +5,7 @@ import pkgutil
 import pytest
 
 import medimg_cli.inference.flags
-from medimg_cli.inference.flags import FLAGS, Evidence, meanings, raised
+from medimg_cli.inference.flags import FLAGS, Evidence, raised
 
 FILES = sorted(module.name for module in pkgutil.iter_modules(medimg_cli.inference.flags.__path__))
 
@@ -16,7 +16,7 @@ def test_every_file_of_the_shelf_is_one_flag_named_after_it() -> None:
 
 @pytest.mark.parametrize("name", FLAGS.names())
 def test_every_flag_says_in_one_sentence_what_it_means(name: str) -> None:
-    meaning = meanings()[name]
+    meaning = FLAGS.get(name).meaning
     assert meaning[0].isupper()
     assert meaning.endswith(".")
     assert ". " not in meaning

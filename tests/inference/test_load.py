@@ -134,7 +134,7 @@ def test_a_graph_that_reads_a_file_outside_the_bundle_is_refused(
 
 def test_what_is_told_of_a_model_comes_with_it(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "model.zip"
-    bundle(run, out, said={"licence": "CC0", "ethics_approval": "no. 7"}, model_card="# Ä card\n")
+    bundle(run, out, facts={"licence": "CC0", "ethics_approval": "no. 7"}, model_card="# Ä card\n")
     opened = open_model(out)
     assert opened is not None and opened.about is not None
     assert opened.about.said == {"licence": "CC0"}

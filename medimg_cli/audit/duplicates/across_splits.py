@@ -58,8 +58,6 @@ def kept_pairs(workspace: Workspace, pixel_hashes: Sequence[str]) -> list[tuple[
 
 
 Pairs = list[tuple[int, int]]
-CountCopies = Callable[[pd.DataFrame, Collection[str]], int | None]
-"""Usable manifest rows, the splits that are evaluated → the number, None where nobody searched."""
 
 
 def known_across_splits(workspace: Workspace, usable: pd.DataFrame, splits: Collection[str]) -> int | None:

@@ -55,8 +55,3 @@ FLAGS: Registry[Flag] = Registry("flag", __name__)
 def raised(evidence: Evidence) -> tuple[str, ...]:
     """Return the names of the flags that hold, sorted."""
     return tuple(name for name in FLAGS.names() if FLAGS.get(name).is_raised(evidence))
-
-
-def meanings() -> dict[str, str]:
-    """Return flag → what it means."""
-    return {name: FLAGS.get(name).meaning for name in FLAGS.names()}

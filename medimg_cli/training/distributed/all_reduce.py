@@ -61,10 +61,6 @@ class World:
         self.rows = slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
         return self.rows
 
-    def own_of(self, items: int) -> range:
-        """Return which of so many items (batches, views) are this process's: every `size`th."""
-        return range(self.rank, items, self.size)
-
     def whole(self, logits: Tensor) -> Tensor:
         """Return the logits (count, …) of the batch from everybody's own rows (rows, …); gradients flow to the own.
 
