@@ -128,3 +128,22 @@ def test_examples_in_docstrings_are_true(path: Path) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_every_file_and_room_that_contributing_names_is_there() -> None:
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/.-]+(?:\.py|/\w+\.csv|/))`", text))
+    rooms = text[text.index("## The map") : text.index("Tests stand in the same rooms")]
+    for line in re.findall(r"^    (\S.*?)  ", rooms, flags=re.MULTILINE):
+        named |= set(line.split())
+    there = [path for top in ("medimg_cli", "templates", "tests") for path in (ROOT / top).rglob("*")]
+    known = [f"/{path.relative_to(ROOT).as_posix()}{'/' * path.is_dir()}" for path in there]
+    missing = [name for name in named if not any(path.endswith(f"/{name}") for path in known)]
+    assert len(named) > 50
+    assert [name for name in sorted(missing) if "my_" not in name] == []
+
+
+def test_the_map_draws_every_room() -> None:
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = [path.name for path in (ROOT / "medimg_cli").iterdir() if (path / "__init__.py").is_file()]
+    assert [room for room in rooms if f"{room}/ " not in text] == []
