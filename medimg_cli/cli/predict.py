@@ -171,7 +171,9 @@ def _listed(inputs: list[Path]) -> Iterator[str | Path]:
 
 
 @contextmanager
-def _view(session: Session, classifier: "Classifier", place: Path) -> "Iterator[PredictionJson | PredictionTable]":
+def _view(
+    session: Session, classifier: "Classifier", place: Path
+) -> "Iterator[PredictionJson | PredictionTable]":
     """Yield what shows the rows on stdout."""
     from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
 

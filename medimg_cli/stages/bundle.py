@@ -10,8 +10,8 @@ import numpy as np
 from medimg_cli import __version__
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.inference.classifier import Classifier
-from medimg_cli.inference.predictor import members_of
 from medimg_cli.inference.load import open_classifier
+from medimg_cli.inference.predictor import members_of
 from medimg_cli.preprocessing.probe_images import noise
 from medimg_cli.reporting.study_questions import NOT_REPORTED, QUESTIONS
 from medimg_cli.runs.bundle import ABOUT, MODEL_CARD, NOTICE, About, write_bundle

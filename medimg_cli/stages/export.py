@@ -14,11 +14,10 @@ from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.classifier import Classifier
-from medimg_cli.inference.predictor import members_of
 from medimg_cli.inference.load import open_classifier
-from medimg_cli.inference.onnx_graph import one_graph
+from medimg_cli.inference.onnx_graph import Alone, one_graph
 from medimg_cli.inference.onnx_network import as_input
-from medimg_cli.inference.onnx_graph import Alone
+from medimg_cli.inference.predictor import members_of
 from medimg_cli.predictions.decide import decide
 from medimg_cli.preprocessing.probe_images import Shown
 from medimg_cli.runs.run import ModelCard, Run
