@@ -5,7 +5,6 @@ as its HTML page is, the upload page after one drawn X-ray was dropped on it. Ch
 """
 
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 MEDIMG = [sys.executable, "-m", "medimg_cli"]
-WIDTH_PX = 1100
+WIDTH_PX, HEIGHT_PX = 1100, 1150
 KEPT_PX = 760
 PORT = 8417
 SECONDS = 120.0
@@ -40,7 +39,7 @@ def kept(picture: bytes, target: Path) -> None:
     height = round(image.height * KEPT_PX / image.width)
     small = image.resize((KEPT_PX, height), Image.Resampling.LANCZOS)
     target.parent.mkdir(parents=True, exist_ok=True)
-    small.quantize(64, dither=Image.Dither.NONE).save(target, optimize=True)
+    small.quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
     print(f"wrote {target}: {target.stat().st_size:,} bytes")
 
 
@@ -50,7 +49,7 @@ def report_page(browser: Browser, workspace: Path, target: Path) -> None:
         out = Path(folder) / "eval.html"
         command = [*MEDIMG, "report", "--workspace", str(workspace), "--out", str(out), "--quiet"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        page = browser.new_page(viewport={"width": WIDTH_PX, "height": 1000})
+        page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
         page.goto(out.as_uri())
         kept(page.screenshot(), target)
 
@@ -59,8 +58,8 @@ def upload_page(browser: Browser, workspace: Path, target: Path) -> None:
     """Show the upload page with one answer."""
     server = subprocess.Popen(
         [*MEDIMG, "serve", "--workspace", str(workspace), "--port", str(PORT), "--quiet"],
-        env=os.environ | {"MEDIMG_TOKEN": ""},
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         address = f"http://127.0.0.1:{PORT}"
@@ -69,7 +68,7 @@ def upload_page(browser: Browser, workspace: Path, target: Path) -> None:
             if server.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit("the server did not start")
             time.sleep(0.5)
-        page = browser.new_page(viewport={"width": WIDTH_PX, "height": 1000})
+        page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
         page.goto(address)
         page.set_input_files("input[type=file]", test_picture(workspace))
         page.get_by_text(re.compile("sensitivity", re.IGNORECASE)).first.wait_for(timeout=SECONDS * 1000)
