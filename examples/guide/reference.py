@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -284,17 +284,32 @@ def exit_codes() -> str:
     )
 
 
-def pattern(node: ast.AST) -> str | None:
-    """Return a message as it is written in the code, with … for what it names; None where it is made elsewhere."""
+def pattern(node: ast.AST, named_texts: Mapping[str, ast.AST] = {}) -> str | None:
+    """Return a message as it is written in the code, with … for what it names; None where it is made elsewhere.
+
+    Args:
+        named_texts: names of the file that stand for one text → that text.
+    """
+    if isinstance(node, ast.Name) and node.id in named_texts:
+        return pattern(named_texts[node.id])
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
         parts = [str(each.value) if isinstance(each, ast.Constant) else "…" for each in node.values]
         return "".join(parts)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left, right = pattern(node.left), pattern(node.right)
+        left, right = pattern(node.left, named_texts), pattern(node.right, named_texts)
         return (left or "…") + (right or "…")
     return None
+
+
+def texts_of(tree: ast.AST) -> dict[str, ast.AST]:
+    """Return the names of a file that are given a text once, and that text."""
+    given: dict[str, list[ast.AST]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            given.setdefault(node.targets[0].id, []).append(node.value)
+    return {name: values[0] for name, values in given.items() if len(values) == 1 and pattern(values[0])}
 
 
 def error_page() -> str:
@@ -302,11 +317,13 @@ def error_page() -> str:
     kinds_of = {kind.__name__: int(kind.exit_code) for kind in errors.MedimgError.__subclasses__()}
     found: dict[int, set[tuple[str, str]]] = {number: set() for number in kinds_of.values()}
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = texts_of(tree)
+        for node in ast.walk(tree):
             name = getattr(getattr(node, "func", None), "id", "")
             if name not in kinds_of or not isinstance(node, ast.Call) or len(node.args) != 2:
                 continue
-            what, hint = map(pattern, node.args)
+            what, hint = (pattern(each, texts) for each in node.args)
             if what and what.strip("… "):
                 found[kinds_of[name]].add((what, hint or "…"))
     page = MADE + (
