@@ -256,3 +256,17 @@ def test_neighbouring_tiles_meet_without_a_seam() -> None:
 def test_turning_the_picture_turns_the_result() -> None:
     pixels = faint_texture(96, 80)
     assert np.array_equal(equalise_adaptively(pixels.T), equalise_adaptively(pixels).T)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("interpolation", ["bilinear, antialiased", "bicubic, antialiased"])
+@pytest.mark.parametrize("mode", ["pad", "stretch", "crop"])
+@pytest.mark.parametrize("shape", [(256, 256), (256, 384)])
+def test_lines_finer_than_a_pixel_become_their_mean_and_no_pattern(
+    shape: tuple[int, int], mode: Any, interpolation: Any, bits: Any
+) -> None:
+    samples: NDArray[np.uint8] = np.zeros((*shape, 1), dtype=np.uint8)
+    samples[:, ::4] = 255  # resizing by 8 or 12: every pixel has as many lines
+    recipe = Recipe(size_px=32, channels=1, resize_mode=mode, interpolation=interpolation, bits=bits)
+    shown = recipe.apply(DecodedImage(samples, 8))[8:24, 4:28] / (255 if bits == 8 else 65535)
+    assert np.abs(shown - 1 / 4).max() < 0.01
