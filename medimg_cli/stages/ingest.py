@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medimg_cli.audit.duplicates.across_splits import known_leak
+from medimg_cli.audit.duplicates.across_splits import known_leak, pairs_path
 from medimg_cli.dataset.ingest.collect import Changes
 from medimg_cli.dataset.ingest.ingest import Ingest, reasons
 from medimg_cli.dataset.ingest.preview import IngestPreview, preview_of
@@ -120,6 +120,11 @@ def ingest(
         made.split()
         made.write()
         leak = known_leak(workspace, Dataset(made.rows, made.info))
+        if leak.near is None and pairs_path(workspace).is_file():
+            remarks.warn(
+                "what the last audit found of near duplicates does not hold here (other images, another version or a "
+                "damaged file in audit/): `medimg label-audit` searches again"
+            )
         if leak.images:
             remarks.warn(leak.line())
     return _result(made, leak)

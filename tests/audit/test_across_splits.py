@@ -70,6 +70,15 @@ def test_a_damaged_list_of_pairs_is_as_none(tmp_path: Path, content: str) -> Non
     assert kept_pairs(workspace, []) is None
 
 
+def test_a_list_of_pairs_of_which_one_sign_is_another_is_as_none(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    keep_pairs(workspace, HASHES, [Pair(0, 3, 0.95, ""), Pair(2, 4, 0.95, "")])
+    path = pairs_path(workspace)
+    head, pairs = path.read_text().split('"pairs"')
+    path.write_text(f'{head}"pairs"{pairs.replace(HASHES[3][:16], HASHES[1][:16])}')
+    assert kept_pairs(workspace, HASHES) is None
+
+
 def test_pairs_of_another_version_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace(tmp_path)
     keep_pairs(workspace, HASHES, [])

@@ -20,6 +20,12 @@ def test_copies_of_one_missing_source_go_together_where_their_numbers_are_random
     assert _families(*names) == [names[:3], names[3:]]
 
 
+def test_names_may_begin_with_what_stands_between_words_and_have_no_prefix_at_all() -> None:
+    assert _families("_7.png", "_7_aug_1.png", "_8.png") == [("_7.png", "_7_aug_1.png")]
+    names = ("_0_1169.jpeg", "_0_5239.jpeg", "_1_44.jpeg", "_1_8671.jpeg", "_1_3020.jpeg")
+    assert _families(*names) == [names[:2], names[2:]]
+
+
 @pytest.mark.parametrize(
     "names",
     [

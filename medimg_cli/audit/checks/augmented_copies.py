@@ -17,7 +17,7 @@ from medimg_cli.privacy.forms.names import mask_identities
 
 _WORD = re.compile(rf"(?:{'|'.join(AUGMENTED)})\d{{0,4}}", re.IGNORECASE)
 # What Keras writes with `save_to_dir`: PREFIX_INDEX_RANDOM.EXT, see keras.preprocessing.image.Iterator.
-_KERAS = re.compile(r"(?P<source>.+)_(?P<index>\d+)_(?P<random>\d{1,8})")
+_KERAS = re.compile(r"(?P<source>.*)_(?P<index>\d+)_(?P<random>\d{1,8})")
 _CHANCE = 100
 """Random numbers of a whole data set that all lie below this count something."""
 
@@ -53,6 +53,7 @@ def families(paths: Sequence[str], labels: Sequence[str]) -> list[Family]:
     sources: dict[tuple[str, str], list[int]] = {}
     for position, key in enumerate(zip(labels, stems, strict=True)):
         sources.setdefault(key, []).append(position)
+        sources.setdefault((key[0], key[1].strip("_-. ")), []).append(position)
     worded: dict[tuple[str, str], list[int]] = {}
     numbered: dict[tuple[str, str], list[int]] = {}
     randoms: dict[int, int] = {}

@@ -13,7 +13,7 @@ from medimg_cli.audit.measurements.measurements import Measured, kept_measuremen
 from medimg_cli.dataset.leakage import Leak, leak_of
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import DataError
-from medimg_cli.workspace.files import read_json, write_json
+from medimg_cli.workspace.files import check_seal, read_json, sealed, write_json
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.workspace import Workspace
 
@@ -34,7 +34,7 @@ def keep_pairs(workspace: Workspace, pixel_hashes: Sequence[str], pairs: Iterabl
     names = [pixels[:_DIGITS] for pixels in pixel_hashes]
     found = sorted([names[pair.first], names[pair.second]] for pair in pairs if pair.is_confirmed)
     content = {"version": __version__, "pictures": sorted(set(names)), "pairs": found}
-    write_json(pairs_path(workspace), content)
+    write_json(pairs_path(workspace), sealed(content))
 
 
 def kept_pairs(workspace: Workspace, pixel_hashes: Sequence[str]) -> list[tuple[int, int]] | None:
@@ -47,7 +47,7 @@ def kept_pairs(workspace: Workspace, pixel_hashes: Sequence[str]) -> list[tuple[
     if not path.is_file():
         return None
     try:
-        content = read_json(path)
+        content = check_seal(path, read_json(path))
         searched, found = frozenset(content["pictures"]), [(one, other) for one, other in content["pairs"]]
     except (DataError, KeyError, TypeError, ValueError):  # somebody edited it; it only saves time
         return None

@@ -126,8 +126,8 @@ def resemblance(first: NDArray[np.uint8], second: NDArray[np.uint8], *, enough: 
     """
     everywhere = np.ones((SIDE_PX, SIDE_PX), dtype=np.float32)
     moving, best = Canvas(evened(second), everywhere), -1.0
-    turned = (about_centre(1, 90), *(about_centre(1, degrees) for degrees in (-8, 8, -16, 16)))
-    for start in (about_centre(1, 0), *turned):
+    angles = (0, 90, *(sign * degrees for degrees in range(8, 48, 8) for sign in (-1, 1)))
+    for start in (about_centre(1, degrees) for degrees in angles):
         for likeness in LIKENESSES[:4]:
             template = Canvas(likeness.undo(evened(first)), everywhere)
             best = max(best, align(template, moving, start).similarity)

@@ -83,8 +83,7 @@ CROPPED = Altered("", about_centre(0.92, 0))
 ALTERATIONS = (
     AS_IT_IS,
     CROPPED,
-    Altered("", about_centre(1, 4)),
-    Altered("", about_centre(1, -4)),
+    *(Altered("", about_centre(1, sign * degrees)) for degrees in (4, 9, 14, 19, 24, 29) for sign in (1, -1)),
     Altered("turned by a quarter", about_centre(1, 90)),
 )
 """The first two find what was cropped and are cheap; the others are for sets that are not large."""
