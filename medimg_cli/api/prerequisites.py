@@ -260,7 +260,7 @@ def compared_run(
     Args:
         plain: the settings without those of this evaluation: a threshold given for one model is not given for the other.
     """
-    from medimg_cli.evaluation.compared_model import is_table
+    from medimg_cli.evaluation.analyses.comparison import is_table
     from medimg_cli.runs.run_folders import find_run
 
     compared = settings.evaluate.compare

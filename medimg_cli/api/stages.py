@@ -274,7 +274,7 @@ class Evaluated:
         return self.evaluation.missed
 
     def _repr_html_(self) -> str:
-        from medimg_cli.reporting.notebook import evaluation_html
+        from medimg_cli.reporting.page import evaluation_html
 
         return evaluation_html(self.evaluation)
 

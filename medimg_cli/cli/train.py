@@ -165,8 +165,8 @@ def _show_architectures(session: Session, which: str) -> None:
 
 def _draw(console: "Console", result: "TrainResult") -> None:
     from medimg_cli.cli.views.render import plain_table
-    from medimg_cli.predictions.contract import promise_of
     from medimg_cli.predictions.exam_answers import said_of_rule
+    from medimg_cli.predictions.threshold_choice import promise_of
 
     spread = (">mean of folds", "range") if result.folds else ()
     table = plain_table("out of fold" if result.folds else "validation", ">value", *spread)

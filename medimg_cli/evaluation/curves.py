@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.evaluation.evaluation import Curve
 from medimg_cli.statistics.intervals import LEVEL
-from medimg_cli.statistics.score_levels import ScoreLevels
+from medimg_cli.statistics.sampling import ScoreLevels
 
 _MOST_POINTS = 200
 

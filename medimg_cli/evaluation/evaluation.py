@@ -7,11 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medimg_cli.dataset.leakage import Leak
 from medimg_cli.errors import DataError, RunError
-from medimg_cli.evaluation.results.abstention import Abstention, Conformal
-from medimg_cli.evaluation.results.calibration import Calibration
-from medimg_cli.evaluation.results.contract import Contract
+from medimg_cli.evaluation.results.calibration import Abstention, Calibration, Conformal
 from medimg_cli.evaluation.results.decisions import (
     Comparison,
+    Contract,
     DecisionCurves,
     Histograms,
     LabelSet,
@@ -19,8 +18,7 @@ from medimg_cli.evaluation.results.decisions import (
     PatientLevels,
     Protocol,
 )
-from medimg_cli.evaluation.results.subgroups import Subgroups
-from medimg_cli.evaluation.results.surroundings import Baselines, Robustness, Shift
+from medimg_cli.evaluation.results.surroundings import Baselines, Robustness, Shift, Subgroups
 from medimg_cli.runs.run import Exams, ModelCard, Run, Threshold
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.workspace.files import check_seal, read_json, sealed, write_json

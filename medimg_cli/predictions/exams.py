@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LABEL_SEP, LabelSpace
 from medimg_cli.dataset.manifest import EXAM
+from medimg_cli.predictions.exam_answers import POOLINGS, pooled
 from medimg_cli.predictions.operating_point import OperatingPoint
-from medimg_cli.predictions.pooling import POOLINGS, pooled
 from medimg_cli.predictions.predictions import (
     PROBABILITY_PREFIX,
     marks_of,

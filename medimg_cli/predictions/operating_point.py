@@ -8,8 +8,13 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import DataError, UsageError
-from medimg_cli.predictions.contract import positives_of
-from medimg_cli.predictions.threshold_choice import NoThresholdError, place_by, recall_bound, steps_of
+from medimg_cli.predictions.threshold_choice import (
+    NoThresholdError,
+    place_by,
+    positives_of,
+    recall_bound,
+    steps_of,
+)
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.sampling import Sampling
 from medimg_cli.workspace.operating_settings import ThresholdRule

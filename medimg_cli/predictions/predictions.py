@@ -1,6 +1,7 @@
 """Predictions on disk: one row per input, also for what could not be read."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.manifest import EXAM, Dataset
-from medimg_cli.errors import DataError
+from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.operating_point import OperatingPoint
-from medimg_cli.predictions.prediction_rows import PROBABILITY_PREFIX as PROBABILITY_PREFIX
+from medimg_cli.predictions.prediction import PROBABILITY_PREFIX as PROBABILITY_PREFIX
+from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.tables import read_table, write_table
 
 
@@ -124,3 +127,98 @@ def marks_of(table: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float32]
             raise DataError(f"{column} holds {bad!r}", "1 = there, 0 = not there, empty = unknown")
         marks[:, index] = [np.nan if str(cell) == "" else float(cell) for cell in table[column]]
     return marks
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What an evaluation is of.
+
+    Args:
+        run, split: names to record.
+        dataset_hash, predictions_sha256, weights_sha256: of data set, predictions file and weights; "" without one.
+        metadata_hash: of the manifest's further columns, likewise.
+    """
+
+    run: str
+    split: str
+    dataset_hash: str
+    predictions_sha256: str
+    weights_sha256: str
+    metadata_hash: str = ""
+
+
+def keep_predictions(
+    run: Run, card: ModelCard, dataset: Dataset, split: str, table: pd.DataFrame, *, place: Run | None = None
+) -> Recorded:
+    """Write a run's predictions of a split, or of another data set, and return what they are of.
+
+    Args:
+        place: the folder they go into instead of the run's own.
+    """
+    path = (place or run).predictions_path(split)
+    write_predictions(path, table)
+    return Recorded(
+        run=run.name,
+        split=split,
+        dataset_hash=dataset.content_hash(),
+        predictions_sha256=sha256_of_file(path),
+        weights_sha256=card.weights_sha256,
+        metadata_hash=dataset.metadata_hash(),
+    )
+
+
+def is_held_out(card: ModelCard, split: str, *, tta: bool) -> bool:
+    """Return whether a run answers a split by those of its networks that had not learnt from the image.
+
+    Raises:
+        UsageError: several views of an image are wanted, which its out-of-fold predictions were not made with.
+    """
+    if card.folds is None or split != "val":
+        return False
+    if tta:
+        raise UsageError(
+            "--tta cannot be had for out-of-fold predictions: they were made when the networks were trained",
+            "leave it out, or evaluate on test",
+        )
+    return True
+
+
+def held_out_predictions(run: Run, card: ModelCard, dataset: Dataset, point: OperatingPoint) -> pd.DataFrame:
+    """Return an ensemble's out-of-fold predictions of train and val, decided by the thresholds in force.
+
+    Raises:
+        RunError: they are of other images.
+        DataError: they cannot be read.
+    """
+    path = run.predictions_path("val")
+    table = read_predictions(path)
+    known = set(dataset.of_split("train", "val")["image_id"])
+    if not known.issuperset(table["image_id"]):
+        raise RunError(f"{path} holds images that are not in train or val", "run `medimg train` again")
+    return decided_table(table, card.labels, point)
+
+
+def how_answered(card: ModelCard, views: int, *, held_out: bool, alike: bool = False) -> tuple[str, ...]:
+    """Return what a reader of an evaluation must know about how its answers came about.
+
+    Args:
+        views: of each image whose answers were averaged.
+        alike: the threshold was chosen on such means too.
+    """
+    found = []
+    if held_out:
+        found.append(
+            f"train and val, each image answered by networks that did not learn from it ({card.folds} folds); "
+            "their epochs were chosen on these images, so the figures are a little too good"
+        )
+    if views > 1:
+        chosen = card.threshold is not None or card.thresholds
+        found.append(
+            f"each answer is the mean over {views} views of the image"
+            + (
+                f"; the threshold was chosen {'on such means too' if alike else 'without them'}"
+                if chosen
+                else ""
+            )
+        )
+    return tuple(found)

@@ -13,8 +13,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
 from medimg_cli.errors import MachineError, UsageError
-from medimg_cli.predictions.prediction import Prediction
-from medimg_cli.predictions.prediction_rows import MODEL, Row, columns_of, prediction_of, row_of
+from medimg_cli.predictions.prediction import MODEL, Prediction, Row, columns_of, prediction_of, row_of
 from medimg_cli.workspace.lock import claim
 from medimg_cli.workspace.plain_text import quoting_of, shielded, unshielded
 

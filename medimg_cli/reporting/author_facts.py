@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from medimg_cli.reporting.checklists import GUIDELINES
 from medimg_cli.reporting.checklists.asking import anchor_of
 from medimg_cli.reporting.content import ReportContent
-from medimg_cli.reporting.study_questions import GROUPS, NOT_REPORTED, QUESTIONS, is_asked, title_of
+from medimg_cli.reporting.study_facts import GROUPS, NOT_REPORTED, QUESTIONS, is_asked, title_of
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jinja2
 
 from medimg_cli.errors import UsageError
+from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.reporting import author_facts as given
 from medimg_cli.reporting import cases, limitations, verdict
 from medimg_cli.reporting.charts import (
@@ -21,10 +22,13 @@ from medimg_cli.reporting.charts import (
     matrix_charts,
     scales,
 )
+from medimg_cli.reporting.charts.curves import precision_recall_chart, roc_chart
+from medimg_cli.reporting.charts.matrix_charts import confusion_matrix
 from medimg_cli.reporting.checklists import checklists
 from medimg_cli.reporting.content import STATEMENT, ReportContent
 from medimg_cli.reporting.tables import calibration_tables, group_tables, tables
 from medimg_cli.reporting.tables import number_format as numbers
+from medimg_cli.reporting.verdict import headline, leakage_line
 from medimg_cli.workspace.files import templates_dir
 
 Part = Literal["whole", "report", "appendix"]
@@ -169,3 +173,18 @@ def page_context(content: ReportContent) -> dict[str, Any]:
         "checklists": checklists(content),
         "headings": headings | dict.fromkeys(given.anchors(), headings["authors"]),
     }
+
+
+def evaluation_html(evaluation: Evaluation) -> str:
+    """Return headline, confusion matrix and ROC curve as one piece of HTML that loads nothing; every text is escaped."""
+    return (
+        page_environment()
+        .get_template("notebook.html")
+        .render(
+            headline=headline(evaluation),
+            matrix=confusion_matrix(evaluation.confusion),
+            curve=roc_chart(evaluation) or precision_recall_chart(evaluation),
+            leakage=leakage_line(evaluation.leakage),
+            statement=STATEMENT,
+        )
+    )

@@ -13,7 +13,7 @@ from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.load import open_classifier
 from medimg_cli.inference.predictor import members_of
 from medimg_cli.preprocessing.probe_images import noise
-from medimg_cli.reporting.study_questions import NOT_REPORTED, QUESTIONS
+from medimg_cli.reporting.study_facts import NOT_REPORTED, QUESTIONS
 from medimg_cli.runs.bundle import ABOUT, MODEL_CARD, NOTICE, About, write_bundle
 from medimg_cli.runs.explanation import read_explanation
 from medimg_cli.runs.run import ModelCard, Run

@@ -13,8 +13,8 @@ from medimg_cli.audit.shortcuts.column_traits import training_rows
 from medimg_cli.dataset.manifest import Dataset, read_dataset, warn_of_edits
 from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.evaluation.analyses import Subject
+from medimg_cli.evaluation.analyses.comparison import find_rival, read_rival
 from medimg_cli.evaluation.analyses.robustness import HELD_OUT
-from medimg_cli.evaluation.compared_model import find_rival, read_rival
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
@@ -30,9 +30,14 @@ from medimg_cli.evaluation.threshold_in_force import (
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.corrupted_predictions import MOST_IMAGES, answers_to_disturbed
 from medimg_cli.inference.predictor import Answering
-from medimg_cli.predictions.out_of_fold import held_out_predictions, how_answered, is_held_out
-from medimg_cli.predictions.predictions import predictions_of, read_predictions
-from medimg_cli.predictions.recorded import keep_predictions
+from medimg_cli.predictions.predictions import (
+    held_out_predictions,
+    how_answered,
+    is_held_out,
+    keep_predictions,
+    predictions_of,
+    read_predictions,
+)
 from medimg_cli.preprocessing.cache import PixelCache, open_cache
 from medimg_cli.preprocessing.corruptions import drawn_evenly
 from medimg_cli.preprocessing.intensities import compared_intensities, intensities_of

@@ -15,7 +15,7 @@ from medimg_cli.dataset.leakage import leak_of
 from medimg_cli.dataset.manifest import EXAM
 from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.analyses import Subject
-from medimg_cli.evaluation.compared_model import find_table, read_rival
+from medimg_cli.evaluation.analyses.comparison import find_table, read_rival
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage, write_evaluation
@@ -25,8 +25,7 @@ from medimg_cli.predictions.decide import joined
 from medimg_cli.predictions.exams import Targets, exams_chosen
 from medimg_cli.predictions.import_table import ForeignPredictions, read_foreign_predictions
 from medimg_cli.predictions.operating_point import OperatingPoint, given_point, point_by
-from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX
-from medimg_cli.predictions.recorded import Recorded
+from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX, Recorded
 from medimg_cli.runs.run import Exams
 from medimg_cli.statistics.sampling import Sampling, sampling_of
 from medimg_cli.workspace.files import sha256_of_file

@@ -38,8 +38,7 @@ from medimg_cli.errors import DataError, MedimgError
 from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.privacy.pixels.text_regions import find_text as find_text_regions
-from medimg_cli.reporting.audit.gallery import gather_page
-from medimg_cli.reporting.audit.page import render_audit_page
+from medimg_cli.reporting.audit.page import gather_page, render_audit_page
 from medimg_cli.workspace.files import sha256_of_file, sha256_of_text, write_text
 from medimg_cli.workspace.progress import Progress, SilentProgress, Step
 from medimg_cli.workspace.settings import LabelAuditSettings

@@ -20,8 +20,7 @@ from medimg_cli.images.readers import image_paths, read_image
 from medimg_cli.inference.classifier import Classifier, Prepared
 from medimg_cli.predictions.exam_answers import ExamAnswer, kept_of
 from medimg_cli.predictions.inputs import Input, list_inputs
-from medimg_cli.predictions.prediction import Prediction, unreadable
-from medimg_cli.predictions.prediction_rows import PROBABILITY_PREFIX
+from medimg_cli.predictions.prediction import PROBABILITY_PREFIX, Prediction, unreadable
 from medimg_cli.predictions.resumable_table import DoneRows, RowFile
 from medimg_cli.runs.run import ModelCard
 from medimg_cli.workspace.files import atomic_path, sha256_of_text

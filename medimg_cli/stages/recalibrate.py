@@ -13,10 +13,10 @@ from medimg_cli.dataset.manifest import EXAM, Dataset, read_dataset
 from medimg_cli.errors import DataError, RunError
 from medimg_cli.evaluation.external import as_the_model_has_it, leakage_from
 from medimg_cli.inference.predictor import Predictor
-from medimg_cli.predictions.contract import promise_of
 from medimg_cli.predictions.exams import exams_at
 from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
 from medimg_cli.predictions.predictions import predictions_of, write_predictions
+from medimg_cli.predictions.threshold_choice import promise_of
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.ledger import note_sample
 from medimg_cli.runs.ood_limits import Sets

@@ -8,9 +8,9 @@ from typing import Any
 
 from medimg_cli.errors import MachineError, RunError, UsageError
 from medimg_cli.evaluation.metrics import METRICS
-from medimg_cli.evaluation.run_diff import difference
 from medimg_cli.evaluation.run_table import (
     VAL_FIGURES,
+    difference,
     figure_of,
     folder_of,
     ranked_rows,

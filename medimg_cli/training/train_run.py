@@ -21,8 +21,8 @@ from medimg_cli.predictions.predictions import predictions_of, write_predictions
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.run import Fingerprint, ModelCard, Run, RunRecord
 from medimg_cli.statistics.probabilities import probabilities_from, questions_of
+from medimg_cli.statistics.recalibration import fit_temperature
 from medimg_cli.statistics.sampling import sampling_of
-from medimg_cli.statistics.temperature import fit_temperature
 from medimg_cli.training.batches import PixelBatches
 from medimg_cli.training.checkpoint import save_state, save_weights
 from medimg_cli.training.device import on_device, prepare_processor

@@ -30,13 +30,12 @@ from medimg_cli.evaluation.analyses import Rival, Subject
 from medimg_cli.evaluation.analyses.calibration import class_calibration
 from medimg_cli.evaluation.analyses.comparison import comparison
 from medimg_cli.evaluation.analyses.decision_curves import curve_of
-from medimg_cli.evaluation.analyses.patient_level import patient_level
-from medimg_cli.evaluation.at_prevalence import at_prevalences
+from medimg_cli.evaluation.analyses.exams import patient_level
+from medimg_cli.evaluation.analyses.operating import at_prevalences, trade_offs_of
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.metrics import METRICS
 from medimg_cli.evaluation.results.decisions import Comparison, PatientLevels
 from medimg_cli.evaluation.summary import overall
-from medimg_cli.evaluation.trade_offs import trade_offs_of
 from medimg_cli.predictions.operating_point import OperatingPoint, given_point
 from medimg_cli.statistics import sampling
 from medimg_cli.statistics.estimate import Estimate

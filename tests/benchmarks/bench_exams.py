@@ -23,8 +23,8 @@ from sklearn.preprocessing import StandardScaler
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.manifest import EXAM
+from medimg_cli.predictions.exam_answers import POOLINGS
 from medimg_cli.predictions.exams import exam_table, targets_of
-from medimg_cli.predictions.pooling import POOLINGS
 from medimg_cli.predictions.predictions import classes_of, probabilities_of, read_predictions
 from medimg_cli.runs.run import Run
 from medimg_cli.statistics.areas import auroc_influence

@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from medimg_cli.predictions.contract import positives_of
-from medimg_cli.predictions.threshold_choice import NoThresholdError, place_by, recall_bound, steps_of
+from medimg_cli.predictions.threshold_choice import (
+    NoThresholdError,
+    place_by,
+    positives_of,
+    recall_bound,
+    steps_of,
+)
 from medimg_cli.statistics.sampling import Sampling
 from medimg_cli.workspace.operating_settings import ThresholdRule
 

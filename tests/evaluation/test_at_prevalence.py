@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medimg_cli.evaluation.at_prevalence import OBSERVED, STATED, at_prevalences, predictive_values
+from medimg_cli.evaluation.analyses.operating import OBSERVED, STATED, at_prevalences, predictive_values
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest
 from medimg_cli.statistics.sampling import Sampling
 

@@ -9,8 +9,7 @@ from medimg_cli.evaluation.curves import (
     with_precision_band,
     with_roc_band,
 )
-from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.statistics.score_levels import score_levels
+from medimg_cli.statistics.sampling import Sampling, score_levels
 
 RANDOM = np.random.default_rng(0)
 TRUTH = np.repeat([True, False], [60, 90])

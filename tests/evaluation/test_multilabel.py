@@ -11,10 +11,9 @@ from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
 from medimg_cli.evaluation.metrics.ranking import macro_auroc, macro_average_precision
-from medimg_cli.evaluation.multilabel import overall_of_labels
+from medimg_cli.evaluation.summary import overall_of_labels
 from medimg_cli.predictions.operating_point import OperatingPoint
-from medimg_cli.predictions.predictions import truth_columns
-from medimg_cli.predictions.recorded import Recorded
+from medimg_cli.predictions.predictions import Recorded, truth_columns
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.areas import delong
 from medimg_cli.statistics.intervals import logit_interval, wilson

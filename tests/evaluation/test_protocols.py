@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.protocols import medmnist
+from medimg_cli.evaluation.evaluate import medmnist
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.statistics.sampling import Sampling
 from tests.evaluation.subjects import threshold, two_classes

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[imp
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation import evaluate
-from medimg_cli.evaluation.analyses.conformal import conformal
+from medimg_cli.evaluation.analyses.abstention import conformal
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.evaluation.remarks import (
@@ -20,10 +20,9 @@ from medimg_cli.evaluation.remarks import (
     remarks_on_point,
     remarks_on_results,
 )
-from medimg_cli.evaluation.results.abstention import Conformal
-from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.evaluation.results.calibration import Calibration, Conformal
 from medimg_cli.predictions.operating_point import OperatingPoint, point_by
-from medimg_cli.predictions.recorded import Recorded
+from medimg_cli.predictions.predictions import Recorded
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.workspace.operating_settings import ThresholdRule
 from tests.evaluation.subjects import threshold, two_classes

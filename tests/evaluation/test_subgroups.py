@@ -8,11 +8,10 @@ from sklearn import metrics as reference
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import UsageError
 from medimg_cli.evaluation.analyses import Subject
-from medimg_cli.evaluation.analyses.subgroups import subgroups
+from medimg_cli.evaluation.analyses.subgroups import Brief, subgroups
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.group_figures import Brief
 from medimg_cli.evaluation.metrics.ranking import macro_auroc
-from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
+from medimg_cli.evaluation.results.surroundings import Grouping, Subgroup, Subgroups
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.predictions import truth_columns
 from medimg_cli.runs.run import Threshold

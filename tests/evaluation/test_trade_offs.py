@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
+from medimg_cli.evaluation.analyses.operating import kept_at, trade_offs_of
 from medimg_cli.evaluation.metrics import OneVsRest
 from medimg_cli.evaluation.results.decisions import TradeOff
-from medimg_cli.evaluation.trade_offs import kept_at, trade_offs_of
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.statistics.sampling import Sampling
 

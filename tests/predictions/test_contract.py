@@ -7,15 +7,15 @@ import pytest
 from scipy.stats import binom, norm
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.predictions.contract import (
+from medimg_cli.predictions.operating_point import operating_point, threshold_by
+from medimg_cli.predictions.threshold_choice import (
+    NoThresholdError,
     Positives,
     least_for_assurance,
     least_for_bound,
     positives_of,
     promise_of,
 )
-from medimg_cli.predictions.operating_point import operating_point, threshold_by
-from medimg_cli.predictions.threshold_choice import NoThresholdError
 from medimg_cli.statistics.intervals import clopper_pearson, wilson
 from medimg_cli.statistics.sampling import Sampling
 from medimg_cli.workspace.operating_settings import ThresholdRule, rule_in_words

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from medimg_cli.dataset.labels import LabelSpace
+from medimg_cli.predictions.exam_answers import POOLINGS, pooled
 from medimg_cli.predictions.exams import exam_table, exams_chosen, targets_of
 from medimg_cli.predictions.operating_point import OperatingPoint, point_by
-from medimg_cli.predictions.pooling import POOLINGS, pooled
 from medimg_cli.runs.run import Exams, Pooling
 from medimg_cli.stages.evaluate_table import evaluate_table
 from medimg_cli.statistics.sampling import Sampling

@@ -1,15 +1,23 @@
 """One result of every analysis, as `evaluate` would write them, in numbers that can be found again on a page."""
 
 from medimg_cli.evaluation.evaluation import Evaluation
-from medimg_cli.evaluation.results.abstention import Abstention, Conformal, Referral
-from medimg_cli.evaluation.results.calibration import Calibration, ClassCalibration, ReliabilityBin
-from medimg_cli.evaluation.results.contract import Change, Contract, Expected
+from medimg_cli.evaluation.results.calibration import (
+    Abstention,
+    Calibration,
+    ClassCalibration,
+    Conformal,
+    Referral,
+    ReliabilityBin,
+)
 from medimg_cli.evaluation.results.decisions import (
     AtPrevalence,
+    Change,
     Comparison,
+    Contract,
     DecisionCurve,
     DecisionCurves,
     Difference,
+    Expected,
     Histogram,
     Histograms,
     LabelSet,
@@ -20,14 +28,16 @@ from medimg_cli.evaluation.results.decisions import (
     Protocol,
     TradeOff,
 )
-from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
 from medimg_cli.evaluation.results.surroundings import (
     Baseline,
     Baselines,
     Disturbed,
+    Grouping,
     Robustness,
     Shift,
     ShiftRow,
+    Subgroup,
+    Subgroups,
 )
 from medimg_cli.statistics.estimate import Estimate
 from tests.reporting.figures import share

@@ -12,9 +12,15 @@ from medimg_cli.audit.findings import AuditContext, AuditResult, Finding, Skippe
 from medimg_cli.audit.measurements.measurements import measure_images
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.images.readers import read_image
-from medimg_cli.reporting.audit import gallery as audit_content
-from medimg_cli.reporting.audit.gallery import FINDING_IMAGES, Card, gather_page, lay_out, with_pictures
-from medimg_cli.reporting.audit.page import render_audit_page
+from medimg_cli.reporting.audit import page as audit_content
+from medimg_cli.reporting.audit.page import (
+    FINDING_IMAGES,
+    Card,
+    gather_page,
+    lay_out,
+    render_audit_page,
+    with_pictures,
+)
 from medimg_cli.reporting.content import STATEMENT
 from medimg_cli.workspace.progress import SilentProgress
 from tests.audit.audit_cohort import audit_of, blank, copies, doubted, rows_of, write_study

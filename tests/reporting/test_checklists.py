@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
-from medimg_cli.evaluation.results.surroundings import Disturbed, Robustness
+from medimg_cli.evaluation.results.surroundings import Disturbed, Grouping, Robustness, Subgroup, Subgroups
 from medimg_cli.reporting.author_facts import asked, not_reported
 from medimg_cli.reporting.checklists import GUIDELINES, Answer, Checklist, fill
 from medimg_cli.reporting.content import ReportContent
 from medimg_cli.reporting.page import render_page
-from medimg_cli.reporting.study_facts import Facts
-from medimg_cli.reporting.study_questions import GROUPS, NOT_REPORTED, QUESTIONS, is_asked
+from medimg_cli.reporting.study_facts import GROUPS, NOT_REPORTED, QUESTIONS, Facts, is_asked
 from medimg_cli.stages.report import gather
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.workspace.progress import SilentProgress

@@ -6,8 +6,14 @@ import pytest
 import yaml
 
 from medimg_cli.errors import UsageError
-from medimg_cli.reporting.study_facts import Facts, read_facts, reason_not_applicable, write_questions
-from medimg_cli.reporting.study_questions import GROUPS, QUESTIONS
+from medimg_cli.reporting.study_facts import (
+    GROUPS,
+    QUESTIONS,
+    Facts,
+    read_facts,
+    reason_not_applicable,
+    write_questions,
+)
 
 
 def _facts(tmp_path: Path, text: str) -> Facts:

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.statistics.score_levels import score_levels
+from medimg_cli.statistics.sampling import Sampling, score_levels
 
 GENERATOR = np.random.default_rng(3)
 

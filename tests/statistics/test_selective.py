@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medimg_cli.statistics.selective import kept_points, most_certain_first, referred_of, selective_risk
+from medimg_cli.statistics.conformal import kept_points, most_certain_first, referred_of, selective_risk
 
 
 def test_the_area_of_a_hand_computed_curve() -> None:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
-from medimg_cli.statistics.temperature import COLDEST, HOTTEST, fit_temperature
+from medimg_cli.statistics.recalibration import COLDEST, HOTTEST, fit_temperature
 
 Logits = NDArray[np.float64]
 

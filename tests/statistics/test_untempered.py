@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medimg_cli.statistics.probabilities import AnswerKind, probabilities_from
-from medimg_cli.statistics.temperature import without_temperature
+from medimg_cli.statistics.recalibration import without_temperature
 
 LOGITS = np.random.default_rng(4).normal(0, 3, (200, 4))
 

@@ -11,8 +11,7 @@ from medimg_cli.cli.views.render import plain_table
 if TYPE_CHECKING:
     from medimg_cli.evaluation.evaluation import Evaluation, ExamFigures
     from medimg_cli.evaluation.results.decisions import AtPrevalence, PatientLevels, TradeOff
-    from medimg_cli.evaluation.results.subgroups import Subgroups
-    from medimg_cli.evaluation.results.surroundings import Baseline, Robustness
+    from medimg_cli.evaluation.results.surroundings import Baseline, Robustness, Subgroups
     from medimg_cli.statistics.estimate import Estimate
 
 _SHOWN_IDS = 10

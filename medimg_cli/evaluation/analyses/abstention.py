@@ -1,4 +1,4 @@
-"""What becomes of the rest when uncertain images go to a reader."""
+"""What becomes of the rest when uncertain images go to a reader, and sets of classes that hold the right one."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,10 +6,18 @@ from numpy.typing import NDArray
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.metrics import rate
-from medimg_cli.evaluation.results.abstention import Abstention, Referral
+from medimg_cli.evaluation.results.calibration import Abstention, Conformal, Referral
 from medimg_cli.evaluation.summary import mean_recall
 from medimg_cli.statistics.calibration_slope import logit
-from medimg_cli.statistics.selective import kept_points, most_certain_first, referred_of, selective_risk
+from medimg_cli.statistics.conformal import (
+    kept_points,
+    least_probabilities,
+    most_certain_first,
+    referred_of,
+    selective_risk,
+    sets_of,
+)
+from medimg_cli.statistics.estimate import Estimate
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 _FROM_THRESHOLD = "distance of the probability of {name} from the threshold, on the logit scale"
@@ -77,3 +85,45 @@ def _referral(here: Answered, share: float, referred: int, kept: NDArray[np.bool
         missed = recall.n - (recall.count or 0)
     error = rate(wrong, here.sampling, among=kept, undefined="no image is left")
     return Referral(share=share, referred=referred, recall=recall, missed=missed, error=error)
+
+
+@ANALYSES.register("conformal")
+def conformal(subject: Subject) -> Conformal | str:
+    """Return how often class-conditional sets, calibrated on validation, hold the right class here, and their sizes.
+
+    The chance of 1 − alpha rests on exchangeability: an image here might as well have stood on validation. See
+    `statistics.conformal` for what that asks. Where the whole interval of a coverage lies below 1 − alpha, it does not hold.
+    """
+    here, tuning = subject.here, subject.tuning
+    if here.labels.several:
+        return "several labels an image: there is no one right class for a set to hold"
+    if tuning is None or not tuning.n:
+        return "no answers to validation are at hand to calibrate them on"
+    if not here.n:
+        return "no image"
+    alpha = subject.settings.alpha
+    least, counts = least_probabilities(tuning.probabilities, tuning.truth, alpha)
+    sets = sets_of(here.probabilities, least)
+    holds, size = sets[np.arange(here.n), here.truth], sets.sum(axis=1)
+    by_class = {
+        name: rate(holds, here.sampling, among=here.truth == index, undefined="no image of this class")
+        for index, name in enumerate(here.classes)
+    }
+    return Conformal(
+        alpha=alpha,
+        thresholds=dict(zip(here.classes, least.tolist(), strict=True)),
+        calibrated_on=dict(zip(here.classes, counts.tolist(), strict=True)),
+        coverage=rate(holds, here.sampling, undefined="no image"),
+        by_class=by_class,
+        withheld={name: why for name, each in by_class.items() if (why := _short_of(each, 1 - alpha))},
+        mean_size=float(size.mean()),
+        singletons=rate(size == 1, here.sampling, undefined="no image"),
+        empties=rate(size == 0, here.sampling, undefined="no image"),
+    )
+
+
+def _short_of(coverage: Estimate, stated: float) -> str:
+    """Return why sets of a class are withheld: its whole interval of coverage lies below what was stated; "" if not."""
+    if coverage.high is None or coverage.high >= stated:
+        return ""
+    return f"holds it in {coverage.count} of {coverage.n} tested images, at most {coverage.high:.3f}, not {stated:g}"

@@ -1,4 +1,4 @@
-"""How far probabilities can be taken at their word."""
+"""How far probabilities can be taken at their word, and how often each was answered."""
 
 from collections.abc import Mapping
 
@@ -22,10 +22,11 @@ from medimg_cli.evaluation.metrics.probability import (
     squared_gaps,
 )
 from medimg_cli.evaluation.results.calibration import Calibration, ClassCalibration, ReliabilityBin
+from medimg_cli.evaluation.results.decisions import Histogram, Histograms
 from medimg_cli.statistics.calibration_slope import Fitted, intercept_of, slope_of
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.statistics.intervals import quantile_of
-from medimg_cli.statistics.temperature import without_temperature
+from medimg_cli.statistics.recalibration import without_temperature
 
 
 @ANALYSES.register("calibration")
@@ -186,3 +187,31 @@ def _wald(fitted: Fitted | str, view: OneVsRest) -> Estimate:
         n=view.n,
         design_effect=fitted.design_effect,
     )
+
+
+HISTOGRAM_BINS = 20
+
+
+@ANALYSES.register("histograms")
+def histograms(subject: Subject) -> Histograms | str:
+    """Return a histogram for each class that is asked about: by true class, or of the class and of all others."""
+    here = subject.here
+    if not here.n:
+        return "no image"
+    by_class = {}
+    for name, view in here.questions.items():
+        groups = {name: view.truth, f"not {name}": ~view.truth}
+        if here.labels.positive and not here.labels.several:
+            groups = _true_classes(here)
+        bins = equal_width(view.score, HISTOGRAM_BINS)
+        counted = {group: np.bincount(bins[rows], minlength=HISTOGRAM_BINS) for group, rows in groups.items()}
+        by_class[name] = Histogram(
+            bins=HISTOGRAM_BINS, counts={group: tuple(counts.tolist()) for group, counts in counted.items()}
+        )
+    return Histograms(by_class=by_class)
+
+
+def _true_classes(here: Answered) -> dict[str, NDArray[np.bool_]]:
+    """Return class → its images (N,), the positive one first."""
+    order = sorted(range(len(here.classes)), key=lambda index: not here.labels.is_positive[index])
+    return {here.classes[index]: here.truth == index for index in order}

@@ -1,15 +1,32 @@
-"""This model against another one on the same images: differences and intervals first, tests second."""
+"""This model against another one on the same images, a run's or a table's of any software: differences and intervals first."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.evaluation.analyses import ANALYSES, Subject
+from medimg_cli.dataset.labels import LabelSpace
+from medimg_cli.errors import DataError, RunError, UsageError
+from medimg_cli.evaluation.analyses import ANALYSES, Rival, Subject
 from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.evaluation import read_evaluation
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest, rate, table_influence
 from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of
 from medimg_cli.evaluation.metrics.ranking import macro_auroc, mean_area_influence
 from medimg_cli.evaluation.results.decisions import Comparison, Difference
 from medimg_cli.evaluation.summary import mean_recall
+from medimg_cli.predictions.operating_point import SO_FEW, OperatingPoint, operating_point, point_by
+from medimg_cli.predictions.predictions import (
+    PROBABILITY_PREFIX,
+    TRUTH_PREFIX,
+    classes_of,
+    marks_of,
+    read_predictions,
+)
+from medimg_cli.runs.run import Run, Threshold
+from medimg_cli.runs.run_folders import find_run
 from medimg_cli.statistics.areas import area_variance, auroc_influence
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.statistics.intervals import difference
@@ -21,7 +38,216 @@ from medimg_cli.statistics.paired_tests import (
     paired_correlation,
     two_sided,
 )
-from medimg_cli.statistics.sampling import Sampling
+from medimg_cli.statistics.sampling import Sampling, sampling_of
+from medimg_cli.workspace.files import sha256_of_file, sha256_of_text
+from medimg_cli.workspace.operating_settings import ThresholdRule, rule_in_words
+from medimg_cli.workspace.workspace import Workspace
+
+_TABLE = ".csv"
+
+
+@dataclass(frozen=True)
+class RivalFile:
+    """Where another model's answers stand.
+
+    Args:
+        name: of the run, or of the file.
+        own: thresholds of a run's model; none of a table.
+        tuning: the predictions its threshold was chosen on, of a table the table itself, whose rows of val are taken.
+    """
+
+    name: str
+    path: Path
+    own: OperatingPoint
+    tuning: Path
+
+    def sha256(self) -> str:
+        return sha256_of_file(self.path)
+
+
+def find_rival(workspace: Workspace, named: str, split: str) -> RivalFile:
+    """Return where the answers to compare with stand.
+
+    Args:
+        named: a run's name or folder, or a table of predictions (.csv).
+
+    Raises:
+        RunError: there is no such run, or it was not evaluated on the split.
+        DataError: there is no such table.
+    """
+    if is_table(named):
+        return find_table(named)
+    run: Run = find_run(workspace, named)
+    path = run.predictions_path(split)
+    if read_evaluation(run, split) is None or not path.is_file():
+        raise RunError(
+            f"run '{run.name}' has no answers to {split}",
+            f"`medimg evaluate {run.name}` on the same images first",
+        )
+    card = run.read_card()
+    return RivalFile(run.name, path, OperatingPoint(card.threshold, card.thresholds), run.tuning_path)
+
+
+def find_table(named: str) -> RivalFile:
+    """Return where a table of predictions stands.
+
+    Raises:
+        UsageError: it is no table but, by its name, a run.
+        DataError: there is none.
+    """
+    if not is_table(named):
+        raise UsageError(
+            f"--compare {named} names a run, and a table is compared with a table",
+            "name a CSV, such as the run's predictions-test.csv",
+        )
+    path = Path(named)
+    if not path.is_file():
+        raise DataError(f"--compare: {path} is not there", "name a run, or a table of predictions")
+    return RivalFile(path.name, path, OperatingPoint(), path)
+
+
+def is_table(named: str) -> bool:
+    """Return whether `--compare` names a table of predictions rather than a run."""
+    return named.lower().endswith(_TABLE)
+
+
+def read_rival(file: RivalFile, here: Answered) -> Rival:
+    """Return the other answers in the order of the images of `here`.
+
+    Raises:
+        DataError: they are of other images, other classes, or another reference standard.
+    """
+    table = read_predictions(file.path)
+    if set(classes_of(table)) != set(here.classes):
+        raise DataError(
+            f"{file.path} knows the classes {', '.join(sorted(classes_of(table)))}",
+            f"the ones compared have to be {', '.join(here.classes)}",
+        )
+    if "split" in table and "split" in here.table:
+        table = table[table["split"].isin(here.table["split"].unique())]
+    own, other = _standard(here.table), _standard(table)
+    same_images = sha256_of_text("\n".join(f"{name}\t{truth}" for name, truth in sorted(own.items())))
+    if own != other:
+        raise DataError(
+            f"{file.path} cannot be compared: {_unlike(own, other)}", "both must answer the same images"
+        )
+    order = table.set_index(table["image_id"].astype(str)).loc[here.table["image_id"].astype(str).tolist()]
+    columns = [PROBABILITY_PREFIX + name for name in here.classes]
+    alike = here.table.assign(**{column: order[column].to_numpy() for column in columns})
+    undecided = Answered(alike, here.labels, OperatingPoint(), here.sampling)
+    point, rule = _same_rule(file, here, undecided)
+    return Rival(file.name, replace(undecided, point=point), same_images, file.sha256(), rule)
+
+
+def _same_rule(file: RivalFile, here: Answered, other: Answered) -> tuple[OperatingPoint, str]:
+    """Return how the other model decides so that both are under one rule, and that rule in words.
+
+    At its own threshold where the rule of this one's chose it on its validation; else where it finds as many of the
+    positives of these images as this one.
+    """
+    if not here.point.every:
+        return OperatingPoint(), "both call " + (
+            "labels at 0.5" if here.labels.several else "the most probable class"
+        )
+    words, why = here.point.every[0].rule, "it has no answers to validation"
+    if file.own.every and {each.rule for each in (*file.own.every, *here.point.every)} == {words}:
+        point: OperatingPoint | None = file.own
+    else:
+        rule = rule_in_words(words.partition(SO_FEW)[0])
+        point, why = (
+            (None, f"its rule is not known: {words}")
+            if rule is None
+            else _by_rule(rule, file, here.labels, why)
+        )
+    matched = _matched(here, other)
+    if point is None:
+        return (
+            matched,
+            f"both at the sensitivity of this model on these images (matched), as of {file.name} {why}",
+        )
+    missing = matched.thresholds.keys() - point.thresholds.keys()
+    kept = {name: (matched if name in missing else point).thresholds[name] for name in matched.thresholds}
+    beside = f"; {', '.join(sorted(missing))} at matched sensitivity" if missing else ""
+    said = f"each at its own threshold, chosen on its validation: {words}{beside}"
+    return OperatingPoint(point.threshold, kept), said
+
+
+def _by_rule(
+    rule: ThresholdRule, file: RivalFile, labels: LabelSpace, why: str
+) -> tuple[OperatingPoint | None, str]:
+    """Return the thresholds that a rule takes on the other model's answers to validation; None and why where none."""
+    table = read_predictions(file.tuning) if file.tuning.is_file() else pd.DataFrame()
+    if file.tuning == file.path:
+        table = table[table["split"] == "val"] if "split" in table else table.iloc[:0]
+    if table.empty:
+        return None, why
+    targets = marks_of(table, labels.classes) if labels.several else labels.encode(table["y_true"].tolist())
+    probabilities = table[[PROBABILITY_PREFIX + name for name in labels.classes]].to_numpy(dtype=np.float64)
+    sampling = sampling_of(table, known="patient_id" in table)
+    try:
+        if rule.name == "recall_assured":
+            target, assurance = rule.wanted, rule.assurance
+            return operating_point(
+                labels,
+                targets,
+                probabilities,
+                target_recall=target,
+                assurance=assurance,
+                split="val",
+                sampling=sampling,
+            ), ""
+        return point_by(rule, labels, targets, probabilities, split="val", sampling=sampling), ""
+    except DataError as error:
+        return None, f"validation has no such threshold: {error.what}"
+
+
+def _matched(here: Answered, other: Answered) -> OperatingPoint:
+    """Return the highest thresholds at which the other model finds as many positives of these images as this one."""
+    found: dict[str, Threshold] = {}
+    names = here.point.thresholds if here.labels.several else here.questions
+    for name in names:
+        mine, theirs = here.view_of(name), other.view_of(name)
+        count, ranked = int((mine.called & mine.truth).sum()), np.sort(theirs.score[theirs.truth])[::-1]
+        value = float(ranked[count - 1]) if count else float(np.nextafter(theirs.score.max(initial=1.0), 2.0))
+        called = theirs.score >= value
+        found[name] = Threshold(
+            value=value,
+            rule="matched sensitivity",
+            split="",
+            achieved_recall=float(called[theirs.truth].mean()) if theirs.truth.any() else None,
+            achieved_specificity=float((~called[~theirs.truth]).mean()) if not theirs.truth.all() else None,
+        )
+    if here.labels.several:
+        return OperatingPoint(thresholds=found)
+    return OperatingPoint(next(iter(found.values())))
+
+
+def _standard(table: pd.DataFrame) -> dict[str, str]:
+    """Return image id → reference standard, as one text.
+
+    Raises:
+        DataError: there is no column image_id, or an image stands there twice.
+    """
+    if "image_id" not in table:
+        raise DataError(
+            "the answers to compare have no column 'image_id'", "without it images cannot be paired"
+        )
+    columns = sorted(name for name in map(str, table) if name == "y_true" or name.startswith(TRUTH_PREFIX))
+    rows = zip(*(table[name].astype(str) for name in ["image_id", *columns]), strict=True)
+    standard = {row[0]: "\t".join(row[1:]) for row in rows}
+    if len(standard) < len(table):
+        raise DataError("the answers to compare name an image twice", "one row for each image")
+    return standard
+
+
+def _unlike(own: dict[str, str], other: dict[str, str]) -> str:
+    shared = own.keys() & other.keys()
+    differ = sum(own[name] != other[name] for name in shared)
+    return (
+        f"{len(own) - len(shared)} images only here, {len(other) - len(shared)} only there, "
+        f"{differ} with another reference standard"
+    )
+
 
 NOT_ASKED = "ask for it with --compare RUN"
 

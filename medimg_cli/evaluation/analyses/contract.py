@@ -4,8 +4,8 @@ from typing import Literal
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest
-from medimg_cli.evaluation.results.contract import Change, Contract, Expected
-from medimg_cli.predictions.contract import least_for_bound, promise_of
+from medimg_cli.evaluation.results.decisions import Change, Contract, Expected
+from medimg_cli.predictions.threshold_choice import least_for_bound, promise_of
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.statistics.intervals import difference

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
+from medimg_cli.evaluation.analyses.subgroups import Brief, asked_about
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.group_figures import Brief, asked_about
 from medimg_cli.evaluation.results.surroundings import Disturbed, Robustness
 from medimg_cli.predictions.predictions import PROBABILITY_PREFIX
 from medimg_cli.preprocessing.corruptions import DISTURBANCES, Disturbance, DisturbedAnswers

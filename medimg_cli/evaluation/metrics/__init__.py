@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from medimg_cli.registry import Registry
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.statistics.intervals import ROUNDING, clopper_pearson, mean_interval, score_interval, wilson
-from medimg_cli.statistics.sampling import Sampling
-from medimg_cli.statistics.score_levels import ScoreLevels, score_levels
+from medimg_cli.statistics.sampling import Sampling, ScoreLevels, score_levels
 
 TN, FP, FN, TP = range(4)
 """Places of the four counts in a flat table of one class against the rest."""

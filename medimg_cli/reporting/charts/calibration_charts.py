@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medimg_cli.evaluation.evaluation import Evaluation
-from medimg_cli.evaluation.results.abstention import Abstention
-from medimg_cli.evaluation.results.calibration import ClassCalibration, ReliabilityBin
+from medimg_cli.evaluation.results.calibration import Abstention, ClassCalibration, ReliabilityBin
 from medimg_cli.evaluation.results.decisions import DecisionCurve, Histogram
 from medimg_cli.reporting.charts.line_charts import (
     BOTTOM,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from medimg_cli.evaluation.evaluation import Evaluation
-from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
+from medimg_cli.evaluation.results.surroundings import Grouping, Subgroup, Subgroups
 from medimg_cli.reporting.charts.scales import Scale, Tick, shortened, text_width, ticks
 from medimg_cli.reporting.tables.number_format import measured
 from medimg_cli.statistics.estimate import Estimate

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from medimg_cli.registry import Registry
 from medimg_cli.reporting.content import ReportContent
-from medimg_cli.reporting.study_questions import NOT_REPORTED
+from medimg_cli.reporting.study_facts import NOT_REPORTED
 
 Status = Literal["filled", "partly", "Not reported", "n.a."]
 STATUSES: tuple[Status, ...] = ("filled", "partly", NOT_REPORTED, "n.a.")

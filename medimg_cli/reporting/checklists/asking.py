@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 from medimg_cli.reporting.checklists import Answer
 from medimg_cli.reporting.content import ReportContent
-from medimg_cli.reporting.study_facts import reason_not_applicable
-from medimg_cli.reporting.study_questions import GROUPS, NOT_REPORTED, title_of
+from medimg_cli.reporting.study_facts import GROUPS, NOT_REPORTED, reason_not_applicable, title_of
 
 Evidence = Callable[[ReportContent], str]
 """What the records say, in a few words; "" where they say nothing."""

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from medimg_cli.evaluation.evaluation import Evaluation
-from medimg_cli.evaluation.results.abstention import Abstention, Conformal
-from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.evaluation.results.calibration import Abstention, Calibration, Conformal
 from medimg_cli.evaluation.results.decisions import AtPrevalence, OperatingPoints, TradeOff
 from medimg_cli.reporting.content import TABLE_ROWS, Fact
 from medimg_cli.reporting.tables.number_format import grouped, measured, metric_title, number, percent

@@ -4,8 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from medimg_cli.evaluation.evaluation import Evaluation, ExamFigures
 from medimg_cli.evaluation.results.decisions import Comparison, Difference, PatientLevels
-from medimg_cli.evaluation.results.subgroups import Grouping, Subgroup, Subgroups
-from medimg_cli.evaluation.results.surroundings import Baselines, Robustness, Shift
+from medimg_cli.evaluation.results.surroundings import (
+    Baselines,
+    Grouping,
+    Robustness,
+    Shift,
+    Subgroup,
+    Subgroups,
+)
 from medimg_cli.reporting.content import FEW_POSITIVES, TABLE_ROWS
 from medimg_cli.reporting.tables.number_format import (
     change,

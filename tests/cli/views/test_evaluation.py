@@ -6,8 +6,7 @@ from rich.console import Console
 
 from medimg_cli.cli.views.evaluation import draw_certainty
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
-from medimg_cli.evaluation.results.abstention import Abstention, Conformal, Referral
-from medimg_cli.evaluation.results.calibration import Calibration
+from medimg_cli.evaluation.results.calibration import Abstention, Calibration, Conformal, Referral
 from medimg_cli.statistics.estimate import Estimate
 
 BARE = Evaluation(

@@ -6,7 +6,7 @@ import pytest
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.analyses.abstention import certainty_of
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.results.abstention import Abstention
+from medimg_cli.evaluation.results.calibration import Abstention
 from medimg_cli.evaluation.summary import overall
 from medimg_cli.statistics.intervals import wilson
 from tests.evaluation.analyses.answers import at, one_of, several_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.results.abstention import Conformal
+from medimg_cli.evaluation.results.calibration import Conformal
 from medimg_cli.statistics.intervals import wilson
 from medimg_cli.workspace.operating_settings import EvaluateSettings
 from tests.evaluation.analyses.answers import one_of, several_of

@@ -7,7 +7,7 @@ import pytest
 
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.contract import contract
-from medimg_cli.evaluation.results.contract import Contract
+from medimg_cli.evaluation.results.decisions import Contract
 from medimg_cli.predictions.operating_point import OperatingPoint, threshold_by
 from medimg_cli.workspace.operating_settings import ThresholdRule
 from tests.evaluation.subjects import two_classes
