@@ -13,6 +13,7 @@ from medimg_cli.evaluation.metrics import OneVsRest
 from medimg_cli.predictions.decide import Decided, decide
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.predictions import marks_of, probabilities_of
+from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.sampling import Sampling
 
 
@@ -98,6 +99,15 @@ class Answered:
         if name in self.classes:
             return self.views[name]
         return self._of_positives
+
+    @property
+    def positive_threshold(self) -> tuple[str, Threshold] | str:
+        """Return the positive class, or label, and the threshold that decides on it, or why none does."""
+        positive = self.labels.positive
+        if positive is None:
+            return "no positive class was stated"
+        threshold = self.point.threshold or self.point.thresholds.get(positive)
+        return f"no threshold decides on {positive}" if threshold is None else (positive, threshold)
 
     def rows_of(self, name: str) -> NDArray[np.int64]:
         """Return the rows (M,) that `view_of` is of."""

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered
-from medimg_cli.evaluation.evaluation import Curve, Evaluation, Leakage
+from medimg_cli.evaluation.evaluation import Evaluation, Leakage
 from medimg_cli.evaluation.metrics import METRICS
 from medimg_cli.evaluation.remarks import remarks_of, remarks_on_results
 from medimg_cli.evaluation.results.decisions import Protocol
@@ -75,14 +75,13 @@ def evaluation_of(
     """
     with threadpool_limits(1, "blas"):  # its threads wait for one another on a busy machine
         here = subject.here
-        positive = here.labels.positive
-        several = here.labels.several
-        roc, precision_recall = _curves(here)
+        positive, several = here.labels.positive, here.labels.several
+        two = len(here.classes) == 2 and not several
+        roc, precision_recall = curves_of((here.questions if two else here.views).items())
         metrics = overall_of_labels(here) if several else overall(here, ordinal=subject.ordinal)
         analysed = _analysed(subject)
         return Evaluation(
-            run=recorded.run,
-            split=recorded.split,
+            **vars(recorded),
             n=here.n,
             patients=int(here.table["patient_id"].nunique()),
             classes=here.classes,
@@ -95,9 +94,7 @@ def evaluation_of(
             resampled=here.sampling.unit,
             metrics=metrics,
             per_class=per_class(here),
-            missed=None
-            if positive is None
-            else missed_of(here.view_of(positive), here.table["image_id"].iloc[here.rows_of(positive)]),
+            missed=missed_of(here),
             leakage=leakage,
             roc=roc,
             precision_recall=precision_recall,
@@ -111,10 +108,6 @@ def evaluation_of(
             exploration=exploration,
             protocol=medmnist(here) if subject.settings.protocol == "medmnist" else None,
             asked=subject.settings.shaping(),
-            dataset_hash=recorded.dataset_hash,
-            predictions_sha256=recorded.predictions_sha256,
-            weights_sha256=recorded.weights_sha256,
-            metadata_hash=recorded.metadata_hash,
             **_confusions(here),
             **analysed,
         )
@@ -142,9 +135,3 @@ def _confusions(here: Answered) -> Mapping[str, Any]:
         at_argmax = Answered(here.table, here.labels, OperatingPoint(), here.sampling)
         found["confusion_at_argmax"] = at_argmax.confusion()
     return found
-
-
-def _curves(here: Answered) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
-    """Return ROC and precision–recall curves: of the positive one of two classes, else of every class."""
-    two = len(here.classes) == 2 and not here.labels.several
-    return curves_of((here.questions if two else here.views).items())

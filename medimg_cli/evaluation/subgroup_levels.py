@@ -195,12 +195,8 @@ def _of_numbers(column: str, numbers: NDArray[np.float64]) -> Levels:
     parts = [numbers[known & (codes == code)] for code in range(len(edges) + 1)]
     ends = _spelled(np.array([end for part in parts if len(part) for end in (part.min(), part.max())]))
     pairs = iter(zip(ends[::2], ends[1::2], strict=True))
-    names = ["" if not len(part) else _range(*next(pairs)) for part in parts]
+    names = ["" if not len(part) else "–".join(dict.fromkeys(next(pairs))) for part in parts]
     return _used(column, names, codes, known)
-
-
-def _range(low: str, high: str) -> str:
-    return low if low == high else f"{low}–{high}"
 
 
 def _of_texts(column: str, texts: Sequence[str]) -> Levels:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.evaluation.curves import (
@@ -47,21 +46,9 @@ from medimg_cli.statistics.areas import auroc_influence, average_precision_influ
 from medimg_cli.statistics.estimate import Estimate
 
 OF_POSITIVE = (
-    "recall",
-    "specificity",
-    "precision",
-    "npv",
-    "f1",
-    "accuracy",
-    "balanced_accuracy",
-    "mcc",
-    "kappa",
-    "auroc",
-    "average_precision",
-    "brier",
-    "log_loss",
-    "ece",
-)
+    "recall", "specificity", "precision", "npv", "f1", "accuracy", "balanced_accuracy", "mcc", "kappa",
+    "auroc", "average_precision", "brier", "log_loss", "ece",
+)  # fmt: skip
 OF_EACH_CLASS = ("recall", "precision", "specificity", "npv", "f1", "auroc", "average_precision")
 
 
@@ -150,12 +137,12 @@ def _over_classes(answered: Answered) -> dict[str, Estimate]:
     return figures
 
 
-def missed_of(view: OneVsRest, image_ids: pd.Series) -> Missed:
-    """Return the images of a class that were not called, the most confident misses first.
-
-    Args:
-        image_ids: (N,) of the images that `view` is of.
-    """
+def missed_of(answered: Answered) -> Missed | None:
+    """Return the positive images that were not called, the most confident misses first; None where no class is positive."""
+    positive = answered.labels.positive
+    if positive is None:
+        return None
+    view, image_ids = answered.view_of(positive), answered.table["image_id"].iloc[answered.rows_of(positive)]
     missed = np.flatnonzero(view.truth & ~view.called)
     worst_first = missed[np.argsort(view.score[missed], kind="stable")]
     ids = tuple(image_ids.iloc[worst_first].astype(str))

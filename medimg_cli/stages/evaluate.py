@@ -13,7 +13,7 @@ from medimg_cli.audit.shortcuts.column_traits import training_rows
 from medimg_cli.dataset.manifest import Dataset, read_dataset, warn_of_edits
 from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.evaluation.analyses import Subject
-from medimg_cli.evaluation.analyses.comparison import find_rival, read_rival
+from medimg_cli.evaluation.analyses.comparison import find_compared, read_compared
 from medimg_cli.evaluation.analyses.robustness import HELD_OUT
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluate import evaluation_of
@@ -101,7 +101,7 @@ class _Task:
         self.point = point_in_force(run, self.card, settings.rule, **rule)
         self.exams = exams_in_force(run, self.card, settings.rule, **rule)
         self.place = place_of(run, self.card, self.point, settings)
-        self.rival = find_rival(workspace, settings.compare, split) if settings.compare else None
+        self.other_model = find_compared(workspace, settings.compare, split) if settings.compare else None
 
     def predictions(self, dataset: Dataset, rows: pd.DataFrame, cache: PixelCache, name: str) -> pd.DataFrame:
         """Return the model's answers to rows of a data set as a table of predictions."""
@@ -145,7 +145,7 @@ class _Task:
             answers=card.answers,
             ordinal=card.answers == "ordinal",
             exams=self.exams,
-            rival=read_rival(self.rival, here) if self.rival is not None else None,
+            other_model=read_compared(self.other_model, here) if self.other_model is not None else None,
             **more,
         )
 
@@ -357,6 +357,11 @@ def _up_to_date(task: _Task, dataset: Dataset, leakage: Leakage) -> Evaluation |
     predictions = task.place.folder.predictions_path(task.split)
     if before is None or not predictions.is_file():
         return None
+    if before.predictions_sha256 != sha256_of_file(predictions):
+        task.progress.warn(
+            f"{predictions} is not as medimg wrote it: damaged, or edited by hand: it is made again"
+        )
+        return None
     same = (
         before.dataset_hash == dataset.content_hash()
         and before.weights_sha256 == task.card.weights_sha256
@@ -367,9 +372,8 @@ def _up_to_date(task: _Task, dataset: Dataset, leakage: Leakage) -> Evaluation |
         and before.leakage == leakage
         and before.views == task.model.views
         and before.asked == task.settings.shaping()
-        and before.predictions_sha256 == sha256_of_file(predictions)
         and (before.comparison.predictions_sha256 if before.comparison else None)
-        == (task.rival.sha256() if task.rival else None)
+        == (task.other_model.sha256() if task.other_model else None)
         and (
             before.comparison is None or before.comparison.rule != ""
         )  # of a version that compared in another way

@@ -15,7 +15,7 @@ from medimg_cli.dataset.leakage import leak_of
 from medimg_cli.dataset.manifest import EXAM
 from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.analyses import Subject
-from medimg_cli.evaluation.analyses.comparison import find_table, read_rival
+from medimg_cli.evaluation.analyses.comparison import find_table, read_compared
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage, write_evaluation
@@ -91,7 +91,7 @@ def evaluate_table(
         tuning=tuning if tuning is not None and tuning.n else None,
         metadata=_metadata(here),
         exams=_exams(read, labels, settings),
-        rival=read_rival(find_table(settings.compare), here) if settings.compare else None,
+        other_model=read_compared(find_table(settings.compare), here) if settings.compare else None,
     )
     recorded = Recorded(
         run=path.stem,

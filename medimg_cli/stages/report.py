@@ -31,7 +31,7 @@ from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 from medimg_cli.reporting.study_facts import Facts, read_facts, write_questions
 from medimg_cli.runs.ledger import Looks, looks_before
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.workspace.files import atomic_path, write_json, write_text
+from medimg_cli.workspace.files import atomic_path, sha256_of_file, write_json, write_text
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import ReportSettings
 from medimg_cli.workspace.tables import read_table
@@ -173,6 +173,12 @@ def gather(
     evaluation = read_evaluation(run, split)
     if evaluation is None:
         raise RunError(f"{run.folder} holds no evaluation of '{split}'", "run `medimg evaluate` first")
+    answers = run.predictions_path(split)
+    if answers.is_file() and sha256_of_file(answers) != evaluation.predictions_sha256:
+        raise RunError(
+            f"{answers} is not what the evaluation is of: damaged, or edited by hand",
+            "run `medimg evaluate` again",
+        )
     dataset = read_dataset(workspace) if workspace.manifest_path.is_file() else None
     card = run.read_card()
     looks = None if dataset is None else looks_before(workspace, dataset.of_split(split))

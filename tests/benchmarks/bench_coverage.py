@@ -26,7 +26,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.evaluation.analyses import Rival, Subject
+from medimg_cli.evaluation.analyses import ComparedModel, Subject
 from medimg_cli.evaluation.analyses.calibration import class_calibration
 from medimg_cli.evaluation.analyses.comparison import comparison
 from medimg_cli.evaluation.analyses.decision_curves import curve_of
@@ -139,7 +139,7 @@ def figures_of(pair: tuple[Answered, Answered]) -> dict[str, Estimate]:
     }
     if view.truth.any() and not view.truth.all():
         found |= dict(of_decisions(here))
-    subject = Subject(here=here, rival=Rival("", other, "", ""))
+    subject = Subject(here=here, other_model=ComparedModel("", other, "", ""))
     compared = comparison(subject)
     if isinstance(compared, Comparison):
         found |= {f"difference of {row.name}": row.difference for row in compared.differences}

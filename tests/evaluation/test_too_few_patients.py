@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.evaluation.analyses import ANALYSES, Rival, Subject
+from medimg_cli.evaluation.analyses import ANALYSES, ComparedModel, Subject
 from medimg_cli.evaluation.analyses.decision_curves import decision_curves
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.metrics import METRICS
@@ -55,7 +55,9 @@ def everything_of(here: Answered) -> list[Estimate]:
     other = answered(here.truth, np.clip(SCORE + 0.05, 0, 1), here.table["patient_id"].tolist())
     other = Answered(other.table, here.labels, here.point, here.sampling)
     rows = pd.DataFrame({"image_id": here.table["image_id"], "sex": ["f", "m"] * (N // 2)})
-    subject = Subject(here=here, tuning=here, metadata=rows, rival=Rival("other", other, "", ""))
+    subject = Subject(
+        here=here, tuning=here, metadata=rows, other_model=ComparedModel("other", other, "", "")
+    )
     found: list[object] = [overall(here), *(ANALYSES.get(name)(subject) for name in ANALYSES.names())]
     found += [METRICS.get(name)(view) for name in METRICS.names() for view in here.views.values()]
     return [each for result in found for each in estimates_in(result)]

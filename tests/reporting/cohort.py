@@ -18,6 +18,7 @@ from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.predictions import predictions_of, write_predictions
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation, Run, RunRecord, Threshold
+from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.tables import write_table
 from medimg_cli.workspace.workspace import Workspace
 from tests.reporting.figures import curves, missed_of, overall, per_class
@@ -221,7 +222,7 @@ def _write_results(run: Run, dataset: Dataset, threshold: Threshold | None, miss
         precision_recall=curves(info, (0.0, 0.5, 0.925, 1.0), (1.0, 0.99, 0.949, 0.5), (0.925, 0.949)),
         warnings=() if info.positive else ("no positive class was stated: recall is the mean over classes",),
         dataset_hash=info.content_hash,
-        predictions_sha256=HASH,
+        predictions_sha256=sha256_of_file(run.predictions_path("test")),
         weights_sha256=HASH,
     )
     write_evaluation(run.metrics_path("test"), evaluation)

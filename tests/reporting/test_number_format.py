@@ -69,7 +69,7 @@ def test_time_spans_read_like_speech(seconds: float | None, text: str) -> None:
 
 
 def test_recorded_values_become_one_text() -> None:
-    assert plain({"cpu": "2 cores", "gpus": [], "fast": False}) == "cpu 2 cores, gpus , fast no"
+    assert plain({"cpu": "2 cores", "gpus": [], "fast": False}) == "cpu 2 cores, gpus –, fast no"
     assert plain(None) == "–"
     assert plain(1e-3) == "0.001"
 

@@ -19,6 +19,7 @@ from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate import evaluate
 from medimg_cli.stages.preprocess import preprocess_with
 from medimg_cli.workspace.operating_settings import EvaluateSettings
+from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 
@@ -35,11 +36,15 @@ def own(tmp_path: Path) -> tuple[Workspace, Run]:
     return workspace, find_run(workspace, None)
 
 
-def evaluated(own: tuple[Workspace, Run], **options: object):  # type: ignore[no-untyped-def]
+def evaluated(  # type: ignore[no-untyped-def]
+    own: tuple[Workspace, Run], *, progress: Progress | None = None, **options: object
+):
     workspace, run = own
     cache = preprocess_with(workspace, run.read_card().recipe).cache
     settings = EvaluateSettings.model_validate(options)
-    return evaluate(workspace, run, answering(run, tta=settings.tta), cache, settings)
+    return evaluate(
+        workspace, run, answering(run, tta=settings.tta), cache, settings, progress or SilentProgress()
+    )
 
 
 def test_the_numbers_follow_from_the_predictions_table(trained: Workspace) -> None:
@@ -68,8 +73,24 @@ def test_the_tiny_task_is_learnt(trained: Workspace) -> None:
 
 def test_nothing_is_done_twice(own: tuple[Workspace, Run]) -> None:
     assert [evaluated(own).reused, evaluated(own).reused] == [False, True]
-    own[1].predictions_path("test").write_text("changed")
-    assert evaluated(own).reused is False
+
+
+def test_a_table_that_is_not_as_it_was_written_is_made_again_and_that_is_said(
+    own: tuple[Workspace, Run],
+) -> None:
+    said: list[str] = []
+
+    class Heard(SilentProgress):
+        def warn(self, message: str) -> None:
+            said.append(message)
+
+    evaluated(own)
+    path = own[1].predictions_path("test")
+    right = path.read_bytes()
+    path.write_bytes(right[: len(right) // 2])
+    evaluated(own, progress=Heard())
+    assert said == [f"{path} is not as medimg wrote it: damaged, or edited by hand: it is made again"]
+    assert path.read_bytes() == right
 
 
 def test_another_target_recall_is_chosen_on_validation(own: tuple[Workspace, Run]) -> None:

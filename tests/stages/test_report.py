@@ -170,6 +170,15 @@ def test_a_run_without_evaluation_is_refused(cohort: Cohort, tmp_path: Path) -> 
     assert not (tmp_path / "eval.html").exists()
 
 
+def test_answers_that_are_not_those_of_the_evaluation_are_refused(cohort: Cohort, tmp_path: Path) -> None:
+    path = cohort.run.predictions_path("test")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RunError, match="not what the evaluation is of") as refused:
+        _html(cohort, tmp_path / "eval.html")
+    assert refused.value.hint == "run `medimg evaluate` again"
+    assert refused.value.exit_code == ExitCode.RUN
+
+
 def test_a_vanished_image_leaves_a_labelled_empty_frame(cohort: Cohort, tmp_path: Path) -> None:
     (cohort.workspace.root / "images" / "test-1-000.png").unlink()
     (cohort.workspace.root / "images" / "test-1-001.png").write_bytes(b"not an image")

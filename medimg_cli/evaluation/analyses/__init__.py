@@ -20,7 +20,7 @@ from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 
 @dataclass(frozen=True)
-class Rival:
+class ComparedModel:
     """What another model answered to the same images.
 
     Args:
@@ -53,7 +53,7 @@ class Subject:
         answers: how logits became probabilities; None where that is not known.
         ordinal: the classes are grades, in their order.
         intensities: how bright images of training and of `here` are, samples of both; None where that is not known.
-        rival: another model's answers to compare with; None where none was named.
+        other_model: another model's answers to compare with; None where none was named.
         exams: how exams are decided on; None where the model answers images alone.
         disturbed: what the model answered to disturbed images of `here`, or one line why that is not known.
     """
@@ -67,7 +67,7 @@ class Subject:
     answers: AnswerKind | None = None
     ordinal: bool = False
     intensities: tuple[Intensities, Intensities] | None = None
-    rival: Rival | None = None
+    other_model: ComparedModel | None = None
     exams: Exams | None = None
     disturbed: DisturbedAnswers | str = "there are no pixels to disturb, only answers"
 

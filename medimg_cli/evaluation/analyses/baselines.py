@@ -154,8 +154,10 @@ def _truth_of_training(subject: Subject) -> NDArray[np.int64] | None:
 def _majority(here: Answered, truth: NDArray[np.int64] | None) -> Baseline:
     """Return the figures of answering every image by the commonest class of training, of this split without it."""
     learnt = truth is not None and bool((truth >= 0).any())
-    known = truth if truth is not None and learnt else _truth_here(here)
-    commonest = int(np.bincount(known[known >= 0]).argmax())
+    if truth is None or not learnt:
+        marks = here.marks[:, here.labels.positive_index or 0]
+        truth = np.nan_to_num(marks, nan=-1).astype(np.int64) if here.labels.several else here.truth
+    commonest = int(np.bincount(truth[truth >= 0]).argmax())
     answers = np.zeros((here.n, _outcomes(here)))
     answers[:, commonest] = 1
     figures = _figures(_instead(here, answers, OperatingPoint()))
@@ -233,14 +235,13 @@ def _area(answered: Answered) -> Estimate:
 
 def _point(here: Answered, fitted: Floats, truth: NDArray[np.int64]) -> OperatingPoint:
     """Return the highest threshold whose recall on training is the one the model's own threshold was chosen at."""
-    positive = here.labels.positive
-    in_force = here.point.threshold or (here.point.thresholds.get(positive) if positive else None)
-    if in_force is None or in_force.achieved_recall is None or positive is None:
+    decided_on = here.positive_threshold
+    if isinstance(decided_on, str) or decided_on[1].achieved_recall is None:
         return OperatingPoint()
+    positive, wanted = decided_on[0], decided_on[1].achieved_recall
     several = here.labels.several
     score = fitted[:, 1] if several else here.labels.positive_score(fitted)
     scores = np.sort(score[truth == 1 if several else here.labels.is_positive[truth]])[::-1]
-    wanted = in_force.achieved_recall
     value = float(scores[max(1, int(np.ceil(wanted * len(scores) - 1e-9))) - 1])
     chosen = Threshold(
         value=value,
@@ -249,7 +250,7 @@ def _point(here: Answered, fitted: Floats, truth: NDArray[np.int64]) -> Operatin
         achieved_recall=float((scores >= value).mean()),
         achieved_specificity=None,
     )
-    return OperatingPoint(thresholds={positive: chosen}) if here.labels.several else OperatingPoint(chosen)
+    return OperatingPoint(thresholds={positive: chosen}) if several else OperatingPoint(chosen)
 
 
 def _of_metadata(here: Answered, figures: dict[str, Estimate], named: str) -> str:
@@ -287,19 +288,10 @@ def _outcomes(here: Answered) -> int:
     return 2 if here.labels.several else len(here.classes)
 
 
-def _truth_here(here: Answered) -> NDArray[np.int64]:
-    if not here.labels.several:
-        return here.truth
-    return np.nan_to_num(here.marks[:, here.labels.positive_index or 0], nan=-1).astype(np.int64)
-
-
 def _instead(here: Answered, answers: Floats, point: OperatingPoint) -> Answered:
     """Return the same images with other answers (N, outcomes)."""
-    positive = here.labels.positive
-    if here.labels.several and positive is not None:
-        columns = {positive: answers[:, 1]}
-    else:
-        columns = {name: answers[:, index] for index, name in enumerate(here.classes)}
-    replaced = pd.DataFrame({PROBABILITY_PREFIX + name: values for name, values in columns.items()})
-    table = here.table.assign(**{str(name): replaced[name].to_numpy() for name in replaced})
+    named = (
+        {here.labels.positive: 1} if here.labels.several else {name: k for k, name in enumerate(here.classes)}
+    )
+    table = here.table.assign(**{f"{PROBABILITY_PREFIX}{name}": answers[:, k] for name, k in named.items()})
     return Answered(table, here.labels, point, here.sampling)

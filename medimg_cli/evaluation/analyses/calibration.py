@@ -40,6 +40,9 @@ def calibration(subject: Subject) -> Calibration | str:
     figures = _figures(here, here.probabilities)
     errors = [found.ece.value for found in by_class.values() if found.ece.value is not None]
     uncalibrated, remark = _uncalibrated(subject)
+    definition = ONE_OF_TWO if here.labels.several or len(here.classes) == 2 else SUMMED
+    if here.labels.several and here.labels.positive is None:
+        definition = ""  # there is no Brier score
     return Calibration(
         by_class=by_class,
         brier=figures.get("brier"),
@@ -48,18 +51,11 @@ def calibration(subject: Subject) -> Calibration | str:
         class_wise_ece=float(np.mean(errors)) if errors else None,
         bins=BINS,
         bin_rule=ECE_BINS,
-        definition=_definition(here),
+        definition=definition,
         temperature=subject.temperature,
         uncalibrated=uncalibrated,
         remark=remark,
     )
-
-
-def _definition(here: Answered) -> str:
-    """Return which Brier score it is, "" where there is none."""
-    if here.labels.several:
-        return ONE_OF_TWO if here.labels.positive is not None else ""
-    return ONE_OF_TWO if len(here.classes) == 2 else SUMMED
 
 
 def _figures(here: Answered, probabilities: NDArray[np.float64]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import DataError, RunError, UsageError
-from medimg_cli.evaluation.analyses import ANALYSES, Rival, Subject
+from medimg_cli.evaluation.analyses import ANALYSES, ComparedModel, Subject
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.evaluation import read_evaluation
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest, rate, table_influence
@@ -47,7 +47,7 @@ _TABLE = ".csv"
 
 
 @dataclass(frozen=True)
-class RivalFile:
+class ComparedFile:
     """Where another model's answers stand.
 
     Args:
@@ -65,7 +65,7 @@ class RivalFile:
         return sha256_of_file(self.path)
 
 
-def find_rival(workspace: Workspace, named: str, split: str) -> RivalFile:
+def find_compared(workspace: Workspace, named: str, split: str) -> ComparedFile:
     """Return where the answers to compare with stand.
 
     Args:
@@ -85,10 +85,10 @@ def find_rival(workspace: Workspace, named: str, split: str) -> RivalFile:
             f"`medimg evaluate {run.name}` on the same images first",
         )
     card = run.read_card()
-    return RivalFile(run.name, path, OperatingPoint(card.threshold, card.thresholds), run.tuning_path)
+    return ComparedFile(run.name, path, OperatingPoint(card.threshold, card.thresholds), run.tuning_path)
 
 
-def find_table(named: str) -> RivalFile:
+def find_table(named: str) -> ComparedFile:
     """Return where a table of predictions stands.
 
     Raises:
@@ -103,7 +103,7 @@ def find_table(named: str) -> RivalFile:
     path = Path(named)
     if not path.is_file():
         raise DataError(f"--compare: {path} is not there", "name a run, or a table of predictions")
-    return RivalFile(path.name, path, OperatingPoint(), path)
+    return ComparedFile(path.name, path, OperatingPoint(), path)
 
 
 def is_table(named: str) -> bool:
@@ -111,7 +111,7 @@ def is_table(named: str) -> bool:
     return named.lower().endswith(_TABLE)
 
 
-def read_rival(file: RivalFile, here: Answered) -> Rival:
+def read_compared(file: ComparedFile, here: Answered) -> ComparedModel:
     """Return the other answers in the order of the images of `here`.
 
     Raises:
@@ -136,10 +136,10 @@ def read_rival(file: RivalFile, here: Answered) -> Rival:
     alike = here.table.assign(**{column: order[column].to_numpy() for column in columns})
     undecided = Answered(alike, here.labels, OperatingPoint(), here.sampling)
     point, rule = _same_rule(file, here, undecided)
-    return Rival(file.name, replace(undecided, point=point), same_images, file.sha256(), rule)
+    return ComparedModel(file.name, replace(undecided, point=point), same_images, file.sha256(), rule)
 
 
-def _same_rule(file: RivalFile, here: Answered, other: Answered) -> tuple[OperatingPoint, str]:
+def _same_rule(file: ComparedFile, here: Answered, other: Answered) -> tuple[OperatingPoint, str]:
     """Return how the other model decides so that both are under one rule, and that rule in words.
 
     At its own threshold where the rule of this one's chose it on its validation; else where it finds as many of the
@@ -173,7 +173,7 @@ def _same_rule(file: RivalFile, here: Answered, other: Answered) -> tuple[Operat
 
 
 def _by_rule(
-    rule: ThresholdRule, file: RivalFile, labels: LabelSpace, why: str
+    rule: ThresholdRule, file: ComparedFile, labels: LabelSpace, why: str
 ) -> tuple[OperatingPoint | None, str]:
     """Return the thresholds that a rule takes on the other model's answers to validation; None and why where none."""
     table = read_predictions(file.tuning) if file.tuning.is_file() else pd.DataFrame()
@@ -255,19 +255,19 @@ NOT_ASKED = "ask for it with --compare RUN"
 @ANALYSES.register("comparison")
 def comparison(subject: Subject) -> Comparison | str:
     """Return the differences to the other answers, both decided by one rule."""
-    rival = subject.rival
-    if rival is None:
+    other_model = subject.other_model
+    if other_model is None:
         return NOT_ASKED
-    here, other = subject.here, rival.answered
+    here, other = subject.here, other_model.answered
     rows = _of_labels(here, other) if here.labels.several else _of_classes(here, other)
     adjusted = holm([row.p for row in rows])
     return Comparison(
-        against=rival.name,
-        rule=rival.rule,
+        against=other_model.name,
+        rule=other_model.rule,
         n=here.n,
         patients=int(here.table["patient_id"].nunique()),
-        same_images=rival.same_images,
-        predictions_sha256=rival.predictions_sha256,
+        same_images=other_model.same_images,
+        predictions_sha256=other_model.predictions_sha256,
         differences=tuple(
             row.model_copy(update={"p_adjusted": p}) for row, p in zip(rows, adjusted, strict=True)
         ),

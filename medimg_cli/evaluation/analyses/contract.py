@@ -16,12 +16,10 @@ _FIGURES = ("recall", "specificity", "auroc")
 @ANALYSES.register("contract")
 def contract(subject: Subject) -> Contract | str:
     """Return the contract of the positive class, or label."""
-    here, positive = subject.here, subject.here.labels.positive
-    if positive is None:
-        return "no positive class was stated"
-    threshold = here.point.thresholds.get(positive) if here.labels.several else here.point.threshold
-    if threshold is None:
-        return f"no threshold decides on {positive}"
+    here, decided_on = subject.here, subject.here.positive_threshold
+    if isinstance(decided_on, str):
+        return decided_on
+    positive, threshold = decided_on
     view, target = here.view_of(positive), threshold.target_recall
     before = None if subject.tuning is None else subject.tuning.view_of(positive)
     recall = METRICS.get("recall")(view)

@@ -31,7 +31,6 @@ def exams(subject: Subject) -> ExamFigures | str:
     units = here.sampling.unit_of[first] if clustered else None
     sampling = Sampling(units, len(table), exact=here.sampling.exact, seed=here.sampling.seed)
     whole = Answered(table, labels, OperatingPoint(by.threshold, by.thresholds), sampling)
-    positive = labels.positive
     return ExamFigures(
         n=whole.n,
         images=here.n,
@@ -45,9 +44,7 @@ def exams(subject: Subject) -> ExamFigures | str:
         metrics=overall_of_labels(whole) if labels.several else overall(whole, ordinal=subject.ordinal),
         per_class=per_class(whole),
         confusion=None if labels.several else whole.confusion(),
-        missed=None
-        if positive is None
-        else missed_of(whole.view_of(positive), table["image_id"].iloc[whole.rows_of(positive)]),
+        missed=missed_of(whole),
     )
 
 
@@ -58,12 +55,10 @@ _RULES: tuple[Literal["max", "mean"], ...] = ("max", "mean")
 @ANALYSES.register("patient_level")
 def patient_level(subject: Subject) -> PatientLevels | str:
     """Return the figures of patients by the highest and by the mean probability of their images."""
-    here, positive = subject.here, subject.here.labels.positive
-    if positive is None:
-        return "no positive class was stated"
-    threshold = here.point.thresholds.get(positive) if here.labels.several else here.point.threshold
-    if threshold is None:
-        return f"no threshold decides on {positive}"
+    here, decided_on = subject.here, subject.here.positive_threshold
+    if isinstance(decided_on, str):
+        return decided_on
+    positive, threshold = decided_on
     view = here.view_of(positive)
     if not view.sampling.clustered:
         return "patients are not known, or none has several images"

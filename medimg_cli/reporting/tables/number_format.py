@@ -174,7 +174,7 @@ def grouped(value: int) -> str:
 
 def plain(value: Any) -> str:
     """Return a recorded setting or fact as one text."""
-    if value is None or value == "":
+    if value is None or value in ("", [], (), {}):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"

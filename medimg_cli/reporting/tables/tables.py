@@ -10,6 +10,7 @@ import pandas as pd
 from medimg_cli.audit.findings import SEVERITIES, AuditResult, Finding
 from medimg_cli.dataset.manifest import SPLITS, Dataset
 from medimg_cli.evaluation.evaluation import Confusion, Evaluation
+from medimg_cli.evaluation.summary import OF_POSITIVE
 from medimg_cli.reporting.content import TABLE_ROWS, Fact
 from medimg_cli.reporting.tables.number_format import (
     counted,
@@ -30,10 +31,6 @@ _REASONS = 12
 _SHORT_ROWS = 16
 _ALIKE_FINDINGS = 6
 _MESSAGE_SIGNS = 320
-_ORDER = (
-    "recall", "specificity", "precision", "npv", "f1", "accuracy", "balanced_accuracy", "mcc", "kappa",
-    "auroc", "average_precision", "brier", "log_loss", "ece",
-)  # fmt: skip
 _CALIBRATION = ("brier", "log_loss", "ece")
 _COLUMN_TITLES = {"recall": "Sensitivity", "precision": "Precision", "f1": "F1"}
 _PER_CLASS = ("recall", "precision", "specificity", "f1", "auroc", "average_precision")
@@ -178,7 +175,7 @@ def _place(name: str, *, averages_first: bool) -> tuple[int, int, str]:
     average, _, rest = name.partition("_")
     is_average = average in ("macro", "micro", "weighted")
     stem = rest if is_average else name
-    order = _ORDER.index(stem) if stem in _ORDER else len(_ORDER)
+    order = OF_POSITIVE.index(stem) if stem in OF_POSITIVE else len(OF_POSITIVE)
     if not is_average:
         return (1, order, name)
     macro = 0 if averages_first else 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from medimg_cli.evaluation.analyses import Rival, Subject
+from medimg_cli.evaluation.analyses import ComparedModel, Subject
 from medimg_cli.evaluation.analyses.comparison import NOT_ASKED, comparison
 from medimg_cli.evaluation.decided import Answered
 from medimg_cli.evaluation.metrics import METRICS
@@ -28,7 +28,7 @@ def two(score: np.ndarray, patients: list[str] | None = None) -> Answered:
 
 def compared(first: Answered, second: Answered) -> dict[str, Difference]:
     first.table["patient_id"] = first.table["image_id"]
-    found = comparison(Subject(here=first, rival=Rival("other", second, "s", "p")))
+    found = comparison(Subject(here=first, other_model=ComparedModel("other", second, "s", "p")))
     assert isinstance(found, Comparison)
     return {row.name: row for row in found.differences}
 
