@@ -188,8 +188,8 @@ def run(arguments: Sequence[str]) -> int:
         if os.environ.get("MEDIMG_DEBUG"):
             traceback.print_exc()
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_MACHINE:
-            said = getattr(error, "strerror", None) or "there is not enough memory"
-            _say(f"{getattr(error, 'filename', None) or 'the machine'}: {said}", _LACKING)
+            words = getattr(error, "strerror", None) or "there is not enough memory"
+            _say(f"{getattr(error, 'filename', None) or 'the machine'}: {words}", _LACKING)
             return ExitCode.MACHINE
         _say(
             f"a bug in medimg: {type(error).__name__}: {_one_line(str(error))}",

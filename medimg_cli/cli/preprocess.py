@@ -67,15 +67,15 @@ def preprocess(session: Session, preview: _Preview = None) -> None:
 
 
 def _draw(console: "Console", result: "PreprocessResult", cache: str, preview: Path | None) -> None:
-    said = result.cache.recipe.in_words()
+    text = result.cache.recipe.in_words()
     if result.cropped:
-        said += f" (frames cut from {result.cropped:,})"
+        text += f" (frames cut from {result.cropped:,})"
     did = "up to date"
     if result.images_per_second is not None:
         rate = f"{result.images_per_second:,.0f}/s"
         did = f"{result.decoded:,} decoded in {result.seconds:.1f} s ({rate})"
     console.print(
-        f"{result.images:,} images, {said}; {_bytes(result.bytes)}: {did}\ncache: {cache}", markup=False
+        f"{result.images:,} images, {text}; {_bytes(result.bytes)}: {did}\ncache: {cache}", markup=False
     )
     if preview is not None:
         console.print(f"preview: {preview}", markup=False)

@@ -66,13 +66,13 @@ def recalibrate(
 
 def _draw(console: "Console", result: "RecalibrateResult") -> None:
     adapted, threshold, before = result.adapted, result.point.threshold, result.before.threshold
-    told = {
+    change = {
         "none": "probabilities stay as they are: these cases do not show that they are off",
         "intercept": "intercept moved, temperature kept",
         "temperature and intercept": f"temperature {1 / adapted.scale:.3g} and intercept",
     }[adapted.method]
     patients = f" of {result.patients:,} patients" if result.patients < result.images else ""
-    lines = [f"{result.images:,} local cases{patients}: {told}"]
+    lines = [f"{result.images:,} local cases{patients}: {change}"]
     if adapted.method != "none":
         lines.append(f"log loss on them {adapted.before:.4f} → {adapted.after:.4f}")
     if threshold is not None:

@@ -61,14 +61,14 @@ def runs(
 
 
 def _refuse_contradictions(wishes: dict[str, object], *, split: str | None, yes: bool) -> None:
-    said = [name for name, value in wishes.items() if value]
-    if len(said) > 1:
+    given = [name for name, value in wishes.items() if value]
+    if len(given) > 1:
         raise UsageError(
-            f"{said[0]} and {said[1]} contradict each other", f"leave out {said[0]} or {said[1]}"
+            f"{given[0]} and {given[1]} contradict each other", f"leave out {given[0]} or {given[1]}"
         )
-    if split is not None and said not in (["--sort"], ["--best"]):
+    if split is not None and given not in (["--sort"], ["--best"]):
         raise UsageError("--split says whose figures --sort and --best take", "add --sort METRIC")
-    if yes and said != ["--remove"]:
+    if yes and given != ["--remove"]:
         raise UsageError("--yes answers what --remove asks", "leave it out, or add --remove RUN")
 
 

@@ -82,8 +82,8 @@ def bundle(
     if classifier is None:
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg bundle` writes it")
     files = _model_files(run, classifier.card)
-    told = {name: facts[name] for name in FACTS if facts and facts.get(name)}
-    files |= {ABOUT: _about(run, classifier.card, told), NOTICE: _notice(told, classifier)}
+    content = {name: facts[name] for name in FACTS if facts and facts.get(name)}
+    files |= {ABOUT: _about(run, classifier.card, content), NOTICE: _notice(content, classifier)}
     if model_card is not None:
         files[MODEL_CARD] = model_card.encode()
     with atomic_path(out) as temporary:
@@ -99,7 +99,7 @@ def bundle(
         model_card=model_card is not None,
         no_heat_maps=_no_heat_maps(run, classifier),
         restriction=began.restriction if began else "",
-        not_reported=tuple(name for name in FACTS if name not in told),
+        not_reported=tuple(name for name in FACTS if name not in content),
     )
 
 

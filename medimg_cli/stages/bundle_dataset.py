@@ -162,16 +162,16 @@ def _described(
     audit = read_audit(workspace)
     verdict = "not done"
     if audit is not None:
-        told = [{"check": each.check, "severity": each.severity, "count": each.count, "message": each.message} for each in audit.findings]  # fmt: skip
+        findings = [{"check": each.check, "severity": each.severity, "count": each.count, "message": each.message} for each in audit.findings]  # fmt: skip
         of_these = audit.dataset_hash == dataset.info.content_hash
         summary = {
             "passed": audit.passed,
             "of_these_data": of_these,
             "checks_run": audit.checks_run,
-            "findings": told,
+            "findings": findings,
         }
         write_json(folder / "audit.json", summary)
-        verdict = f"{'passed' if audit.passed else 'not passed'}, {len(told)} findings (`audit.json`)"
+        verdict = f"{'passed' if audit.passed else 'not passed'}, {len(findings)} findings (`audit.json`)"
         verdict += "" if of_these else "; the data set has changed since"
     splits = {split: int((rows["split"] == split).sum()) for split in SPLITS}
     counts = [f"- {split}: {', '.join(f'{name} {number:,}' for name, number in dataset.counts(rows[rows['split'] == split]).items())}" for split in SPLITS if splits[split]]  # fmt: skip

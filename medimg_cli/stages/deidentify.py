@@ -95,8 +95,8 @@ def deidentify(
         raise DataError(f"{source} holds no files", "name the folder or archive with the images")
     pseudonyms, made = read_or_make_key(key)
     if made:
-        said = "keep it apart from the copies, and safe; with it names lead back to patients"
-        remarks.note(f"new key {key}: {said}")
+        text = "keep it apart from the copies, and safe; with it names lead back to patients"
+        remarks.note(f"new key {key}: {text}")
     mask, profile = TextMask() if settings.mask_text else None, profile_of(settings)
     if mask is not None and not mask.reads:
         remarks.warn("text is masked unread, markers too; install medimg[ocr] to keep R, L, AP and the like")

@@ -144,11 +144,11 @@ def _leakage(
     }
     patients, same = (shared["patient_id"] if known else set()), shared["sha256"]
     if (patients or same) and not settings.allow_leak:
-        said = f"{len(patients)} patients of the {split} split stand in other splits too: {min(patients or same)}, for one"
+        text = f"{len(patients)} patients of the {split} split stand in other splits too: {min(patients or same)}, for one"
         if not patients:
-            said = f"{len(same)} files of the {split} split stand in other splits too"
+            text = f"{len(same)} files of the {split} split stand in other splits too"
         raise GateError(
-            f"{said}; {leak.line(split)}",
+            f"{text}; {leak.line(split)}",
             "correct column split or patient_id; --without-leaked measures on the rest, --allow-leak on all and says so",
         )
     leakage = Leakage(

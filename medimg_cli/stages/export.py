@@ -110,9 +110,9 @@ def export(
     if classifier is None:
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg export` writes it")
     members = members_of(run, classifier.card)
-    told = facts_told(run, classifier.card, [card.temperature for _, card in members], facts or {})
+    metadata = facts_told(run, classifier.card, [card.temperature for _, card in members], facts or {})
     networks = [(own.onnx_path, card) for own, card in members]
-    content = one_graph(networks, told, classifier.card.recalibration)
+    content = one_graph(networks, metadata, classifier.card.recalibration)
     with atomic_path(out) as temporary:
         temporary.write_bytes(content)
         alone = Alone(temporary)
@@ -128,11 +128,11 @@ def facts_told(
     run: Run, card: ModelCard, temperatures: Sequence[float], facts: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return what the file's metadata say, name → value, each to be written as JSON."""
-    told = card.model_dump(
+    entry = card.model_dump(
         mode="json",
         include={"arch", "classes", "positive", "answers", "recipe", "threshold", "thresholds", "sets"},
     )
-    return told | {
+    return entry | {
         "medimg": __version__,
         "run": run.name,
         "notice": NOTICE,

@@ -215,9 +215,9 @@ def _run(chosen: list[CheckEntry], context: AuditContext, kept: KeptFindings, su
         except Exception as error:
             if os.environ.get("MEDIMG_DEBUG"):
                 raise
-            said = " ".join(str(error).split())
+            text = " ".join(str(error).split())
             skipped.append(
-                SkippedCheck(entry.name, f"failed: {type(error).__name__}: {mask_identities(said)}", True)
+                SkippedCheck(entry.name, f"failed: {type(error).__name__}: {mask_identities(text)}", True)
             )
         else:
             findings += checked.findings

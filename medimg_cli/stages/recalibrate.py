@@ -235,7 +235,7 @@ def _write(
     """Write predictions of the local sample, record and card; the card goes last."""
     write_predictions(run.predictions_path(LOCAL), predictions_of(local, local.rows, probabilities, point))
     record, at = parent.read_record(), now()
-    told = {
+    facts = {
         "images": len(local.rows),
         "patients": int(local.rows["patient_id"].nunique()) if local.info.patients_known else None,
         "dataset_hash": local.content_hash(),
@@ -246,7 +246,7 @@ def _write(
         "threshold_before": before.threshold.value if before.threshold else None,
         "parent_weights_sha256": card.weights_sha256,
     }
-    new = {"name": run.name, "parent": parent.name, "recalibrated": told, "started": at, "finished": at}
+    new = {"name": run.name, "parent": parent.name, "recalibrated": facts, "started": at, "finished": at}
     rest = {"val": point.figures(), "seconds": 0.0, "command": command_line(), "folds": (), "resumed": 0}
     run.write_record(record.model_copy(update=new | rest))
     run.write_card(card)

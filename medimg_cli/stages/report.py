@@ -100,8 +100,8 @@ def _write_croissant(workspace: Workspace, dataset: Dataset, facts: Facts, datas
     """Write the data set's description for programs beside its datasheet."""
     path, table = datasheet.with_suffix(".json"), workspace.manifest_path
     url = Path(os.path.relpath(table, datasheet.absolute().parent)).as_posix()
-    said = {name: answer for name, answer in facts.answers.items() if answer is not None}
-    write_json(path, croissant_of(dataset, table, url, [str(name) for name in dataset.rows.columns], said))
+    text = {name: answer for name, answer in facts.answers.items() if answer is not None}
+    write_json(path, croissant_of(dataset, table, url, [str(name) for name in dataset.rows.columns], text))
     return path
 
 
@@ -139,8 +139,8 @@ def _attachments(run: Run, split: str) -> list[Attached]:
         Attached(metrics.name, metrics.read_bytes(), "The evaluation every number of this report comes from")
     ]
     if predictions.is_file():
-        said = "The answer to every image; paths are left out, and patients are numbered"
-        found.append(Attached(predictions.name, predictions_csv(read_table(predictions)), said))
+        text = "The answer to every image; paths are left out, and patients are numbered"
+        found.append(Attached(predictions.name, predictions_csv(read_table(predictions)), text))
     return found
 
 

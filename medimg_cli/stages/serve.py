@@ -79,8 +79,8 @@ def serve(
             note=note,
             last_beat=partial(last_beat, numbers),
         )
-        told = Announced(address.url, plan.name, settings.workers, token is not None)
-        return supervisor.run(lambda: announce(told))
+        content = Announced(address.url, plan.name, settings.workers, token is not None)
+        return supervisor.run(lambda: announce(content))
 
 
 def _token_of(settings: ServeSettings) -> str | None:

@@ -162,11 +162,11 @@ def settings_to_resume(search: Search, *, trials: int | None, time_limit: str | 
         UsageError: a value is out of range.
     """
     settings = read_settings(search.config_path)
-    said = {"trials": trials, "time_limit": time_limit}
+    text = {"trials": trials, "time_limit": time_limit}
     values = settings.tune.model_dump(mode="json") | {
-        name: value for name, value in said.items() if value is not None
+        name: value for name, value in text.items() if value is not None
     }
     try:
         return settings.model_copy(update={"tune": type(settings.tune).model_validate(values)})
     except ValueError as error:
-        raise UsageError(f"cannot go on with {said}", str(error).splitlines()[-1]) from error
+        raise UsageError(f"cannot go on with {text}", str(error).splitlines()[-1]) from error

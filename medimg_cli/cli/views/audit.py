@@ -87,9 +87,9 @@ def _draw_findings(console: Console, result: AuditResult) -> None:
 
 
 def _draw_silent(console: Console, result: AuditResult) -> None:
-    told = {finding.check for finding in result.findings}
-    silent = [name for name in result.checks_run if name not in told]
-    if silent and told:
+    found = {finding.check for finding in result.findings}
+    silent = [name for name in result.checks_run if name not in found]
+    if silent and found:
         console.print(f"[dim]found nothing: {', '.join(silent)}[/dim]")
     not_asked = [item.check for item in result.checks_skipped if item.why == "not among --checks"]
     for skipped in result.checks_skipped:

@@ -106,8 +106,8 @@ def _draw_headline(console: Console, evaluation: "Evaluation") -> None:
     if exams is None and evaluation.contract is not None and evaluation.contract.outcome:
         console.print(f"[bold]{escape(evaluation.contract.outcome)}[/bold]")
     if exams is not None:
-        said = f"{exams.n:,} exams ({exams.source}), pooled by {exams.pooling}: {exams.why}"
-        console.print(said, markup=False)
+        text = f"{exams.n:,} exams ({exams.source}), pooled by {exams.pooling}: {exams.why}"
+        console.print(text, markup=False)
     if (threshold := decided.threshold) is not None:
         where = "" if threshold.rule == "given" else f" on {threshold.split}"
         console.print(f"threshold {threshold.value:.4f}: {escape(threshold.rule)}{where}")
@@ -170,11 +170,11 @@ def _draw_prevalences(console: Console, at_prevalences: "tuple[AtPrevalence, ...
 
 def _patients(levels: "PatientLevels") -> str:
     """Return one line on how many of the patients with the disease would have been called."""
-    told = [
+    each_rule = [
         f"by {_RULES[each.rule]} {figure_text(each.metrics['recall'])}, missed {len(each.missed)} of {each.positives}"
         for each in levels.levels
     ]
-    return f"recall of {levels.positive} by patient: " + "; ".join(told)
+    return f"recall of {levels.positive} by patient: " + "; ".join(each_rule)
 
 
 def _draw_comparison(console: Console, evaluation: "Evaluation") -> None:
@@ -306,10 +306,10 @@ def _sets(evaluation: "Evaluation") -> str:
         f"sets meant to hold the right class {1 - sets.alpha:.4g} of the time do {figure_text(sets.coverage)}, "
         f"{sets.mean_size:.2f} classes on average"
     )
-    said = [
+    withheld = [
         f"sets that leave out {name} are withheld: such a set {why}" for name, why in sets.withheld.items()
     ]
-    return "; ".join([line, *said])
+    return "; ".join([line, *withheld])
 
 
 def _useful(evaluation: "Evaluation") -> str:

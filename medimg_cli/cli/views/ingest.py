@@ -35,11 +35,11 @@ def draw_preview(console: Console, preview: IngestPreview) -> None:
         table.add_row(f"and {len(preview.classes) - _CLASSES:,} more", "", "")
     console.print(table)
     _draw_columns(console, preview.columns)
-    said = f"from each {preview.patients_from}" if "header" in preview.patients_from else "not known"
+    text = f"from each {preview.patients_from}" if "header" in preview.patients_from else "not known"
     if preview.patients is not None:
-        said = f"{preview.patients:,}, from {preview.patients_from}"
+        text = f"{preview.patients:,}, from {preview.patients_from}"
     splits = ", ".join(f"{name} {count:,}" for name, count in preview.splits.items())
-    console.print(f"\npatients: {said}\nsplits (before identical files are joined): {splits}")
+    console.print(f"\npatients: {text}\nsplits (before identical files are joined): {splits}")
     if preview.quarantine:
         console.print(f"for quarantine: {sum(preview.quarantine.values()):,}")
         draw_reasons(console, preview.quarantine)

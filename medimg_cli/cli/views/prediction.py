@@ -206,11 +206,11 @@ def _in_words(card: "ModelCard", result: "PredictResult") -> list[str]:
             f"decision: {escape(card.positive)} at a probability of {card.threshold.value:.4f} or more"
             f"{_measured(card.threshold)}"
         )
-    said = {"refused": "unlike the training and refused", "unreadable": "could not be read"}
+    endings = {"refused": "unlike the training and refused", "unreadable": "could not be read"}
     parts = [f"{result.statuses['ok']:,} answered"]
     parts += [
         f"[yellow]{result.statuses[name]:,} {words}[/yellow]"
-        for name, words in said.items()
+        for name, words in endings.items()
         if result.statuses[name]
     ]
     images = "1 image" if result.rows == 1 else f"{result.rows:,} images"

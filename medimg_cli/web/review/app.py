@@ -88,8 +88,8 @@ def _add_pages(app: FastAPI, session: ReviewSession, show: Callable[..., HTMLRes
 def _add_forms(app: FastAPI, session: ReviewSession, guard: Guard) -> None:
     @app.exception_handler(MedimgError)
     async def refuse(_: Request, error: Exception) -> Response:
-        said = f"{error.what}: {error.hint}" if isinstance(error, MedimgError) else str(error)
-        return JSONResponse({"detail": mask_identities(said)}, 400 if isinstance(error, UsageError) else 500)
+        words = f"{error.what}: {error.hint}" if isinstance(error, MedimgError) else str(error)
+        return JSONResponse({"detail": mask_identities(words)}, 400 if isinstance(error, UsageError) else 500)
 
     @app.post("/reviewer")
     async def introduce(request: Request) -> Response:

@@ -227,9 +227,9 @@ class ReviewSession:
         with self._lock:
             answer = self._in_force.answer(image, finding.check) if finding else self._in_force.of(image)
         note = finding.notes.get(image, "") if finding else ""
-        said = "" if answer is None else _said(answer)
+        words = "" if answer is None else _said(answer)
         action = "" if answer is None else answer.action
-        return ReviewCard(number, mask_identities(image), label or "no finding", facts, note, action, said)
+        return ReviewCard(number, mask_identities(image), label or "no finding", facts, note, action, words)
 
 
 def _said(decision: Decision) -> str:

@@ -61,8 +61,8 @@ class UploadAnswer:
 
     def entry(self) -> dict[str, Any]:
         """Return it as `predict --json` has it, and the code beside it."""
-        said = self.prediction.entry(shown_name(self.upload.name, self.member))
-        return said | {"message": mask_identities(said["message"] or "") or None, "error": self.error}
+        words = self.prediction.entry(shown_name(self.upload.name, self.member))
+        return words | {"message": mask_identities(words["message"] or "") or None, "error": self.error}
 
 
 class Api:

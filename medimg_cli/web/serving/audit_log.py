@@ -68,8 +68,8 @@ class AuditLog:
     def _line(
         self, when: str, request_id: str, route: str, sha256: str, member: str | None, answer: Prediction
     ) -> dict[str, Any]:
-        said = answer.entry("")
-        del said["path"], said["message"]  # the one is a name, and the other may quote a header
+        text = answer.entry("")
+        del text["path"], text["message"]  # the one is a name, and the other may quote a header
         return {
             "time": when,
             "request": request_id,
@@ -77,7 +77,7 @@ class AuditLog:
             "upload_sha256": sha256,
             "member": member,
             "model_sha256": self._model,
-            **said,
+            **text,
         }
 
     def close(self) -> None:

@@ -130,12 +130,12 @@ class UploadedEngine:
             raise NoHeatmapError(_NO_SCALE)
         prepared = self.prepare(upload, member)
         with self._asking:
-            said, maps = self._classifier.with_maps(prepared)
-        if said.status != "ok":
+            text, maps = self._classifier.with_maps(prepared)
+        if text.status != "ok":
             raise NoHeatmapError(_UNLIKE)
         if maps is None:
             raise NoHeatmapError(_NO_MAPS)
-        heat = evidence(self._card, maps, label or label_of(self._card, said))
+        heat = evidence(self._card, maps, label or label_of(self._card, text))
         return overlay(shown, self._card.recipe, heat, full=known.full)
 
     def _decoded(self, upload: Upload, member: str | None, options: ReadOptions) -> DecodedImage:

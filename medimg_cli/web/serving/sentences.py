@@ -272,12 +272,12 @@ def _predictive(recall: Fields, specificity: Fields, prevalence: float, words: W
         right = found * prevalence / called if called else 0.0
         return right, (left * (1 - prevalence) / spared if spared else 0.0)
 
-    said = {"prevalence": words.percent(prevalence)}
+    shown = {"prevalence": words.percent(prevalence)}
     least, most = values("low"), values("high")
     for place, name in enumerate(("ppv", "npv")):
         ends = {"low": least[place], "high": most[place]} if recall.get("low") is not None else {}
-        said[name] = _with_bounds({"value": values("value")[place], **ends}, words, "result.with_range")
-    return said
+        shown[name] = _with_bounds({"value": values("value")[place], **ends}, words, "result.with_range")
+    return shown
 
 
 def rule_in_words(threshold: Fields, words: Words) -> str:
@@ -340,11 +340,11 @@ def _headline(entry: Fields, model: Fields, words: Words) -> tuple[str, str, str
     if decision == "refer":
         return "refer", "", words("exam.incomplete"), words("list.refused")
     confidence = entry.get("confidence")
-    said = "" if confidence is None else f", {words.probability(confidence)}"
+    shown = "" if confidence is None else f", {words.probability(confidence)}"
     if model.get("answers") == "sigmoid":
         headline = str(label).replace("|", ", ") if label else words("result.no_labels")
         return "plain", words("result.labels"), headline, headline
-    return "plain", words("result.no_threshold"), f"{label}{said}", f"{label}{said}"
+    return "plain", words("result.no_threshold"), f"{label}{shown}", f"{label}{shown}"
 
 
 def _sentences(entry: Fields, model: Fields, words: Words) -> Iterator[str]:
@@ -383,11 +383,11 @@ def _set(entry: Fields, model: Fields, words: Words) -> tuple[str, ...]:
         return (words("result.set_withheld", **{"class": ", ".join(withheld)}),) if withheld else ()
     keys = ("result.set_none", "result.set_one")
     named = {"class": ", ".join(classes)}
-    said = words(keys[len(classes)], **named) if len(classes) < 2 else words("result.set_many", **named)
+    shown = words(keys[len(classes)], **named) if len(classes) < 2 else words("result.set_many", **named)
     alpha = (model.get("limits") or {}).get("alpha")
     if alpha is None:
-        return (said,)
-    return said, words("result.set_level", p=words("number.percent", n=words.number((1 - alpha) * 100, 0)))
+        return (shown,)
+    return shown, words("result.set_level", p=words("number.percent", n=words.number((1 - alpha) * 100, 0)))
 
 
 def _bars(entry: Fields, model: Fields, words: Words) -> tuple[Bar, ...]:
@@ -397,6 +397,6 @@ def _bars(entry: Fields, model: Fields, words: Words) -> tuple[Bar, ...]:
     for name, share in entry["probabilities"].items():
         if share is not None:
             limit = thresholds.get(name)
-            said = "" if limit is None else words("result.bar_threshold", t=words.percent(limit))
-            bars.append(Bar(name, share, words.probability(share), limit, said))
+            shown = "" if limit is None else words("result.bar_threshold", t=words.percent(limit))
+            bars.append(Bar(name, share, words.probability(share), limit, shown))
     return tuple(sorted(bars, key=lambda bar: (bar.name not in first, -bar.share, bar.name)))

@@ -105,13 +105,13 @@ def _config(plan: Plan, api: Api) -> uvicorn.Config:
 def _facts_of(plan: Plan, opened: Opened) -> dict[str, Any]:
     """Return what `GET /api/model` says: the card, what people said of the model, and what an upload may be."""
     card, about = opened.classifier.card, opened.about
-    said = card.model_dump(
+    text = card.model_dump(
         mode="json", include={"arch", "classes", "positive", "answers", "threshold", "thresholds", "exams"}
     )
     limits: dict[str, Any] = {} if card.limits is None else {"false_alarms": card.limits.false_alarms}
     if card.sets is not None:
         limits |= {"alpha": card.sets.alpha, "withheld_sets": [*opened.classifier.withheld]}
-    return said | {
+    return text | {
         "name": plan.name if about is None else about.run,
         "run": plan.name if about is None else about.run,
         "fingerprint": card.fingerprint.model_dump(mode="json"),
