@@ -103,3 +103,80 @@ def test_what_cannot_be_read_counts_as_one(tmp_path: Path) -> None:
     assert frame_count(read(tmp_path / "a.tif", b"II*\x00\x08\x00\x00\x00\xff\xff")) == 1
     assert frame_count(read(tmp_path / "b.tif", b"words")) == 1
     assert frame_count((tmp_path / "none.tif").as_posix()) == 1
+
+
+def png(depth: int, colour: int, rows: bytes, *more: tuple[bytes, bytes]) -> bytes:
+    """Return an 8 x 8 PNG of filtered rows; `more` chunks stand before the pixels, CgBI before everything."""
+    header = (b"IHDR", struct.pack(">IIBBBBB", 8, 8, depth, colour, 0, 0, 0))
+    first = [one for one in more if one[0] == b"CgBI"]
+    rest = [one for one in more if one not in first]
+    chunks = [*first, header, *rest, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+
+
+def ramp_jpeg(**options: object) -> bytes:
+    ramp = (np.add.outer(np.arange(96), np.arange(96)) * 5 // 4).astype(np.uint8)
+    return encoded(Image.fromarray(ramp), "JPEG", quality=95, **options)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
+def test_a_jpeg_that_ends_early_with_an_end_marker_behind_it_is_refused(tmp_path: Path, kept: float) -> None:
+    whole = ramp_jpeg()
+    cut = whole[: int(len(whole) * kept)].rstrip(b"\xff") + b"\xff\xd9"
+    with pytest.raises(UnreadableImage, match="the file is truncated: its samples end"):
+        read_image(read(tmp_path / "a.jpg", cut))
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}, {"subsampling": 2}])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_whole_jpeg_with_a_flat_lower_half_is_read(
+    tmp_path: Path, options: dict[str, object], mode: str
+) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (80, 72, 3)).astype(np.uint8)
+    noise[40:] = 17
+    picture = Image.fromarray(noise).convert(mode)
+    image = read_image(read(tmp_path / "a.jpg", encoded(picture, "JPEG", **options) + b"behind"))
+    assert int(image.pixels[60:].max()) - int(image.pixels[60:].min()) <= 1
+
+
+def test_a_flat_jpeg_is_read_whatever_its_size(tmp_path: Path) -> None:
+    for side in (1, 8, 9, 200):
+        path = read(tmp_path / "a.jpg", encoded(Image.new("L", (side, side), 90), "JPEG"))
+        assert (read_image(path).pixels == 90).all()
+
+
+def test_the_png_of_one_maker_that_no_decoder_reads_is_refused(tmp_path: Path) -> None:
+    apples = png(8, 0, b"".join(b"\0" + bytes(8) for _ in range(8)), (b"CgBI", b"\x50\0\x20\x02"))
+    with pytest.raises(UnreadableImage, match="CgBI"):
+        read_image(read(tmp_path / "a.png", apples))
+
+
+def test_a_palette_shorter_than_its_indices_is_refused(tmp_path: Path) -> None:
+    rows = b"".join(b"\0" + bytes(range(8 * row, 8 * row + 8)) for row in range(8))
+    whole = png(8, 3, rows, (b"PLTE", bytes(range(192))))
+    assert read_image(read(tmp_path / "a.png", whole)).pixels[0, 1].tolist() == [3, 4, 5]
+    with pytest.raises(UnreadableImage, match="palette is too short"):
+        read_image(read(tmp_path / "a.png", png(8, 3, rows, (b"PLTE", bytes(range(189))))))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_one_transparent_value_of_few_bits_is_black(tmp_path: Path, depth: int) -> None:
+    most = (1 << depth) - 1
+    indices = np.arange(64).reshape(8, 8) % (most + 1)
+    bits = (indices[..., None] >> np.arange(depth)[::-1]) & 1
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits.astype(np.uint8))
+    image = read_image(read(tmp_path / "a.png", png(depth, 0, rows, (b"tRNS", struct.pack(">H", most)))))
+    assert image.facts["alpha"] == "on black"
+    assert np.array_equal(image.pixels[..., 0], np.where(indices == most, 0, indices * 255 // most))
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "AVIF"])
+def test_of_an_animation_it_is_said_which_picture_is_read(tmp_path: Path, image_format: str) -> None:
+    shades = [Image.new("L", (16, 16), 60 * shade) for shade in (1, 2, 3)]
+    content = encoded(shades[0], image_format, save_all=True, append_images=shades[1:])
+    image = read_image(read(tmp_path / "a", content))
+    assert image.facts["frame"] == "1 of 3"
+    assert abs(int(image.pixels.max()) - 60) <= 2

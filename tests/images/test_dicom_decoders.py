@@ -1,10 +1,15 @@
 """Decoders of compressed DICOM: which are asked, and that none takes the process with it."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -15,6 +20,9 @@ from pydicom.uid import (
 )
 
 from medimg_cli.images.dicom.pixels import _decoders
+from medimg_cli.images.image import UnreadableImage
+from medimg_cli.images.readers import read_image
+from tests.images.dicom_file import dicom_image, write
 
 
 @pytest.mark.parametrize(
@@ -69,3 +77,35 @@ print("alive")
         [sys.executable, "-c", program, tmp_path.as_posix()], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "alive", "")
+
+
+def in_jpeg(stream: bytes, rows: int, columns: int) -> Dataset:
+    dataset = dicom_image(np.zeros((rows, columns), np.uint8))
+    dataset.PixelData = encapsulate([stream])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    return dataset
+
+
+def ramp_jpeg() -> bytes:
+    buffer = io.BytesIO()
+    ramp = (np.add.outer(np.arange(64), np.arange(64)) * 2).astype(np.uint8)
+    Image.fromarray(ramp).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(128, 32), (32, 128), (32, 64), (64, 63)])
+def test_a_frame_of_another_size_than_the_header_says_is_refused(
+    tmp_path: Path, rows: int, columns: int
+) -> None:
+    path = write(in_jpeg(ramp_jpeg(), rows, columns), tmp_path / "a.dcm")
+    with pytest.raises(UnreadableImage, match=f"the header says {columns}x{rows} pixels, its frame 64x64"):
+        read_image(str(path))
+
+
+def test_a_jpeg_frame_whose_samples_end_early_is_refused(tmp_path: Path) -> None:
+    whole = ramp_jpeg()
+    assert read_image(str(write(in_jpeg(whole, 64, 64), tmp_path / "a.dcm"))).pixels.max() > 200
+    cut = whole[: len(whole) // 2].rstrip(b"\xff") + b"\xff\xd9"
+    with pytest.raises(UnreadableImage, match="its samples end before the picture does"):
+        read_image(str(write(in_jpeg(cut, 64, 64), tmp_path / "b.dcm")))

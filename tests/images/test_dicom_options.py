@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
 from medimg_cli.images.readers import frame_count, read_image
@@ -91,3 +93,41 @@ def test_a_number_of_frames_that_is_no_number_is_said(shared_data: Path) -> None
     with pytest.raises(UnreadableImage, match="whose Number of Frames is no number"):
         read_image(path.as_posix())
     assert frame_count(path.as_posix()) == 1
+
+
+def test_floating_point_padding_is_left_out_of_the_range(tmp_path: Path) -> None:
+    values = np.linspace(-1, 1, 64 * 64, dtype="<f4").reshape(64, 64)
+    values[:32] = -3e38
+    dataset = dicom_image(np.zeros((64, 64), np.uint16), BitsAllocated=32, FloatPixelPaddingValue=-3e38)
+    for keyword in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        delattr(dataset, keyword)
+    dataset.FloatPixelData = values.tobytes()
+    pixels = read_image(str(write(dataset, tmp_path / "a.dcm"))).pixels[..., 0]
+    assert (pixels[:32] == 0).all()
+    assert int(pixels[32, 0]) <= 2
+    assert abs(int(pixels[48, 0]) - 127) <= 3
+
+
+def test_a_frame_without_functional_groups_of_its_own_is_said(tmp_path: Path) -> None:
+    group, rescale = Dataset(), Dataset()
+    rescale.RescaleSlope, rescale.RescaleIntercept = 2, 0
+    group.PixelValueTransformationSequence = Sequence([rescale])
+    frames = np.arange(3 * 64, dtype=np.uint16).reshape(3, 8, 8)
+    dataset = dicom_image(frames, PerFrameFunctionalGroupsSequence=Sequence([group, group]))
+    path = write(dataset, tmp_path / "a.dcm")
+    assert "skipped" not in read_image(f"{path}#frame/1").facts["window"]
+    assert read_image(f"{path}#frame/2").facts["window"].endswith("functional groups: none of frame 3")
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"PixelAspectRatio": [1, 2]}, "its pixels are not square, and shown as squares"),
+        ({"PixelAspectRatio": [3, 3]}, None),
+        ({"RedPaletteColorLookupTableDescriptor": [16, 0, 16]}, "the supplemental palette is not applied"),
+        ({"PresentationLUTSequence": Sequence([Dataset()])}, "the presentation LUT is not applied"),
+    ],
+)
+def test_what_is_not_applied_is_said(tmp_path: Path, elements: dict[str, Any], words: str | None) -> None:
+    path = write(dicom_image(np.arange(64, dtype=np.uint16).reshape(8, 8), **elements), tmp_path / "a.dcm")
+    assert read_image(str(path)).facts.get("note") == words
