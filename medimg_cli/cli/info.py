@@ -33,7 +33,7 @@ def info(
 
     chosen = session.settings().preprocess
     options = ReadOptions(window=None if chosen.window == "auto" else chosen.window, bits=chosen.bits)
-    result = run_stage(path, options)
+    result = run_stage(path, options, seconds=chosen.decode_seconds)
     payload = fields_of(result, "image_format", format=result.image_format)
     session.show(payload, lambda console: _draw(console, result))
 

@@ -100,7 +100,7 @@ def deidentify(
     mask, profile = TextMask() if settings.mask_text else None, profile_of(settings)
     if mask is not None and not mask.reads:
         remarks.warn("text is masked unread, markers too; install medimg[ocr] to keep R, L, AP and the like")
-    worker = Deidentifier(profile, pseudonyms, settings.names, mask)
+    worker = Deidentifier(profile, pseudonyms, settings.names, mask, settings.decode_seconds)
     destination.mkdir(parents=True, exist_ok=True)
     if not (destination / LOG_NAME).is_file():  # first of all: it tells a later run whose folder this is
         write_log(destination, [], profile)

@@ -1,8 +1,10 @@
 """info: how one file is read, and what a viewer of its pixels sees."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from medimg_cli.images.image import (
 from medimg_cli.images.readers import AS_THE_FILE_SAYS, frame_count, read_image
 from medimg_cli.privacy.dicom.headers import UnreadableHeader, read_header_identities
 from medimg_cli.privacy.forms.names import mask
+from medimg_cli.workspace.threads import map_ordered, takes_too_long
 
 BINS = 32
 _LONGEST_VALUE = 60
@@ -80,15 +83,24 @@ class InfoResult:
     seconds: float
 
 
-def info(path: str, options: ReadOptions = AS_THE_FILE_SAYS) -> InfoResult:
+def info(path: str, options: ReadOptions = AS_THE_FILE_SAYS, *, seconds: float = math.inf) -> InfoResult:
     """Read one file, or one member such as `set.npz#train/12`, as every command would.
 
     Args:
         options: window and bits to read it with.
+        seconds: it may take.
 
     Raises:
         DataError: it cannot be read; the text holds the reason the quarantine would give.
     """
+
+    def late(_: str) -> InfoResult:
+        raise _unreadable(path, takes_too_long(seconds))
+
+    return next(map_ordered(partial(_info, options=options), [path], workers=1, seconds=seconds, late=late))
+
+
+def _info(path: str, options: ReadOptions) -> InfoResult:
     began = time.perf_counter()
     file = Path(path) if Path(path).is_file() else Path(split_member(path)[0])
     try:
@@ -102,10 +114,7 @@ def info(path: str, options: ReadOptions = AS_THE_FILE_SAYS) -> InfoResult:
             with foreign_decoder():
                 header, identities = dict(_display_attributes(file)), _identities(file)
     except UnreadableImage as error:
-        raise DataError(
-            f"{path} cannot be read: {error}",
-            "`medimg ingest` puts such a file into quarantine, with this reason",
-        ) from error
+        raise _unreadable(path, str(error)) from error
     counts, pixels = histogram(image), image.pixels
     identifying = {name: mask(image.facts[name]) for name in _IDENTIFYING_FACTS if name in image.facts}
     return InfoResult(
@@ -127,6 +136,11 @@ def info(path: str, options: ReadOptions = AS_THE_FILE_SAYS) -> InfoResult:
         mean=float(pixels.mean(dtype=np.float64)),
         seconds=seconds,
     )
+
+
+def _unreadable(path: str, reason: str) -> DataError:
+    hint = "`medimg ingest` puts such a file into quarantine, with this reason"
+    return DataError(f"{path} cannot be read: {reason}", hint)
 
 
 def histogram(image: DecodedImage) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ def label_audit(
     """
     chosen, left_out = _choose(settings)
     needs = frozenset(need for entry in chosen for need in entry.needs)
-    dataset, measured = _measured(workspace, progress, find_text, needs)
+    dataset, measured = _measured(workspace, progress, find_text, needs, settings.decode_seconds)
     pictures = measured.table, measured.thumbnails, read_image
     quarantine = read_quarantine(workspace)
     context = AuditContext(workspace, dataset, quarantine, *pictures, settings, progress, embed)
@@ -166,7 +166,11 @@ def _why_not(entry: CheckEntry, settings: LabelAuditSettings) -> str:
 
 
 def _measured(
-    workspace: Workspace, progress: Progress, find_text: TextFinder | None, needs: frozenset[Need]
+    workspace: Workspace,
+    progress: Progress,
+    find_text: TextFinder | None,
+    needs: frozenset[Need],
+    seconds: float,
 ) -> tuple[Dataset, Measured]:
     dataset = read_dataset(workspace)
     usable = dataset.usable
@@ -182,6 +186,7 @@ def _measured(
         progress,
         find_text=find_text if "text" in needs else None,
         looks="looks" in needs,
+        seconds=seconds,
     )
     return dataset, measured
 

@@ -1,13 +1,14 @@
 """preprocess: manifest → one memory-mapped array of pixels."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from medimg_cli.dataset.manifest import SPLITS, Dataset, read_dataset, warn_of_edits
+from medimg_cli.errors import DataError
 from medimg_cli.preprocessing.automatic_choices import WantedImages, plan_recipe
 from medimg_cli.preprocessing.cache import PixelCache, cache_folder, open_cache
 from medimg_cli.preprocessing.cache_writer import writing
@@ -15,7 +16,7 @@ from medimg_cli.preprocessing.probe_images import read_ingested, refuse_changed
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import PreprocessSettings, TrainSettings
-from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.threads import map_ordered, takes_too_long
 from medimg_cli.workspace.workspace import Workspace
 
 
@@ -79,7 +80,8 @@ def preprocess(
     recipe = plan_recipe(dataset, settings, train=train or TrainSettings(), wanted=wants)
     wanted = _of_splits(dataset, splits)
     del dataset  # of a million images it is the largest thing in memory, and three columns are enough
-    return _bring_up_to_date(workspace, recipe, wanted, workers=settings.workers, progress=progress)
+    seconds = settings.decode_seconds
+    return _bring_up_to_date(workspace, recipe, wanted, settings.workers, seconds, progress)
 
 
 def preprocess_with(
@@ -98,7 +100,8 @@ def preprocess_with(
         DataError, MachineError: as `preprocess` does.
     """
     wanted = _of_splits(read_dataset(workspace), splits)
-    return _bring_up_to_date(workspace, recipe, wanted, workers=workers, progress=progress)
+    seconds = PreprocessSettings().decode_seconds
+    return _bring_up_to_date(workspace, recipe, wanted, workers, seconds, progress)
 
 
 def _of_splits(dataset: Dataset, splits: Sequence[str]) -> pd.DataFrame:
@@ -106,7 +109,12 @@ def _of_splits(dataset: Dataset, splits: Sequence[str]) -> pd.DataFrame:
 
 
 def _bring_up_to_date(
-    workspace: Workspace, recipe: Recipe, wanted: pd.DataFrame, *, workers: int | None, progress: Progress
+    workspace: Workspace,
+    recipe: Recipe,
+    wanted: pd.DataFrame,
+    workers: int | None,
+    seconds: float,
+    progress: Progress,
 ) -> PreprocessResult:
     began = time.perf_counter()
     before = open_cache(workspace, recipe)
@@ -128,21 +136,16 @@ def _bring_up_to_date(
             progress.note(
                 f"{len(wanted) - len(missing):,} of {len(wanted):,} images are in the cache already"
             )
-        images = _images(workspace, recipe, missing, workers)
+        images = _images(workspace, recipe, missing, workers, seconds)
         writer.append(missing, tracked(images, progress, "preprocess", total=len(missing)))
         cache = writer.finish()
     return PreprocessResult(cache, len(wanted), len(missing), time.perf_counter() - began, reused=False)
 
 
 def _images(
-    workspace: Workspace, recipe: Recipe, rows: pd.DataFrame, workers: int | None
+    workspace: Workspace, recipe: Recipe, rows: pd.DataFrame, workers: int | None, seconds: float
 ) -> Iterator[tuple[Pixels, str]]:
     """Yield the pixels of each row and what was cut of them, in order."""
-    triples = zip(rows["image_id"], rows["path"], rows["sha256"], strict=True)
-    return map_ordered(_decoder(workspace, recipe), triples, workers=workers)
-
-
-def _decoder(workspace: Workspace, recipe: Recipe) -> Callable[[tuple[str, str, str]], tuple[Pixels, str]]:
     options = recipe.read_options
 
     def decode(row: tuple[str, str, str]) -> tuple[Pixels, str]:
@@ -152,4 +155,9 @@ def _decoder(workspace: Workspace, recipe: Recipe) -> Callable[[tuple[str, str, 
         refuse_changed(image_id, Path(location), sha256)
         return recipe.apply_telling_border(image)
 
-    return decode
+    def late(row: tuple[str, str, str]) -> tuple[Pixels, str]:
+        hint = "`medimg ingest` again, or give it time: --set preprocess.decode_seconds=600"
+        raise DataError(f"'{row[0]}' can no longer be read: {takes_too_long(seconds)}", hint)
+
+    triples = zip(rows["image_id"], rows["path"], rows["sha256"], strict=True)
+    return map_ordered(decode, triples, workers=workers, seconds=seconds, late=late)

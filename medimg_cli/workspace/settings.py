@@ -121,6 +121,9 @@ class LabelAuditSettings(Section):
         "auto", "network for label errors: auto, none, or a file of weights", metavar="auto|none|FILE"
     )
     ocr_sample: int = setting(40, "images read for text though none is seen", metavar="N", ge=0)
+    decode_seconds: PositiveInt = setting(
+        60, "a file has to be measured by then, or it is unreadable", option=False, unit="seconds"
+    )
     seed: int = setting(0, "seed of folds and samples", ge=0)
     review: bool = setting(False, "decide on flagged images in the browser", panel="Review page")
     port: int = setting(8010, "where the review page listens; 0 = any", panel="Review page", ge=0, le=65535)
@@ -167,6 +170,9 @@ class DeidentifySettings(Section):
     names: Literal["auto", "code", "keep"] = setting(
         "auto", "file names: codes where they look like an identity, always, or never"
     )
+    decode_seconds: PositiveInt = setting(
+        600, "a file has to be clean by then, or it is not written", option=False, unit="seconds"
+    )
     key: Path | None = setting(
         None, "key of the pseudonyms, made where missing", unset="deidentify.key in the workspace"
     )
@@ -195,6 +201,9 @@ class PreprocessSettings(Section):
         flags="--border-crop/--no-border-crop",
     )
     workers: PositiveInt | None = setting(None, "decoding threads", unset="all cores")
+    decode_seconds: PositiveInt = setting(
+        60, "a file has to be read by then, or the command ends", option=False, unit="seconds"
+    )
 
     @field_validator("size", "channels", "bits", mode="before")
     @classmethod

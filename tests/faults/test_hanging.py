@@ -8,10 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from medimg_cli.privacy.removal import deidentify_file
+from medimg_cli.privacy.removal.deidentify_raster import deidentify_raster
+from medimg_cli.privacy.removal.profile import CleanFile, Profile
+from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
+from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.threads import map_ordered
 from medimg_cli.workspace.workspace import Workspace
-from tests.conftest import draw_cohort
+from tests.conftest import draw_cohort, medimg
 
 # `ctypes` lets go of the interpreter's lock in foreign code, as decoders do: no signal handler of Python runs in there.
 HANGING = """
@@ -87,6 +93,51 @@ def test_a_file_that_hangs_is_an_unreadable_row_of_predict(trained: Workspace, t
     assert rows["patient003_1.png"]["status"] == "unreadable"
     assert rows["patient003_1.png"]["message"] == "reading it takes longer than 1 s"
     assert rows["patient003_0.png"]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("preprocess", 3, "can no longer be read: reading it takes longer than 1 s"),
+        ("label-audit", 1, "reading it takes longer than 1 s"),
+        ("info", 3, "cannot be read: reading it takes longer than 1 s"),
+    ],
+)
+def test_a_file_that_hangs_after_its_ingest_ends_no_command_in_waiting(
+    tmp_path: Path, command: str, code: int, words: str
+) -> None:
+    raw = draw_cohort(tmp_path / "raw", patients=10)
+    assert medimg(tmp_path, "ingest", str(raw), "--positive", "SPOT", "-q") == 0
+    limit = "label_audit" if command == "label-audit" else "preprocess"
+    file = [str(next(raw.rglob("patient003_1.png")))] if command == "info" else []
+    checks = ["--checks", "unreadable"] if command == "label-audit" else []
+    asked = ("-C", str(tmp_path), *checks, "--set", f"{limit}.decode_seconds=1")
+    done, seconds = _run(command, *file, *asked)
+    assert seconds < 30
+    assert done.returncode == code, done.stderr
+    told = done.stdout + done.stderr + "".join(p.read_text() for p in tmp_path.glob("audit/*.csv"))
+    assert words in told.replace("\n", " ")
+
+
+def test_a_file_that_takes_too_long_to_clean_is_told_and_never_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(content: bytes, kind: str) -> CleanFile:
+        if len(content) == slowest:
+            time.sleep(1.5)
+        return deidentify_raster(content, kind)
+
+    names, slowest = ("a.png", "b.png"), 0
+    for side, name in enumerate(names, start=8):
+        Image.new("L", (side, 4096)).save(tmp_path / name)
+    slowest = (tmp_path / "b.png").stat().st_size
+    monkeypatch.setattr(deidentify_file, "deidentify_raster", slow)
+    worker = deidentify_file.Deidentifier(Profile(), Pseudonyms(bytes(32)), "keep", seconds=0.5)
+    originals = [deidentify_file.Original(name, tmp_path / name) for name in names]
+    done = list(worker.files(originals, tmp_path / "clean", SilentProgress()))
+    assert [one.reason for one in done] == ["", "reading it takes longer than 0.5 s"]
+    time.sleep(2)
+    assert [path.name for path in (tmp_path / "clean").iterdir()] == ["a.png"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="waits in pthread_join, which no signal interrupts")

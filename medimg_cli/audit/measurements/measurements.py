@@ -1,5 +1,6 @@
 """What an audit measures of each image, kept beside the audit so that no image is decoded twice for it."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +18,7 @@ from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
 from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.progress import Progress, tracked
 from medimg_cli.workspace.tables import read_table, write_table
-from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.threads import map_ordered, takes_too_long
 from medimg_cli.workspace.workspace import Workspace
 
 Reader = Callable[[str], DecodedImage]
@@ -94,8 +95,9 @@ def measure_images(
     find_text: TextFinder | None = None,
     looks: bool = True,
     workers: int | None = None,
+    seconds: float = math.inf,
 ) -> Measured:
-    """Measure the images of `rows` (image_id, path).
+    """Measure the images of `rows` (image_id, path, sha256).
 
     Every file's bytes are hashed anew, so a changed file is seen; only contents of which something is asked for
     that was never measured are decoded. What was measured is kept, also when the command is interrupted. Of rows with one image_id the
@@ -105,6 +107,7 @@ def measure_images(
         read: takes an absolute path (`set.npz#train/12` for a member) and returns its pixels.
         find_text: says where text may stand in the pixels; None leaves that open.
         looks: whether the figures `Looks` are needed.
+        seconds: one file may take; one that takes longer is unreadable.
 
     Raises:
         MachineError: the audit's folder cannot be written.
@@ -116,9 +119,13 @@ def measure_images(
     measure_one = partial(
         _measure, read=read, known=known, container_hashes=container_hashes, find_text=find_text, looks=looks
     )
-    done = tracked(
-        map_ordered(measure_one, paths, workers=workers), progress, "measuring images", total=len(paths)
-    )
+    contents = dict(zip(paths, rows.get("sha256", [""] * len(paths)), strict=True))
+
+    def late(path: str) -> tuple[str, Measurement]:
+        return "", Measurement(readable=False, reason=takes_too_long(seconds), sha256=contents[path])
+
+    measured = map_ordered(measure_one, paths, workers=workers, seconds=seconds, late=late)
+    done = tracked(measured, progress, "measuring images", total=len(paths))
     results = _keep(workspace, done, known)
     index = pd.Index(rows["image_id"].iloc[: len(results)], name="image_id")
     table = pd.DataFrame([r.cells() for r in results], index=index, columns=list(MEASUREMENT_COLUMNS))

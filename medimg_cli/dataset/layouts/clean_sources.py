@@ -106,7 +106,8 @@ def clean_sources(
     if made:
         remarks.note(f"new key {key}: keep it and the map beside it apart from the data set, and safe")
     profile = profile_of(cleaning)
-    worker = Deidentifier(profile, pseudonyms, cleaning.names, TextMask() if cleaning.mask_text else None)
+    mask = TextMask() if cleaning.mask_text else None
+    worker = Deidentifier(profile, pseudonyms, cleaning.names, mask, cleaning.decode_seconds)
     artefacts = (workspace.manifest_path.parent, workspace.audit_dir, workspace.cache_dir, workspace.runs_dir)
     ignored = frozenset([*artefacts, key, map_path(key), workspace.settings_path])
     if settings.labels is not None:

@@ -3,6 +3,7 @@
 import csv
 import glob
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from medimg_cli.privacy.removal.pseudonyms import CleanNames, NameRule, Pseudony
 from medimg_cli.workspace.files import atomic_path, remove_leftovers, write_text
 from medimg_cli.workspace.plain_text import quoting_of, shielded, unshielded
 from medimg_cli.workspace.progress import Progress, tracked
-from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.threads import map_ordered, takes_too_long
 
 _LARGEST_BYTES = 4 << 30
 _ARCHIVES = ("zip", "tar", "gzip")
@@ -92,12 +93,14 @@ class Deidentifier:
 
     Args:
         mask: blanks text in the pixels, None to leave them as they are.
+        seconds: one file may take; one that takes longer is not written.
     """
 
     profile: Profile
     pseudonyms: Pseudonyms
     names: NameRule = "auto"
     mask: TextMask | None = None
+    seconds: float = math.inf
 
     def content(self, content: bytes) -> tuple[str, CleanFile]:
         """Return the kind of a file and its clean copy.
@@ -138,21 +141,31 @@ class Deidentifier:
         """
         values = IdentityValues()
         if self.names != "keep":
-            headers = map_ordered(_header_values, originals)
+            nothing = IdentityValues()
+            headers = map_ordered(_header_values, originals, seconds=self.seconds, late=lambda _: nothing)
             values = merge(tracked(headers, progress, "reading headers", total=len(originals)))
         names = CleanNames(self.pseudonyms, values, [original.relative for original in originals], self.names)
 
+        given_up: set[str] = set()
+
         def one(original: Original) -> Outcome:
-            return self._write(original, folder, names.of(original.relative))
+            return self._write(original, folder, names.of(original.relative), given_up)
 
-        yield from tracked(map_ordered(one, originals), progress, "de-identifying", total=len(originals))
+        def late(original: Original) -> Outcome:
+            given_up.add(original.relative)
+            return Outcome(original, names.of(original.relative), "", {}, takes_too_long(self.seconds))
 
-    def _write(self, original: Original, folder: Path, name: str) -> Outcome:
+        outcomes = map_ordered(one, originals, seconds=self.seconds, late=late)
+        yield from tracked(outcomes, progress, "de-identifying", total=len(originals))
+
+    def _write(self, original: Original, folder: Path, name: str, given_up: set[str]) -> Outcome:
         try:
             kind, clean = self.content(original.read())
         except CannotDeidentify as error:
             return Outcome(original, name, "", {}, str(error))
         target = folder / name
+        if original.relative in given_up:  # it is told as not written
+            return Outcome(original, name, kind, {}, takes_too_long(self.seconds))
         if not target.is_file() or target.read_bytes() != clean.content:
             with atomic_path(target) as temporary:
                 temporary.write_bytes(clean.content)
