@@ -121,7 +121,7 @@ class _Crew(Generic[Item, Result]):
     def first(self, seconds: float = math.inf, late: Callable[[Item], Result] | None = None) -> Result:
         """Return the result of the item that was asked for first; what its work raised is raised here."""
         task = self.waiting[0]
-        while late is not None and not task.done():
+        while late is not None and math.isfinite(seconds) and not task.done():
             due = task.begun + seconds  # infinite until it begins: every one before it has then begun
             if time.monotonic() > due:
                 self._give_up(task)

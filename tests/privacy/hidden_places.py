@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from PIL import Image, ImageCms
 from pydicom import Dataset
@@ -18,10 +19,13 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
     SecondaryCaptureImageStorage,
 )
+
+from medimg_cli.privacy.metadata.containers import SOS, jpeg_segments, webp_chunks
 
 SECRET = b"Hepzibah Marchbanks 8472913"
 """Stands in no attribute of the header: only what removes the place itself removes it."""
@@ -134,6 +138,12 @@ def baseline_places(jpeg: bytes) -> Iterator[tuple[str, bytes]]:
         jpeg[:at] + segment(0xC0, jpeg[at + 4 : at + 2 + size] + SECRET) + jpeg[at + 2 + size :],
     )
     yield "a reserved segment", jpeg[:2] + segment(0xF3, SECRET) + jpeg[2:]
+    yield "behind the samples", jpeg[:-2] + SECRET + jpeg[-2:]
+    yield "far behind the samples", jpeg[:-2] + bytes(5000) + SECRET * 300 + jpeg[-2:]
+    progressive = picture("JPEG", progressive=True)
+    scans = [part.end for part in jpeg_segments(progressive) if part.kind == SOS]
+    for name, at in {"between two scans": scans[0], "between later scans": scans[-2]}.items():
+        yield name, progressive[:at] + SECRET + progressive[at:]
 
 
 def _jpeg2000_places() -> Iterator[tuple[str, bytes]]:
@@ -147,6 +157,8 @@ def _jpeg2000_places() -> Iterator[tuple[str, bytes]]:
     lengths = segment(0x55, b"\0\x60" + struct.pack(">HI", 0, size)) + segment(0x57, b"\0" + SECRET)
     yield "packet lengths", stream[:tile] + lengths + stream[tile:]
     yield "bytes behind the end", stream + SECRET
+    head = stream[tile : tile + 6] + struct.pack(">I", size + len(SECRET)) + stream[tile + 10 : tile + 12]
+    yield "behind the packets", stream[:tile] + head + stream[tile + 12 : -2] + SECRET + stream[-2:]
     box = struct.pack(">I4s4sI", 12, b"jP  ", b"\r\n\x87\n", 0)[:12]
     yield (
         "box of a JP2 file",
@@ -169,9 +181,15 @@ def _rle_places() -> Iterator[tuple[str, bytes]]:
 def dicom_places() -> Iterator[tuple[str, bytes]]:
     """Yield (name, file) for every place in DICOM files."""
     jpeg = picture("JPEG")
+    lossless, ls = bytes(imagecodecs.ljpeg_encode(PIXELS)), _encoded(JPEGLSLosslessEncoder)
+    behind = [("behind the samples", lossless[:-2] + SECRET + lossless[-2:])]
     codings = {
+        "JPEG lossless": (JPEGLosslessSV1, iter(behind)),
         "JPEG": (JPEGBaseline8Bit, [*jpeg_places(jpeg), *baseline_places(jpeg)]),
-        "JPEG-LS": (JPEGLSLossless, jpeg_places(_encoded(JPEGLSLosslessEncoder))),
+        "JPEG-LS": (
+            JPEGLSLossless,
+            [*jpeg_places(ls), ("behind the samples", ls[:-2] + SECRET + ls[-2:])],
+        ),
         "JPEG 2000": (JPEG2000Lossless, _jpeg2000_places()),
         "RLE": (RLELossless, _rle_places()),
     }
@@ -270,6 +288,20 @@ def raster_places() -> Iterator[tuple[str, bytes]]:
         more = part + struct.pack("<I", len(SECRET)) + SECRET + b"\0" * (len(SECRET) % 2)
         yield f"webp: {name}", webp[:4] + struct.pack("<I", len(webp) - 8 + len(more)) + webp[8:] + more
     yield "webp: behind the end", webp + SECRET
+    alpha = Image.fromarray(np.dstack([PIXELS, PIXELS, PIXELS, PIXELS[::-1]]))
+    for name, kind, lossless in (("VP8L", b"VP8L", True), ("VP8", b"VP8 ", False), ("ALPH", b"ALPH", False)):
+        target = io.BytesIO()
+        (alpha if name == "ALPH" else Image.fromarray(PIXELS)).save(target, "WEBP", lossless=lossless)
+        parts = [
+            (one.kind, target.getvalue()[one.start : one.end] + (SECRET if one.kind == kind else b""))
+            for one in webp_chunks(target.getvalue())
+            if one.kind
+        ]
+        body = b"".join(k + struct.pack("<I", len(held)) + held + bytes(len(held) % 2) for k, held in parts)
+        yield (
+            f"webp: behind the samples of {name}",
+            b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body,
+        )
 
 
 def _png_places() -> Iterator[tuple[str, bytes]]:

@@ -245,9 +245,14 @@ def test_a_value_or_a_part_of_one_among_the_samples_keeps_a_file_from_being_writ
     text: str, coding: str
 ) -> None:
     # Into the entropy-coded data, where nothing but a decoder can tell it from samples.
-    frame = picture("JPEG")[:-2] + text.encode(coding) + b"\xff\xd9"
+    jpeg, written = picture("JPEG"), text.encode(coding)
+    middle = (jpeg.index(b"\xff\xda") + len(jpeg)) // 2
+    frame = jpeg[:middle] + written + jpeg[middle:]
     with pytest.raises(CannotDeidentify, match="among the bytes of the pixels"):
         deidentify_dicom(dicom(JPEGBaseline8Bit, encapsulate([frame])), Profile(), _KEY)
+    behind = jpeg[:-2] + written + jpeg[-2:]
+    clean = deidentify_dicom(dicom(JPEGBaseline8Bit, encapsulate([behind])), Profile(), _KEY)
+    assert written not in clean.content
 
 
 @pytest.mark.parametrize(

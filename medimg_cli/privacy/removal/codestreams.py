@@ -1,8 +1,9 @@
 """Compressed pictures with what their samples need and no more, nothing encoded anew: JPEG, JPEG-LS, JPEG 2000, RLE."""
 
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from medimg_cli.privacy.metadata.containers import SOS, Part, jpeg_segments
 from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata, reads_like_text
@@ -15,6 +16,9 @@ _APP0, _APP2, _APP8, _APP14 = 0xE0, 0xE2, 0xE8, 0xEE
 _HIERARCHICAL = frozenset([0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF, 0xDE, 0xDF])
 _JFIF_BYTES, _ADOBE_BYTES, _HP_BYTES = 12, 12, 5
 _ICC = b"ICC_PROFILE\0"
+_SCAN_END_BYTES, _TEXT_BYTES, _SHORTEST_WORD = 4096, 256, 6
+_WORDS = re.compile(rb"[A-Za-z0-9 ^,.'_-]{7,}|(?:[A-Za-z0-9 ^,.'_-]\0){5,}|(?:\0[A-Za-z0-9 ^,.'_-]){5,}")
+_OTHER_SAMPLES = bytes(range(37, 237, 3))  # no FF, which begins a marker
 # ISO/IEC 15444-1 table A.2 and 15444-15: what decoders need in main and tile-part headers. Lengths of tile-parts (TLM)
 # are counted anew; pointers to packets, registration and comments are left out, as decoders do without.
 _J2K_KEPT = frozenset([0x50, 0x51, 0x52, 0x53, 0x56, 0x59, 0x5E, 0x5F, 0x60, 0x61])
@@ -60,6 +64,63 @@ def bare_jpeg(content: bytes, more: bytes = b"", *, all_tables: bool = False) ->
         elif kept := _coding_segment(marker, held, used):
             parts.append(jpeg_segment(marker, kept))
     return b"\xff\xd8" + first + more + b"".join(parts) + b"\xff\xd9"
+
+
+def jpeg_without_slack(content: bytes, decoded: Callable[[bytes], object]) -> bytes:
+    """Return a JPEG whose scans end with their last sample, where something behind that reads like words.
+
+    Args:
+        decoded: returns the samples of a JPEG, to be compared.
+
+    Raises:
+        UnreadableMetadata: text stands behind the samples of a scan, and nothing at hand decodes it.
+    """
+    for part in [part for part in jpeg_segments(content) if part.kind == SOS][::-1]:
+        before, behind = content[: part.start], content[part.end :]
+
+        def rebuilt(samples: bytes, before: bytes = before, behind: bytes = behind) -> object:
+            return decoded(before + samples + behind)
+
+        content = before + to_last_sample(content[part.start : part.end], rebuilt) + behind
+    return content
+
+
+def to_last_sample(held: bytes, decoded: Callable[[bytes], object]) -> bytes:
+    """Return compressed samples to the last one, where something at their end reads like words; else as they are.
+
+    Only a decoder tells samples from what it passes over: bytes put behind the last sample change nothing.
+
+    Args:
+        decoded: returns what samples decode to, to be compared.
+
+    Raises:
+        UnreadableMetadata: text stands there, and they cannot be decoded.
+    """
+    tail = held[-_SCAN_END_BYTES:]
+    if _WORDS.search(tail) is None:
+        return held
+    try:
+        whole = decoded(held)
+    except Exception as error:  # decoders raise what they like
+        if reads_like_text(tail[-_TEXT_BYTES:]):
+            raise UnreadableMetadata("text behind the samples of a compressed picture") from error
+        return held
+
+    def is_whole(samples: bytes) -> bool:
+        try:
+            return decoded(samples) == whole
+        except Exception:
+            return False
+
+    low, high = 0, len(held)
+    if not is_whole(held[:-_SHORTEST_WORD] + _OTHER_SAMPLES):
+        return held
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_whole(held[:middle] + _OTHER_SAMPLES) else (middle, high)
+    # The last bits may be as in the other samples by chance, and some decoders want to look a few bytes further.
+    enough = (held[: high + more] + bytes(room) for more in range(3) for room in (0, 1, 2, 4, 8, 16))
+    return next(filter(is_whole, enough), held)
 
 
 def jpeg_segment(marker: int, held: bytes) -> bytes:
@@ -142,6 +203,8 @@ def bare_jpeg2000(content: bytes) -> bytes:
         at = end
     if not parts:
         raise UnreadableMetadata(_ENDS)
+    if any(reads_like_text(part[-_TEXT_BYTES:]) for _, part in parts):
+        raise UnreadableMetadata("text behind the samples of a compressed picture")
     if lengths_said:  # TLM segments (section A.7.1): tile and length of every tile-part, in 2 and 4 bytes
         for number, start in enumerate(range(0, len(parts), _TILES_A_TLM)):
             rows = [struct.pack(">HI", tile, len(part)) for tile, part in parts[start : start + _TILES_A_TLM]]

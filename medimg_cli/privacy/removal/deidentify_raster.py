@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import re
 from collections import Counter
 from typing import Any
 
@@ -10,9 +9,9 @@ import tifffile
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from medimg_cli.images.decoding import quiet_decoding
-from medimg_cli.privacy.metadata.containers import SOS, jpeg_segments
 from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of
+from medimg_cli.privacy.removal.codestreams import jpeg_without_slack
 from medimg_cli.privacy.removal.profile import CannotDeidentify, CleanFile
 from medimg_cli.privacy.removal.raster_rewrite import (
     EXIF_ORIENTATION,
@@ -21,6 +20,7 @@ from medimg_cli.privacy.removal.raster_rewrite import (
     png_without_metadata,
     tiff_without_metadata,
     webp_without_metadata,
+    webp_without_slack,
 )
 
 # The plug-ins by themselves, not `Image.open`: that one would guess the format again.
@@ -35,8 +35,6 @@ RASTER_FORMATS = frozenset(_OPENERS)
 _WRITERS = {"jpeg": jpeg_without_metadata, "png": png_without_metadata, "webp": webp_without_metadata}
 _PROFILE = "ICC "
 _UPRIGHT = 1
-_SCAN_END_BYTES = 4096
-_WORDS = re.compile(rb"[A-Za-z0-9 ^,.'_-]{7,}|(?:[A-Za-z0-9 ^,.'_-]\0){5,}|(?:\0[A-Za-z0-9 ^,.'_-]){5,}")
 
 
 def deidentify_raster(content: bytes, image_format: str) -> CleanFile:
@@ -59,7 +57,9 @@ def _deidentified(content: bytes, image_format: str) -> CleanFile:
         if _pixels(clean, image_format) != _pixels(content, image_format):
             raise CannotDeidentify("the pixels would not be the same")
         if image_format == "jpeg":
-            clean = _without_text_behind_samples(clean)
+            clean = jpeg_without_slack(clean, lambda content: _pixels(content, "jpeg"))
+        elif image_format == "webp":
+            clean = webp_without_slack(clean, lambda content: _pixels(content, "webp"))
         texts = read_metadata_of(clean)
         left = [
             text.place
@@ -76,25 +76,6 @@ def _deidentified(content: bytes, image_format: str) -> CleanFile:
     if left:
         raise CannotDeidentify(f"still there after cleaning: {left[0]}")
     return CleanFile(clean, Counter({"removed": max(0, _count(content) - len(texts))}))
-
-
-def _without_text_behind_samples(content: bytes) -> bytes:
-    """Return a JPEG without what reads like a text at the end of a scan and changes no pixel when it goes.
-
-    Decoders pass over bytes between the last sample and the next marker; only decoding tells them from samples.
-    """
-    pixels = None
-    for part in [part for part in jpeg_segments(content) if part.kind == SOS][::-1]:
-        first = max(part.start, part.end - _SCAN_END_BYTES)
-        for run in _WORDS.finditer(content[first : part.end]):
-            pixels = pixels or _pixels(content, "jpeg")
-            # The first letters may be samples that happen to be letters.
-            cuts = (content[: first + run.start() + more] + content[part.end :] for more in range(4))
-            found = next((cut for cut in cuts if _pixels(cut, "jpeg") == pixels), None)
-            if found is not None:
-                content = found
-                break
-    return content
 
 
 def _count(content: bytes) -> int:

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from medimg_cli.privacy.metadata.containers import bmp_layout, broken, png_chunks, webp_chunks
 from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata, inflate, reads_like_text
@@ -15,6 +15,7 @@ from medimg_cli.privacy.removal.codestreams import (
     clean_profile,
     jpeg_profile,
     jpeg_segment,
+    to_last_sample,
 )
 
 EXIF_ORIENTATION = 0x0112
@@ -147,6 +148,23 @@ def webp_without_metadata(content: bytes, orientation: int) -> bytes:
             *([(b"ICCP", profile)] if profile else []),
             *(one for one in parts if one[0] != b"VP8X"),
         ]
+    return _webp(parts)
+
+
+def webp_without_slack(content: bytes, decoded: Callable[[bytes], object]) -> bytes:
+    """Return a WebP whose chunks of samples end with the last one; arguments and errors as of `jpeg_without_slack`."""
+    parts = [(kind, content[start:end]) for kind, start, end in webp_chunks(content) if kind]
+    for number, (kind, held) in enumerate(parts):
+        if kind in (b"VP8 ", b"VP8L", b"ALPH"):
+
+            def rebuilt(samples: bytes, at: int = number) -> object:
+                return decoded(_webp([*parts[:at], (parts[at][0], samples), *parts[at + 1 :]]))
+
+            parts[number] = (kind, to_last_sample(held, rebuilt))
+    return _webp(parts)
+
+
+def _webp(parts: Sequence[tuple[bytes, bytes]]) -> bytes:
     body = b"".join(kind + struct.pack("<I", len(held)) + held + bytes(len(held) % 2) for kind, held in parts)
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
