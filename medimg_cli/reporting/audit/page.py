@@ -23,7 +23,7 @@ from medimg_cli.reporting.tables import tables
 from medimg_cli.reporting.tables.number_format import plural
 from medimg_cli.workspace.files import templates_dir
 from medimg_cli.workspace.progress import tracked
-from medimg_cli.workspace.threads import map_ordered
+from medimg_cli.workspace.threads import map_ordered, takes_too_long
 
 FINDING_IMAGES = 24
 GROUP_IMAGES = 6
@@ -211,7 +211,9 @@ def _with_pictures(context: AuditContext, galleries: tuple[Gallery, ...]) -> tup
         except OSError as error:  # the file went away, or may not be opened
             return None, (error.strerror or "cannot be read").lower()
 
-    drawn = tracked(map_ordered(picture, shown), context.progress, "pictures for the page", total=len(shown))
+    seconds = context.settings.decode_seconds
+    pictures = map_ordered(picture, shown, seconds=seconds, late=lambda _: (None, takes_too_long(seconds)))
+    drawn = tracked(pictures, context.progress, "pictures for the page", total=len(shown))
     return with_pictures(galleries, dict(zip(shown, drawn, strict=True)))
 
 
