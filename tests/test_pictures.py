@@ -43,7 +43,7 @@ def test_the_pictures_are_small_and_unlike_each_other() -> None:
     report, upload = PICTURES / "report.png", PICTURES / "upload.png"
     assert {path.name for path in PICTURES.iterdir()} == {report.name, upload.name}
     assert all(path.stat().st_size < MOST_BYTES for path in (report, upload))
-    assert likeness(report, upload) < 0.6
+    assert likeness(report, upload) < 0.3
 
 
 @pytest.mark.slow
@@ -62,7 +62,8 @@ def test_made_anew_the_pictures_show_the_same_pages(tmp_path: Path, monkeypatch:
     for name in ("report.png", "upload.png"):
         with Image.open(PICTURES / name) as before, Image.open(tmp_path / "pictures" / name) as after:
             assert before.size == after.size
-        assert likeness(PICTURES / name, tmp_path / "pictures" / name) > 0.8
+        # Another model has other remarks, which move what stands below them; another page has a likeness of about 0.
+        assert likeness(PICTURES / name, tmp_path / "pictures" / name) > 0.6
 
 
 def cells() -> list[dict[str, object]]:
