@@ -32,7 +32,7 @@ def opened_model(place: "Path") -> "Opened":
 
     opened = open_model(place)
     if opened is None:
-        from medimg_cli.training.networks.load import open_in_torch
+        from medimg_cli.training.networks.torch_network import open_in_torch
 
         opened = open_in_torch(place)
     return opened
@@ -62,9 +62,9 @@ def pixels_for_training(
     """Return the pixels of train and val at the size the network prefers; test stays undecoded."""
     from medimg_cli.dataset.manifest import read_dataset
     from medimg_cli.preprocessing.automatic_choices import plan_recipe
-    from medimg_cli.runs.losses_for_labels import loss_for
+    from medimg_cli.runs.requirements_for_training import loss_for
     from medimg_cli.stages.preprocess import preprocess
-    from medimg_cli.training.networks.input_sizes import check_size
+    from medimg_cli.training.networks.networks import check_size
 
     dataset = read_dataset(workspace)
     loss_for(settings.train, dataset.labels)  # before hours of decoding, and so is the size
@@ -85,20 +85,26 @@ def pixels_for_training(
 def network_chosen(
     workspace: "Workspace", settings: "Settings", progress: "Progress"
 ) -> "tuple[Settings, Chosen | None]":
-    """Return the settings with one network, chosen on folds where `--arch a,b` names several; and how it was chosen."""
-    if "," not in settings.train.arch:
+    """Return the settings with one network, chosen on folds where there are several; and how it was chosen.
+
+    Several are named by `--arch a,b`, or found by `--arch auto` within a time limit.
+    """
+    from medimg_cli.training.candidates import auto_names, candidates_for, choose, names_of
+
+    names = names_of(settings.train.arch) or auto_names(settings.train)
+    if not names:
         return settings, None
     import time
 
     from medimg_cli.dataset.manifest import read_dataset
     from medimg_cli.stages.train import with_time_left
-    from medimg_cli.training.candidates import candidates_for, choose
     from medimg_cli.training.device import choose_device
     from medimg_cli.training.fitting.automatic_plan import named
 
     began, dataset = time.perf_counter(), read_dataset(workspace)
     device = choose_device(settings.train.device)
-    chosen = named(settings, dataset, device).train
+    several = settings.train.model_copy(update={"arch": ",".join(names)})
+    chosen = named(settings.model_copy(update={"train": several}), dataset, device).train
 
     def pixels(own: "TrainSettings") -> "PixelCache":
         one = settings.model_copy(update={"train": own})
@@ -151,8 +157,8 @@ def answering(run: "Run", *, tta: bool) -> "Answering":
         predictor = quick_predictor(run)
         if predictor is not None:
             return Answering(lambda: predictor)
-    from medimg_cli.training.augmentation.views import views_of
-    from medimg_cli.training.predictor import predictor_of
+    from medimg_cli.training.augmentation.augment import views_of
+    from medimg_cli.training.networks.torch_network import predictor_of
 
     views = len(views_of(run.read_card().augment)) if tta else 1
     return Answering(lambda: predictor_of(run, tta=tta), views)
@@ -277,7 +283,7 @@ def copies_of_run(run: "Run", shown: "Shown", progress: "Progress") -> None:
 
     if not without_copy(run, run.read_card()):
         return
-    from medimg_cli.training.onnx.missing import write_missing_copies
+    from medimg_cli.training.onnx.export import write_missing_copies
 
     write_missing_copies(run, shown.pixels, progress)
 
@@ -332,7 +338,7 @@ def embedder(
     """
     from pathlib import Path
 
-    from medimg_cli.runs.pretrained_weights import checkpoints_folder, weights_at_hand
+    from medimg_cli.runs.weights_origin import checkpoints_folder, weights_at_hand
 
     if settings.weights == "none":
         return None

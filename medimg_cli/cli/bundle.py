@@ -57,7 +57,9 @@ def bundle(
     target = out or Path(f"{found.name}.zip")
     check_out(target)
     facts = facts_given(session.workspace, settings)
-    copies_of_run(found, pixels_at_hand(session.workspace, found.read_card().recipe), session.progress)
+    card = found.read_card()
+    found.note_seal(card, session.progress)
+    copies_of_run(found, pixels_at_hand(session.workspace, card.recipe), session.progress)
     result = run_stage(
         found,
         target,

@@ -104,9 +104,9 @@ class Session:
 
     def of_one_voice(self) -> "Session":
         """Return the session, quiet in all but the first of the processes that torchrun or Slurm started together."""
-        from medimg_cli.training.distributed.ranks import seat_of
+        from medimg_cli.training.distributed.ranks import process_of
 
-        return replace(self, quiet=True, verbose=False) if seat_of(os.environ).rank else self
+        return replace(self, quiet=True, verbose=False) if process_of(os.environ).rank else self
 
     def show(self, payload: Mapping[str, Any], draw: Callable[["Console"], None]) -> None:
         """Write the result to stdout: one JSON object with `--json`, else what `draw` puts there."""

@@ -79,7 +79,10 @@ def predict(
         )
     settings = session.settings().predict
     place = _place(session, run)
+    from medimg_cli.runs.run import Run
+
     classifier = _opened(place, tta=settings.tta)
+    Run(place).note_seal(classifier.card, session.progress)
     if classifier.remark:
         session.progress.note(classifier.remark)
     groups = _exams(session, classifier, exam)
@@ -141,7 +144,7 @@ def _opened(place: Path, *, tta: bool) -> "Classifier":
     if not tta:
         return classifier
     from medimg_cli.inference.classifier import Classifier
-    from medimg_cli.training.predictor import in_views
+    from medimg_cli.training.networks.torch_network import in_views
 
     return Classifier(in_views(classifier.predictor), classifier.references, classifier.withheld)
 

@@ -30,11 +30,14 @@ def serve(
     """
     settings = session.settings().serve
     from medimg_cli.api.prerequisites import opened_model, serving_worker
+    from medimg_cli.runs.run import Run
     from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.serve import serve as serve_stage
 
     is_bundle = run is not None and Path(run).is_file()
     place = Path(str(run)) if is_bundle else find_run(session.workspace, run).folder
+    if not is_bundle:
+        Run(place).note_seal(Run(place).read_card(), session.progress)
     finished = serve_stage(
         session.workspace,
         place.absolute(),

@@ -72,8 +72,7 @@ def _train(session: Session, *, nproc: int | None, resume: str | None) -> None:
     began = time.perf_counter()
     from medimg_cli.api.prerequisites import pixels_for_training
     from medimg_cli.stages.train import train as run_stage
-    from medimg_cli.training.distributed.join import joined
-    from medimg_cli.training.distributed.launch import is_to_be_launched, launch
+    from medimg_cli.training.distributed.join import is_to_be_launched, joined, launch
 
     if is_to_be_launched(nproc):
         launch(nproc or 1)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from medimg_cli.preprocessing.cache import PixelCache
-    from medimg_cli.runs.tuning_study import Search
+    from medimg_cli.runs.run_folders import Search
     from medimg_cli.stages.tune import TuneResult
     from medimg_cli.training.tuning.tuning import Tried
     from medimg_cli.workspace.settings import Settings
@@ -51,7 +51,7 @@ def tune(session: Session, resume: _Resume = None) -> None:
 
 def _begun(session: Session, named: str) -> "tuple[Search, Settings]":
     """Return the search to go on with and its settings, with the trials and the time limit said now."""
-    from medimg_cli.runs.tuning_study import find_search
+    from medimg_cli.runs.run_folders import find_search
     from medimg_cli.stages.tune import settings_to_resume
 
     options = session.options["tune"]

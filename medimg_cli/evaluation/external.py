@@ -45,7 +45,7 @@ def reading_of(card: ModelCard, settings: IngestSettings) -> IngestSettings:
 
 def is_fresh(place: Workspace, folder: Path, settings: IngestSettings) -> bool:
     """Return whether what stands there is of another folder, or was read in another way."""
-    if not place.manifest_path.is_file():
+    if not (place.manifest_path.is_file() and place.dataset_path.is_file()):  # of a killed one, half is there
         return False
     info = read_info(place)
     same = info.sources == (place.relative(folder),) and info.settings == to_remember(settings)

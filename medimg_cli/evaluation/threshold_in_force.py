@@ -15,7 +15,7 @@ from medimg_cli.predictions.predictions import (
     decided_table,
     marks_of,
     probabilities_of,
-    read_predictions,
+    read_tuning,
     write_predictions,
 )
 from medimg_cli.runs.run import Exams, ModelCard, OverViews, Run
@@ -55,7 +55,7 @@ def point_in_force(
         return chosen
     if not chosen.every:
         raise UsageError("a threshold needs a positive class", "ingest with --positive CLASS, or choose none")
-    table = read_predictions(run.tuning_path) if answers is None else answers
+    table = read_tuning(run, card) if answers is None else answers
     labels = card.labels
     point = point_by(
         rule,
@@ -85,7 +85,7 @@ def exams_in_force(
         return own
     chosen = OperatingPoint(own.threshold, own.thresholds)
     rule = rule or (rule_in_words(chosen.every[0].rule) if chosen.every else None)
-    table = read_predictions(run.tuning_path) if answers is None else answers
+    table = read_tuning(run, card) if answers is None else answers
     if rule is None or EXAM not in table:
         return own
     split, by = chosen.every[0].split if chosen.every else "val", rule
@@ -119,7 +119,7 @@ def keep_point(
         run.write_record(record.model_copy(update={"val": record.val | point.figures()}))
         path = run.tuning_path
         if path.is_file():
-            write_predictions(path, decided_table(read_predictions(path), card.labels, point))
+            write_predictions(path, decided_table(read_tuning(run, card), card.labels, point))
 
 
 def _is_by(point: OperatingPoint, rule: ThresholdRule) -> bool:

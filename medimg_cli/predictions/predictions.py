@@ -15,7 +15,7 @@ from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.prediction import PROBABILITY_PREFIX as PROBABILITY_PREFIX
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.files import sha256_of_file, sha256_of_text
 from medimg_cli.workspace.tables import read_table, write_table
 
 
@@ -88,6 +88,27 @@ def read_predictions(path: Path) -> pd.DataFrame:
                 "probabilities are numbers between 0 and 1",
             )
         table[column] = numbers
+    return table
+
+
+def digest_of(table: pd.DataFrame) -> str:
+    """Return a hash of everything that a table as `read_predictions` returned it holds but what thresholds decide."""
+    return sha256_of_text(table.drop(columns=["y_pred", "confidence", "decision"], errors="ignore").to_csv())
+
+
+def read_tuning(run: Run, card: ModelCard) -> pd.DataFrame:
+    """Return the predictions that a run's thresholds were chosen on.
+
+    Raises:
+        RunError: they are not those that the model card was written with.
+        DataError: as of `read_predictions`.
+    """
+    table = read_predictions(run.tuning_path)
+    if card.tuning_sha256 not in (None, digest_of(table)):
+        raise RunError(
+            f"{run.tuning_path} is not as medimg wrote it: damaged, or edited by hand",
+            "restore the file, or train again",
+        )
     return table
 
 
@@ -190,8 +211,7 @@ def held_out_predictions(run: Run, card: ModelCard, dataset: Dataset, point: Ope
         RunError: they are of other images.
         DataError: they cannot be read.
     """
-    path = run.predictions_path("val")
-    table = read_predictions(path)
+    path, table = run.tuning_path, read_tuning(run, card)
     known = set(dataset.of_split("train", "val")["image_id"])
     if not known.issuperset(table["image_id"]):
         raise RunError(f"{path} holds images that are not in train or val", "run `medimg train` again")

@@ -39,17 +39,8 @@ _LINE = re.compile(r"(?P<sum>[0-9a-f]{64}) [ *](?P<name>[^\r\n]+)")
 _BIRTH = (1980, 1, 1, 0, 0, 0)  # the first day a zip can name (APPNOTE 4.4.6)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGES = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    ValueError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(EOFError, ValueError, LookupError, OverflowError, MemoryError, RuntimeError),
 )
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE)
 _AGAIN = "copy or download it again; `medimg bundle` writes one"
@@ -90,15 +81,14 @@ def write_bundle(out: Path, files: Mapping[str, Path | bytes]) -> None:
 
     Nothing is compressed: weights hardly can be, and other versions of zlib would give other bytes.
     """
-    sums = "".join(f"{_sum_of(files[name])}  {name}\n" for name in sorted(files))
+    sums = "".join(
+        f"{hashlib.sha256(each).hexdigest() if isinstance(each, bytes) else sha256_of_file(each)}  {name}\n"
+        for name, each in sorted(files.items())
+    )
     with zipfile.ZipFile(out, "w") as archive:
         for name in sorted(files):
             _add(archive, name, files[name])
         _add(archive, SUMS, sums.encode())
-
-
-def _sum_of(content: Path | bytes) -> str:
-    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else sha256_of_file(content)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> None:

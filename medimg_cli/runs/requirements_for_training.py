@@ -1,7 +1,12 @@
 """What a data set must have before a network is trained on it."""
 
+from typing import Literal
+
+from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.manifest import Dataset
-from medimg_cli.errors import DataError
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.statistics.probabilities import AnswerKind
+from medimg_cli.workspace.settings import TrainSettings
 
 _FEW_POSITIVES = 10
 
@@ -20,16 +25,17 @@ def check_splits(dataset: Dataset) -> None:
             f"no image of class '{missing[0]}' in the training split", "ingest with another --split"
         )
     if dataset.info.multi_label:
-        _check_negatives(dataset)
+        absent = (dataset.targets(dataset.of_split("train")) == 0).any(axis=0)
+        always = [name for name, known in zip(dataset.info.classes, absent, strict=True) if not known]
+        if always:
+            raise DataError(
+                f"no image without '{always[0]}' in the training split",
+                "a table has to say 0 where a finding is absent; an empty cell beside zeros means that nobody judged it",
+            )
     if dataset.of_split("val").empty:
         raise DataError(
             "no image in the validation split", "ingest with a validation share, such as 0.7,0.15,0.15"
         )
-    _check_positives(dataset)
-
-
-def _check_positives(dataset: Dataset) -> None:
-    """Refuse a validation split on which no threshold could be chosen; known before hours of training."""
     labels = dataset.labels
     if dataset.info.multi_label or labels.positive is None:
         return
@@ -54,12 +60,40 @@ def remarks_on_val(dataset: Dataset) -> list[str]:
     return said
 
 
-def _check_negatives(dataset: Dataset) -> None:
-    """Refuse several labels an image of which one is never known to be absent: there is nothing to learn."""
-    absent = (dataset.targets(dataset.of_split("train")) == 0).any(axis=0)
-    always = [name for name, known in zip(dataset.info.classes, absent, strict=True) if not known]
-    if always:
-        raise DataError(
-            f"no image without '{always[0]}' in the training split",
-            "a table has to say 0 where a finding is absent; an empty cell beside zeros means that nobody judged it",
+LossName = Literal["ce", "focal", "bce", "ordinal"]
+_OF_SEVERAL = ("bce", "focal")
+
+
+def loss_for(chosen: TrainSettings, labels: LabelSpace) -> LossName:
+    """Return the loss: as set, else bce where an image may carry several labels, and ce where it has one.
+
+    Raises:
+        UsageError: the loss or the sampler is of another kind of labels.
+    """
+    if chosen.loss == "auto":
+        name: LossName = "bce" if labels.several else "ce"
+    else:
+        name = chosen.loss
+    if labels.several and name not in _OF_SEVERAL:
+        raise UsageError(
+            f"--loss {name} knows one label an image, and this data set has several",
+            "leave it out, or give --loss bce or focal",
         )
+    if labels.several and chosen.sampler == "weighted":
+        raise UsageError(
+            "--sampler weighted draws classes evenly, which several labels an image do not allow",
+            "leave it out: --class-weights balanced counts rare labels more",
+        )
+    if not labels.several and name == "bce":
+        raise UsageError(
+            "--loss bce is for several labels an image, and this data set has one",
+            "leave it out, or ingest with --multi-label",
+        )
+    return name
+
+
+def answers_for(loss: LossName, labels: LabelSpace) -> AnswerKind:
+    """Return how the logits of a network trained with `loss` become probabilities."""
+    if labels.several:
+        return "sigmoid"
+    return "ordinal" if loss == "ordinal" else "softmax"

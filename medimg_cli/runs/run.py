@@ -12,7 +12,8 @@ from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.ood_limits import Limits, Sets
 from medimg_cli.runs.weights_origin import WeightsOrigin
 from medimg_cli.statistics.probabilities import AnswerKind
-from medimg_cli.workspace.files import read_json, write_json
+from medimg_cli.workspace.files import check_seal, read_json, sealed, write_json
+from medimg_cli.workspace.progress import Progress
 
 Artefact = TypeVar("Artefact", bound=BaseModel)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -169,6 +170,8 @@ class ModelCard(BaseModel):
         over_views: thresholds for `--tta`, once `evaluate --tta` chose them; None = those of the plain answers decide there.
         exams: how it decides on exams; None where it answers images alone.
         recalibration: for another place, by `medimg recalibrate`; None of a model as it was trained.
+        tuning_sha256: of the answers its thresholds were chosen on, see `predictions.digest_of`; None before there was one.
+        unsealed: it was read from a file without a seal, by which a changed digit would be known.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -198,6 +201,8 @@ class ModelCard(BaseModel):
     over_views: OverViews | None = None
     exams: Exams | None = None
     began_with: WeightsOrigin | None = None
+    tuning_sha256: str | None = None
+    unsealed: bool = Field(False, exclude=True)
 
     @property
     def labels(self) -> LabelSpace:
@@ -222,7 +227,10 @@ class ModelCard(BaseModel):
         )
         faults = {
             "classes: none is named": not classes,
-            "classes: one has no name, or control characters in it": any(map(_is_no_name, self.classes)),
+            "classes: one has no name, or control characters in it": any(
+                not name.strip() or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
+                for name in self.classes
+            ),
             "classes: one is named twice": len(classes) < len(self.classes),
             f"{', '.join(beyond)}: a threshold lies between 0 and 1": bool(beyond),
             f"thresholds or sets: {sorted(strangers)[:1]} does not fit the classes": bool(strangers),
@@ -286,80 +294,27 @@ class RunRecord(BaseModel):
 
 
 class Run:
-    """The folder `runs/<name>` and the paths inside it."""
+    """The folder `runs/<name>` and the paths inside it.
+
+    Attributes:
+        onnx_path: the network's copy for ONNX Runtime: it answers like the weights, without torch.
+        reference_path: what the training images were like: images are told by it that the model does not know.
+        explanation_path: what is known of the network's heat maps, see `runs.explanation`.
+        state_path: where a training that is not over keeps what it goes on from.
+        members_path: where an ensemble keeps the runs of its members; a single network has no such folder.
+        candidates_path: what became of every network that `--arch a,b` tried, see `training.candidates`.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
-
-    @property
-    def config_path(self) -> Path:
-        return self.folder / "config.yaml"
-
-    @property
-    def record_path(self) -> Path:
-        return self.folder / "run.json"
-
-    @property
-    def weights_path(self) -> Path:
-        return self.folder / "model.safetensors"
-
-    @property
-    def onnx_path(self) -> Path:
-        """Return the network's copy for ONNX Runtime: it answers like the weights, without torch."""
-        return self.folder / "model.onnx"
-
-    @property
-    def reference_path(self) -> Path:
-        """Return what the training images were like: images are told by it that the model does not know."""
-        return self.folder / "reference.safetensors"
-
-    @property
-    def explanation_path(self) -> Path:
-        """Return what is known of the network's heat maps, see `runs.explanation`."""
-        return self.folder / "explain.json"
-
-    @property
-    def card_path(self) -> Path:
-        return self.folder / "model.json"
-
-    @property
-    def state_path(self) -> Path:
-        """Return where a training that is not over keeps what it goes on from."""
-        return self.folder / "last.ckpt"
-
-    @property
-    def members_path(self) -> Path:
-        """Return where an ensemble keeps the runs of its members; a single network has no such folder."""
-        return self.folder / "members"
-
-    @property
-    def lock_path(self) -> Path:
-        return self.folder / ".lock"
-
-    @property
-    def history_path(self) -> Path:
-        return self.folder / "history.csv"
-
-    @property
-    def plan_path(self) -> Path:
-        return self.folder / "plan.yaml"
-
-    @property
-    def candidates_path(self) -> Path:
-        """Return what became of every network that `--arch a,b` tried, see `training.candidates`."""
-        return self.folder / "candidates.json"
-
-    @property
-    def lr_range_path(self) -> Path:
-        return self.folder / "lr-range.csv"
-
-    @property
-    def log_path(self) -> Path:
-        return self.folder / "log.txt"
+        self.folder, self.name = folder, folder.name
+        self.config_path, self.plan_path = folder / "config.yaml", folder / "plan.yaml"
+        self.card_path, self.record_path = folder / "model.json", folder / "run.json"
+        self.weights_path, self.onnx_path = folder / "model.safetensors", folder / "model.onnx"
+        self.reference_path, self.explanation_path = folder / "reference.safetensors", folder / "explain.json"
+        self.state_path, self.members_path = folder / "last.ckpt", folder / "members"
+        self.history_path, self.lr_range_path = folder / "history.csv", folder / "lr-range.csv"
+        self.candidates_path = folder / "candidates.json"
+        self.log_path, self.lock_path = folder / "log.txt", folder / ".lock"
 
     def predictions_path(self, split: str) -> Path:
         return self.folder / f"predictions-{split}.csv"
@@ -375,12 +330,14 @@ class Run:
 
     def is_unfinished(self) -> bool:
         """Return whether its training can be gone on with; False where its record cannot be read."""
-        if not self.members_path.is_dir():
-            return self.state_path.is_file()
+        ensemble = self.members_path.is_dir()
+        if not ensemble and self.state_path.is_file():
+            return True
         try:
-            return self.read_record().status != "complete"
+            status = self.read_record().status
         except RunError:
             return False
+        return status == "running" or (ensemble and status == "interrupted")
 
     def read_card(self) -> ModelCard:
         """Read `model.json`.
@@ -390,25 +347,31 @@ class Run:
         """
         return read_model(self.card_path, ModelCard, _ELSEWHERE)
 
+    def note_seal(self, card: ModelCard, progress: Progress) -> None:
+        """Say so where the model card is of a version that wrote no seal."""
+        if card.unsealed:
+            progress.note(
+                f"{self.card_path} has no seal, as of an earlier version: a changed digit is not seen"
+            )
+
     def read_record(self) -> RunRecord:
         """Read `run.json`; raises `RunError` as `read_card` does."""
         return read_model(self.record_path, RunRecord, _ELSEWHERE)
 
     def write_card(self, card: ModelCard) -> None:
-        write_json(self.card_path, card.model_dump())
+        write_json(self.card_path, sealed(card.model_dump()))
 
     def write_record(self, record: RunRecord) -> None:
-        write_json(self.record_path, record.model_dump())
-
-
-def _is_no_name(name: str) -> bool:
-    return not name.strip() or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
+        write_json(self.record_path, sealed(record.model_dump()))
 
 
 def read_model(path: Path, model: type[Artefact], hint: str = "restore it, or train again") -> Artefact:
     """Return a JSON file of a run as what it describes; raises `RunError` where it is not one of medimg's."""
     try:
-        return model.model_validate(read_json(path, most_bytes=_MOST_CARD_BYTES))
+        content = check_seal(path, read_json(path, most_bytes=_MOST_CARD_BYTES))
+        if isinstance(content, dict) and "seal" not in content and "unsealed" in model.model_fields:
+            content = {**content, "unsealed": True}
+        return model.model_validate(content)
     except DataError as error:
         raise RunError(error.what, hint) from error
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """The folders of runs: which there are, which is meant, and where a new one goes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from medimg_cli.errors import RunError
@@ -59,19 +60,29 @@ def find_unfinished(workspace: Workspace, name: str | None) -> Run:
     if not unfinished:
         raise RunError(
             f"no training to go on with in {workspace.runs_dir}",
-            "a training can be resumed once its first epoch is over, until it is complete",
+            "a training can be resumed from its beginning until it is complete",
         )
     return max(unfinished, key=_began)
 
 
-def new_run(workspace: Workspace, *, arch: str, name: str | None) -> Run:
+def new_run(
+    workspace: Workspace, *, arch: str, name: str | None, fill: Callable[[Run], object] = lambda _: None
+) -> Run:
     """Create the folder of a new run, called `name` or the architecture and the next free number.
+
+    Args:
+        fill: writes what the run begins with, see `new_named_folder`.
 
     Raises:
         UsageError: the name is taken or is not a plain file name.
     """
     folder = new_named_folder(
-        workspace.runs_dir, name, word=arch.rpartition("/")[2], kind="run", taken="choose another --name"
+        workspace.runs_dir,
+        name,
+        word=arch.rpartition("/")[2],
+        kind="run",
+        taken="choose another --name",
+        fill=lambda made: fill(Run(made)),
     )
     return Run(folder)
 
@@ -82,3 +93,72 @@ def _began(run: Run) -> tuple[str, str]:
         return run.read_record().started, run.name
     except RunError:
         return "", run.name
+
+
+class Search:
+    """The folder `tune/<name>` and the paths inside it.
+
+    Attributes:
+        config_path: the settings that the search began with.
+        study_path: every suggestion and figure as it comes, one JSON object a line.
+        best_path: the settings of the best trial, as `train --config` takes them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.name = folder, folder.name
+        self.config_path, self.best_path = folder / "config.yaml", folder / "best.yaml"
+        self.study_path, self.trials_path = folder / "study.log", folder / "trials.csv"
+        self.lock_path = folder / ".lock"
+
+    def trial(self, number: int) -> Run:
+        """Return the run of one trial, counted from 1; its folder need not be there."""
+        return Run(self.folder / "trials" / f"{number:03d}")
+
+
+def new_search(
+    workspace: Workspace, name: str | None, fill: Callable[[Search], object] = lambda _: None
+) -> Search:
+    """Create the folder of a new search, called `name` or `search` and the next free number.
+
+    Args:
+        fill: writes what the search begins with, see `new_named_folder`.
+
+    Raises:
+        UsageError: the name is taken or is not a plain file name.
+    """
+    taken = f"choose another --name, or go on with --resume {name}"
+    return Search(
+        new_named_folder(
+            workspace.tune_dir,
+            name,
+            word="search",
+            kind="search",
+            taken=taken,
+            fill=lambda made: fill(Search(made)),
+        )
+    )
+
+
+def find_search(workspace: Workspace, name: str | None) -> Search:
+    """Return the search called `name`, or the one worked on last when None.
+
+    Raises:
+        RunError: there is none.
+    """
+    folders = sorted(workspace.tune_dir.iterdir()) if workspace.tune_dir.is_dir() else []
+    found = [Search(folder) for folder in folders if (folder / "config.yaml").is_file()]
+    if name is None and found:
+        return max(found, key=lambda search: (_changed(search), search.name))
+    named = [search for search in found if search.name == name]
+    if named:
+        return named[0]
+    if name is None:
+        raise RunError(f"no search to go on with in {workspace.tune_dir}", "run `medimg tune` first")
+    raise RunError(
+        f"no search '{name}' in {workspace.tune_dir}", did_you_mean(name, [search.name for search in found])
+    )
+
+
+def _changed(search: Search) -> float:
+    path = search.study_path if search.study_path.is_file() else search.config_path
+    return path.stat().st_mtime

@@ -36,7 +36,7 @@ from medimg_cli.predictions.predictions import (
     is_held_out,
     keep_predictions,
     predictions_of,
-    read_predictions,
+    read_tuning,
 )
 from medimg_cli.preprocessing.cache import PixelCache, open_cache
 from medimg_cli.preprocessing.corruptions import drawn_evenly
@@ -44,7 +44,7 @@ from medimg_cli.preprocessing.intensities import compared_intensities, intensiti
 from medimg_cli.runs.ledger import Looks, looks_before, record_look, refuse_sample
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
-from medimg_cli.training.view_predictions import val_over_views
+from medimg_cli.training.networks.torch_network import val_over_views
 from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.operating_settings import EvaluateSettings
 from medimg_cli.workspace.progress import Progress, SilentProgress
@@ -133,7 +133,7 @@ class _Task:
 
         card, here, on_val = self.card, answered(table, known=known), self.on_val
         if on_val is None and self.run.tuning_path.is_file():
-            on_val = read_predictions(self.run.tuning_path)
+            on_val = read_tuning(self.run, self.card)
         tuned = on_val is not None and (self.split == "test" or self.split.startswith(PREFIX))
         return Subject(
             here=here,
@@ -200,6 +200,7 @@ def evaluate(
     requirements, split = parse_requirements(settings.require), settings.split
     dataset, card = read_dataset(workspace), run.read_card()
     warn_of_edits(dataset.edited, progress)
+    run.note_seal(card, progress)
     _check_same_dataset(dataset, card, settings)
     refuse_sample(run, dataset.of_split(split), allowed=settings.allow_leak)
     asked_columns(settings.subgroups, dataset.rows.columns)  # before minutes of predicting
@@ -252,6 +253,7 @@ def evaluate_external(
         raise UsageError(f"{place.root} is the workspace of the run itself", "name images from elsewhere")
     requirements = parse_requirements(settings.require)
     card, split = run.read_card(), f"{PREFIX}{name}"
+    run.note_seal(card, progress)
     external = as_the_model_has_it(read_dataset(place), card, split)
     asked_columns(settings.subgroups, external.rows.columns)
     refuse_sample(run, external.rows, allowed=settings.allow_leak)

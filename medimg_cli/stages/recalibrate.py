@@ -15,7 +15,7 @@ from medimg_cli.evaluation.external import as_the_model_has_it, leakage_from
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.predictions.exams import exams_at
 from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
-from medimg_cli.predictions.predictions import predictions_of, write_predictions
+from medimg_cli.predictions.predictions import digest_of, predictions_of, read_predictions, write_predictions
 from medimg_cli.predictions.threshold_choice import promise_of
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.ledger import note_sample
@@ -25,7 +25,7 @@ from medimg_cli.runs.run_folders import new_run
 from medimg_cli.statistics.conformal import least_probabilities
 from medimg_cli.statistics.recalibration import Adapted, adapt
 from medimg_cli.statistics.sampling import sampling_of
-from medimg_cli.training.predictor import predictor_of
+from medimg_cli.training.networks.torch_network import predictor_of
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.provenance import command_line, now
 from medimg_cli.workspace.settings import RecalibrateSettings, TrainSettings
@@ -107,14 +107,13 @@ def recalibrate(
     elif card.exams is not None:
         progress.warn("the cases name no exams (ingest --exam-col): the new run answers images alone")
     own = _card(card, point, change, exams, _sets(card, probabilities, targets))
-    run = new_run(workspace, arch=f"{parent.name}-local", name=settings.name)
-    try:
-        _share(parent, run)
-        _write(run, parent, own, local, probabilities, adapted, before, point)
-        note_sample(run, rows)
-    except BaseException:
-        shutil.rmtree(run.folder, ignore_errors=True)
-        raise
+
+    def fill(made: Run) -> None:
+        _share(parent, made)
+        _write(made, parent, own, local, probabilities, adapted, before, point)
+        note_sample(made, rows)
+
+    run = new_run(workspace, arch=f"{parent.name}-local", name=settings.name, fill=fill)
     promise = "" if point.threshold is None else promise_of(point.threshold)
     return RecalibrateResult(run, parent.name, sampling.n, sampling.units, adapted, before, point, promise)
 
@@ -233,7 +232,9 @@ def _write(
     point: OperatingPoint,
 ) -> None:
     """Write predictions of the local sample, record and card; the card goes last."""
-    write_predictions(run.predictions_path(LOCAL), predictions_of(local, local.rows, probabilities, point))
+    path = run.predictions_path(LOCAL)
+    write_predictions(path, predictions_of(local, local.rows, probabilities, point))
+    card = card.model_copy(update={"tuning_sha256": digest_of(read_predictions(path))})
     record, at = parent.read_record(), now()
     facts = {
         "images": len(local.rows),

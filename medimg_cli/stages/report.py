@@ -181,6 +181,7 @@ def gather(
         )
     dataset = read_dataset(workspace) if workspace.manifest_path.is_file() else None
     card = run.read_card()
+    run.note_seal(card, progress)
     looks = None if dataset is None else looks_before(workspace, dataset.of_split(split))
     return ReportContent(
         title=settings.title or _default_title(evaluation),

@@ -9,18 +9,17 @@ from medimg_cli.audit.duplicates.across_splits import known_leak
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.preprocessing.automatic_choices import data_facts
 from medimg_cli.preprocessing.cache import PixelCache
-from medimg_cli.runs.losses_for_labels import loss_for
-from medimg_cli.runs.requirements_for_training import check_splits, remarks_on_val
+from medimg_cli.runs.requirements_for_training import check_splits, loss_for, remarks_on_val
 from medimg_cli.runs.run import Exams, Run, Threshold
 from medimg_cli.runs.run_folders import new_run
 from medimg_cli.training.augmentation.augment import preset
 from medimg_cli.training.device import choose_device
 from medimg_cli.training.distributed.all_reduce import check_batch_size, here
-from medimg_cli.training.distributed.participation import taking_part
+from medimg_cli.training.distributed.join import taking_part
 from medimg_cli.training.ensemble import is_ensemble, planned_members, train_ensemble
-from medimg_cli.training.fit import Material, Trained, train_run
+from medimg_cli.training.fit import Material, Trained, first_record, train_run, write_settings
 from medimg_cli.training.fitting.automatic_plan import in_figures, plan_ahead, warn_of_old_plan
-from medimg_cli.training.fitting.precision import warn_of_slow_precision
+from medimg_cli.training.fitting.plan import warn_of_slow_precision
 from medimg_cli.training.fitting.time_limit import check_time_limit
 from medimg_cli.training.networks.initialise import check_freeze
 from medimg_cli.training.tracking import check_trackers
@@ -114,8 +113,8 @@ def train(
         settings: section `train` decides; written to the run's `config.yaml` with what was left open filled in.
         cache: pixels of train and val.
         progress: told of steps and epochs.
-        resume: a run whose training is not over; it goes on after its last whole epoch, with `settings` being
-            its own.
+        resume: a run whose training is not over; it goes on after its last whole epoch, or begins anew within the first, with
+            `settings` being its own; of one that is complete what it came to is returned.
         began: when the command did, by `time.perf_counter`: `time_limit` counts from then; None = from now.
 
     Raises:
@@ -126,6 +125,10 @@ def train(
         KeyboardInterrupt: stopped before the first epoch was over.
     """
     began = began or time.perf_counter()
+    if resume is not None and (record := resume.read_record()).status == "complete":
+        progress.note(f"run '{resume.name}' is complete: nothing is left to be trained")
+        resume.state_path.unlink(missing_ok=True)
+        return _result(resume, Trained(resume, resume.read_card(), record, interrupted=False))
     dataset = read_dataset(workspace)
     if settings.train.folds is None:
         check_splits(dataset)
@@ -147,8 +150,15 @@ def train(
     resumed = resume is not None
     check_batch_size(chosen.images_a_step)
     warn_of_slow_precision(chosen.precision, device, progress)
-    run = resume or world.told(lambda: new_run(workspace, arch=chosen.arch, name=chosen.name))
     root = workspace.root
+
+    def begin(made: Run) -> None:  # what `--resume` needs, whenever the training is killed
+        write_settings(made, settings)
+        made.write_record(first_record(made, chosen, dataset, cache.recipe, device=str(device), root=root))
+
+    run = resume or world.broadcast(
+        lambda: new_run(workspace, arch=chosen.arch, name=chosen.name, fill=begin)
+    )
     settings = with_time_left(settings, began)
     with taking_part(run, settings, progress, world, resume=resumed) as part:
         given = part.settings, device, part.progress

@@ -11,15 +11,13 @@ from medimg_cli.dataset.manifest import Dataset, read_dataset
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.evaluation.run_table import LOWER_IS_BETTER
 from medimg_cli.preprocessing.cache import PixelCache
-from medimg_cli.runs.losses_for_labels import loss_for
-from medimg_cli.runs.requirements_for_training import check_splits
-from medimg_cli.runs.tuning_study import Search, new_search
+from medimg_cli.runs.requirements_for_training import check_splits, loss_for
+from medimg_cli.runs.run_folders import Search, new_search
 from medimg_cli.training.device import choose_device
 from medimg_cli.training.distributed.all_reduce import here
 from medimg_cli.training.fitting.automatic_plan import plan_ahead
 from medimg_cli.training.networks.initialise import check_freeze
-from medimg_cli.training.tuning.search_space import search_space, sizes_and_networks
-from medimg_cli.training.tuning.study import Study, check_searchable
+from medimg_cli.training.tuning.study import Study, check_searchable, search_space, sizes_and_networks
 from medimg_cli.training.tuning.tuning import Tried, Tuning, pixels_of
 from medimg_cli.workspace.config import read_settings
 from medimg_cli.workspace.files import write_text
@@ -90,10 +88,11 @@ def tune(
         arch: one if isinstance(one, float) else 0.0 for arch, one in lr.items()
     }  # 0: a range test finds it
     caches = {pixels_of(one): pixels(one) for one in networks}
-    search = resume or new_search(workspace, settings.tune.name)
+    written = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    search = resume or new_search(
+        workspace, settings.tune.name, lambda made: write_text(made.config_path, written)
+    )
     with locked(search.lock_path, doing=f"searching in '{search.name}'"):
-        if resume is None:
-            write_text(search.config_path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
         lower, own = base.train.monitor in LOWER_IS_BETTER, base.tune
         study = Study(search.study_path, space, seed=own.seed, pruner=own.pruner, lower_is_better=lower)
         _refuse_other_data(study, dataset)

@@ -1,8 +1,9 @@
 """Batches from a pixel cache: no copies kept, no worker processes needed."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,55 +37,48 @@ class Batch:
         return len(self.inputs)
 
 
-class Batches(Protocol):
-    """What training and validation ask of the images of one split, be they pixels or features."""
-
-    @property
-    def targets(self) -> Targets:
-        """Return what is known of each image."""
-        ...
-
-    @property
-    def batches(self) -> int:
-        """Return how many batches `in_order` yields."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def in_order(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
-        """Yield all images in the split's order, or of their batches the `first`, counted from 0, and each `every`th."""
-        ...
-
-    def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
-        """Yield the images of one epoch in random order."""
-        ...
-
-
-@dataclass(frozen=True)
-class PixelBatches:
-    """The images of one split.
+@dataclass(frozen=True, kw_only=True)
+class Batches(ABC):
+    """What training and validation ask of the images of one split, be they pixels or features.
 
     Args:
-        pixels: (M, H, W, C) uint8 or uint16, usually memory-mapped; may hold other splits too.
-        positions: (N,) where this split's images stand in `pixels`.
         targets: what is known of each image.
         batch_size: images a batch.
         even: each epoch draws every class equally often, with repetition, instead of every image once.
     """
 
-    pixels: Pixels
-    positions: NDArray[np.int64]
     targets: Targets
     batch_size: int
     even: bool = False
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return len(self.targets)
 
     @property
     def batches(self) -> int:
         """Return how many batches `in_order` yields."""
         return -(-len(self) // self.batch_size)
+
+    @abstractmethod
+    def in_order(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Yield all images in the split's order, or of their batches the `first`, counted from 0, and each `every`th."""
+
+    @abstractmethod
+    def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield the images of one epoch in random order."""
+
+
+@dataclass(frozen=True)
+class PixelBatches(Batches):
+    """The images of one split.
+
+    Args:
+        pixels: (M, H, W, C) uint8 or uint16, usually memory-mapped; may hold other splits too.
+        positions: (N,) where this split's images stand in `pixels`.
+    """
+
+    pixels: Pixels
+    positions: NDArray[np.int64]
 
     def first(self, count: int) -> Pixels:
         """Return the pixels (count, H, W, C) of the first images of the split, or of all where it has fewer."""
@@ -92,7 +86,6 @@ class PixelBatches:
         return shown
 
     def in_order(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
-        """Yield all images in the split's order, or of their batches the `first`, counted from 0, and each `every`th."""
         yield from self._take(np.arange(len(self)), first, every)
 
     def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
@@ -113,9 +106,7 @@ def drawn_order(targets: Targets, even: bool, generator: torch.Generator) -> NDA
     """Return (N,) places in `targets` for one epoch: each once, or, where `even`, every class equally often."""
     if not even:
         return torch.randperm(len(targets), generator=generator).numpy()
-    classes = targets.astype(
-        np.int64
-    )  # `runs.losses_for_labels` refuses an even draw of several labels an image
+    classes = targets.astype(np.int64)  # of several labels an image `loss_for` refuses an even draw
     weights = torch.from_numpy(balanced_weights(classes, int(classes.max()) + 1)[classes])
     return torch.multinomial(weights, len(targets), replacement=True, generator=generator).numpy()
 

@@ -1,4 +1,4 @@
-"""`--arch a,b,…`: several networks tried on folds of train and validation, and one of them chosen without fooling oneself.
+"""`--arch a,b,…`, or auto within a time limit: several networks tried on folds of train and validation, and one of them chosen without fooling oneself.
 
 Each network is tried as what its features tell a logistic regression, where there are weights, and trained for a third
 of its epochs. Folds are dealt by patient; what a fold's answers are judged on nobody has learnt or stopped on. The test
@@ -25,20 +25,22 @@ from numpy.typing import NDArray
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.dataset.splits import deal_folds
 from medimg_cli.errors import RunError, UsageError
+from medimg_cli.preprocessing.automatic_choices import SMALL_NETWORK
 from medimg_cli.preprocessing.cache import PixelCache
-from medimg_cli.runs.pretrained_weights import weights_of
+from medimg_cli.runs.weights_origin import SUFFIXES, architecture_of, checkpoints_folder, weights_of
 from medimg_cli.statistics.choosing import behind_best, bootstraps, optimism_of_choosing
 from medimg_cli.statistics.probabilities import probabilities_from
+from medimg_cli.training.architectures import ARCHITECTURES
 from medimg_cli.training.batches import PixelBatches
-from medimg_cli.training.device import on_device, prepare_processor
+from medimg_cli.training.device import Normaliser, on_device, prepare_processor
 from medimg_cli.training.fitting.features import fit_logistic_head, kept_features
 from medimg_cli.training.fitting.loop import fit
 from medimg_cli.training.fitting.plan import plan_training
 from medimg_cli.training.fitting.scoring import predict_logits, watched_figures
 from medimg_cli.training.fitting.time_limit import Deadline, TimeIsUp
 from medimg_cli.training.networks.initialise import starting_network
-from medimg_cli.training.networks.networks import parameter_count
-from medimg_cli.training.normalise import Normaliser
+from medimg_cli.training.networks.networks import parameter_count, torchvision_names
+from medimg_cli.training.networks.timm_networks import beside
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import TrainSettings
 
@@ -120,6 +122,21 @@ def names_of(arch: str) -> list[str]:
     return names if "," in arch else []
 
 
+def auto_names(chosen: TrainSettings) -> list[str]:
+    """Return what `--arch auto` tries within a time limit: our network, and torchvision's whose weights are at hand.
+
+    Those are in the folder that `--weights` names, or, of "imagenet", where torch keeps what it fetched. Without limit
+    or folder there is nothing to try: the rule of `preprocessing.automatic_choices` names the network.
+    """
+    folder = checkpoints_folder() if chosen.weights == "imagenet" else Path(chosen.weights)
+    if chosen.arch != "auto" or chosen.time_limit is None or not folder.is_dir() or beside(folder):
+        return []
+    known = torchvision_names()
+    found = {architecture_of(path.name, known) for path in folder.iterdir() if path.suffix in SUFFIXES}
+    names = sorted(name for name in found if name is not None)
+    return [SMALL_NETWORK, *names] if names else []
+
+
 def candidates_for(chosen: TrainSettings) -> list[Candidate]:
     """Return the candidates, for each network from the cheap to the dear way.
 
@@ -142,6 +159,8 @@ def candidates_for(chosen: TrainSettings) -> list[Candidate]:
         if place.is_dir() and not (place / "config.json").is_file():
             file = weights_of(place, name.rpartition("/")[2])
             weights = "none" if file is None else str(file)
+        elif name in ARCHITECTURES and weights == "imagenet":
+            weights = "none"
         own = chosen.model_copy(update={"arch": name, "weights": weights})
         if weights != "none":
             found.append(
@@ -191,6 +210,7 @@ def choose(
     return _chosen(trials, whole, rows)
 
 
+@dataclass
 class _Trial:
     """One candidate on the folds.
 
@@ -199,27 +219,20 @@ class _Trial:
         ended: why it was given up, "" while it goes on.
     """
 
-    def __init__(
-        self,
-        candidate: Candidate,
-        dataset: Dataset,
-        rows: pd.DataFrame,
-        folds: NDArray[np.int64],
-        cache: PixelCache,
-        device: torch.device,
-        progress: Progress,
-    ) -> None:
-        self.candidate, self.dataset, self.rows, self.folds, self.cache = (
-            candidate,
-            dataset,
-            rows,
-            folds,
-            cache,
-        )
-        self.device, self.progress = device, progress
-        self.answers = np.full((len(rows), len(dataset.info.classes)), np.nan)
-        self.seconds, self.ended, self.parameters = 0.0, "", 0
-        self.targets = dataset.targets(rows)
+    candidate: Candidate
+    dataset: Dataset
+    rows: pd.DataFrame
+    folds: NDArray[np.int64]
+    cache: PixelCache
+    device: torch.device
+    progress: Progress
+    seconds: float = 0.0
+    ended: str = ""
+    parameters: int = 0
+
+    def __post_init__(self) -> None:
+        self.answers = np.full((len(self.rows), len(self.dataset.info.classes)), np.nan)
+        self.targets = self.dataset.targets(self.rows)
 
     def auroc(self, of: NDArray[np.int64] | NDArray[np.bool_]) -> float:
         labels = self.dataset.labels
@@ -281,7 +294,10 @@ class _Trial:
         rows = self.rows[chosen]
         positions = self.cache.positions(rows["image_id"].tolist())
         return PixelBatches(
-            self.cache.pixels, positions, self.targets[chosen], self.candidate.settings.images_a_step
+            self.cache.pixels,
+            positions,
+            targets=self.targets[chosen],
+            batch_size=self.candidate.settings.images_a_step,
         )
 
 
@@ -299,11 +315,7 @@ def _give_up(trials: Sequence[_Trial], first: NDArray[np.bool_]) -> None:
             trial.ended = f"{behind:.3f} behind the best on the first fold"
 
 
-def _chosen(
-    trials: Sequence[_Trial],
-    whole: Sequence[_Trial],
-    rows: pd.DataFrame,
-) -> Chosen:
+def _chosen(trials: Sequence[_Trial], whole: Sequence[_Trial], rows: pd.DataFrame) -> Chosen:
     """Choose by the one-standard-error rule, and say what is known of all."""
     everything = np.ones(len(rows), dtype=bool)
     draws = bootstraps(rows["patient_id"].tolist(), everything, whole[0].candidate.settings.seed)

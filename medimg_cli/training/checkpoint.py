@@ -113,15 +113,12 @@ def load_network(run: Run, card: ModelCard, device: torch.device) -> nn.Module:
             head=card.head,
             stem=card.stem,
         )
-        network.load_state_dict(_with_versions(state, network))
+        versioned = OrderedDict(
+            state
+        )  # safetensors leaves out the layers' versions, and MNASNet asks for them
+        versioned._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
+        network.load_state_dict(versioned)
     except (OSError, SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise RunError(f"{run.weights_path} cannot be used: {first}", "restore it, or train again") from error
     return on_device(network, device).eval()
-
-
-def _with_versions(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Return weights with the versions of the layers they are of, which safetensors leaves out and MNASNet asks for."""
-    told = OrderedDict(state)
-    told._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
-    return told

@@ -1,5 +1,6 @@
 """One training: rows and pixels to a run's model, its history and its predictions on validation."""
 
+import json
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,9 +9,10 @@ from pathlib import Path
 import torch
 import yaml
 
+from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import UsageError
-from medimg_cli.runs.run import Run
-from medimg_cli.runs.run_record import first_record, resumed_record, state_key
+from medimg_cli.preprocessing.recipe import Recipe
+from medimg_cli.runs.run import Run, RunRecord
 from medimg_cli.training.checkpoint import load_state
 from medimg_cli.training.distributed.all_reduce import here
 from medimg_cli.training.fitting.automatic_plan import in_figures, tell_plan
@@ -20,10 +22,11 @@ from medimg_cli.training.fitting.trainer import Fit
 from medimg_cli.training.networks.initialise import frozen_part
 from medimg_cli.training.tracking import open_trackers
 from medimg_cli.training.train_run import Material, OneTraining, Trained
-from medimg_cli.workspace.files import write_text
+from medimg_cli.workspace.files import sha256_of_text, write_text
 from medimg_cli.workspace.lock import locked
 from medimg_cli.workspace.progress import LoggedProgress, Progress
-from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.provenance import command_line, git_commit, machine_facts, now, package_versions
+from medimg_cli.workspace.settings import Settings, TrainSettings
 
 __all__ = ["Material", "Trained", "train_run"]
 
@@ -109,11 +112,15 @@ def _train_once(
     training.fit_into_limit()
     used = settings_in_force(settings, recipe, training.plan)
     training.key = state_key(used.train, record) + frozen_part(chosen) + material.part
-    state = load_state(run, training.key) if resume else None
+    state = None
     if resume:
         training.record = resumed_record(run, record)
-    else:
-        write_text(run.config_path, yaml.safe_dump(used.model_dump(mode="json"), sort_keys=False))
+        if run.state_path.is_file() or run.read_record().status != "running":
+            state = load_state(run, training.key)
+        else:
+            progress.note(f"run '{run.name}' ended within its first epoch: it is begun anew")
+    if state is None:
+        write_settings(run, used)
         tell_plan(run.plan_path, asked, used, material.dataset, device, progress)
     run.write_record(training.record)
     training.on_epoch = on_epoch
@@ -127,3 +134,45 @@ def _train_once(
         with suppress(OSError), run.log_path.open("a", encoding="utf-8") as log:
             log.write(traceback.format_exc())
         raise
+
+
+def first_record(
+    run: Run, chosen: TrainSettings, dataset: Dataset, recipe: Recipe, *, device: str, root: Path
+) -> RunRecord:
+    """Return the record of a training that begins.
+
+    Args:
+        root: the workspace's folder, whose git commit is noted where it has one.
+    """
+    return RunRecord(
+        name=run.name,
+        status="running",
+        arch=chosen.arch,
+        seed=chosen.seed,
+        started=now(),
+        device=device,
+        dataset_hash=dataset.content_hash(),
+        recipe_key=recipe.key(),
+        command=command_line(),
+        versions=package_versions(),
+        machine=dict(machine_facts()),
+        git_commit=git_commit(root),
+    )
+
+
+def write_settings(run: Run, used: Settings) -> None:
+    write_text(run.config_path, yaml.safe_dump(used.model_dump(mode="json"), sort_keys=False))
+
+
+def resumed_record(run: Run, here: RunRecord) -> RunRecord:
+    """Return `here`, the present machine's facts, with the beginning that the run wrote down."""
+    before = run.read_record()
+    kept = {"started": before.started, "command": before.command, "resumed": before.resumed + 1}
+    return here.model_copy(update=kept)
+
+
+def state_key(used: TrainSettings, record: RunRecord) -> str:
+    """Return what a saved state belongs to: the settings that decide the weights, data, pixels, torch, device."""
+    decides = used.model_dump(mode="json", exclude={"name", "track"})
+    rests_on = [record.dataset_hash, record.recipe_key, record.versions.get("torch"), record.device]
+    return sha256_of_text(json.dumps([decides, *rests_on]))

@@ -1,7 +1,7 @@
 """The network of one run: its data, its training, and what it leaves in the run's folder."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -17,7 +17,7 @@ from medimg_cli.errors import RunError
 from medimg_cli.inference.image_features import measure_pixels
 from medimg_cli.predictions.exams import exams_chosen
 from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
-from medimg_cli.predictions.predictions import predictions_of, write_predictions
+from medimg_cli.predictions.predictions import digest_of, predictions_of, read_predictions, write_predictions
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.run import Fingerprint, ModelCard, Run, RunRecord
 from medimg_cli.statistics.probabilities import probabilities_from, questions_of
@@ -25,7 +25,7 @@ from medimg_cli.statistics.recalibration import fit_temperature
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.batches import PixelBatches
 from medimg_cli.training.checkpoint import save_state, save_weights
-from medimg_cli.training.device import on_device, prepare_processor
+from medimg_cli.training.device import Normaliser, on_device, prepare_processor
 from medimg_cli.training.distributed.all_reduce import here
 from medimg_cli.training.explanation.sanity_check import explain_run
 from medimg_cli.training.fitting.features import (
@@ -35,8 +35,7 @@ from medimg_cli.training.fitting.features import (
     kept_features,
     views_of,
 )
-from medimg_cli.training.fitting.fine_tuning import fine_tune
-from medimg_cli.training.fitting.loop import BrokenLoss, divergence, fit
+from medimg_cli.training.fitting.loop import BrokenLoss, divergence, fine_tune, fit
 from medimg_cli.training.fitting.lr_range import try_rates
 from medimg_cli.training.fitting.plan import TrainingPlan, plan_training
 from medimg_cli.training.fitting.scoring import SHOWN, predict_logits
@@ -44,7 +43,6 @@ from medimg_cli.training.fitting.time_limit import Deadline, within_limit
 from medimg_cli.training.fitting.trainer import Fit, Snapshot
 from medimg_cli.training.networks.initialise import Start, starting_network
 from medimg_cli.training.networks.networks import parameter_count
-from medimg_cli.training.normalise import Normaliser
 from medimg_cli.training.onnx.export import PARITY_IMAGES, with_copy
 from medimg_cli.training.ood.references import MOST_IMAGES, Images, with_reference, with_sets
 from medimg_cli.training.tracking import Tracker
@@ -253,8 +251,8 @@ class OneTraining:
         return PixelBatches(
             cache.pixels,
             cache.positions(rows["image_id"].tolist()),
-            dataset.targets(rows),
-            self.chosen.images_a_step,
+            targets=dataset.targets(rows),
+            batch_size=self.chosen.images_a_step,
             even=even,
         )
 
@@ -289,7 +287,9 @@ class OneTraining:
             exams=exams_chosen(table, dataset.labels, info.exams_from, "val", choose, known=known),
             began_with=start.origin,
         )
-        write_predictions(self.run.predictions_path("val"), table)
+        path = self.run.predictions_path("val")
+        write_predictions(path, table)
+        card = card.model_copy(update={"tuning_sha256": digest_of(read_predictions(path))})
         if here().leads:
             finished = Finished(self, card, start.network, probabilities)
             for step in AFTER_TRAINING.values():
@@ -301,6 +301,9 @@ class OneTraining:
     def _finish(self, outcome: Fit, card: ModelCard, parameters: int, seconds: float) -> RunRecord:
         """Write the run's record; the state goes when nothing is left to go on with."""
         epochs_run = len(outcome.history)
+        best: dict[str, float | None] = {
+            name: outcome.history[outcome.best_epoch - 1][f"val_{name}"] for name in SHOWN
+        }
         # Epochs of a head alone say nothing of the time that its features took.
         whole = [] if self._frozen else [row["seconds"] for row in outcome.history if row.get("phase") != 1]
         epochs_timed, training_seconds = (len(whole), sum(whole)) if whole else (epochs_run, seconds)
@@ -313,7 +316,7 @@ class OneTraining:
                 "best_epoch": outcome.best_epoch,
                 "parameters": parameters,
                 "images_per_second": epochs_timed * len(self.train_batches) / training_seconds,
-                "val": _val_figures(outcome, card),
+                "val": best | OperatingPoint(card.threshold, card.thresholds).figures(),
             }
         )
         self.run.write_record(record)
@@ -344,10 +347,6 @@ def _onnx_copy(done: Finished) -> ModelCard:
     return with_copy(of.run, done.card, done.network, of.train_batches.first(PARITY_IMAGES), of.progress)
 
 
-def _prediction_sets(done: Finished) -> ModelCard:
-    return with_sets(done.card, done.probabilities, done.training.val_batches.targets, "val")
-
-
 def _ood_reference(done: Finished) -> ModelCard:
     of = done.training
     train = Images(of.train_batches.pixels, of.train_batches.positions, of.material.train)
@@ -363,15 +362,10 @@ def _heat_map_check(done: Finished) -> ModelCard:
 
 AFTER_TRAINING: dict[str, Callable[[Finished], ModelCard]] = {
     "onnx": _onnx_copy,
-    "prediction sets": _prediction_sets,
+    "prediction sets": lambda done: with_sets(
+        done.card, done.probabilities, done.training.val_batches.targets, "val"
+    ),
     "ood reference": _ood_reference,
     "heat maps": _heat_map_check,
 }
 """What follows the last epoch, in order; each returns the model card with what it adds."""
-
-
-def _val_figures(outcome: Fit, card: ModelCard) -> dict[str, float | None]:
-    """Return the validation figures of the best epoch, and those at the chosen threshold."""
-    best: Mapping[str, float] = outcome.history[outcome.best_epoch - 1]
-    val: dict[str, float | None] = {name: best[f"val_{name}"] for name in SHOWN}
-    return val | OperatingPoint(card.threshold, card.thresholds).figures()

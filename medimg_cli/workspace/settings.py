@@ -242,7 +242,7 @@ class PreprocessSettings(Section):
 class TrainSettings(Section):
     arch: str = setting(
         "small-cnn",
-        "small-cnn, a torchvision classifier, or timm/NAME; auto: by weights, data and device; A,B: chosen on folds",
+        "small-cnn, a torchvision classifier, or timm/NAME; auto: by weights, data and device, with a folder of weights and a time limit on folds; A,B: chosen on folds",
         metavar="NAME|auto|A,B",
     )
     weights: str = setting(

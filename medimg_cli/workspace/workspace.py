@@ -2,12 +2,17 @@
 
 import os
 import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from medimg_cli.errors import UsageError
 
 SETTINGS_NAME = "medimg.yaml"
+_STALE_SECONDS = 3600
 PLAN_NAME = "plan.yaml"
 FACTS_NAME = "report.yaml"
 
@@ -102,12 +107,21 @@ def find_workspace(given: Path | None = None) -> Workspace:
     return Workspace(here)
 
 
-def new_named_folder(parent: Path, name: str | None, *, word: str, kind: str, taken: str) -> Path:
+def new_named_folder(
+    parent: Path,
+    name: str | None,
+    *,
+    word: str,
+    kind: str,
+    taken: str,
+    fill: Callable[[Path], object] = lambda _: None,
+) -> Path:
     """Create and return the folder `name` below `parent`, or `word-1`, `word-2`, … where None.
 
     Args:
         kind: what it holds, for the error: run, search.
         taken: what to do where the name is taken.
+        fill: writes into the folder what it cannot be without; it appears with that, or, when killed, not at all.
 
     Raises:
         UsageError: the name is taken or is not a plain file name.
@@ -122,5 +136,15 @@ def new_named_folder(parent: Path, name: str | None, *, word: str, kind: str, ta
     folder = parent / name
     if folder.exists():
         raise UsageError(f"{kind} '{name}' exists already", taken)
-    folder.mkdir(parents=True)
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(".new-*"):  # of a command that was killed
+        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=parent) as made:
+        (Path(made) / name).mkdir()
+        fill(Path(made) / name)
+        try:
+            (Path(made) / name).rename(folder)
+        except OSError as error:
+            raise UsageError(f"{kind} '{name}' exists already", taken) from error  # another process was first
     return folder

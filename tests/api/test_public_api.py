@@ -190,7 +190,9 @@ def test_a_graphics_card_is_left_to_torch(monkeypatch: pytest.MonkeyPatch, train
 
     asked: list[bool] = []
     monkeypatch.setattr(predictor, "has_graphics_card", lambda: True)
-    monkeypatch.setattr("medimg_cli.training.predictor.predictor_of", lambda _run, *, tta: asked.append(tta))
+    monkeypatch.setattr(
+        "medimg_cli.training.networks.torch_network.predictor_of", lambda _run, *, tta: asked.append(tta)
+    )
     prerequisites.answering(find_run(trained, None), tta=False).opened()
     assert asked == [False]
 

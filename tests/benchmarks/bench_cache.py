@@ -39,7 +39,7 @@ def main() -> int:
         paths = [workspace.absolute(path) for path in rows["path"]]
         positions = made.cache.positions(rows["image_id"].tolist())
         targets = np.zeros(len(positions), dtype=np.int64)
-        cached = PixelBatches(made.cache.pixels, positions, targets, BATCH)
+        cached = PixelBatches(made.cache.pixels, positions, targets=targets, batch_size=BATCH)
         slow, fast = [], []
         for _ in range(options.rounds):
             slow.append(_seconds_of_loader(paths, options.size))

@@ -24,11 +24,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.runs.run import Normalisation
 from medimg_cli.training.batches import PixelBatches
-from medimg_cli.training.device import prepare_processor
+from medimg_cli.training.device import Normaliser, prepare_processor
 from medimg_cli.training.fitting.plan import plan_training
 from medimg_cli.training.fitting.trainer import Trainer
 from medimg_cli.training.networks.networks import build_network
-from medimg_cli.training.normalise import Normaliser
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import TrainSettings
 
@@ -75,7 +74,7 @@ def trainer_for(network: nn.Module, size_px: int, steps: int) -> Trainer:
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (_BATCH * steps, size_px, size_px, 1), dtype=np.uint8)
     targets = generator.integers(0, 2, len(pixels))
-    batches = PixelBatches(pixels, np.arange(len(pixels)), targets, _BATCH)
+    batches = PixelBatches(pixels, np.arange(len(pixels)), targets=targets, batch_size=_BATCH)
     labels = LabelSpace(("normal", "ill"), "ill")
     plan = plan_training(TrainSettings(epochs=1000, augment="light"), batches, labels, _PROCESSOR)
     return Trainer(network, batches, Normaliser(_NORMALISATION, _PROCESSOR), plan)

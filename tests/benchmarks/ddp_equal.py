@@ -21,13 +21,13 @@ from torch import Tensor
 from medimg_cli.statistics.probabilities import probabilities_from
 from medimg_cli.training.augmentation.augment import preset
 from medimg_cli.training.batches import PixelBatches, balanced_weights, measure_normalisation
+from medimg_cli.training.device import Normaliser
 from medimg_cli.training.distributed.all_reduce import here
 from medimg_cli.training.distributed.join import joined
 from medimg_cli.training.fitting.plan import TrainingPlan
 from medimg_cli.training.fitting.scoring import predict_logits
 from medimg_cli.training.fitting.trainer import Trainer
 from medimg_cli.training.networks.networks import build_network
-from medimg_cli.training.normalise import Normaliser
 from medimg_cli.workspace.progress import SilentProgress
 from tests.benchmarks.killing import say
 from tests.training.one_of_many import started
@@ -143,7 +143,7 @@ def _split(arrays: "np.lib.npyio.NpzFile", name: str, most: int) -> tuple[np.nda
 
 
 def _in_batches(split: tuple[np.ndarray, np.ndarray], batch_size: int) -> PixelBatches:
-    return PixelBatches(split[0], np.arange(len(split[1])), split[1], batch_size)
+    return PixelBatches(split[0], np.arange(len(split[1])), targets=split[1], batch_size=batch_size)
 
 
 def _cpu_seconds() -> float:

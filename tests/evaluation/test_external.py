@@ -8,9 +8,11 @@ import pytest
 
 from medimg_cli.dataset.manifest import Dataset, DatasetInfo
 from medimg_cli.errors import DataError, GateError, UsageError
-from medimg_cli.evaluation.external import as_the_model_has_it, leakage_from, name_of
+from medimg_cli.evaluation.external import as_the_model_has_it, is_fresh, leakage_from, name_of
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.workspace import Workspace
 
 FINGERPRINT = Fingerprint(dataset_hash="", train_images=1, train_patients=1, val_images=1, class_counts={})
 
@@ -69,6 +71,13 @@ def test_a_label_that_the_images_do_not_know_was_judged_by_nobody() -> None:
 def test_one_label_an_image_is_not_several() -> None:
     with pytest.raises(DataError, match="one label each, the model knows several"):
         as_the_model_has_it(images(["a"], ("a", "b")), card("a", "b", several=True), "external-x")
+
+
+def test_half_a_data_set_that_a_killed_command_left_is_none(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    place.manifest_path.parent.mkdir()
+    place.manifest_path.write_text("image_id\n")
+    assert not is_fresh(place, tmp_path, IngestSettings())
 
 
 def test_patients_are_compared_only_by_the_ids_of_dicom_headers() -> None:

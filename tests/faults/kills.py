@@ -39,12 +39,14 @@ class Case:
         without: what is taken out of the finished study before, so that there is work.
         again: the command that goes on; the same where empty.
         results: globs of what has to come out the same.
+        endless: it goes on until it is told to stop, once it has said so.
     """
 
     arguments: tuple[str, ...]
     without: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
+    endless: bool = False
 
 
 CASES: dict[str, Case] = {
@@ -57,7 +59,7 @@ CASES: dict[str, Case] = {
     "preprocess": Case(("preprocess",), ("cache",), (), ("cache/*/*.npy", "cache/*/index.csv")),
     "train": Case(
         ("train", "--epochs", "3", "--batch-size", "8", "--name", "third"), (),
-        ("train", "--resume", "third", "--epochs", "3", "--batch-size", "8"),
+        ("train", "--resume", "third"),
         ("runs/third/model.safetensors", "runs/third/predictions-val.csv"),
     ),
     "evaluate": Case(
@@ -78,8 +80,25 @@ CASES: dict[str, Case] = {
     "info": Case(("info", "{}/raw/SPOT/patient001_0.png")),
     "doctor": Case(("doctor",)),
     "runs": Case(("runs",)),
+    "tune": Case(
+        ("tune", "--trials", "2", "--epochs", "1", "--name", "found"), (), ("tune", "--resume", "found"),
+        ("tune/found/best.yaml",),
+    ),
+    "sample-size": Case(("sample-size",)),
+    "serve": Case(("serve", "first", "--port", "0"), endless=True),
     "demo": Case(("demo", "{}/work/cohort", "--patients", "8"), (), (), ("cohort/**/*.png", "cohort/truth.json")),
 }  # fmt: skip
+
+
+def study_of(folder: Path) -> Path:
+    """Return the pristine study, made by a process of its own: threads of its training would not outlive a fork."""
+    process = os.fork()
+    if not process:
+        make_study(folder.absolute())
+        os._exit(0)
+    os.waitpid(process, 0)
+    load_everything()
+    return make_study(folder.absolute())
 
 
 def start(
@@ -141,9 +160,19 @@ def prepare(pristine: Path, work: Path, case: Case) -> None:
         shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
 
 
-def whole_run(work: Path, arguments: tuple[str, ...], said: Path) -> tuple[int | None, float]:
-    """Run a command to its end."""
-    return ended(start(work, arguments, said), 180)
+def whole_run(
+    work: Path, arguments: tuple[str, ...], said: Path, *, endless: bool = False
+) -> tuple[int | None, float]:
+    """Run a command to its end, or, of one that has none, until it is at work."""
+    process, began = start(work, arguments, said), time.monotonic()
+    if not endless:
+        return ended(process, 180)
+    while "upload page: " not in said.read_text(errors="replace") and time.monotonic() - began < 90:
+        time.sleep(0.05)
+    seconds = time.monotonic() - began
+    os.kill(process, signal.SIGTERM)
+    code, _ = ended(process, 30)
+    return 0 if code == 130 and seconds < 90 else code, seconds
 
 
 def kill_once(
@@ -152,6 +181,7 @@ def kill_once(
     """Kill the command after some seconds, go on, and return what is wrong, "" where nothing is, "-" for too late."""
     prepare(pristine, work, case)
     said = work.parent / "said.txt"
+    said.write_text("")
     process = start(work, case.arguments, said)
     code, _ = ended_before(process, after)
     if code is not None:
@@ -174,8 +204,9 @@ def kill_once(
     tries = [case.arguments] if not case.again else [case.again, case.arguments]
     text = ""
     for arguments in tries:
-        code, seconds = whole_run(work, arguments, said)
-        if code in (0, 1, 4) and results(work, case) == usual:
+        code, seconds = whole_run(work, arguments, said, endless=case.endless)
+        # What was done when the signal came may refuse to be done again.
+        if code in ((0, 1, 2, 4) if case.results else (0, 1, 4)) and results(work, case) == usual:
             return ""
         text += f" {arguments[:2]} exit {code} in {seconds:.0f} s: {said.read_text(errors='replace')[-300:]}"
     now = results(work, case)
@@ -201,7 +232,7 @@ def try_command(
     case, work = CASES[name], pristine.parent / "work"
     prepare(pristine, work, case)
     said = work.parent / "said.txt"
-    code, seconds = whole_run(work, case.arguments, said)
+    code, seconds = whole_run(work, case.arguments, said, endless=case.endless)
     usual = results(work, case)
     tried: Counter[str] = Counter()
     if code not in (0, 1, 4) or (case.results and not usual):
@@ -231,8 +262,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="")
     wanted = parser.parse_args()
-    pristine = make_study(wanted.folder.absolute())
-    load_everything()
+    pristine = study_of(wanted.folder)
     chance = random.Random(wanted.seed)
     until = time.monotonic() + wanted.seconds
 

@@ -17,8 +17,8 @@ from medimg_cli.errors import ExitCode
 from medimg_cli.evaluation.evaluation import read_evaluation
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
-from medimg_cli.runs.pretrained_weights import weights_at_hand
 from medimg_cli.runs.run_folders import find_run
+from medimg_cli.runs.weights_origin import weights_at_hand
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.faults import fuzz
@@ -102,6 +102,70 @@ def test_figures_that_are_not_as_they_were_written_are_made_again_and_said(
     assert run(["evaluate", "first", "-C", str(study.root)]) == ExitCode.DONE
     assert "not as medimg wrote it" in capsys.readouterr().err
     assert read_evaluation(first, "test") == before
+
+
+def change_a_digit(path: Path, before: str) -> None:
+    """Change the first digit behind `before` that leaves the file valid."""
+    content = path.read_text()
+    place = content.index("0.", content.index(before)) + 2
+    path.write_text(f"{content[:place]}{'5' if content[place] != '5' else '4'}{content[place + 1 :]}")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", "raw", "--run", "first"],
+        ["evaluate", "first"],
+        ["report", "first", "--out", "new.html"],
+        ["bundle", "first", "--out", "new.zip"],
+        ["export", "first", "--out", "new.onnx"],
+        ["serve", "first", "--port", "0"],
+    ],
+    ids=lambda command: str(command[0]),
+)
+def test_a_changed_digit_of_a_model_card_is_never_believed(
+    study: Workspace, command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.root)
+    change_a_digit(find_run(study, "first").card_path, '"threshold"')
+    assert medimg(study.root, *command) == ExitCode.RUN
+    first, second = capsys.readouterr().err.splitlines()[-2:]
+    assert "model.json is not as medimg wrote it" in first
+    assert second.startswith("hint: ")
+
+
+def test_a_card_of_an_earlier_version_has_no_seal_and_is_read_with_a_word(
+    study: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = find_run(study, "first").card_path
+    card = json.loads(path.read_text())
+    for name in ("seal", "tuning_sha256"):
+        del card[name]
+    path.write_text(json.dumps(card))
+    image = next((study.root / "raw" / "SPOT").iterdir())
+    assert run(["predict", str(image), "--run", "first", "-C", str(study.root)]) == ExitCode.DONE
+    assert "has no seal" in capsys.readouterr().err
+    assert medimg(study.root, "evaluate", "first") == ExitCode.DONE
+
+
+def test_changed_answers_to_validation_choose_no_threshold(
+    study: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = find_run(study, "first")
+    change_a_digit(first.predictions_path("val"), "ok,")
+    assert medimg(study.root, "evaluate", "first", "--target-recall", "0.7") == ExitCode.RUN
+    error, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert "predictions-val.csv is not as medimg wrote it" in error
+    assert hint.startswith("hint: ")
+
+
+def test_changed_answers_to_test_are_made_again(study: Workspace) -> None:
+    first = find_run(study, "first")
+    path = first.predictions_path("test")
+    before = path.read_bytes()
+    change_a_digit(path, "ok,")
+    assert medimg(study.root, "report", "first", "--out", str(study.root / "new.html")) == ExitCode.DONE
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": 99}', "[" * 5000])

@@ -19,6 +19,7 @@ from medimg_cli.inference.load import open_classifier, open_model
 from medimg_cli.runs.bundle import unpacked, write_bundle
 from medimg_cli.runs.run import Run
 from medimg_cli.stages.bundle import bundle
+from medimg_cli.workspace.files import sealed
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.inference.small_runs import card_of, ensemble_of, images_for, run_of
@@ -85,7 +86,7 @@ def rewritten(run: Run, out: Path, **changes: bytes) -> Path:
 
 
 def card_with(run: Run, **changes: Any) -> bytes:
-    return json.dumps(json.loads(run.card_path.read_bytes()) | changes).encode()
+    return json.dumps(sealed(json.loads(run.card_path.read_bytes()) | changes)).encode()
 
 
 def refusal(path: Path) -> str:

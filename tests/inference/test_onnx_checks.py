@@ -17,7 +17,7 @@ from medimg_cli.inference.onnx_network import Seen, check_graph
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.files import sealed, sha256_of_file
 from tests.conftest import medimg
 from tests.inference.small_runs import THRESHOLD, card_of, images_for, run_of
 from tests.stages import made_up_model
@@ -39,7 +39,7 @@ def copy_of(run: Run, folder: Path, change: Change) -> Run:
     made = Run(folder)
     made.onnx_path.write_bytes(model.SerializeToString())
     card = json.loads(run.card_path.read_text()) | {"onnx_sha256": sha256_of_file(made.onnx_path)}
-    made.card_path.write_text(json.dumps(card))
+    made.card_path.write_text(json.dumps(sealed(card)))
     return made
 
 
@@ -133,7 +133,7 @@ def test_a_weight_that_is_no_number_is_refused_also_where_torch_answers(
     save_file(weights, run.weights_path)
     card = json.loads(plain.card_path.read_text())
     card |= {"weights_sha256": sha256_of_file(run.weights_path), "onnx_sha256": None}
-    run.card_path.write_text(json.dumps(card))
+    run.card_path.write_text(json.dumps(sealed(card)))
     for command in (("predict", str(tmp_path), "--run", "one"), ("export", "one"), ("bundle", "one")):
         assert medimg(tmp_path, *command) == 6, command
         assert capfd.readouterr().err.count("\n") == 2

@@ -6,7 +6,7 @@ import pytest
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import UsageError
-from medimg_cli.runs.losses_for_labels import answers_for, loss_for
+from medimg_cli.runs.requirements_for_training import answers_for, loss_for
 from medimg_cli.workspace.settings import TrainSettings
 
 ONE, SEVERAL = LabelSpace(("a", "b", "c")), LabelSpace(("a", "b", "c"), several=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.runs.pretrained_weights import architecture_of, checkpoints_folder, weights_at_hand
+from medimg_cli.runs.weights_origin import architecture_of, checkpoints_folder, weights_at_hand
 
 
 def test_the_longest_name_counts_and_only_as_a_word() -> None:

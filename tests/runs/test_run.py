@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from medimg_cli.errors import RunError, UsageError
+from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_run, list_runs, new_run
 from medimg_cli.workspace.workspace import Workspace
 
@@ -25,6 +26,18 @@ def test_a_taken_name_is_refused(tmp_path: Path) -> None:
     new_run(Workspace(tmp_path), arch="x", name="mine")
     with pytest.raises(UsageError, match="exists already"):
         new_run(Workspace(tmp_path), arch="x", name="mine")
+
+
+def test_a_run_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def killed(made: Run) -> None:
+        made.config_path.write_text("train: {}")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        new_run(Workspace(tmp_path), arch="x", name="mine", fill=killed)
+    assert list(Workspace(tmp_path).runs_dir.iterdir()) == []
+    run = new_run(Workspace(tmp_path), arch="x", name="mine", fill=lambda made: made.log_path.write_text("a"))
+    assert run.log_path.read_text() == "a"
 
 
 def test_a_run_is_found_by_name_by_path_and_as_the_newest(trained: Workspace) -> None:

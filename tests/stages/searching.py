@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from medimg_cli.runs.tuning_study import Search
+from medimg_cli.runs.run_folders import Search
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.tune import TuneResult, settings_to_resume, tune
 from medimg_cli.workspace.progress import SilentProgress

@@ -13,7 +13,7 @@ from medimg_cli.errors import UsageError
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.training import candidates
-from medimg_cli.training.candidates import Candidate, candidates_for, choose
+from medimg_cli.training.candidates import Candidate, auto_names, candidates_for, choose
 from medimg_cli.training.device import choose_device
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import Settings, TrainSettings
@@ -96,6 +96,26 @@ def test_each_network_is_tried_as_its_weights_allow(tmp_path: Path) -> None:
     ]
     with pytest.raises(UsageError, match="chooses head and layers by itself"):
         candidates_for(TrainSettings(arch="small-cnn,resnet18", freeze=3))
+
+
+def test_auto_tries_what_has_weights_at_hand_within_a_limit_only(tmp_path: Path) -> None:
+    weights(tmp_path)
+    (tmp_path / "notes.txt").write_text("")
+    auto = TrainSettings(arch="auto", weights=str(tmp_path), time_limit=60)
+    assert auto_names(auto) == ["small-cnn", "squeezenet1_1"]
+    assert auto_names(auto.model_copy(update={"time_limit": None})) == []
+    assert auto_names(auto.model_copy(update={"weights": "none"})) == []
+    (tmp_path / "config.json").write_text('{"architecture": "test_vit"}')  # a folder of one network
+    assert auto_names(auto) == []
+
+
+def test_auto_chooses_on_folds_and_says_so(workspace: Workspace, tmp_path: Path) -> None:
+    weights(tmp_path)
+    options = ("--weights", str(tmp_path), "--epochs", "3", "--set", "preprocess.size=32", "--name", "best")
+    assert medimg(workspace.root, "train", "--arch", "auto", "--time-limit", "60m", *options) == 0
+    told = json.loads((workspace.runs_dir / "best" / "candidates.json").read_text())
+    assert {each["arch"] for each in told["tried"]} == {"small-cnn", "squeezenet1_1"}
+    assert told["optimism"] is not None
 
 
 def test_several_networks_are_tried_and_the_chosen_one_is_a_normal_run(

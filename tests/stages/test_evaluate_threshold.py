@@ -11,7 +11,7 @@ import pytest
 from medimg_cli.errors import ExitCode
 from medimg_cli.runs.run import Run, Threshold
 from medimg_cli.runs.run_folders import find_run
-from medimg_cli.training.predictor import predictor_of
+from medimg_cli.training.networks.torch_network import predictor_of
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 

@@ -20,7 +20,8 @@ from medimg_cli.runs.explanation import read_explanation
 from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.training.explanation.sanity_check import maps_in_torch
-from medimg_cli.training.predictor import predictor_of
+from medimg_cli.training.networks.torch_network import predictor_of
+from medimg_cli.workspace.files import sealed
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 
@@ -83,7 +84,7 @@ def _answered(workspace: Workspace, images: list[str]) -> list[int]:
 def _let_pass(run: Run, *, passed: bool) -> None:
     known = json.loads(run.explanation_path.read_text())
     known |= {"passed": passed, "withheld": "" if passed else "they say nothing"}
-    run.explanation_path.write_text(json.dumps(known))
+    run.explanation_path.write_text(json.dumps(sealed(known)))
 
 
 def test_maps_that_did_not_pass_are_not_drawn(own: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

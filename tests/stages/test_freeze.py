@@ -14,7 +14,7 @@ from medimg_cli.runs.run_folders import find_run, list_runs
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import train
 from medimg_cli.training.networks.networks import build_network
-from medimg_cli.training.predictor import predictor_of
+from medimg_cli.training.networks.torch_network import predictor_of
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import Settings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace

@@ -18,8 +18,7 @@ from medimg_cli.inference.load import open_classifier
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.predict import PredictResult, model_key, predict
-from medimg_cli.training.networks.load import open_in_torch
-from medimg_cli.training.predictor import predictor_of
+from medimg_cli.training.networks.torch_network import open_in_torch, predictor_of
 from medimg_cli.workspace.settings import PredictSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.stages.made_up_model import card, judge

@@ -83,10 +83,36 @@ def test_a_stopped_training_comes_to_the_same_bits(
 def test_a_complete_run_keeps_no_state(workspace: Workspace, cache: PixelCache) -> None:
     run = train(workspace, settings(epochs=2), cache).run
     assert not run.state_path.exists()
-    with pytest.raises(RunError, match="has no saved state"):
-        train(workspace, settings(epochs=2), cache, resume=run)
+    before = weights_of(run)
+    again = train(workspace, settings(epochs=2), cache, resume=run)  # a kill may come after the last write
+    assert (weights_of(again.run), again.epochs_run) == (before, 2)
     with pytest.raises(RunError, match="no training to go on with"):
         find_unfinished(workspace, None)
+
+
+def test_a_training_killed_within_its_first_epoch_begins_anew(
+    workspace: Workspace, cache: PixelCache
+) -> None:
+    whole = train(workspace, settings(), cache).run
+    with pytest.raises(KeyboardInterrupt):
+        train(workspace, settings(name="killed"), cache, StopsIn(1, 8))
+    assert medimg(workspace.root, "train", "--resume") == 0
+    assert weights_of(find_run(workspace, "killed")) == weights_of(whole)
+
+
+def test_a_training_killed_before_its_first_step_can_be_gone_on_with(
+    workspace: Workspace, cache: PixelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("medimg_cli.stages.train.train_run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(workspace, settings(name="killed", epochs=1), cache)
+    assert medimg(workspace.root, "train", "--resume", "killed") == 0
+    assert find_run(workspace, "killed").read_record().status == "complete"
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_command_goes_on_with_the_run_that_was_begun_last(

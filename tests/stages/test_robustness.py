@@ -16,7 +16,7 @@ from medimg_cli.preprocessing.corruptions import DISTURBANCES
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.stages.evaluate import EvaluateResult, evaluate
 from medimg_cli.stages.preprocess import preprocess_with
-from medimg_cli.training.predictor import predictor_of
+from medimg_cli.training.networks.torch_network import predictor_of
 from medimg_cli.workspace.operating_settings import EvaluateSettings
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.workspace import Workspace

@@ -13,13 +13,12 @@ from medimg_cli.cli.app import run as medimg_run
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import MachineError, RunError, UsageError
 from medimg_cli.runs.run import Run
-from medimg_cli.runs.run_folders import find_run, list_runs
-from medimg_cli.runs.tuning_study import find_search
+from medimg_cli.runs.run_folders import find_run, find_search, list_runs
 from medimg_cli.stages.tune import tune
 from medimg_cli.training.fit import Trained
 from medimg_cli.training.fitting.trainer import Fit
 from medimg_cli.training.tuning import study as study_module
-from medimg_cli.training.tuning import trial as trial_module
+from medimg_cli.training.tuning import tuning as trial_module
 from medimg_cli.workspace.progress import Progress
 from medimg_cli.workspace.settings import Settings
 from medimg_cli.workspace.workspace import Workspace

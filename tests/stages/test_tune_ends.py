@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from medimg_cli.errors import MachineError, RunError
-from medimg_cli.runs.tuning_study import find_search
+from medimg_cli.runs.run_folders import find_search
 from medimg_cli.training.fit import Trained
 from medimg_cli.training.fitting.trainer import Fit, NotFinite
-from medimg_cli.training.tuning import trial as trial_module
+from medimg_cli.training.tuning import tuning as trial_module
 from medimg_cli.training.tuning import tuning as tuning_module
 from medimg_cli.workspace.workspace import Workspace
 from tests.stages.searching import ingested, searched, workspace

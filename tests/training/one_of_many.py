@@ -20,12 +20,12 @@ from medimg_cli.runs.run import Normalisation
 from medimg_cli.training.architectures.small_cnn import SmallCNN
 from medimg_cli.training.augmentation.augment import preset
 from medimg_cli.training.batches import PixelBatches
+from medimg_cli.training.device import Normaliser
 from medimg_cli.training.distributed.all_reduce import here
 from medimg_cli.training.distributed.join import joined
 from medimg_cli.training.fitting.loop import fit
 from medimg_cli.training.fitting.plan import TrainingPlan
 from medimg_cli.training.fitting.scoring import predict_logits
-from medimg_cli.training.normalise import Normaliser
 from medimg_cli.workspace.progress import SilentProgress
 
 CPU = torch.device("cpu")
@@ -66,7 +66,9 @@ def trained(
     chosen = dict(way)
     images, batch, even = chosen.pop("images", 37), chosen.pop("batch", 12), chosen.pop("even", False)
     pixels = np.random.default_rng(0).integers(0, 256, (images, 16, 16, 1), dtype=np.uint8)
-    split = PixelBatches(pixels, np.arange(images), np.arange(images) % 3, batch, even=even)
+    split = PixelBatches(
+        pixels, np.arange(images), targets=np.arange(images) % 3, batch_size=batch, even=even
+    )
     torch.manual_seed(0)
     network = SmallCNN(3, 1, 28, width=8).to(kind)
     normaliser = Normaliser(Normalisation(mean=(0.5,), std=(0.3,)), CPU)

@@ -18,7 +18,7 @@ from medimg_cli.errors import ExitCode, UsageError
 from medimg_cli.training.augmentation.augment import preset
 from medimg_cli.training.distributed import all_reduce as distributed
 from medimg_cli.training.distributed.all_reduce import ALONE, World, check_batch_size
-from medimg_cli.training.distributed.ranks import Seat
+from medimg_cli.training.distributed.ranks import Process
 from tests.conftest import draw_cohort, medimg
 from tests.training.one_of_many import IN_SINGLE, WAYS, started
 
@@ -65,7 +65,7 @@ def test_figures_are_those_of_all_images(outcomes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("count", "size"), [(32, 2), (7, 3), (1, 4), (5, 5)])
 def test_every_image_of_a_batch_is_somebodys_once(count: int, size: int) -> None:
-    worlds = [World(Seat(rank, size)) for rank in range(size)]
+    worlds = [World(Process(rank, size)) for rank in range(size)]
     rows = np.concatenate([np.arange(count)[world.own(count)] for world in worlds])
     assert rows.tolist() == list(range(count))
 
@@ -82,7 +82,7 @@ def test_a_slice_is_changed_as_it_is_within_its_batch(name: str) -> None:
 
 def test_a_batch_too_small_for_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     check_batch_size(1)
-    monkeypatch.setattr(distributed, "_here", World(Seat(0, 4)))
+    monkeypatch.setattr(distributed, "_here", World(Process(0, 4)))
     check_batch_size(4)
     with pytest.raises(UsageError, match="--batch-size 3 leaves some of 4 processes without an image"):
         check_batch_size(3)
@@ -96,7 +96,7 @@ def test_alone_a_signal_interrupts_at_once() -> None:
 def test_together_a_signal_waits_for_the_step_and_a_second_one_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world, now = World(Seat(0, 2)), 100.0
+    world, now = World(Process(0, 2)), 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     with pytest.raises(KeyboardInterrupt):  # while others wait, there is no step
         world.on_signal(signal.SIGTERM, None)

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from medimg_cli.errors import UsageError
 from medimg_cli.training.augmentation.augment import PRESETS, preset
-from medimg_cli.training.augmentation.augment_pixels import change_pixels
-from medimg_cli.training.augmentation.augment_ranges import AugmentRanges
+from medimg_cli.training.augmentation.augment_pixels import AugmentRanges, change_pixels
 
 IMAGES = torch.randint(0, 256, (6, 1, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 COLOURS = torch.randint(0, 256, (6, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

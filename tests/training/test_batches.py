@@ -6,14 +6,14 @@ import torch
 
 from medimg_cli.runs.run import Normalisation
 from medimg_cli.training.batches import PixelBatches, balanced_weights, measure_normalisation
-from medimg_cli.training.normalise import Normaliser
+from medimg_cli.training.device import Normaliser
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
 
 
 def batches(size: int = 5, count: int = 10) -> PixelBatches:
     positions = np.arange(11, 11 - count, -1)
-    return PixelBatches(PIXELS, positions, np.arange(count) % 2, size)
+    return PixelBatches(PIXELS, positions, targets=np.arange(count) % 2, batch_size=size)
 
 
 def test_in_order_gives_the_split_in_its_order() -> None:
@@ -64,11 +64,15 @@ def test_normalisation_is_in_units_of_one() -> None:
 
 def test_sixteen_bit_pixels_come_in_the_same_units_with_their_fractions() -> None:
     narrow = batches(count=12)
-    wide = PixelBatches(PIXELS.astype(np.uint16) * np.uint16(257), narrow.positions, narrow.targets, 5)
+    wide = PixelBatches(
+        PIXELS.astype(np.uint16) * np.uint16(257), narrow.positions, targets=narrow.targets, batch_size=5
+    )
     for expected, found in zip(narrow.in_order(), wide.in_order(), strict=True):
         assert found.inputs.dtype == torch.float32
         assert torch.equal(found.inputs, expected.inputs.float())
     for own, other in zip(measure_normalisation(wide), measure_normalisation(narrow), strict=True):
         assert own[1] == pytest.approx(other[1])
-    finer = PixelBatches(np.full((1, 2, 2, 1), 300, dtype=np.uint16), np.array([0]), np.array([0]), 1)
+    finer = PixelBatches(
+        np.full((1, 2, 2, 1), 300, dtype=np.uint16), np.array([0]), targets=np.array([0]), batch_size=1
+    )
     assert next(finer.in_order()).inputs.max().item() == pytest.approx(300 / 257)

@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from medimg_cli.inference.onnx_network import OnnxNetwork
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.run import Run
-from medimg_cli.training.explanation.class_maps import Mapped, find_map_place
-from medimg_cli.training.explanation.evidence_maps import find_place, maps_of, method_of
-from medimg_cli.training.explanation.gradient_maps import (
+from medimg_cli.training.explanation.class_maps import (
     GradientPlace,
+    Mapped,
     find_gradient_place,
+    find_map_place,
+    find_place,
     gradient_maps,
+    maps_of,
+    method_of,
 )
 from medimg_cli.training.networks.backbone import pools_its_head
 from medimg_cli.training.networks.networks import build_network, torchvision_names

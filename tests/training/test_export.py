@@ -18,9 +18,8 @@ from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import HeadKind, Run
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.statistics.probabilities import AnswerKind
-from medimg_cli.training.onnx.export import MOST_DIFFERENT
-from medimg_cli.training.onnx.missing import write_missing_copies
-from medimg_cli.training.predictor import predictor_of
+from medimg_cli.training.networks.torch_network import predictor_of
+from medimg_cli.training.onnx.export import MOST_DIFFERENT, write_missing_copies
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import REPOSITORY, medimg

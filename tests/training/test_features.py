@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from medimg_cli.training.augmentation.augment import preset
 from medimg_cli.training.batches import PixelBatches
-from medimg_cli.training.fitting.features import FeatureBatches, Look, collect_features, head_plan, views_of
+from medimg_cli.training.fitting.features import FeatureBatches, Views, collect_features, head_plan, views_of
 from medimg_cli.training.fitting.plan import TrainingPlan
 from medimg_cli.training.networks.backbone import Backbone
 from medimg_cli.workspace.progress import SilentProgress
@@ -31,7 +31,7 @@ PLAN = TrainingPlan(
 )
 COUNT = 11
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT + 3, 12, 12, 1), dtype=np.uint8)
-IMAGES = PixelBatches(PIXELS, np.arange(3, COUNT + 3), np.arange(COUNT) % 2, 4)
+IMAGES = PixelBatches(PIXELS, np.arange(3, COUNT + 3), targets=np.arange(COUNT) % 2, batch_size=4)
 
 
 class Mean(nn.Module):
@@ -46,7 +46,7 @@ class Mean(nn.Module):
         return logits
 
 
-def collected(look: Look) -> FeatureBatches:
+def collected(look: Views) -> FeatureBatches:
     return collect_features(
         Backbone(Mean()), IMAGES, lambda images: images.float(), SilentProgress(), "", look
     )
@@ -57,7 +57,7 @@ def numbered(views: int, *, count: int = COUNT, even: bool = False) -> FeatureBa
     values = torch.arange(views)[:, None] * 100.0 + torch.arange(count)
     targets = np.zeros(count, dtype=np.int64)
     targets[:2] = 1
-    return FeatureBatches(values[:, :, None], targets, 4, even)
+    return FeatureBatches(values[:, :, None], targets=targets, batch_size=4, even=even)
 
 
 def seen(batches: FeatureBatches, seed: int) -> list[int]:
@@ -66,14 +66,14 @@ def seen(batches: FeatureBatches, seed: int) -> list[int]:
 
 
 def test_features_stand_in_the_order_of_the_split() -> None:
-    found = torch.cat([batch.inputs for batch in collected(Look(preset("none"))).in_order()])
+    found = torch.cat([batch.inputs for batch in collected(Views(preset("none"))).in_order()])
     means = PIXELS[3:].mean(axis=(1, 2, 3))
     assert found[:, 0].numpy() == pytest.approx(means, rel=1e-5)
 
 
 def test_only_views_after_the_first_are_varied_and_the_seed_gives_them_again() -> None:
-    first, again, other = (collected(Look(preset("light"), 3, seed)).features for seed in (1, 1, 2))
-    plain = collected(Look(preset("none"))).features[0]
+    first, again, other = (collected(Views(preset("light"), 3, seed)).features for seed in (1, 1, 2))
+    plain = collected(Views(preset("none"))).features[0]
     assert torch.equal(first[0], plain)
     assert not torch.isclose(first[1], plain).any()
     assert not torch.isclose(first[1], first[2]).any()

@@ -8,8 +8,7 @@ from torch import nn
 
 from medimg_cli.errors import UsageError
 from medimg_cli.training.architectures import ARCHITECTURES
-from medimg_cli.training.networks.input_sizes import check_size, takes
-from medimg_cli.training.networks.networks import build_network, torchvision_names
+from medimg_cli.training.networks.networks import build_network, check_size, takes, torchvision_names
 from tests.conftest import draw_cohort, medimg
 
 SIZES_PX = (32, 48, 64, 96, 100, 224)

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from medimg_cli.training.fitting.optimiser import optimiser_of, schedule_of
-from medimg_cli.training.networks.layer_rates import rate_groups
+from medimg_cli.training.fitting.optimiser import optimiser_of, rate_groups, schedule_of
 from medimg_cli.training.networks.networks import build_network
 from tests.training.test_features import PLAN
 

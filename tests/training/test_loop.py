@@ -11,15 +11,15 @@ from medimg_cli.errors import RunError
 from medimg_cli.runs.run import Normalisation
 from medimg_cli.training.augmentation.augment import preset
 from medimg_cli.training.batches import PixelBatches
+from medimg_cli.training.device import Normaliser
 from medimg_cli.training.fitting.loop import fit
 from medimg_cli.training.fitting.plan import TrainingPlan
 from medimg_cli.training.fitting.trainer import Fit, NotFinite, Trainer
-from medimg_cli.training.normalise import Normaliser
 from medimg_cli.workspace.progress import SilentProgress
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
 TARGETS = (PIXELS.mean(axis=(1, 2, 3)) > np.median(PIXELS.mean(axis=(1, 2, 3)))).astype(np.int64)
-BATCHES = PixelBatches(PIXELS, np.arange(40), TARGETS, 8)
+BATCHES = PixelBatches(PIXELS, np.arange(40), targets=TARGETS, batch_size=8)
 NORMALISER = Normaliser(Normalisation(mean=(0.5,), std=(0.3,)), torch.device("cpu"))
 
 
@@ -84,8 +84,8 @@ def test_every_kind_of_training_learns_the_rule(more: dict[str, Any]) -> None:
 
 
 def test_accumulated_batches_make_one_step_of_their_mean() -> None:
-    sixteen = PixelBatches(PIXELS, np.arange(32), TARGETS[:32], 16)
-    eight = PixelBatches(PIXELS, np.arange(32), TARGETS[:32], 8)
+    sixteen = PixelBatches(PIXELS, np.arange(32), targets=TARGETS[:32], batch_size=16)
+    eight = PixelBatches(PIXELS, np.arange(32), targets=TARGETS[:32], batch_size=8)
     whole = trained(epochs=2, ema=0.0, batches=sixteen)
     parts = trained(epochs=2, ema=0.0, batches=eight, accumulate=2)
     apart = trained(epochs=2, ema=0.0, batches=eight)

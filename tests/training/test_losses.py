@@ -74,14 +74,14 @@ def test_a_loss_of_mixed_images_is_the_mixture_of_losses() -> None:
 def test_an_even_sampler_draws_rare_classes_as_often() -> None:
     targets = np.array([0] * 190 + [1] * 10)
     pixels = np.arange(200, dtype=np.uint8).reshape(200, 1, 1, 1)
-    drawn = PixelBatches(pixels, np.arange(200), targets, 200, even=True)
+    drawn = PixelBatches(pixels, np.arange(200), targets=targets, batch_size=200, even=True)
     shares = [
         float(batch.targets.float().mean())
         for seed in range(30)
         for batch in drawn.shuffled(torch.Generator().manual_seed(seed))
     ]
     assert 0.46 < float(np.mean(shares)) < 0.54
-    once = PixelBatches(pixels, np.arange(200), targets, 200)
+    once = PixelBatches(pixels, np.arange(200), targets=targets, batch_size=200)
     (batch,) = once.shuffled(torch.Generator().manual_seed(0))
     assert sorted(batch.inputs.flatten().tolist()) == list(range(200))
 

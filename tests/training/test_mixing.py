@@ -1,14 +1,10 @@
 """Cutmix: one rectangle of another image, and a label share that is its area."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
-from medimg_cli.training.augmentation.mixing import cut, mixed_batch
-from medimg_cli.training.fitting.losses import mix
-from tests.training.test_features import PLAN
+from medimg_cli.training.fitting.losses import cut, mix, mixed_batch
 
 NUMBERS = torch.arange(6, dtype=torch.float32)
 IMAGES = NUMBERS[:, None, None, None].expand(6, 2, 12, 20).contiguous(memory_format=torch.channels_last)
@@ -58,11 +54,10 @@ def test_cutting_leaves_the_images_given_and_the_layout_as_they_were() -> None:
 
 def test_the_plan_says_how_to_mix_and_with_both_either_is_drawn() -> None:
     blended = mix(IMAGES, TARGETS, 0.4, generator(0))
-    alone = mixed_batch(IMAGES, TARGETS, replace(PLAN, mixup=0.4), generator(0))
+    alone = mixed_batch(IMAGES, TARGETS, generator(0), mixup=0.4, cutmix=0)
     assert torch.equal(alone.inputs, blended.inputs)  # as it was before there was cutmix
-    both = replace(PLAN, mixup=0.4, cutmix=1.0)
     kinds = []
     for seed in range(40):
-        values = mixed_batch(IMAGES, TARGETS, both, generator(seed)).inputs
+        values = mixed_batch(IMAGES, TARGETS, generator(seed), mixup=0.4, cutmix=1.0).inputs
         kinds.append(bool((values != values.round()).any()))
     assert 8 < sum(kinds) < 32

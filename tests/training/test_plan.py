@@ -16,7 +16,7 @@ LABELS = LabelSpace(("well", "ill"), "ill")
 def planned(images: int, **options: object) -> TrainingPlan:
     targets = (np.arange(images) % 4 == 0).astype(np.int64)
     pixels = np.zeros((1, 8, 8, 1), dtype=np.uint8)
-    batches = PixelBatches(pixels, np.zeros(images, dtype=np.int64), targets, batch_size=32)
+    batches = PixelBatches(pixels, np.zeros(images, dtype=np.int64), targets=targets, batch_size=32)
     return plan_training(
         TrainSettings.model_validate({"augment": "light"} | options), batches, LABELS, torch.device("cpu")
     )

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from medimg_cli.errors import MachineError
-from medimg_cli.training.fitting import precision
-from medimg_cli.training.fitting.precision import (
+from medimg_cli.training.fitting import plan
+from medimg_cli.training.fitting.plan import (
     Precision,
     precision_of,
     processor_flags,
@@ -58,7 +58,7 @@ def test_the_processor_says_what_it_can_do(
 def test_auto_is_short_only_where_the_processor_is_fast_in_it(
     flags: set[str], chosen: str, warned: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "processor_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(plan, "processor_flags", lambda: frozenset(flags))
     assert precision_of("auto", CPU) == chosen
     assert precision_of("bf16", CPU) == "bf16"
     listening = Listening()

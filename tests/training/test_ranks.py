@@ -4,7 +4,7 @@ import pytest
 
 from medimg_cli.errors import UsageError
 from medimg_cli.training.distributed import ranks as seats
-from medimg_cli.training.distributed.ranks import Seat, first_host, seat_of
+from medimg_cli.training.distributed.ranks import Process, first_host, process_of
 
 TORCHRUN = {
     "RANK": "5",
@@ -28,35 +28,41 @@ SRUN = {
 
 
 def test_nobody_else_is_there_without_a_launcher() -> None:
-    assert seat_of({}) == Seat()
-    assert seat_of({"WORLD_SIZE": "1", "RANK": "0"}) == Seat()
+    assert process_of({}) == Process()
+    assert process_of({"WORLD_SIZE": "1", "RANK": "0"}) == Process()
 
 
 def test_a_batch_script_is_no_step_of_several_tasks() -> None:
     batch = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "4711", "SLURM_NODELIST": "gpu[03-04]"}
-    assert seat_of(batch) == Seat()
+    assert process_of(batch) == Process()
 
 
 def test_torchrun_says_it_all() -> None:
-    assert seat_of(TORCHRUN) == Seat(5, 8, 1, 4, "gpu03", 29500)
+    assert process_of(TORCHRUN) == Process(5, 8, 1, 4, "gpu03", 29500)
 
 
 def test_tasks_of_srun_agree_without_talking() -> None:
-    seat = seat_of(SRUN)
-    assert (seat.rank, seat.size, seat.local_rank, seat.local_size, seat.address) == (5, 7, 1, 3, "gpu03")
-    other = seat_of(SRUN | {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"})
-    assert (other.port, other.address, other.local_size) == (seat.port, seat.address, 4)
-    assert seat_of(SRUN | {"SLURM_JOB_ID": "4712"}).port != seat.port
-    assert 1024 < seat.port < 32768
+    process = process_of(SRUN)
+    assert (process.rank, process.size, process.local_rank, process.local_size, process.address) == (
+        5,
+        7,
+        1,
+        3,
+        "gpu03",
+    )
+    other = process_of(SRUN | {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"})
+    assert (other.port, other.address, other.local_size) == (process.port, process.address, 4)
+    assert process_of(SRUN | {"SLURM_JOB_ID": "4712"}).port != process.port
+    assert 1024 < process.port < 32768
 
 
 def test_the_environment_may_say_where_tasks_of_srun_meet() -> None:
-    seat = seat_of(SRUN | {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "4000"})
-    assert (seat.address, seat.port) == ("10.0.0.1", 4000)
+    process = process_of(SRUN | {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "4000"})
+    assert (process.address, process.port) == ("10.0.0.1", 4000)
 
 
 def test_torchrun_below_srun_counts() -> None:
-    assert seat_of(SRUN | TORCHRUN).size == 8
+    assert process_of(SRUN | TORCHRUN).size == 8
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,7 @@ def test_torchrun_below_srun_counts() -> None:
 )
 def test_a_broken_environment_is_one_line(broken: dict[str, str]) -> None:
     with pytest.raises(UsageError):
-        seat_of(TORCHRUN | broken)
+        process_of(TORCHRUN | broken)
 
 
 @pytest.mark.parametrize(
@@ -83,10 +89,10 @@ def test_the_first_of_slurms_machines_is_where_all_meet(nodes: str, first: str) 
 
 def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seats, "usable_cores", lambda: 16)
-    assert Seat().threads() == 16
-    assert Seat(local_size=4, size=4).threads() == 4
-    assert Seat(local_size=32, size=32).threads() == 1
+    assert Process().threads() == 16
+    assert Process(local_size=4, size=4).threads() == 4
+    assert Process(local_size=32, size=32).threads() == 1
     # Slurm has bound each task to cores of its own, and says how many.
-    assert seat_of(SRUN).threads() == 8
+    assert process_of(SRUN).threads() == 8
     monkeypatch.setattr(seats, "usable_cores", lambda: 4)
-    assert seat_of(SRUN).threads() == 4
+    assert process_of(SRUN).threads() == 4

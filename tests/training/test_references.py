@@ -11,8 +11,7 @@ from medimg_cli.inference.ood_reference import CONTENT, LAYOUT, TEXTURE, Known, 
 from medimg_cli.preprocessing.recipe import Recipe
 from medimg_cli.runs.ood_limits import Limits
 from medimg_cli.runs.run import Fingerprint, ModelCard, Normalisation
-from medimg_cli.training.ood.references import Images, Seen, alter, known_of, limits_of, with_sets
-from medimg_cli.training.ood.site_variation import altered
+from medimg_cli.training.ood.references import Images, Seen, alter, altered, known_of, limits_of, with_sets
 
 RECIPE = Recipe(size_px=32, channels=1)
 Pictures = NDArray[np.uint8]

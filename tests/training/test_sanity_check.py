@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from medimg_cli.inference.heatmap import evidence
+from medimg_cli.preprocessing.corruptions import drawn_evenly
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
-from medimg_cli.training.explanation.randomisation_test import rank_correlation, shuffled
-from medimg_cli.training.explanation.sanity_check import chosen_images, looked_at
+from medimg_cli.training.explanation.sanity_check import MOST_IMAGES, looked_at, rank_correlation, shuffled
 from medimg_cli.training.networks.networks import build_network
 from tests.inference.test_heatmap import card_of
 
@@ -127,7 +127,7 @@ def test_rank_correlation_is_spearmans() -> None:
 def test_images_are_chosen_evenly_over_the_classes() -> None:
     ids = [f"{number}.png" for number in range(100)]
     classes = ["RARE" if number < 6 else "COMMON" for number in range(100)]
-    chosen = chosen_images(ids, classes)
+    chosen = drawn_evenly(ids, classes, MOST_IMAGES)
     assert len(chosen) == 16
     assert sum(classes[place] == "RARE" for place in chosen) == 6
 

@@ -9,20 +9,20 @@ from safetensors.torch import save_file
 
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.runs.weights_origin import WeightsOrigin, origin_of
-from medimg_cli.training.explanation.evidence_maps import find_place
+from medimg_cli.training.explanation.class_maps import find_place
+from medimg_cli.training.fitting.optimiser import rate_groups
 from medimg_cli.training.networks.arch_listing import list_timm
 from medimg_cli.training.networks.backbone import Backbone
-from medimg_cli.training.networks.input_sizes import check_size
-from medimg_cli.training.networks.layer_rates import rate_groups
 from medimg_cli.training.networks.networks import (
     architecture,
+    architecture_of,
     build_network,
+    check_size,
     images_wanted,
     load_pretrained,
     pretrained_normalisation,
 )
 from medimg_cli.training.networks.timm_networks import timm
-from medimg_cli.training.networks.weights_fit import architecture_of
 from medimg_cli.workspace.settings import TrainSettings
 
 pytest.importorskip("huggingface_hub", reason="timm is not installed")

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from medimg_cli.errors import RunError
-from medimg_cli.training.augmentation.augment import PRESETS
-from medimg_cli.training.augmentation.views import PLAIN, View, views_of
+from medimg_cli.training.augmentation.augment import PLAIN, PRESETS, View, views_of
 
 MOVING = [name for name in PRESETS if name != "none"]
 

@@ -6,15 +6,14 @@ import pytest
 import torch
 
 from medimg_cli.errors import RunError
-from medimg_cli.training.networks import weights_fit
-from medimg_cli.training.networks.networks import build_network
-from medimg_cli.training.networks.weights_fit import architecture_of
+from medimg_cli.training.networks import networks
+from medimg_cli.training.networks.networks import architecture_of, build_network
 
 
 @pytest.fixture(autouse=True)
 def few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["alexnet", "regnet_x_400mf", "squeezenet1_0", "squeezenet1_1"]
-    monkeypatch.setattr(weights_fit, "torchvision_names", lambda: names)
+    monkeypatch.setattr(networks, "torchvision_names", lambda: names)
 
 
 @pytest.mark.parametrize("name", ["small-cnn", "squeezenet1_0", "squeezenet1_1"])

@@ -79,11 +79,14 @@ def find_compared(workspace: Workspace, named: str, split: str) -> ComparedFile:
         return find_table(named)
     run: Run = find_run(workspace, named)
     path = run.predictions_path(split)
-    if read_evaluation(run, split) is None or not path.is_file():
+    evaluation = read_evaluation(run, split)
+    if evaluation is None or not path.is_file():
         raise RunError(
             f"run '{run.name}' has no answers to {split}",
             f"`medimg evaluate {run.name}` on the same images first",
         )
+    if evaluation.predictions_sha256 != sha256_of_file(path):
+        raise RunError(f"{path} is not as medimg wrote it", f"`medimg evaluate {run.name}` makes it again")
     card = run.read_card()
     return ComparedFile(run.name, path, OperatingPoint(card.threshold, card.thresholds), run.tuning_path)
 

@@ -5,7 +5,8 @@ Beside torch's batched grid sampling on two cores this takes a tenth of the time
 
 import functools
 import math
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -14,12 +15,130 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medimg_cli.training.augmentation.augment_ranges import STILL, AugmentRanges, Draw, draw_changes
-
 Picture = NDArray[np.uint8] | NDArray[np.float32]
 _BINOMIAL = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 _NOISE_NUMBERS = 1 << 20
 _LEVELS = np.arange(256, dtype=np.float64) / 255
+
+
+@dataclass(frozen=True)
+class AugmentRanges:
+    """Ranges of the random changes; each is drawn per image, uniformly and independently. 0 = not at all.
+
+    Args:
+        mirror, upside_down: each image is flipped along that axis, or not, with equal chances.
+        quarter_turns: turned by 0, 90, 180 or 270 degrees with equal chances; square images only.
+        rotation_deg: largest turn to either side.
+        scale: zoom, drawn log-uniformly from 1/(1+scale) to 1+scale.
+        aspect: ratio of the zooms along the two axes, log-uniform likewise.
+        shift: largest shift along each axis, as a share of the side.
+        brightness: largest offset, as a share of the full range.
+        contrast: gain about the image's own mean, log-uniform from 1/(1+contrast) to 1+contrast.
+        gamma: exponent, log-uniform likewise.
+        colour: gain of each channel by itself, log-uniform likewise; of colour images only.
+        saturation: gain of the distance from grey, log-uniform likewise; of colour images only.
+        sharpness: blend with a blurred copy: from -sharpness (sharpened) to 1 (fully blurred).
+        speckle: largest deviation of multiplied Gaussian noise.
+        noise: largest deviation of added Gaussian noise, as a share of the full range.
+        erase_probability: chance that a rectangle is filled with the image's mean.
+        erase_share: largest area of that rectangle, as a share of the image.
+    """
+
+    mirror: bool = False
+    upside_down: bool = False
+    quarter_turns: bool = False
+    rotation_deg: float = 0.0
+    scale: float = 0.0
+    aspect: float = 0.0
+    shift: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    gamma: float = 0.0
+    colour: float = 0.0
+    saturation: float = 0.0
+    sharpness: float = 0.0
+    speckle: float = 0.0
+    noise: float = 0.0
+    erase_probability: float = 0.0
+    erase_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What chance decided for one image, by default nothing; angles in radians, shifts as shares of the side.
+
+    Args:
+        colours: gains of three channels.
+        noise_start: where in the table of noise its own begins, in 0..1.
+        erase: (share, aspect, top, left) in 0..1, None when nothing is erased.
+    """
+
+    angle: float = 0.0
+    zoom_across: float = 1.0
+    zoom_down: float = 1.0
+    mirrored: bool = False
+    flipped: bool = False
+    shift_across: float = 0.0
+    shift_down: float = 0.0
+    gamma: float = 1.0
+    gain: float = 1.0
+    offset: float = 0.0
+    colours: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    saturation: float = 1.0
+    blur: float = 0.0
+    speckle: float = 0.0
+    noise: float = 0.0
+    noise_start: float = 0.0
+    erase: tuple[float, float, float, float] | None = None
+
+
+_NUMBERS_AN_IMAGE = 25
+
+
+def draw_changes(count: int, ranges: AugmentRanges, generator: torch.Generator) -> list[Draw]:
+    """Return what chance decides for each of `count` images; always the same amount of it is used up."""
+    drawn: Tensor = torch.rand(count, _NUMBERS_AN_IMAGE, generator=generator, dtype=torch.float64)
+    return [_draw(numbers, ranges) for numbers in drawn.tolist()]
+
+
+def _draw(numbers: list[float], ranges: AugmentRanges) -> Draw:
+    chance = iter(numbers)
+
+    def between(low: float, high: float) -> float:
+        return low + (high - low) * next(chance)
+
+    def factor(spread: float) -> float:
+        limit = math.log1p(spread)
+        return math.exp(between(-limit, limit))
+
+    angle = math.radians(between(-ranges.rotation_deg, ranges.rotation_deg))
+    turns = int(4 * next(chance))
+    zoom, stretch = factor(ranges.scale), math.sqrt(factor(ranges.aspect))
+    return Draw(
+        angle=angle + (turns * math.pi / 2 if ranges.quarter_turns else 0.0),
+        zoom_across=zoom * stretch,
+        zoom_down=zoom / stretch,
+        mirrored=ranges.mirror & (next(chance) < 0.5),
+        flipped=ranges.upside_down & (next(chance) < 0.5),
+        shift_across=between(-ranges.shift, ranges.shift),
+        shift_down=between(-ranges.shift, ranges.shift),
+        gamma=factor(ranges.gamma),
+        gain=factor(ranges.contrast),
+        offset=between(-ranges.brightness, ranges.brightness),
+        colours=(factor(ranges.colour), factor(ranges.colour), factor(ranges.colour)),
+        saturation=factor(ranges.saturation),
+        blur=between(-ranges.sharpness, 1.0) if ranges.sharpness else 0.0 * next(chance),
+        speckle=between(0.0, ranges.speckle),
+        noise=between(0.0, ranges.noise),
+        noise_start=next(chance),
+        erase=_erased(chance, ranges),
+    )
+
+
+def _erased(chance: Iterator[float], ranges: AugmentRanges) -> tuple[float, float, float, float] | None:
+    erased = next(chance) < ranges.erase_probability
+    share, aspect, top, left = next(chance), next(chance), next(chance), next(chance)
+    return (ranges.erase_share * (0.2 + 0.8 * share), aspect, top, left) if erased else None
 
 
 def change_pixels(
@@ -47,7 +166,7 @@ def moved_alike(images: Tensor, *, angle: float, zoom: float) -> Tensor:
 
     What lies outside repeats the border; nothing else changes, the kind of numbers included: uint8 or float32.
     """
-    draw = replace(STILL, angle=angle, zoom_across=zoom, zoom_down=zoom)
+    draw = Draw(angle=angle, zoom_across=zoom, zoom_down=zoom)
     pixels = images.permute(0, 2, 3, 1).numpy()
     moved = [_moved(np.ascontiguousarray(picture), draw).reshape(pixels.shape[1:]) for picture in pixels]
     return torch.from_numpy(np.stack(moved)).permute(0, 3, 1, 2)

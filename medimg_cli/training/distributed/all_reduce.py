@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medimg_cli.errors import MachineError, UsageError
-from medimg_cli.training.distributed.ranks import Seat
+from medimg_cli.training.distributed.ranks import Process
 
 Value = TypeVar("Value")
 _BUCKET_NUMBERS = 8_000_000
@@ -36,11 +36,11 @@ class World:
     """The processes that train together, seen from one of them.
 
     Args:
-        seat: this process's place.
+        process: this process's place.
     """
 
-    def __init__(self, seat: Seat) -> None:
-        self.seat, self.rank, self.size = seat, seat.rank, seat.size
+    def __init__(self, process: Process) -> None:
+        self.process, self.rank, self.size = process, process.rank, process.size
         self.count, self.rows = 0, slice(0, 0)  # of the batch at hand: see `own`
         self._stop_asked = 0.0
         self._stops_together = False
@@ -116,14 +116,14 @@ class World:
         Raises:
             MachineError: this process has other facts than the leader.
         """
-        leaders = self.told(lambda: facts)
+        leaders = self.broadcast(lambda: facts)
         if leaders != facts:
             raise MachineError(
                 f"process {self.rank} of {self.size} plans another training: {facts} instead of {leaders}",
                 "say what the machine decided, such as --batch-size and --epochs; use one version on all machines",
             )
 
-    def told(self, task: Callable[[], Value]) -> Value:
+    def broadcast(self, task: Callable[[], Value]) -> Value:
         """Return what `task` returns in the leader; the others wait for it and do nothing."""
         if self.size == 1:
             return task()
@@ -171,7 +171,7 @@ class World:
         self._stop_asked = self._stop_asked or now
 
 
-ALONE = World(Seat())
+ALONE = World(Process())
 _here = ALONE
 
 

@@ -12,7 +12,7 @@ _PORTS = range(15000, 32000)
 
 
 @dataclass(frozen=True)
-class Seat:
+class Process:
     """One process's place.
 
     Args:
@@ -38,8 +38,8 @@ class Seat:
         return min(usable, self.cores) if self.cores else max(1, usable // self.local_size)
 
 
-def seat_of(environment: Mapping[str, str]) -> Seat:
-    """Return the seat that `environment` gives: torchrun's variables, else those of an `srun` step, else alone.
+def process_of(environment: Mapping[str, str]) -> Process:
+    """Return the process that `environment` gives: torchrun's variables, else those of an `srun` step, else alone.
 
     A batch script of Slurm has a rank too, but no step: what runs there without `srun` is alone.
 
@@ -48,23 +48,25 @@ def seat_of(environment: Mapping[str, str]) -> Seat:
     """
     try:
         if int(environment.get("WORLD_SIZE", 1)) > 1:
-            seat = _torchrun(environment)
+            process = _torchrun(environment)
         elif int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
-            seat = _slurm(environment)
+            process = _slurm(environment)
         else:
-            return Seat()
+            return Process()
     except (KeyError, ValueError) as error:
         raise UsageError(
             f"this looks like one process of several, but the environment is not whole: {error}",
             "start it with torchrun or srun, or unset WORLD_SIZE and RANK",
         ) from error
-    if not 0 <= seat.rank < seat.size:
-        raise UsageError(f"rank {seat.rank} of {seat.size} processes does not exist", "count ranks from 0")
-    return seat
+    if not 0 <= process.rank < process.size:
+        raise UsageError(
+            f"rank {process.rank} of {process.size} processes does not exist", "count ranks from 0"
+        )
+    return process
 
 
-def _torchrun(environment: Mapping[str, str]) -> Seat:
-    return Seat(
+def _torchrun(environment: Mapping[str, str]) -> Process:
+    return Process(
         rank=int(environment["RANK"]),
         size=int(environment["WORLD_SIZE"]),
         local_rank=int(environment.get("LOCAL_RANK", 0)),
@@ -75,12 +77,12 @@ def _torchrun(environment: Mapping[str, str]) -> Seat:
     )
 
 
-def _slurm(environment: Mapping[str, str]) -> Seat:
+def _slurm(environment: Mapping[str, str]) -> Process:
     """Read what `srun` gives each of its tasks; all of them agree on address and port without talking."""
     rank, local_rank = int(environment["SLURM_PROCID"]), int(environment["SLURM_LOCALID"])
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST", "localhost")
     job, step = int(environment.get("SLURM_JOB_ID", 0)), int(environment.get("SLURM_STEP_ID", 0))
-    return Seat(
+    return Process(
         rank=rank,
         size=int(environment["SLURM_STEP_NUM_TASKS"]),
         local_rank=local_rank,

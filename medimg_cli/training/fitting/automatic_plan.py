@@ -27,8 +27,7 @@ from medimg_cli.training.batches import PixelBatches
 from medimg_cli.training.fitting.features import head_plan
 from medimg_cli.training.fitting.memory import bytes_an_image, fixed_bytes, free_bytes
 from medimg_cli.training.fitting.plan import plan_training, settings_in_force
-from medimg_cli.training.networks.networks import architecture, build_network, images_wanted
-from medimg_cli.training.networks.weights_fit import architecture_of
+from medimg_cli.training.networks.networks import architecture, architecture_of, build_network, images_wanted
 from medimg_cli.workspace.config import Choice, plan_text, planned_for
 from medimg_cli.workspace.files import write_text
 from medimg_cli.workspace.progress import Progress
@@ -112,7 +111,7 @@ def plan_ahead(dataset: Dataset, settings: Settings, device: torch.device) -> tu
     used = in_figures(used, dataset, recipe, device)
     nothing = np.zeros((1, 1, 1, recipe.channels), dtype=np.uint8)
     rows = np.zeros(len(train), dtype=np.int64)
-    batches = PixelBatches(nothing, rows, dataset.targets(train), used.train.images_a_step)
+    batches = PixelBatches(nothing, rows, targets=dataset.targets(train), batch_size=used.train.images_a_step)
     plan = plan_training(used.train, batches, dataset.labels, device)
     if used.train.freeze == "backbone":
         plan = head_plan(plan, used.train, batches.batches)

@@ -16,13 +16,13 @@ from medimg_cli.runs.run import Normalisation
 from medimg_cli.statistics.logistic import fit_logistic
 from medimg_cli.statistics.probabilities import log_loss_of, probabilities_from
 from medimg_cli.training.augmentation.augment import Augment, preset
-from medimg_cli.training.batches import Batch, PixelBatches, Targets, balanced_weights, drawn_order
+from medimg_cli.training.batches import Batch, Batches, PixelBatches, balanced_weights, drawn_order
+from medimg_cli.training.device import Prepare
 from medimg_cli.training.fitting.loop import fit
 from medimg_cli.training.fitting.plan import TrainingPlan, rate_or
 from medimg_cli.training.fitting.scoring import SHOWN, predict_logits, watched_figures
 from medimg_cli.training.fitting.trainer import Fit, Snapshot
 from medimg_cli.training.networks.backbone import Backbone
-from medimg_cli.training.normalise import Prepare
 from medimg_cli.workspace.progress import Progress
 from medimg_cli.workspace.settings import TrainSettings
 
@@ -35,31 +35,16 @@ _LR = 3e-3
 
 
 @dataclass(frozen=True)
-class FeatureBatches:
+class FeatureBatches(Batches):
     """The features of one split's images.
 
     Args:
         features: (V, N, …) float32: V views of each image, the first of them the image as it is.
-        targets: what is known of each image.
-        batch_size: images a batch.
-        even: each epoch draws every class equally often, with repetition, instead of every image once.
     """
 
     features: Tensor
-    targets: Targets
-    batch_size: int
-    even: bool = False
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    @property
-    def batches(self) -> int:
-        """Return how many batches `in_order` yields."""
-        return -(-len(self) // self.batch_size)
 
     def in_order(self, first: int = 0, every: int = 1) -> Iterator[Batch]:
-        """Yield the features of the images as they are in the split's order: see `Batches`."""
         yield from self._take(np.arange(len(self)), np.zeros(len(self), dtype=np.int64), first, every)
 
     def shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
@@ -78,23 +63,23 @@ class FeatureBatches:
 
 
 @dataclass(frozen=True)
-class Look:
+class Views:
     """In how many ways images are seen: first as they are, then varied.
 
     Args:
         augment: what the further views are varied by.
-        views: of each image, 1 or more.
+        count: views of each image, 1 or more.
         seed: of the further views; the same gives the same bits.
     """
 
     augment: Augment
-    views: int = 1
+    count: int = 1
     seed: int = 0
 
     def at(self, batches: PixelBatches, first: int = 0) -> Iterator[tuple[int, int, Tensor]]:
         """Yield (view from `first` on, place of the first image in the split, images (B, C, H, W) of 0..255)."""
         generator = torch.Generator().manual_seed(self.seed)
-        for view in range(first, self.views):
+        for view in range(first, self.count):
             place = 0
             for batch in batches.in_order():
                 images = batch.inputs
@@ -124,13 +109,7 @@ def head_plan(plan: TrainingPlan, settings: TrainSettings, steps_an_epoch: int) 
         epochs = settings.epochs or epochs_for(_EPOCHS, steps_an_epoch).value
         lr, patience = rate_or(settings, _LR), settings.patience or epochs
     return replace(
-        plan,
-        epochs=epochs,
-        lr=lr,
-        patience=patience,
-        augment=preset("none"),
-        layer_decay=1.0,
-        cutmix=0.0,
+        plan, epochs=epochs, lr=lr, patience=patience, augment=preset("none"), layer_decay=1.0, cutmix=0.0
     )
 
 
@@ -140,7 +119,7 @@ def collect_features(
     prepare: Prepare,
     progress: Progress,
     task: str,
-    look: Look,
+    views: Views,
     kept: FeatureCache | None = None,
 ) -> FeatureBatches:
     """Return the features of all images, told to `progress` as `task`.
@@ -157,12 +136,12 @@ def collect_features(
     if kept and len(lacking) < len(known):
         progress.note(f"{task}: features of {len(known) - len(lacking):,} are at hand in {kept.folder.name}")
     rest = replace(batches, positions=batches.positions[lacking], targets=batches.targets[lacking])
-    varied = look.views - 1
+    varied = views.count - 1
     progress.start(task, len(rest) + varied * len(batches))
     seen: list[NDArray[np.float32]] = []
     try:
         try:
-            for _, _, images in replace(look, views=1).at(rest):
+            for _, _, images in replace(views, count=1).at(rest):
                 seen += list(backbone(prepare(images)).float().cpu().numpy())
                 progress.advance(len(images))
         finally:  # also what was seen before an end by the user
@@ -172,12 +151,12 @@ def collect_features(
         features = torch.from_numpy(np.stack([next(plain) if each is None else each for each in known]))[None]
         if varied:
             features = torch.cat([features, torch.empty(varied, *features.shape[1:])])
-        for view, place, images in look.at(batches, first=1):
+        for view, place, images in views.at(batches, first=1):
             features[view, place : place + len(images)] = backbone(prepare(images)).cpu()
             progress.advance(len(images))
     finally:
         progress.finish()
-    return FeatureBatches(features, batches.targets, batches.batch_size, batches.even)
+    return FeatureBatches(features, targets=batches.targets, batch_size=batches.batch_size, even=batches.even)
 
 
 def kept_features(
@@ -211,13 +190,13 @@ def fit_head(
         KeyboardInterrupt: stopped before the first epoch was over.
         RunError: as of `fit`.
     """
-    plain = Look(preset("none"))
-    look = Look(preset(augment), views_of(len(train), augment), plan.seed)
-    if look.views == 1 and augment != "none":
+    plain = Views(preset("none"))
+    views = Views(preset(augment), views_of(len(train), augment), plan.seed)
+    if views.count == 1 and augment != "none":
         progress.note(
             f"each training image is looked at as it is, once: --augment {augment} does not help a head of so many"
         )
-    seen = collect_features(backbone, train, prepare, progress, "backbone: training images", look, kept)
+    seen = collect_features(backbone, train, prepare, progress, "backbone: training images", views, kept)
     watched = collect_features(backbone, val, prepare, progress, "backbone: validation images", plain, kept)
     outcome = fit(
         backbone.head,
@@ -251,7 +230,7 @@ def fit_logistic_head(
         folds: (N,) of the training images, on which the strength of the penalty is chosen.
         kept: as of `collect_features`.
     """
-    plain, began = Look(preset("none")), time.perf_counter()
+    plain, began = Views(preset("none")), time.perf_counter()
     parts = {"training": train, "validation": val}
     seen, watched = (
         collect_features(backbone, part, prepare, progress, f"backbone: {name} images", plain, kept)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,12 +12,12 @@ from torch import nn
 
 from medimg_cli.errors import RunError
 from medimg_cli.evaluation.run_table import LOWER_IS_BETTER
-from medimg_cli.training.batches import Batches
+from medimg_cli.training.batches import Batches, PixelBatches
+from medimg_cli.training.device import Prepare
 from medimg_cli.training.fitting.plan import TrainingPlan
 from medimg_cli.training.fitting.scoring import SHOWN
 from medimg_cli.training.fitting.time_limit import TimeIsUp
 from medimg_cli.training.fitting.trainer import Fit, NotFinite, Snapshot, Trainer
-from medimg_cli.training.normalise import Prepare
 from medimg_cli.workspace.progress import Progress
 
 _AGAINST_DIVERGENCE = "lower --lr, or look at the images with `medimg label-audit`"
@@ -132,3 +133,67 @@ def _score(figures: Mapping[str, float], monitor: str) -> float:
     if monitor in LOWER_IS_BETTER:
         return -value
     return value - 1e-6 * figures["loss"]
+
+
+_HEAD, _ALL = 1.0, 2.0
+
+
+def fine_tune(
+    network: nn.Module,
+    train: PixelBatches,
+    val: PixelBatches,
+    prepare: Prepare,
+    plan: TrainingPlan,
+    progress: Progress,
+    learn_head: Callable[[Callable[[Fit, Snapshot], None], Snapshot | None], Fit],
+    on_epoch: Callable[[Fit, Snapshot], None],
+    resume: Snapshot | None,
+) -> Fit:
+    """Train the head of `network` by `learn_head`, then all of it by `plan`, and return the best epoch of both.
+
+    In the first phase batch statistics stand still, as the features are those of the network in use. In the second
+    they adapt to the images. The history numbers the epochs of both in one row; its column `phase` tells them apart.
+
+    Args:
+        learn_head: (on_epoch, resume) → what training the head alone came to.
+        on_epoch, resume: as of `loop.fit`; a state of the first phase says so.
+
+    Raises:
+        KeyboardInterrupt, RunError: as of `loop.fit`.
+    """
+    before = None
+    if resume is None or resume.get("of_head"):
+        before = _of_head(
+            learn_head(lambda found, state: on_epoch(_of_head(found), state | {"of_head": True}), resume)
+        )
+        before.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
+        if before.interrupted or before.broken or before.out_of_time:
+            return before
+        resume = None
+        slower = "" if plan.layer_decay == 1 else f", first ones slowest (x {plan.layer_decay:g} a third)"
+        progress.note(
+            f"the head is trained (epoch {before.best_epoch} of {len(before.history)}); now all layers learn{slower}"
+        )
+    return fit(
+        network,
+        train,
+        val,
+        prepare,
+        plan,
+        progress,
+        on_epoch=lambda found, state: on_epoch(_in_phase(found, _ALL), state),
+        resume=resume,
+        before=before,
+    )
+
+
+def _of_head(found: Fit) -> Fit:
+    """Return what the head's training has come to as the beginning of a longer one, which is not over with it."""
+    return replace(_in_phase(found, _HEAD), earlier=len(found.history))
+
+
+def _in_phase(found: Fit, phase: float) -> Fit:
+    """Write the phase into the last epoch's row, which the saved state shares."""
+    if found.history:
+        found.history[-1]["phase"] = phase
+    return found

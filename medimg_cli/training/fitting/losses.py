@@ -1,7 +1,9 @@
 """What training minimises, by kind of labels: one class an image, several, or grades; with weights and smoothing."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,15 +25,13 @@ def of_name(name: str, class_weights: Tensor, label_smoothing: float, gamma: flo
         class_weights: (C,), of each class; for several labels an image, of each label's positives.
         gamma: of the focal loss.
     """
-    if name == "ordinal":
-        return ordinal(class_weights, label_smoothing)
-    if name == "bce":
-        return binary_cross_entropy(class_weights, label_smoothing)
-    return (
-        focal(class_weights, label_smoothing, gamma)
-        if name == "focal"
-        else cross_entropy(class_weights, label_smoothing)
-    )
+    made: dict[str, Callable[[], Loss]] = {
+        "ce": lambda: cross_entropy(class_weights, label_smoothing),
+        "focal": lambda: focal(class_weights, label_smoothing, gamma),
+        "bce": lambda: binary_cross_entropy(class_weights, label_smoothing),
+        "ordinal": lambda: ordinal(class_weights, label_smoothing),
+    }
+    return made[name]()
 
 
 def weights_of(targets: Tensor, class_weights: Tensor) -> Tensor:
@@ -57,11 +57,7 @@ def balanced_positives(targets: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def cross_entropy(class_weights: Tensor, label_smoothing: float) -> Loss:
     """Return the weighted cross-entropy; images of a class with weight 2 count twice in the mean."""
-
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits, targets, weight=class_weights, label_smoothing=label_smoothing)
-
-    return loss
+    return partial(F.cross_entropy, weight=class_weights, label_smoothing=label_smoothing)
 
 
 def focal(class_weights: Tensor, label_smoothing: float, gamma: float) -> Loss:
@@ -85,11 +81,7 @@ def focal(class_weights: Tensor, label_smoothing: float, gamma: float) -> Loss:
 
 def binary_cross_entropy(positive_weights: Tensor, label_smoothing: float) -> Loss:
     """Return the weighted cross-entropy of several labels an image; a label nobody judged has no part in it."""
-
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return _binary(logits, targets, positive_weights, label_smoothing, 0.0)
-
-    return loss
+    return partial(_binary, positive_weights=positive_weights, label_smoothing=label_smoothing, gamma=0.0)
 
 
 def ordinal(class_weights: Tensor, label_smoothing: float) -> Loss:
@@ -156,3 +148,46 @@ def mix(inputs: Tensor, targets: Tensor, alpha: float, generator: torch.Generato
     share = float(np.random.default_rng(int(seed)).beta(alpha, alpha))
     order = order.to(inputs.device)
     return Mixture(torch.lerp(inputs[order], inputs, share), targets[order], share)
+
+
+def mixed_batch(
+    inputs: Tensor, targets: Tensor, generator: torch.Generator, *, mixup: float, cutmix: float
+) -> Mixture:
+    """Return a batch mixed by either way whose alpha is not 0; of both, each is drawn with the same chance."""
+    if not cutmix or (mixup and float(torch.rand(1, generator=generator)) < 0.5):
+        return mix(inputs, targets, mixup, generator)
+    return cut(inputs, targets, cutmix, generator)
+
+
+def cut(inputs: Tensor, targets: Tensor, alpha: float, generator: torch.Generator) -> Mixture:
+    """Replace one rectangle, the same in every image of a batch, by that of another image.
+
+    Its area is drawn from Beta(alpha, alpha) and its centre anywhere, so that borders may cut it; the share of the
+    label follows what is left of it. Yun et al. 2019, arXiv:1905.04899.
+
+    Args:
+        inputs: (B, C, H, W).
+        targets: (B, …).
+    """
+    seed = torch.randint(2**62, (1,), generator=generator)
+    order = torch.randperm(len(inputs), generator=generator)
+    top, bottom, left, right = _rectangle(
+        inputs.shape[-2], inputs.shape[-1], alpha, np.random.default_rng(int(seed))
+    )
+    order = order.to(inputs.device)
+    mixed = inputs.clone(memory_format=torch.preserve_format)
+    mixed[..., top:bottom, left:right] = inputs[order, :, top:bottom, left:right]
+    taken = (bottom - top) * (right - left) / (inputs.shape[-2] * inputs.shape[-1])
+    return Mixture(mixed, targets[order], 1 - taken)
+
+
+def _rectangle(
+    height: int, width: int, alpha: float, random: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Return top, bottom, left and right of a rectangle with the images' side ratio, cut at their borders."""
+    scale = math.sqrt(1 - float(random.beta(alpha, alpha)))
+    across, down = width * scale, height * scale
+    x, y = random.uniform(0, width), random.uniform(0, height)
+    top, bottom = (round(min(max(place, 0), height)) for place in (y - down / 2, y + down / 2))
+    left, right = (round(min(max(place, 0), width)) for place in (x - across / 2, x + across / 2))
+    return top, bottom, left, right

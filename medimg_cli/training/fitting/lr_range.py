@@ -4,8 +4,8 @@ Smith 2017, arXiv:1506.01186 (section 3.3), with exponentially growing rates.
 """
 
 import copy
+import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from torch import nn
 
-from medimg_cli.training.batches import Batch, Batches
+from medimg_cli.training.batches import Batches
+from medimg_cli.training.device import Prepare
 from medimg_cli.training.fitting.plan import TrainingPlan
 from medimg_cli.training.fitting.trainer import Trainer
-from medimg_cli.training.normalise import Prepare
 from medimg_cli.workspace.progress import Progress
 
 _LOWEST, _HIGHEST = 1e-5, 1.0
@@ -76,13 +76,15 @@ def try_rates(
     losses: list[float] = []
     progress.start("learning rate range test", steps)
     try:
-        for rate, batch in zip(rates, _endless(train, plan.seed), strict=False):
+        generator = torch.Generator().manual_seed(plan.seed)
+        endless = (batch for _ in itertools.count() for batch in train.shuffled(generator))
+        for rate, batch in zip(rates, endless, strict=False):
             loss = trainer.step_at(batch, float(rate))
             if not math.isfinite(loss):
                 break
             losses.append(loss)
             progress.advance(1)
-            if _has_diverged(losses):
+            if len(losses) > 10 and np.mean(losses[-3:]) > _TOO_HIGH * np.mean(losses[:5]):
                 break
     finally:
         progress.finish()
@@ -111,14 +113,3 @@ def read_curve(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> Range
     steepest = float(rates[slopes.argmin()])
     least, most = float(rates[lowest]) / 10, float(rates[lowest]) / 2
     return RangeTest(rates, losses, smoothed, float(f"{min(max(steepest, least), most):.2g}"))
-
-
-def _has_diverged(losses: list[float]) -> bool:
-    recent = float(np.mean(losses[-3:]))
-    return len(losses) > 10 and recent > _TOO_HIGH * float(np.mean(losses[:5]))
-
-
-def _endless(train: Batches, seed: int) -> Iterator[Batch]:
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        yield from train.shuffled(generator)

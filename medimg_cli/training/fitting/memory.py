@@ -15,13 +15,7 @@ _COPIES = 3
 # Weights, gradients, two moments of AdamW, and the running average.
 _OF_A_WEIGHT = 5
 # CPU, CUDA and its libraries, Apple's GPU, C++ each have words of their own.
-_SAYINGS = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "_ALLOC_FAILED",
-    "bad_alloc",
-)
+_SAYINGS = ("out of memory", "can't allocate memory", "not enough memory", "_ALLOC_FAILED", "bad_alloc")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -40,8 +34,10 @@ def with_smaller_batch(settings: Settings) -> Settings:
     chosen = settings.train
     half = chosen.images_a_step // 2
     if half == 0:
+        size = settings.preprocess.size
+        side = "this size" if size == "auto" else f"{size} px"
         raise MachineError(
-            f"not even one image of {_side(settings)} a step of {chosen.arch} fits into memory",
+            f"not even one image of {side} a step of {chosen.arch} fits into memory",
             "lower --size, or choose a smaller --arch or another --device",
         )
     update = {"batch_size": half, "accumulate": 2 * chosen.accumulate}
@@ -142,8 +138,3 @@ def _left_by_group(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/
         except (OSError, ValueError):
             continue
     return max(0, min(limits)) if limits else None
-
-
-def _side(settings: Settings) -> str:
-    size = settings.preprocess.size
-    return "this size" if size == "auto" else f"{size} px"

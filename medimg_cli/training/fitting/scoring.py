@@ -13,9 +13,9 @@ from medimg_cli.predictions.operating_point import choose_threshold
 from medimg_cli.statistics.areas import delong
 from medimg_cli.statistics.probabilities import log_loss_of
 from medimg_cli.training.batches import Batches, Targets
+from medimg_cli.training.device import Prepare
 from medimg_cli.training.distributed.all_reduce import ALONE, World
 from medimg_cli.training.distributed.synchronised_layers import unwarned_if_empty
-from medimg_cli.training.normalise import Prepare
 
 
 def predict_logits(

@@ -10,10 +10,9 @@ from torch import nn
 
 from medimg_cli.errors import RunError, UsageError
 from medimg_cli.training.batches import PixelBatches
-from medimg_cli.training.device import on_device
+from medimg_cli.training.device import Prepare, on_device
 from medimg_cli.training.fitting.plan import TrainingPlan
 from medimg_cli.training.fitting.trainer import Trainer
-from medimg_cli.training.normalise import Prepare
 from medimg_cli.workspace.progress import PassedOn, Progress
 from medimg_cli.workspace.settings import TrainSettings
 
@@ -71,8 +70,7 @@ def check_time_limit(chosen: TrainSettings, *, alone: bool) -> None:
         )
     if not alone:
         raise UsageError(
-            "--time-limit fits the epochs to the pace of one process, and here are several",
-            "give --epochs",
+            "--time-limit fits the epochs to the pace of one process, and here are several", "give --epochs"
         )
 
 

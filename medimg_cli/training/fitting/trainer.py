@@ -12,17 +12,14 @@ from torch import Tensor, nn
 
 from medimg_cli.errors import RunError
 from medimg_cli.statistics.probabilities import probabilities_from
-from medimg_cli.training.augmentation.mixing import mixed_batch
 from medimg_cli.training.batches import Batch, Batches
-from medimg_cli.training.device import on_device
+from medimg_cli.training.device import Prepare, on_device
 from medimg_cli.training.distributed.all_reduce import here
 from medimg_cli.training.distributed.synchronised_layers import see_whole_batches, unwarned_if_empty
-from medimg_cli.training.fitting.losses import Loss, of_name
+from medimg_cli.training.fitting.losses import mixed_batch, of_name
 from medimg_cli.training.fitting.optimiser import averaged, optimiser_of, schedule_of
-from medimg_cli.training.fitting.plan import TrainingPlan
-from medimg_cli.training.fitting.precision import Precision
+from medimg_cli.training.fitting.plan import Precision, TrainingPlan
 from medimg_cli.training.fitting.scoring import predict_logits, watched_figures
-from medimg_cli.training.normalise import Prepare
 from medimg_cli.workspace.progress import Progress
 
 
@@ -89,7 +86,8 @@ class Trainer:
         see_whole_batches(network, self._world, plan.device)
         self._world.check_alike(len(train), train.batches, plan.epochs, plan.lr, plan.accumulate)
         self._world.begin_alike(network)
-        self._loss = _loss_of(plan, next(network.parameters()).dtype)
+        weights = plan.class_weights.to(plan.device, next(network.parameters()).dtype)
+        self._loss = of_name(plan.loss, weights, plan.label_smoothing, plan.focal_gamma)
         self._generator = torch.Generator().manual_seed(plan.seed)
         self._optimizer = optimiser_of(network, plan)
         steps = plan.epochs * -(-train.batches // plan.accumulate)
@@ -129,7 +127,7 @@ class Trainer:
         targets = batch.targets.to(plan.device)
         if plan.mixup or plan.cutmix:  # of images anywhere in the batch
             inputs = self._normaliser(plan.augment(batch.inputs, self._generator))
-            mixed = mixed_batch(inputs, targets, plan, self._generator)
+            mixed = mixed_batch(inputs, targets, self._generator, mixup=plan.mixup, cutmix=plan.cutmix)
             logits = self._logits(mixed.inputs[own])
             loss = torch.lerp(self._loss(logits, mixed.others), self._loss(logits, targets), mixed.share)
         else:
@@ -186,12 +184,10 @@ class Trainer:
             "average": None if self._average is None else self._average.state_dict(),
             "order": self._generator.get_state(),
             "random": torch.get_rng_state(),
-            "random_device": _device_random(self._plan.device),
-            "best": {
-                "state": result.state,
-                "epoch": result.best_epoch,
-                "score": result.best_score,
-            },
+            "random_device": (
+                torch.cuda.get_rng_state(self._plan.device) if self._plan.device.type == "cuda" else None
+            ),
+            "best": {"state": result.state, "epoch": result.best_epoch, "score": result.best_score},
             "history": result.history,
             "earlier": result.earlier,
         }
@@ -227,12 +223,3 @@ class Trainer:
             return self._network
         kept: nn.Module = self._average.module
         return kept
-
-
-def _loss_of(plan: TrainingPlan, kind: torch.dtype) -> Loss:
-    weights = plan.class_weights.to(plan.device, kind)
-    return of_name(plan.loss, weights, plan.label_smoothing, plan.focal_gamma)
-
-
-def _device_random(device: torch.device) -> Tensor | None:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None

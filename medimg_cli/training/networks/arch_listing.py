@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -87,7 +86,10 @@ def list_timm(pattern: str) -> list[ArchitectureFacts]:
 def _own(name: str, seconds_a_gmac: float) -> ArchitectureFacts:
     named = architecture(name)
     network = build_network(name, classes=_CLASSES, channels=1, size_px=named.preferred_size_px)
-    gmacs = _gmacs(network, channels=1, size_px=named.preferred_size_px)
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), counter:
+        network.eval()(torch.zeros(1, 1, named.preferred_size_px, named.preferred_size_px))
+    gmacs = counter.get_total_flops() / 2 / 1e9
     return ArchitectureFacts(
         name=name,
         about=named.about,
@@ -112,13 +114,6 @@ def _of_torchvision(name: str, seconds_a_gmac: float) -> ArchitectureFacts:
         seconds_per_1000=None if gmacs is None else 1000 * gmacs * seconds_a_gmac,
         imagenet=bool(len(weights)),
     )
-
-
-def _gmacs(network: nn.Module, *, channels: int, size_px: int) -> float:
-    counter = FlopCounterMode(display=False)
-    with torch.inference_mode(), counter:
-        network.eval()(torch.zeros(1, channels, size_px, size_px))
-    return counter.get_total_flops() / 2 / 1e9
 
 
 def _seconds_a_gmac(name: str) -> float:

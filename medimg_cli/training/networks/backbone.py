@@ -112,3 +112,43 @@ def _learning_part(head: nn.Module) -> nn.Module:
     while layers and isinstance(layers[0], nn.AdaptiveAvgPool2d | nn.Flatten):
         layers.pop(0)
     return head if len(layers) == len(head) else nn.Sequential(*layers)
+
+
+_MOST_FEATURES = 4096
+
+
+class Tapped(nn.Module):
+    """A network that also returns its features.
+
+    Args:
+        network: a classifier of torchvision or our own, in evaluation mode; it is shared, not copied.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        head = Backbone(network).head
+        self._head = next(iter(head)) if isinstance(head, nn.Sequential) else head
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (N, C) and features (N, D) of normalised images (N, C, H, W)."""
+        head_inputs: list[Tensor] = []
+        placed: list[Tensor] = []
+        hooks = [self._head.register_forward_pre_hook(lambda _, given: head_inputs.append(given[0]))]
+        body = getattr(self.network, "features", None)
+        if isinstance(body, nn.Module):
+            hooks.append(body.register_forward_hook(lambda _, __, made: placed.append(made)))
+        try:
+            logits = self.network(inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        features = head_inputs[0]
+        if features.ndim == 2 and features.shape[1] > _MOST_FEATURES and placed:
+            features = placed[0]  # VGG judges every place of its map by itself
+        return logits, pooled(features)
+
+
+def pooled(features: Tensor) -> Tensor:
+    """Return features (N, D) of (N, D), or of (N, D, h, w) their mean over the places."""
+    return features.mean(dim=(2, 3)) if features.ndim == 4 else torch.flatten(features, 1)

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.images.image import DecodedImage, UnreadableImage
 from medimg_cli.preprocessing.cache import FeatureCache, digest_of
-from medimg_cli.runs.pretrained_weights import architecture_of
-from medimg_cli.training.device import choose_device, prepare_processor
+from medimg_cli.runs.weights_origin import architecture_of
+from medimg_cli.training.device import Normaliser, choose_device, prepare_processor
 from medimg_cli.training.networks.backbone import HEADS
 from medimg_cli.training.networks.networks import IMAGENET, build_network, load_pretrained, torchvision_names
-from medimg_cli.training.normalise import Normaliser
 from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.threads import map_ordered

@@ -1,6 +1,9 @@
 """A network by name: ours from the shelf, any torchvision classifier, for grey or colour images."""
 
+import functools
 import inspect
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
@@ -21,6 +24,7 @@ from medimg_cli.training.networks.timm_networks import (
     fitted_to,
     interpolation_of,
     is_timm,
+    named_beside,
     size_px_of,
     timm_network,
 )
@@ -55,6 +59,7 @@ def architecture(name: str) -> Architecture:
             build=lambda classes, channels, size_px: timm_network(name, classes, channels, size_px),
         )
     known = torchvision_names()
+    plain = name.startswith(_WITHOUT_NORMALISATION) and not name.endswith("_bn")
     if name not in known:
         raise UsageError(
             f"unknown architecture '{name}'", did_you_mean(name, [*ARCHITECTURES.names(), *known])
@@ -63,14 +68,9 @@ def architecture(name: str) -> Architecture:
         about="torchvision classifier",
         preferred_size_px=preferred_size_px(name),
         epochs=_TORCHVISION_EPOCHS,
-        lr=_usual_rate(name),
+        lr=_GENTLE_LR if plain else _TORCHVISION_LR,
         build=lambda classes, channels, size_px: _torchvision_network(name, classes, channels, size_px),
     )
-
-
-def _usual_rate(name: str) -> float:
-    plain = name.startswith(_WITHOUT_NORMALISATION) and not name.endswith("_bn")
-    return _GENTLE_LR if plain else _TORCHVISION_LR
 
 
 def torchvision_names() -> list[str]:
@@ -82,13 +82,7 @@ def torchvision_names() -> list[str]:
 
 
 def build_network(
-    name: str,
-    *,
-    classes: int,
-    channels: int,
-    size_px: int,
-    head: HeadKind = "own",
-    stem: StemKind = "own",
+    name: str, *, classes: int, channels: int, size_px: int, head: HeadKind = "own", stem: StemKind = "own"
 ) -> nn.Module:
     """Return a fresh network that maps (N, channels, size_px, size_px) to logits (N, classes).
 
@@ -257,3 +251,105 @@ def file_state(path: Path) -> dict[str, torch.Tensor]:
     return {
         key.removeprefix("module."): value for key, value in nested.items() if isinstance(value, torch.Tensor)
     }
+
+
+_FARTHEST_PX = 512
+_PATCH_PX = 33  # a size below that fits, if there is one, is less than the largest patch away
+_IMAGES = 2  # batch normalisation refuses one value a channel while it trains
+
+
+def check_size(
+    name: str, size_px: int, *, channels: int = 3, head: HeadKind = "own", stem: StemKind = "own"
+) -> None:
+    """Refuse an image size that the architecture cannot take, before anything is decoded for it.
+
+    Raises:
+        UsageError: it cannot; the hint names the nearest sizes that it takes. Or there is no such architecture.
+    """
+    if takes(name, size_px, channels, head, stem):
+        return
+    architecture(name)
+    near = [
+        size
+        for sizes in (
+            range(size_px - 1, max(size_px - _PATCH_PX, 0), -1),
+            range(size_px + 1, size_px + _FARTHEST_PX + 1),
+        )
+        if (size := next((each for each in sizes if takes(name, each, channels, head, stem)), None))
+        is not None
+    ]
+    hint = f"--set preprocess.size={' or '.join(map(str, near))}" if near else "choose another --arch"
+    raise UsageError(f"{name} cannot take images of {size_px} px", hint)
+
+
+@cache
+def takes(name: str, size_px: int, channels: int = 3, head: HeadKind = "own", stem: StemKind = "own") -> bool:
+    """Return whether the architecture can be trained on images of (size_px, size_px)."""
+    with torch.no_grad():
+        try:
+            built_for = size_px if is_built_for_its_size(name) else 0
+            images = torch.empty(_IMAGES, channels, size_px, size_px, device="meta")
+            return bool(_shapes_of(name, built_for, channels, head, stem)(images).shape == (_IMAGES, 2))
+        except (
+            RuntimeError,
+            ValueError,
+            AssertionError,
+            ZeroDivisionError,
+        ):  # torchvision's own, of every kind
+            return False
+
+
+@cache
+def _shapes_of(name: str, size_px: int, channels: int, head: HeadKind, stem: StemKind) -> nn.Module:
+    """Return the network in training mode, without its numbers."""
+
+    def built() -> nn.Module:
+        return build_network(name, classes=2, channels=channels, size_px=size_px, head=head, stem=stem)
+
+    try:
+        with torch.device("meta"):
+            return built().train()
+    except NotImplementedError:  # RegNets compute their widths with tensors, which need numbers
+        return built().to("meta").train()
+
+
+# Files of a backbone alone lack the head, those of other tasks have another one; a network in between has little.
+_LEAST_SHARE = 0.5
+_CLASSES = 2
+
+
+@functools.cache
+def architecture_of(path: Path) -> str:
+    """Return the architecture most of whose parameters the file holds, by name and shape.
+
+    Networks are laid out without memory. torchvision's RegNets cannot be, so they have to be named.
+
+    Raises:
+        RunError: the file cannot be read, or fits no network.
+    """
+    if (named := named_beside(path)) is not None:
+        return named
+    given = {key: tuple(value.shape) for key, value in file_state(path).items()}
+    best, most = "", 0.0
+    for name, own in _layouts():
+        share = sum(own.get(key) == shape for key, shape in given.items()) / max(1, len(given))
+        # Of two that hold all of the file the first stands: torchvision lists the plain one first.
+        if share > most:
+            best, most = name, share
+        if most == 1.0:
+            break
+    if most < _LEAST_SHARE:
+        raise RunError(f"--arch auto: {path} fits no network that medimg knows", "name its --arch")
+    return best
+
+
+def _layouts() -> Iterator[tuple[str, Mapping[str, tuple[int, ...]]]]:
+    """Yield each network's name and the shapes of its parameters by name."""
+    for name in [*ARCHITECTURES.names(), *torchvision_names()]:
+        named = architecture(name)
+        try:
+            with torch.device("meta"):
+                state = named.build(_CLASSES, 3, named.preferred_size_px).state_dict()
+        except NotImplementedError:  # it computes with its own parameters while it is built
+            continue
+        yield name, {key: tuple(value.shape) for key, value in state.items()}

@@ -70,11 +70,7 @@ def make_stem_small(network: nn.Module, name: str) -> None:
     first = network.get_submodule(stem.convolution)
     assert isinstance(first, nn.Conv2d)
     smaller = nn.Conv2d(
-        first.in_channels,
-        first.out_channels,
-        _KERNEL,
-        padding=_KERNEL // 2,
-        bias=first.bias is not None,
+        first.in_channels, first.out_channels, _KERNEL, padding=_KERNEL // 2, bias=first.bias is not None
     )
     nn.init.kaiming_normal_(smaller.weight, mode="fan_out", nonlinearity="relu")
     setattr(network.get_submodule(parent), own, smaller)

@@ -1,19 +1,33 @@
 """One network as torch runs it: where there is no ONNX copy, on a graphics card, and for several views of an image."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.inference.classifier import Classifier
+from medimg_cli.inference.load import Opened
 from medimg_cli.inference.onnx_network import Network, Seen
+from medimg_cli.inference.ood_reference import references_of
+from medimg_cli.inference.predictor import Answering, Predictor, members_of, quick_predictor
+from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.predictions.predictions import predictions_of
+from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.preprocessing.recipe import Pixels
-from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.training.augmentation.views import View
+from medimg_cli.runs.explanation import read_explanation
+from medimg_cli.runs.run import LOCAL, ModelCard, Run
+from medimg_cli.runs.tested import tested_of, withheld_sets
+from medimg_cli.training.augmentation.augment import View, views_of
 from medimg_cli.training.batches import to_255
 from medimg_cli.training.checkpoint import load_network
-from medimg_cli.training.explanation.evidence_maps import Place, find_place, maps_of
-from medimg_cli.training.networks.feature_hooks import Tapped
-from medimg_cli.training.normalise import Normaliser
+from medimg_cli.training.device import Normaliser, choose_device, prepare_processor
+from medimg_cli.training.explanation.class_maps import Place, find_place, maps_of
+from medimg_cli.training.networks.backbone import Tapped
+from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 
 class TorchNetwork:
@@ -68,7 +82,8 @@ class ViewedNetwork:
     def __call__(self, pixels: Pixels, *, maps: bool = False) -> Seen:  # noqa: ARG002
         """Return what the network makes of the views; maps would lie elsewhere than the image, so there are none."""
         seen = self._view(as_images(pixels)).permute(0, 2, 3, 1).contiguous()
-        return self._network(_as_pixels(seen))
+        pixels = seen.numpy()
+        return self._network(pixels)
 
 
 def as_images(pixels: Pixels) -> Tensor:
@@ -76,6 +91,79 @@ def as_images(pixels: Pixels) -> Tensor:
     return torch.from_numpy(to_255(pixels)).permute(0, 3, 1, 2)
 
 
-def _as_pixels(images: Tensor) -> Pixels:
-    given: NDArray[np.uint8] = images.numpy()
-    return given
+def predictor_of(run: Run, *, device: str = "auto", tta: bool = False, quick: bool = True) -> Predictor:
+    """Return the model of a run: on a processor as its ONNX copies answer, where it has them, and else as torch does.
+
+    Args:
+        run: a folder with `model.json` and `model.safetensors`, or with the members of an ensemble.
+        device: "auto", "cpu", "cuda", "mps".
+        tta: ask about several views of each image, as `training.augmentation.augment` has them, and take the mean.
+        quick: whether ONNX copies may answer.
+
+    Raises:
+        RunError: the run cannot be used, or was trained with nothing that tells which views it knows.
+    """
+    chosen = choose_device(device)
+    prepare_processor()
+    plain = quick_predictor(run) if quick and chosen.type == "cpu" else None
+    if plain is None:
+        card = run.read_card()
+        plain = Predictor(card, [TorchNetwork(*member, chosen) for member in members_of(run, card)])
+    return in_views(plain) if tta else plain
+
+
+def in_views(plain: Predictor) -> Predictor:
+    """Return a model that is asked about several views of each image, the plain one first; errors as of `predictor_of`."""
+    views = views_of(plain.card.augment)
+    networks: list[Network] = [ViewedNetwork(network, view) for view in views for network in plain.networks]
+    own = plain.card.over_views
+    kept = {} if own is None else {"threshold": own.threshold, "thresholds": own.thresholds}
+    return Predictor(plain.card.model_copy(update=kept), networks)
+
+
+def open_in_torch(place: Path) -> Opened:
+    """Return the model of a run's folder, answering through torch.
+
+    Raises:
+        RunError: it cannot be used.
+    """
+    run = Run(place)
+    predictor = predictor_of(run)
+    return Opened(
+        Classifier(
+            predictor, references_of(members_of(run, predictor.card)), withheld_sets(run, predictor.card)
+        ),
+        explained=read_explanation(run, predictor.card),
+        tested=tested_of(run, predictor.card),
+    )
+
+
+def val_over_views(
+    run: Run,
+    model: Answering,
+    card: ModelCard,
+    dataset: Dataset | None,
+    cache: PixelCache | None,
+    settings: EvaluateSettings,
+) -> pd.DataFrame | None:
+    """Return a predictions table of validation, None where there is none to be had.
+
+    Args:
+        model: that is asked about the views, as `settings` has it.
+        dataset: that the model was trained on; None where it is not known.
+        cache: holds the pixels of its validation images; None where they are not cached.
+
+    Returns:
+        None also of a model of folds, every network of which has learnt from images of train and val, and of one that was
+        recalibrated on cases of another place.
+    """
+    if not settings.tta or dataset is None or cache is None:
+        return None
+    if card.folds is not None or run.predictions_path(LOCAL).is_file():
+        return None
+    rows = dataset.of_split("val")
+    if rows.empty:
+        return None
+    positions = cache.positions(rows["image_id"].tolist())
+    probabilities = model.opened().of_rows(cache.pixels, positions, batch_size=settings.batch_size)
+    return predictions_of(dataset, rows, probabilities, OperatingPoint(card.threshold, card.thresholds))

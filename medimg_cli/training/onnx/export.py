@@ -14,16 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from medimg_cli.errors import RunError
 from medimg_cli.inference.onnx_network import FEATURES, LOGITS, MAPS, PIXELS, OnnxNetwork, Seen
+from medimg_cli.inference.predictor import without_copy
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.run import ModelCard, Normalisation, Run
 from medimg_cli.statistics.probabilities import probabilities_from
+from medimg_cli.training.checkpoint import load_network
+from medimg_cli.training.device import Normaliser
 from medimg_cli.training.explanation.class_maps import Mapped, find_map_place
-from medimg_cli.training.networks.feature_hooks import Tapped
+from medimg_cli.training.networks.backbone import Tapped
 from medimg_cli.training.networks.torch_network import as_images
-from medimg_cli.training.normalise import Normaliser
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
-from medimg_cli.workspace.progress import Progress
+from medimg_cli.workspace.progress import Progress, SilentProgress
 
 PARITY_IMAGES = 64
 MOST_DIFFERENT = 1e-4
@@ -102,7 +105,9 @@ def _copied(run: Run, card: ModelCard, whole: _FromPixels, shown: Pixels) -> Mod
 
     None where its answers are right and its class maps are not.
     """
-    expected = _answers_of_torch(whole, card, shown)
+    with torch.inference_mode():
+        logits = whole(as_images(shown).permute(0, 2, 3, 1))[0]
+    expected = _answers_of(logits.double().numpy(), card)
     with atomic_path(run.onnx_path) as temporary:
         _export(whole, shown[:1], temporary)
         named = card.model_copy(update={"onnx_sha256": sha256_of_file(temporary)})
@@ -112,12 +117,6 @@ def _copied(run: Run, card: ModelCard, whole: _FromPixels, shown: Pixels) -> Mod
         if not difference <= MOST_DIFFERENT:  # also where it is no number
             raise _NoCopy(f"it differs by {difference:.2g} in probability")
     return named if whole.agrees(seen, shown) else None
-
-
-def _answers_of_torch(whole: nn.Module, card: ModelCard, pixels: Pixels) -> NDArray[np.float64]:
-    with torch.inference_mode():
-        logits = whole(as_images(pixels).permute(0, 2, 3, 1))[0]
-    return _answers_of(logits.double().numpy(), card)
 
 
 def _answers_of(logits: NDArray[np.float64], card: ModelCard) -> NDArray[np.float64]:
@@ -176,3 +175,34 @@ def _silence() -> Iterator[None]:
         logging.disable(loud)
         if dumps is not None:
             setattr(torch._C, dump, dumps)
+
+
+class _Reason(SilentProgress):
+    """Keeps the one note of a copy that could not be made."""
+
+    said = ""
+
+    def note(self, message: str) -> None:
+        self.said = message
+
+
+def write_missing_copies(run: Run, pixels: Pixels, progress: Progress) -> None:
+    """Give every network of a run its copy, and its card the copy's hash.
+
+    Args:
+        pixels: (N, H, W, C) images that copy and network have to answer alike.
+
+    Raises:
+        RunError: a network cannot be loaded or copied.
+    """
+    for own, card in without_copy(run, run.read_card()):
+        network = load_network(own, card, torch.device("cpu"))
+        reason = _Reason()
+        copied = with_copy(own, card, network, pixels, reason)
+        if copied.onnx_sha256 is None:
+            raise RunError(
+                f"run '{run.name}' has no ONNX copy, and none can be made: {reason.said}",
+                "`medimg predict` and `medimg serve` answer from its weights, where torch is installed",
+            )
+        own.write_card(copied)
+        progress.note(f"wrote {own.onnx_path}")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.numpy import save
 
 from medimg_cli.inference.flags.low_quality import quality_of
@@ -19,12 +20,11 @@ from medimg_cli.inference.image_features import (
 )
 from medimg_cli.inference.onnx_network import Network, OnnxNetwork
 from medimg_cli.inference.ood_reference import DETECTORS, LAYOUT, Floats, Known, even, of_length_one
-from medimg_cli.preprocessing.recipe import Pixels
+from medimg_cli.preprocessing.recipe import Pixels, Recipe
 from medimg_cli.runs.ood_limits import Limits, Range, Sets
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.conformal import least_probabilities
 from medimg_cli.training.networks.torch_network import TorchNetwork
-from medimg_cli.training.ood.site_variation import altered
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
 from medimg_cli.workspace.threads import map_ordered
 
@@ -144,7 +144,7 @@ def see(card: ModelCard, images: Images, network: Network) -> Seen:
 
 
 def alter(card: ModelCard, images: Images) -> tuple[Measured, ...]:
-    """Return what is measured of a copy of each image, altered as `training.ood.site_variation` has it, always alike."""
+    """Return what is measured of a copy of each image, altered as `training.ood.references` has it, always alike."""
     side = card.recipe.size_px
 
     def one(place: int) -> Measured:
@@ -289,15 +289,61 @@ def _ordinary_quality(train: Seen) -> dict[str, Range]:
     """Return the ordinary range of each figure of quality: beyond it lies a hundredth of the training, and a margin."""
     found = [quality_of(one) for one in train.measured]
     columns = {name: np.array([each[name] for each in found]) for name in found[0]}
-    lows = {name: (_lowest(columns[name]), 1.0) for name in BEST_HIGH}
-    return lows | {name: (0.0, _highest(columns[name])) for name in BEST_LOW}
+    quantiles = {name: np.quantile(values, [0.01, 0.5, 0.99]).tolist() for name, values in columns.items()}
+    ordinary: dict[str, Range] = {}
+    for name, (low, middle, high) in quantiles.items():
+        if name in BEST_HIGH:
+            ordinary[name] = (low - _MARGIN * (middle - low), 1.0)
+        if name in BEST_LOW:
+            ordinary[name] = (0.0, high + max(_STEADY, _MARGIN * (high - middle)))
+    return ordinary
 
 
-def _lowest(values: NDArray[np.float64]) -> float:
-    low, middle = np.quantile(values, [0.01, 0.5])
-    return float(low - _MARGIN * (middle - low))
+ZOOM, COARSER, GAMMA, CONTRAST, BRIGHTNESS, DARKER, TINT, NARROWER = 0.4, 3.0, 0.5, 0.5, 0.2, 0.6, 0.1, 0.4
+"""Largest part that is cut off, and how many times fewer pixels there are beside all of them; largest logarithm of the
+exponent; by how much contrast, brightness, white, a channel, and one side (in a letterbox) are changed at most."""
+_FEWEST_PX = 8
 
 
-def _highest(values: NDArray[np.float64]) -> float:
-    middle, high = np.quantile(values, [0.5, 0.99])
-    return float(high + max(_STEADY, _MARGIN * (high - middle)))
+def altered(shares: Floats, recipe: Recipe, generator: np.random.Generator) -> Floats:
+    """Return a copy of a picture (H, W, C) in 0..1 as another site might have made it, of the same shape."""
+    layers = _reframed(shares, generator)
+    power = float(np.exp(generator.uniform(-GAMMA, GAMMA)))
+    changed = np.clip(layers, 0, 1) ** power
+    mean = float(changed.mean(dtype=np.float64))
+    contrast, brightness = 1 + CONTRAST * generator.uniform(-1, 1), BRIGHTNESS * generator.uniform(-1, 1)
+    changed = np.clip((changed - mean) * contrast + mean + brightness, 0, 1)
+    changed = changed * (1 - DARKER * generator.uniform())
+    if shares.shape[2] > 1:
+        changed = changed * (1 - TINT * generator.uniform(size=shares.shape[2]))
+    changed = np.asarray(changed, dtype=np.float32)
+    return _letterboxed(changed, generator) if recipe.resize_mode == "pad" else changed
+
+
+def _reframed(shares: Floats, generator: np.random.Generator) -> Floats:
+    """Return a part of the picture, as if it had fewer pixels, at the size of the whole."""
+    height, width, _ = shares.shape
+    part = 1 - ZOOM * generator.uniform()
+    top, left = (1 - part) * generator.uniform(size=2)
+    box = (left * width, top * height, (left + part) * width, (top + part) * height)
+    coarse = 1 + COARSER * generator.uniform()
+    fewer = max(_FEWEST_PX, round(width / coarse)), max(_FEWEST_PX, round(height / coarse))
+    layers = []
+    for layer in range(shares.shape[2]):
+        small = Image.fromarray(shares[..., layer]).resize(fewer, Image.Resampling.BILINEAR, box=box)
+        layers.append(np.asarray(small.resize((width, height), Image.Resampling.BILINEAR)))
+    return np.stack(layers, axis=-1)
+
+
+def _letterboxed(shares: Floats, generator: np.random.Generator) -> Floats:
+    """Return the picture with one of its sides shortened, between bars of black."""
+    height, width, _ = shares.shape
+    rest = 1 - NARROWER * generator.uniform()
+    upright = generator.uniform() < 0.5
+    wide, high = (width, max(1, round(height * rest))) if upright else (max(1, round(width * rest)), height)
+    left, top = (width - wide) // 2, (height - high) // 2
+    canvas = np.zeros_like(shares)
+    for layer in range(shares.shape[2]):
+        narrow = Image.fromarray(shares[..., layer]).resize((wide, high), Image.Resampling.BILINEAR)
+        canvas[top : top + high, left : left + wide, layer] = np.asarray(narrow)
+    return canvas
