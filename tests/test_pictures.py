@@ -31,7 +31,8 @@ def coarse(path: Path) -> NDArray[np.float64]:
     """Return what stands where on a page, whatever the numbers are: grey values of 24 x 24 places, from their mean."""
     with Image.open(path) as picture:
         small = np.asarray(picture.convert("L").resize((24, 24), Image.Resampling.BOX), float)
-    return (small - small.mean()).ravel()
+    apart: NDArray[np.float64] = (small - small.mean()).ravel()
+    return apart
 
 
 def likeness(one: Path, other: Path) -> float:
