@@ -65,7 +65,7 @@ class Answer(Prediction):
         decision = f"<p>decision at the model's threshold: {self.decision}</p>" if self.decision else ""
         flags = f"<p>flags: {', '.join(self.flags)}</p>" if self.flags else ""
         try:
-            picture = f'<img alt="heat map" src="data:image/png;base64,{_png(self.heat_map())}">'
+            picture = f'<img alt="heat map" style="max-width:100%" src="data:image/png;base64,{_png(self.heat_map())}">'
         except RunError as error:
             picture = f"<p>{html.escape(error.what)}</p>"
         return (

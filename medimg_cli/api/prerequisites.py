@@ -73,12 +73,7 @@ def pixels_for_training(
     recipe = plan_recipe(dataset, settings.preprocess, train=chosen, wanted=wants)
     check_size(chosen.arch, recipe.size_px, channels=recipe.channels, stem=chosen.stem)
     return preprocess(
-        workspace,
-        settings.preprocess,
-        train=chosen,
-        wants=wants,
-        splits=("train", "val"),
-        progress=progress,
+        workspace, settings.preprocess, train=chosen, wants=wants, splits=("train", "val"), progress=progress
     )
 
 

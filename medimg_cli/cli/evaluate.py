@@ -27,8 +27,7 @@ _Predictions = Annotated[
     typer.Option(metavar="FILE", help="Answers of any software: y_true, prob_CLASS …, instead of a run."),
 ]
 _Out = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE.json", help="Their metrics.", show_default="FILE.metrics.json"),
+    Path | None, typer.Option(metavar="FILE.json", help="Their metrics.", show_default="FILE.metrics.json")
 ]
 _Data = Annotated[
     Path | None,

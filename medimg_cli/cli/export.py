@@ -25,12 +25,7 @@ _Data = Annotated[
 
 
 @takes("export")
-def export(
-    session: Session,
-    run: RunName = None,
-    out: _Out = None,
-    data: _Data = None,
-) -> None:
+def export(session: Session, run: RunName = None, out: _Out = None, data: _Data = None) -> None:
     """Write a run as one ONNX file, also an ensemble: from pixels to calibrated probabilities.
 
     The recipe, the threshold and what the model is for stand in its metadata. It is written only if it answers like

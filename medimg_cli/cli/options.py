@@ -166,10 +166,7 @@ def _shared(
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="One setting; may be repeated.",
-            rich_help_panel=_PANEL,
+            "--set", metavar="SECTION.KEY=VALUE", help="One setting; may be repeated.", rich_help_panel=_PANEL
         ),
     ] = None,
     json: Annotated[

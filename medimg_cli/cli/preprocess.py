@@ -24,8 +24,7 @@ _Preview = Annotated[
 
 
 @takes(
-    "preprocess",
-    {"train.augment": "augmentation the preview shows", "train.arch": "network the size is for"},
+    "preprocess", {"train.augment": "augmentation the preview shows", "train.arch": "network the size is for"}
 )
 def preprocess(session: Session, preview: _Preview = None) -> None:
     """Decode and resize every image once, into one memory-mapped array.

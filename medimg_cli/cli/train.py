@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 _Plan = Annotated[
-    bool,
-    typer.Option("--plan", help="Write what would be chosen, and why, to plan.yaml; train nothing."),
+    bool, typer.Option("--plan", help="Write what would be chosen, and why, to plan.yaml; train nothing.")
 ]
 _Nproc = Annotated[
     int | None,

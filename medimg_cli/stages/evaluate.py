@@ -21,12 +21,7 @@ from medimg_cli.evaluation.evaluation import Evaluation, Leakage, read_evaluatio
 from medimg_cli.evaluation.external import PREFIX, as_the_model_has_it, leakage_from
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
-from medimg_cli.evaluation.threshold_in_force import (
-    exams_in_force,
-    keep_point,
-    place_of,
-    point_in_force,
-)
+from medimg_cli.evaluation.threshold_in_force import exams_in_force, keep_point, place_of, point_in_force
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.corrupted_predictions import MOST_IMAGES, answers_to_disturbed
 from medimg_cli.inference.predictor import Answering

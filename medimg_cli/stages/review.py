@@ -35,10 +35,7 @@ class ReviewResult:
 
 
 def review(
-    workspace: Workspace,
-    result: AuditResult,
-    settings: LabelAuditSettings,
-    announce: Callable[[str], None],
+    workspace: Workspace, result: AuditResult, settings: LabelAuditSettings, announce: Callable[[str], None]
 ) -> ReviewResult:
     """Serve the review page on 127.0.0.1 until the process is interrupted, then apply what was decided.
 

@@ -8,12 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.audit.findings import Embedder
-from medimg_cli.audit.label_quality import (
-    FeatureClassifier,
-    mean_auroc,
-    quick_features,
-    side_by_side,
-)
+from medimg_cli.audit.label_quality import FeatureClassifier, mean_auroc, quick_features, side_by_side
 from medimg_cli.audit.measurements.thumbnails import thumbnail
 from medimg_cli.audit.shortcuts.separability import folds_by_patient
 from medimg_cli.dataset.manifest import Dataset, read_dataset

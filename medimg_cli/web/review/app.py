@@ -57,11 +57,7 @@ def _renderer(session: ReviewSession, guard: Guard) -> Callable[..., HTMLRespons
     def show(template: str, **names: object) -> HTMLResponse:
         states = session.states()
         page = environment.get_template(template).render(
-            session=session,
-            states=states,
-            pending=session.pending(),
-            form_token=guard.form_token,
-            **names,
+            session=session, states=states, pending=session.pending(), form_token=guard.form_token, **names
         )
         return HTMLResponse(page)
 
