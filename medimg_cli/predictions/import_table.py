@@ -65,7 +65,8 @@ def read_foreign_predictions(file: Path, sheet: str | None = None) -> ForeignPre
         lambda cells: any(cells[name] for name in cells if _called(name).startswith(PROBABILITY_PREFIX)),
     )
     path, rows = table.where, _frame(table)
-    rows = rows.drop(columns=[name for name in ("image_id", "patient_id", "split") if _is_blank(rows, name)])
+    known = [name for name in ("image_id", "patient_id", "split") if name in rows]
+    rows = rows.drop(columns=[name for name in known if (rows[name].str.strip() == "").all()])
     rows, unanswered = _answered(path, rows)
     classes, several = _classes(path, rows)
     comma = table.separator != ","
@@ -115,10 +116,6 @@ def _frame(table: Table) -> pd.DataFrame:
         new: [cells[old] for _, cells in table.rows] for old, new in zip(table.columns, called, strict=True)
     }
     return pd.DataFrame(columns, index=index, dtype=object)
-
-
-def _is_blank(rows: pd.DataFrame, name: str) -> bool:
-    return name in rows and bool((rows[name].str.strip() == "").all())
 
 
 def _answered(path: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:

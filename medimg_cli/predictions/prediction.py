@@ -103,7 +103,9 @@ def row_of(path: str, prediction: Prediction, model: str) -> Row:
         "status": prediction.status,
         "flags": LABEL_SEP.join(prediction.flags),
         "message": prediction.message,
-        SET: _set_cell(prediction.prediction_set),
+        SET: ""
+        if prediction.prediction_set is None
+        else LABEL_SEP.join(prediction.prediction_set) or EMPTY_SET,
         MODEL: model,
     }
     return row | {PROBABILITY_PREFIX + name: value for name, value in prediction.probabilities.items()}
@@ -129,12 +131,6 @@ def prediction_of(row: Mapping[str, Any], classes: Sequence[str]) -> Prediction:
         flags=tuple(filter(None, str(row["flags"]).split(LABEL_SEP))),
         message=str(row["message"]),
     )
-
-
-def _set_cell(names: tuple[str, ...] | None) -> str:
-    if names is None:
-        return ""
-    return LABEL_SEP.join(names) or EMPTY_SET
 
 
 def _set_of(cell: str) -> tuple[str, ...] | None:

@@ -266,10 +266,6 @@ def _of_specificity(steps: Steps, wanted: float, _: Bound) -> int:
     return place
 
 
-def _of_youden(steps: Steps, _: float, __: Bound) -> int:
-    return _last_best(steps.found * steps.negatives - steps.alarms * steps.positives)
-
-
 def _of_cost(steps: Steps, wanted: float, _: Bound) -> int:
     cost = wanted * (steps.positives - steps.found) + steps.alarms
     if wanted * steps.positives < cost.min():
@@ -289,6 +285,6 @@ _PLACES: Mapping[str, Callable[[Steps, float, Bound], int]] = {
     "recall": lambda steps, wanted, _: place_of_recall(steps, wanted),
     "recall_bound": _of_bound,
     "specificity": _of_specificity,
-    "youden": _of_youden,
+    "youden": lambda steps, _, __: _last_best(steps.found * steps.negatives - steps.alarms * steps.positives),
     "miss_cost": _of_cost,
 }

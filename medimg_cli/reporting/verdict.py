@@ -22,7 +22,7 @@ from medimg_cli.reporting.tables.tables import Table
 from medimg_cli.statistics.estimate import Estimate
 
 _BESIDE = ("specificity", "auroc")
-_BESIDE_MACRO = ("accuracy", "macro_auroc")
+_BESIDE_MACRO = ("accuracy", "macro_specificity", "macro_auroc")
 _WARNINGS = 3
 _WEAKEST = 4
 _NAMELESS = "images name no patient"

@@ -13,7 +13,7 @@ from medimg_cli.reporting.charts.calibration_charts import (
     histogram_chart,
     reliability_chart,
 )
-from medimg_cli.reporting.charts.line_charts import band, plane
+from medimg_cli.reporting.charts.curves import band, plane
 from tests.reporting import results
 from tests.reporting.cohort import make_cohort
 

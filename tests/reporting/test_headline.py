@@ -68,6 +68,13 @@ def test_without_a_positive_class_the_weakest_class_stands_beside_the_mean(tmp_p
     assert verdict.remark.startswith("Missed 3 of 40 images of normal.")
 
 
+def test_of_labels_the_mean_specificity_stands_beside_the_mean_sensitivity(tmp_path: Path) -> None:
+    evaluation = make_cohort(tmp_path, positive=None).evaluation
+    figures = evaluation.metrics | {"macro_specificity": Estimate(value=0.11, low=0.04, high=0.2, n=80)}
+    facts = headline(evaluation.model_copy(update={"metrics": figures, "several_labels": True})).facts
+    assert ("Specificity, macro average", "11.0 % (4.0–20.0)") in [(each.label, each.text) for each in facts]
+
+
 def test_three_classes_with_a_positive_one_have_no_operating_threshold(tmp_path: Path) -> None:
     cohort = make_cohort(tmp_path, classes=("benign", "normal", "malignant"), positive="malignant")
     verdict = headline(cohort.evaluation)

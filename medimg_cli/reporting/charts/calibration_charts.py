@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.evaluation.results.calibration import Abstention, ClassCalibration, ReliabilityBin
 from medimg_cli.evaluation.results.decisions import DecisionCurve, Histogram
-from medimg_cli.reporting.charts.line_charts import (
+from medimg_cli.reporting.charts.curves import (
     BOTTOM,
     FLAT,
     LEFT,

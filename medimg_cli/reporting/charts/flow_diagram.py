@@ -49,7 +49,8 @@ def flow_chart(dataset: Dataset) -> FlowChart:
             y = sides[-1].y + sides[-1].height + 10.0 if sides else found.height + _GAP / 2
             sides.append(_box(_WIDTH - _SIDE, y, _SIDE, lines))
     below = sides[-1].y + sides[-1].height if sides else found.height
-    used = _box(0.0, below + _GAP / 2 + (0.0 if sides else _GAP / 2), _MAIN, _in_use(dataset))
+    lines = [f"{plural(len(dataset.usable), 'image')} in use", _patients(dataset, dataset.usable)]
+    used = _box(0.0, below + _GAP / 2 + (0.0 if sides else _GAP / 2), _MAIN, lines)
     width = (_WIDTH - 2 * 20.0) / 3
     top = used.y + used.height + _GAP * 1.4
     splits = [
@@ -96,11 +97,6 @@ def _excluded(dataset: Dataset) -> list[str]:
     lines += [f"{images}: {shortened(reason, _SIGNS - 8)}" for reason, images in table.rows[:_REASONS]]
     further = len(table.rows) - _REASONS + table.beyond
     return [*lines, f"and {plural(further, 'reason')} more"] if further > 0 else lines
-
-
-def _in_use(dataset: Dataset) -> list[str]:
-    usable = dataset.usable
-    return [f"{plural(len(usable), 'image')} in use", _patients(dataset, usable)]
 
 
 def _patients(dataset: Dataset, rows: pd.DataFrame) -> str:

@@ -120,7 +120,11 @@ def shortened(text: str, most: int) -> str:
     if sum(map(_columns, text)) > most:
         tail = "" if " " in text.strip() else _fitting(text[::-1], most // 3)[::-1]
         kept = f"{_fitting(text, most - 1 - sum(map(_columns, tail))).rstrip()}…{tail}"
-    return f"\u2068{kept}\u2069" if any(map(_runs_left, kept)) else kept
+    return (
+        f"\u2068{kept}\u2069"
+        if any(unicodedata.bidirectional(sign) in ("R", "AL") for sign in kept)
+        else kept
+    )
 
 
 def squeezed(text: str, most: int = 28) -> str:
@@ -147,7 +151,3 @@ def _is_wide(sign: str) -> bool:
 
 def _columns(sign: str) -> int:
     return 2 if _is_wide(sign) else 1
-
-
-def _runs_left(sign: str) -> bool:
-    return unicodedata.bidirectional(sign) in ("R", "AL")

@@ -187,9 +187,11 @@ def comparison_table(found: Comparison) -> Table:
     rows = tuple(
         (
             metric_title(row.name),
-            *(_alone(row.name, value) for value in (row.first, row.second)),
+            *map(percent if is_share(row.name) else number, (row.first, row.second)),
             change(row.name, row.difference),
-            _only(row),
+            "–"
+            if row.only_first is None or row.only_second is None
+            else f"{grouped(row.only_first)} / {grouped(row.only_second)}",
             *_test(row),
         )
         for row in found.differences[:TABLE_ROWS]
@@ -200,16 +202,6 @@ def comparison_table(found: Comparison) -> Table:
     beyond = len(found.differences) - len(rows)
     caption = f"Against {found.against}: {plural(found.n, 'image')} of {plural(found.patients, 'patient')}"
     return Table(caption, head, rows, beyond, (1, 2, 3, 4, 5, 6))
-
-
-def _alone(name: str, value: float | None) -> str:
-    return percent(value) if is_share(name) else number(value)
-
-
-def _only(row: Difference) -> str:
-    if row.only_first is None or row.only_second is None:
-        return "–"
-    return f"{grouped(row.only_first)} / {grouped(row.only_second)}"
 
 
 def _test(row: Difference) -> tuple[str, str, str]:

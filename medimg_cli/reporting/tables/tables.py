@@ -108,7 +108,10 @@ def exclusion_table(dataset: Dataset) -> Table | None:
     kinds = excluded.str.extract(r"^((?:label-audit: )?[^:]*)", expand=False).str.strip()
     kinds = kinds.replace("", "no reason recorded")
     tally = kinds.value_counts(sort=True)
-    rows = tuple((str(kind), grouped(int(count))) for kind, count in sorted(tally.items(), key=_by_count))
+    rows = tuple(
+        (str(kind), grouped(int(count)))
+        for kind, count in sorted(tally.items(), key=lambda each: (-int(each[1]), str(each[0])))
+    )
     beyond = max(0, len(rows) - _REASONS)
     return Table("Excluded images", ("Reason", "Images"), rows[:_REASONS], beyond, (1,), narrow=True)
 
@@ -128,10 +131,6 @@ def code_book_table(dataset: Dataset) -> Table | None:
         for name, code in book.items()
     )
     return Table("What the classes mean", ("Class", "Definition", "Code", "Source"), rows)
-
-
-def _by_count(item: tuple[Any, int]) -> tuple[int, str]:
-    return (-int(item[1]), str(item[0]))
 
 
 def audit_table(audit: AuditResult) -> Table:
@@ -200,7 +199,7 @@ def class_table(evaluation: Evaluation, most: int = TABLE_ROWS) -> Table:
         (
             name,
             *(grouped(count.get(name, 0)) for count in counts),
-            *(_cell(figures, column) for column in columns),
+            *(measured(column, figures[column]) if column in figures else "–" for column in columns),
         )
         for name, figures in ordered
     ]
@@ -215,10 +214,6 @@ def class_table(evaluation: Evaluation, most: int = TABLE_ROWS) -> Table:
 def _recall_of(figures: Mapping[str, Estimate]) -> float:
     recall = figures.get("recall")
     return 2.0 if recall is None or recall.value is None else recall.value
-
-
-def _cell(figures: Mapping[str, Estimate], column: str) -> str:
-    return measured(column, figures[column]) if column in figures else "–"
 
 
 def mix_up_table(confusion: Confusion, *, most: int = 10) -> Table | None:
