@@ -1,6 +1,9 @@
 """The files beside the package: workflows, forms, metadata; what they call and name is there."""
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -108,3 +111,29 @@ def test_the_changelog_names_only_commands_that_are_there() -> None:
     text = (META / "CHANGELOG.md").read_text(encoding="utf-8")
     named = re.findall(r"`medimg ([a-z][a-z-]+)", text)
     assert set(named) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize(("tag", "code"), [("v" + medimg_cli.__version__, 0), ("v9.9.9", 1)])
+def test_a_release_checks_its_tag_and_knows_its_addresses(tag: str, code: int, tmp_path: Path) -> None:
+    steps = {
+        step["name"]: step["run"]
+        for step in parsed(META / "workflows" / "release.yml")["jobs"]["build"]["steps"]
+        if "name" in step
+    }
+    (tmp_path / "medimg_cli").mkdir()
+    for name in ("pyproject.toml", "medimg_cli/__init__.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    told = {
+        "GITHUB_REF_NAME": tag,
+        "GITHUB_SERVER_URL": "https://host.example",
+        "GITHUB_REPOSITORY": "us/medimg",
+    }
+    for name in ("The tag is the version", "The addresses are those of the repository that releases"):
+        done = subprocess.run(
+            ["bash", "-e", "-c", steps[name]], cwd=tmp_path, env=os.environ | told, check=False
+        )
+        if name.startswith("The tag"):
+            assert done.returncode == code
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["urls"]["Changelog"] == "https://host.example/us/medimg/blob/main/.github/CHANGELOG.md"
+    assert project["name"] == "medimg"
