@@ -319,21 +319,29 @@ def of_dcmtk(case: Case, path: Path, frame: int, image_words: str) -> NDArray[np
 
 
 def tolerance(case: Case, reference: str, words: str) -> float:
-    """Return by how many of 255 grey levels two right answers may differ: rounding here and there.
+    """Return by how many of 255 grey levels two right answers may differ: the last digit, and what is explained here.
 
-    Without a window dcmtk shows 6 bits in steps of 4, so that its white is 252, and half units make that 250.
-    Of half units dcmtk keeps the whole ones before the window, and pydicom before a table; we round to the nearest.
+    dcmtk shows unsigned values without a window in steps of 256 over their range: 6 bits in steps of 4, white 252. It
+    holds modality values as whole numbers, cut towards zero (DiMonoModality), so that of halves it loses 0.5 before
+    the window: of a window of 31.5 that is 4 levels. pydicom cuts them before a table, and we round to the nearest
+    entry, so that one entry lies between us.
     """
-    if reference == "dcmtk" and case.display == "none" and case.bits[1] < 8:
-        return 6.01
-    if case.modality != "fraction":
-        return 1.01 if reference == "pydicom" else 2.01
-    span = re.search(r"width ([0-9.]+)", words) or re.search(r"()$", words)
     stored = case.bits[1]
-    step = 255 / max(1.0, min(((1 << stored) - 1) / 4, float(span[1] or 1e9) if span else 1e9))
+    if reference == "dcmtk" and case.display == case.modality == "none" and stored < 8 and not case.signed:
+        return 4.01
+    if case.modality != "fraction":
+        return 1.01
     if case.display == "step":
         return 255.0 if reference == "dcmtk" else 1.01
-    return 2.01 + (step if reference == "dcmtk" or "table" in case.display or case.display == "bits" else 0)
+    if "table" in case.display or case.display == "bits":
+        return 1.01 + 255 / (min((1 << stored) / 2, 2048.0) - 1)
+    if reference == "pydicom":
+        return 1.01
+    width = re.search(r"width ([0-9.]+)", words)
+    edges = re.search(r": (-?[0-9.e+]+)\.\.(-?[0-9.e+]+)", words)
+    assert width or edges
+    span = float(width[1]) if width else float(edges[2]) - float(edges[1]) if edges else 0.0
+    return 1.51 + 255 * 0.5 / span  # what it makes of the rest it cuts, too
 
 
 def judge(case: Case, path: Path) -> dict[str, tuple[str, float]]:
