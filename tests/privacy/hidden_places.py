@@ -381,6 +381,8 @@ def _tiff_places() -> Iterator[tuple[str, bytes]]:
         if name == "Group 4":
             more |= {"t258": (3, 1, b"\1\0"), "t262": (3, 1, struct.pack("<H", tags[262]))}
         yield f"behind a strip of {name}", built(code, strip + SECRET, **more)
+        if name == "JPEG":
+            yield "behind the samples of a strip", built(code, strip[:-2] + SECRET + strip[-2:], **more)
     text = (2, len(SECRET), SECRET)
     for tag in (270, 305, 315, 33432, 700, 34377, 33723, 50839, 282, 258 + 0x8000):
         yield (

@@ -3,11 +3,8 @@
 import re
 import struct
 from collections.abc import Iterator
-from io import BytesIO
 from itertools import pairwise
 
-import imagecodecs
-from PIL import JpegImagePlugin
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
@@ -22,6 +19,7 @@ from medimg_cli.privacy.removal.codestreams import (
     bare_jpeg2000,
     bare_rle,
     clean_profile,
+    jpeg_samples,
     jpeg_without_slack,
 )
 from medimg_cli.privacy.removal.profile import CannotDeidentify
@@ -174,7 +172,7 @@ def _bare_frame(frame: bytes, dataset: Dataset, syntax: UID) -> bytes:
     if kind in _JPEG:
         if frame[:2] != b"\xff\xd8":
             raise UnreadableMetadata("a frame that is no JPEG")
-        return jpeg_without_slack(bare_jpeg(frame), _samples_of)
+        return jpeg_without_slack(bare_jpeg(frame), jpeg_samples)
     if kind in _JPEG_2000:
         return bare_jpeg2000(frame)
     if kind == _RLE:
@@ -182,17 +180,6 @@ def _bare_frame(frame: bytes, dataset: Dataset, syntax: UID) -> bytes:
     if kind == _UNCOMPRESSED and len(frame) >= size:
         return frame[:size]
     raise UnreadableMetadata(f"{syntax.name} is compressed in a way that medimg cannot take apart")
-
-
-def _samples_of(frame: bytes) -> bytes:
-    """Return the samples of a JPEG or JPEG-LS; raises what decoders do."""
-    if b"\xff\xf7" in frame[:64]:  # CharLS runs away on some damage
-        raise UnreadableMetadata("a JPEG-LS, which is not decoded here")
-    try:
-        pixels: bytes = JpegImagePlugin.JpegImageFile(BytesIO(frame)).tobytes()
-    except (SyntaxError, OSError):  # Pillow knows lossy ones of 8 bits
-        pixels = bytes(imagecodecs.jpeg_decode(frame))
-    return pixels
 
 
 def _frames(dataset: Dataset, value: bytes, wanted: int) -> Iterator[bytes]:

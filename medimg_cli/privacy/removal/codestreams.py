@@ -4,6 +4,10 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from io import BytesIO
+
+import imagecodecs
+from PIL import JpegImagePlugin
 
 from medimg_cli.privacy.metadata.containers import SOS, Part, jpeg_segments
 from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata, reads_like_text
@@ -83,6 +87,17 @@ def jpeg_without_slack(content: bytes, decoded: Callable[[bytes], object]) -> by
 
         content = before + to_last_sample(content[part.start : part.end], rebuilt) + behind
     return content
+
+
+def jpeg_samples(frame: bytes) -> bytes:
+    """Return the samples of a JPEG or JPEG-LS; raises what decoders do."""
+    if b"\xff\xf7" in frame[:64]:  # CharLS runs away on some damage
+        raise UnreadableMetadata("a JPEG-LS, which is not decoded here")
+    try:
+        pixels: bytes = JpegImagePlugin.JpegImageFile(BytesIO(frame)).tobytes()
+    except (SyntaxError, OSError):  # Pillow knows lossy ones of 8 bits
+        pixels = bytes(imagecodecs.jpeg_decode(frame))
+    return pixels
 
 
 def to_last_sample(held: bytes, decoded: Callable[[bytes], object]) -> bytes:

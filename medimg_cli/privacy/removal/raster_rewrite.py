@@ -14,7 +14,9 @@ from medimg_cli.privacy.removal.codestreams import (
     bare_packbits,
     clean_profile,
     jpeg_profile,
+    jpeg_samples,
     jpeg_segment,
+    jpeg_without_slack,
     to_last_sample,
 )
 
@@ -257,6 +259,7 @@ class _Page:
         self._source, self._entries, self._target = source, entries, target
         self._samples = self._one(_SAMPLES_TAG, 1)
         self._compression = self._one(_COMPRESSION, _NONE)
+        self._tables = b""
 
     def values(self, page: int, bilevel_page: Callable[[int], bytes]) -> _Values:
         kept: _Values = {}
@@ -268,8 +271,8 @@ class _Page:
         if _COLOUR_MAP in self._entries:
             kept[_COLOUR_MAP] = self._palette()
         if _JPEG_TABLES in self._entries and self._compression == _JPEG:
-            tables = bare_jpeg(self._bytes(self._entries[_JPEG_TABLES]), all_tables=True)
-            kept[_JPEG_TABLES] = (7, len(tables), tables)
+            self._tables = bare_jpeg(self._bytes(self._entries[_JPEG_TABLES]), all_tables=True)
+            kept[_JPEG_TABLES] = (7, len(self._tables), self._tables)
         if _ICC_TAG in self._entries:
             profile = clean_profile(self._bytes(self._entries[_ICC_TAG]))
             kept |= {_ICC_TAG: (7, len(profile), profile)} if profile else {}
@@ -304,7 +307,8 @@ class _Page:
         if self._compression in (_DEFLATE, _OLD_DEFLATE):
             return bare_deflate(held, needed)
         if self._compression == _JPEG:
-            return bare_jpeg(held)
+            tables = self._tables[2:-2]
+            return jpeg_without_slack(bare_jpeg(held), lambda one: jpeg_samples(one[:2] + tables + one[2:]))
         if self._compression == _OLD_JPEG:
             raise UnreadableMetadata("a TIFF file with JPEG of the old kind")
         raise UnreadableMetadata(
