@@ -49,6 +49,8 @@ _INTERRUPTED = (
     "what was finished is kept; the same command goes on from there, training and predicting with --resume",
 )
 
+_SIGNALS: list[int] = []
+"""Those that came, each of which raised `KeyboardInterrupt`."""
 _OF_THE_MACHINE = {
     getattr(errno, name)
     for name in "ENOSPC EDQUOT EFBIG EROFS EACCES EPERM EIO EMFILE ENFILE ENOMEM ESTALE".split()
@@ -185,6 +187,9 @@ def run(arguments: Sequence[str]) -> int:
         _say(*_INTERRUPTED)
         return ExitCode.INTERRUPTED
     except Exception as error:
+        if _SIGNALS:  # code in Rust or C took the interruption for an error of its own
+            _say(*_INTERRUPTED)
+            return ExitCode.INTERRUPTED
         if os.environ.get("MEDIMG_DEBUG"):
             traceback.print_exc()
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_MACHINE:
@@ -211,7 +216,8 @@ def _with_values(arguments: Sequence[str]) -> list[str]:
     return whole
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    _SIGNALS.append(number)
     raise KeyboardInterrupt
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from medimg_cli.cli import app as door
-from medimg_cli.cli.app import ALIASES, COMMANDS, run
+from medimg_cli.cli.app import ALIASES, COMMANDS, _interrupt, run
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import ExitCode
 from medimg_cli.workspace.workspace import Workspace
@@ -254,3 +255,18 @@ def test_the_flaws_that_demo_planted_stand_in_its_json(
     told = json.loads(capsys.readouterr().out)["flaws"]
     assert told == json.loads((tmp_path / "cohort" / "truth.json").read_text())["flaws"]
     assert {"kind", "files", "check", "expect"} <= set(told[0])
+
+
+def test_an_interruption_that_a_library_took_for_its_own_error_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(*_: object, **__: object) -> None:
+        try:
+            _interrupt(signal.SIGINT, None)
+        except KeyboardInterrupt as stop:
+            raise ValueError("SchemaError: KeyboardInterrupt") from stop
+
+    monkeypatch.setattr("medimg_cli.cli.app._SIGNALS", [])
+    monkeypatch.setattr("medimg_cli.cli.app.app", build)
+    assert run(["runs"]) == ExitCode.INTERRUPTED
+    assert capsys.readouterr().err.splitlines()[0] == "error: interrupted"
