@@ -33,8 +33,13 @@ def as_png(image: DecodedImage, side_px: int) -> bytes:
 
 def as_data_uri(image: DecodedImage, side_px: int) -> str:
     """Return the picture as a JPEG inside a `data:` address, for a page that loads nothing."""
+    return jpeg_data_uri(shrunk(image, side_px), _JPEG_QUALITY)
+
+
+def jpeg_data_uri(picture: Image.Image, quality: int) -> str:
+    """Return a picture as a JPEG inside a `data:` address."""
     buffer = BytesIO()
-    shrunk(image, side_px).save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    picture.save(buffer, "JPEG", quality=quality, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 

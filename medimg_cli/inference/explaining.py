@@ -1,6 +1,5 @@
 """Heat maps of predictions: one file an image, as `predict --explain` writes them, or small ones for a page."""
 
-import base64
 import math
 import re
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from PIL import Image
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.errors import MachineError
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
+from medimg_cli.images.pictures import jpeg_data_uri
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.heatmap import Heat, evidence, gives_maps, overlay, panel
 from medimg_cli.inference.load import open_model
@@ -145,35 +145,25 @@ _SIDE_PX = 280
 _JPEG_QUALITY = 85
 
 
-class CasePictures:
-    """Draws heat maps of one model.
-
-    Args:
-        predictor: gives maps.
-        known: of the same model.
-    """
-
-    def __init__(self, predictor: Predictor, known: Explanation) -> None:
-        self._predictor, self._known = predictor, known
-
-    def of(self, path: str, label: str) -> str:
-        """Return the picture with the evidence for `label`; raises `UnreadableImage`."""
-        whole, heat = evidence_in(self._predictor, path, label, read_image)
-        drawn = overlay(
-            whole, self._predictor.card.recipe, heat, full=self._known.full or math.inf, max_px=_SIDE_PX
-        )
-        buffer = BytesIO()
-        drawn.save(buffer, "JPEG", quality=_JPEG_QUALITY)
-        return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
 def known_of(folder: Path) -> Explanation | None:
     """Return what is known of a run's heat maps, None where nobody looked; raises `RunError`."""
     run = Run(folder)
     return read_explanation(run, run.read_card())
 
 
-def case_pictures(folder: Path, known: Explanation) -> CasePictures | None:
-    """Return what draws a run's heat maps, None where they are withheld or need torch; raises `RunError`."""
+def case_pictures(folder: Path, known: Explanation) -> Callable[[str, str], str] | None:
+    """Return what draws a run's heat maps, None where they are withheld or need torch; raises `RunError`.
+
+    It takes the path of an image and the class to show the evidence for, returns the picture as a `data:` address and
+    raises `UnreadableImage`.
+    """
     predictor = quick_predictor(Run(folder)) if known.passed else None
-    return CasePictures(predictor, known) if predictor is not None and gives_maps(predictor) else None
+    if predictor is None or not gives_maps(predictor):
+        return None
+
+    def draw(path: str, label: str) -> str:
+        whole, heat = evidence_in(predictor, path, label, read_image)
+        drawn = overlay(whole, predictor.card.recipe, heat, full=known.full or math.inf, max_px=_SIDE_PX)
+        return jpeg_data_uri(drawn, _JPEG_QUALITY)
+
+    return draw

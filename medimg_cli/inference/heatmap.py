@@ -261,14 +261,16 @@ def panel(
     top = _MARGIN + _LINE + 8
     sheet = Image.new("RGB", (width, top + left.height + 12 + (len(lines) + 1) * _LINE + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, _MARGIN), _headline(card, prediction, label), fill=_INK, font=_font(18))
+    pen.text(
+        (_MARGIN, _MARGIN), _headline(card, prediction, label), fill=_INK, font=ImageFont.load_default(18)
+    )
     start = (width - 2 * left.width - _GAP) // 2
     sheet.paste(left, (start, top))
     sheet.paste(right, (start + left.width + _GAP, top))
     below = top + left.height + 12
     _draw_bar(sheet, pen, (_MARGIN, below), _name(card, label))
     for number, line in enumerate(lines, start=1):
-        pen.text((_MARGIN, below + number * _LINE), line, fill=_FAINT, font=_font(14))
+        pen.text((_MARGIN, below + number * _LINE), line, fill=_FAINT, font=ImageFont.load_default(14))
     return sheet
 
 
@@ -301,11 +303,11 @@ def _draw_bar(sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, i
     """Draw the colours with their ends in words."""
     x, y = corner
     few = "Speaks for " + name + ":  a little"
-    pen.text((x, y), few, fill=_INK, font=_font(14))
-    x += round(pen.textlength(few, font=_font(14))) + 10
+    pen.text((x, y), few, fill=_INK, font=ImageFont.load_default(14))
+    x += round(pen.textlength(few, font=ImageFont.load_default(14))) + 10
     ramp = np.broadcast_to(np.linspace(0, 1, _BAR[0], dtype=np.float32), _BAR[::-1])
     sheet.paste(Image.fromarray(colours(np.ascontiguousarray(ramp))), (x, y + 3))
-    pen.text((x + _BAR[0] + 10, y), "much", fill=_INK, font=_font(14))
+    pen.text((x + _BAR[0] + 10, y), "much", fill=_INK, font=ImageFont.load_default(14))
 
 
 def _name(card: ModelCard, label: str) -> str:
@@ -317,7 +319,3 @@ def _name(card: ModelCard, label: str) -> str:
     if plain_text.isascii():
         return plain_text
     return f"class {card.classes.index(label) + 1}" if label in card.classes else "another class"
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

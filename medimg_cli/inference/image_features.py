@@ -171,11 +171,9 @@ def measure(image: DecodedImage, pixels: Pixels, recipe: Recipe) -> Measured:
     return measure_shares(shares_of(pixels), recipe, width, height, colour_of(image))
 
 
-def measure_pixels(
-    pixels: Pixels, recipe: Recipe, width_px: float, height_px: float, colour: float = 0.0
-) -> Measured:
-    """Return what is measured of pixels (H, W, C) whose image was of this size and this colour."""
-    return measure_shares(shares_of(pixels), recipe, width_px, height_px, colour)
+def measure_pixels(pixels: Pixels, recipe: Recipe, width_px: float, height_px: float) -> Measured:
+    """Return what is measured of grey pixels (H, W, C) whose image was of this size."""
+    return measure_shares(shares_of(pixels), recipe, width_px, height_px)
 
 
 def measure_shares(

@@ -296,7 +296,7 @@ def _explained(
         label = evaluation.positive or case.predicted
         label = label if label in evaluation.classes else case.truth  # of several positive classes together
         try:
-            picture = drawing.of(workspace.absolute(path_of[case.image_id]), label)
+            picture = drawing(workspace.absolute(path_of[case.image_id]), label)
         except UnreadableImage as reason:
             return replace(case, absence=f"No picture: {reason}")
         return replace(case, picture=picture)

@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from medimg_cli.privacy.metadata.metadata_text import FILE_LIMIT, TEXT_LIMIT, TEXTS_LIMIT
-from medimg_cli.privacy.metadata.raster_metadata import UnreadableMetadata, identities_in, read_metadata_of
+from medimg_cli.privacy.metadata.metadata_text import FILE_LIMIT, TEXT_LIMIT, TEXTS_LIMIT, UnreadableMetadata
+from medimg_cli.privacy.metadata.raster_metadata import identities_in, read_metadata_of
 from tests.privacy.raster_files import exif_block, iptc_block, jpeg_with, png_with, saved, xmp_packet
 
 _RICH = {

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import ImageCms, PngImagePlugin, TiffImagePlugin
 
+from medimg_cli.privacy.metadata.metadata_text import MetadataText, UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import (
     KINDS,
-    MetadataText,
-    UnreadableMetadata,
     identities_in,
     read_metadata,
     read_metadata_of,

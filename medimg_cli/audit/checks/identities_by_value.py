@@ -16,8 +16,9 @@ from medimg_cli.images.image_files import ImageFile, image_files
 from medimg_cli.privacy.dicom.header_values import IdentityValues, letter_of, merge
 from medimg_cli.privacy.dicom.headers import HeaderValues, UnreadableHeader, quiet_headers, read_values
 from medimg_cli.privacy.forms.names import mask_identities, own_part
-from medimg_cli.privacy.metadata.raster_metadata import UnreadableMetadata, read_metadata_of
+from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata as read_raster
+from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of
 from medimg_cli.workspace.progress import tracked
 from medimg_cli.workspace.threads import map_ordered
 

@@ -9,10 +9,10 @@ from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
 from medimg_cli.images.image import HEAD_BYTES, UnreadableImage, sniff_format
 from medimg_cli.images.image_files import ImageFile, image_files
 from medimg_cli.privacy.forms.names import mask_identities
+from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import (
     RASTER_FORMATS,
     MetadataIdentity,
-    UnreadableMetadata,
     identities_in,
     read_metadata,
     read_metadata_of,

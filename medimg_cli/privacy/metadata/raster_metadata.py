@@ -13,16 +13,6 @@ from medimg_cli.privacy.metadata.containers import TRAILING, bmp_texts, jpeg_tex
 from medimg_cli.privacy.metadata.metadata_text import Bytes, MetadataText, UnreadableMetadata, bounded
 from medimg_cli.privacy.metadata.tiff_tags import tiff_texts
 
-__all__ = [
-    "RASTER_FORMATS",
-    "MetadataIdentity",
-    "MetadataText",
-    "UnreadableMetadata",
-    "identities_in",
-    "read_metadata",
-    "read_metadata_of",
-]
-
 
 @dataclass(frozen=True)
 class MetadataIdentity:
