@@ -17,7 +17,6 @@ ROUNDING = 1e-20
 """A variance below this, of a figure in 0..1, is rounding noise: 1e-10 is the error of a sum of many terms."""
 INDEPENDENT = "from both intervals (Newcombe)"
 CORRELATED = "from both intervals and what they share (Newcombe, paired)"
-_FARTHEST = 1e3
 
 
 def wilson(count: int, n: int) -> tuple[float, float]:
@@ -103,9 +102,10 @@ def gap_interval(gaps: NDArray[np.float64], variance: NDArray[np.float64]) -> tu
         variance: (B,), of each.
     """
     seen, spread = float(np.abs(gaps).sum()), np.sqrt(np.maximum(variance, ROUNDING))
+    share = np.abs(gaps) / seen if seen > 0 else np.full(len(gaps), 1 / len(gaps))
 
-    def excess(stretch: float, side: int) -> float:
-        gap = stretch * np.abs(gaps)
+    def excess(total: float, side: int) -> float:
+        gap = total * share
         ratio = gap / spread
         mean = spread * math.sqrt(2 / math.pi) * np.exp(-ratio * ratio / 2) + gap * (1 - 2 * norm.cdf(-ratio))
         return (
@@ -114,11 +114,13 @@ def gap_interval(gaps: NDArray[np.float64], variance: NDArray[np.float64]) -> tu
             - side * Z * math.sqrt(float((gap * gap + variance - mean * mean).sum().clip(0)))
         )
 
+    # Beyond this the sum seen is too small by more than an error can explain: no mean lies below its gap.
+    farthest = seen + (Z + 1) * float(np.sqrt((spread * spread).sum()))
     low, high = (
-        0.0 if excess(0.0, side) <= 0 else float(brentq(excess, 0.0, _FARTHEST, args=(side,)))
+        0.0 if excess(0.0, side) <= 0 else float(brentq(excess, 0.0, farthest, args=(side,)))
         for side in (1, -1)
     )
-    return min(low, 1.0) * seen, max(high, 1.0) * seen
+    return min(low, seen), max(high, seen)
 
 
 def logit_interval(value: float, variance: float, *, quantile: float = Z) -> tuple[float, float] | None:

@@ -148,6 +148,16 @@ def test_gaps_that_are_all_noise_may_be_no_gaps_at_all() -> None:
     assert (low, high) == pytest.approx((0.5 - 0.02772, 0.5 + 0.02772), abs=2e-4)
 
 
+@pytest.mark.parametrize("gap", [0.0, 1e-12, 1e-6, 1e-3])
+@pytest.mark.parametrize("variance", [0.0, 1e-9, 0.01, 0.25])
+def test_gaps_far_below_their_error_have_an_interval_too(gap: float, variance: float) -> None:
+    low, high = gap_interval(np.array([gap]), np.array([variance]))
+    assert 0 <= low <= gap <= high <= gap + 3 * np.sqrt(variance) + 1e-5
+    if variance >= 0.01:  # what such errors make on average of no gap at all is far above what is seen
+        assert low == 0.0
+        assert high > np.sqrt(variance)
+
+
 def test_a_ratio_to_nothing_has_a_lower_bound_alone() -> None:
     over = Estimate(value=0.9, low=0.8, high=0.95, n=50)
     low, high = ratio_interval(over, Estimate(value=0.0, low=0.0, high=0.1, n=50))
