@@ -65,8 +65,8 @@ def read_foreign_predictions(file: Path, sheet: str | None = None) -> ForeignPre
         lambda cells: any(cells[name] for name in cells if _called(name).startswith(PROBABILITY_PREFIX)),
     )
     path, rows = table.where, _frame(table)
-    known = [name for name in ("image_id", "patient_id", "split") if name in rows]
-    rows = rows.drop(columns=[name for name in known if (rows[name].str.strip() == "").all()])
+    present = [name for name in ("image_id", "patient_id", "split") if name in rows]
+    rows = rows.drop(columns=[name for name in present if (rows[name].str.strip() == "").all()])
     rows, unanswered = _answered(path, rows)
     classes, several = _classes(path, rows)
     comma = table.separator != ","

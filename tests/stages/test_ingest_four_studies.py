@@ -74,8 +74,8 @@ def test_nested_folders_with_a_workbook_of_marks(tmp_path: Path) -> None:
     found = ingested(tmp_path, str(root), *shlex.split(question["option"]))
     assert len(found) == 42
     assert not found["image_id"].str.contains("lesion").any()
-    number = found["image_id"].str.extract(r"IMD(\d+)\.bmp", expand=False).astype(int) - 2
-    assert found["label"].tolist() == [LESIONS[n % 3] for n in number]
+    numbers = found["image_id"].str.extract(r"IMD(\d+)\.bmp", expand=False).astype(int) - 2
+    assert found["label"].tolist() == [LESIONS[n % 3] for n in numbers]
 
 
 def test_slices_out_of_articles_are_grouped_by_article(tmp_path: Path) -> None:
