@@ -37,7 +37,8 @@ _SMALL_SIDE_PX = 64
 _SHARE_OF_MEMORY = 0.5
 
 # DICOM Modality (PS3.3 C.7.3.1.1.1) -> preset. Modalities that are not named here may show anything.
-_PRESETS = {"CR": "cxr", "DX": "cxr", "RG": "cxr", "US": "us", "OP": "fundus", "SM": "histo", "GM": "histo"}
+_PRESETS = dict.fromkeys(("CR", "DX", "RG"), "cxr") | dict.fromkeys(("SM", "GM"), "histo")
+_PRESETS |= {"US": "us", "OP": "fundus", "CT": "ct", "MR": "mr"}
 _MODALITY_COLUMNS = ("modality", "file_modality")
 _PART_COLUMNS = ("body_part", "bodypart", "bodypartexamined")
 

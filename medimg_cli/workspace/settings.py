@@ -296,7 +296,7 @@ class TrainSettings(Section):
     )
     clip: float = setting(5.0, "largest norm of the gradients; 0 = any", option=False, ge=0)
     augment: str = setting(
-        "auto", "none, light, strong, cxr, derm, fundus, histo or us; auto: by modality, else strong"
+        "auto", "none, light, strong, cxr, ct, mr, derm, fundus, histo or us; auto: by modality, else strong"
     )
     monitor: Literal["auroc", "recall", "f1", "f2", "specificity", "loss"] = setting(
         "auroc", "picks the best epoch; specificity is read at the target recall"

@@ -66,8 +66,8 @@ def test_no_range_changes_nothing() -> None:
     assert torch.equal(changed(COLOURS), COLOURS.to(torch.float32))
 
 
-@pytest.mark.parametrize("name", ["light", "cxr"])
-def test_radiographs_are_never_mirrored(name: str) -> None:
+@pytest.mark.parametrize("name", ["light", "cxr", "ct", "mr"])
+def test_what_has_sides_is_never_mirrored(name: str) -> None:
     ranges = PRESETS[name].ranges
     assert not (ranges.mirror or ranges.upside_down or ranges.quarter_turns)
     assert (

@@ -74,6 +74,14 @@ PRESETS: dict[str, Preset] = {
     "cxr": Preset(
         "radiographs: as strong; sides are never exchanged, for a mirrored chest is another finding", _WIDE
     ),
+    "ct": Preset(
+        "CT: sides and top stay, sizes are to scale, and Hounsfield units leave the exposure little room",
+        replace(_WIDE, scale=0.12, aspect=0.0, brightness=0.06, contrast=0.15, gamma=0.15),
+    ),
+    "mr": Preset(
+        "MR: sides and top stay, sizes are to scale, and grey values differ from scanner to scanner",
+        replace(_WIDE, scale=0.12, aspect=0.0),
+    ),
     "derm": Preset(
         "skin: no side is up, and cameras differ in colour",
         AugmentRanges(
