@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
-from medimg_cli.errors import DataError, MachineError
+from medimg_cli.errors import DataError
+from medimg_cli.workspace.files import disk_errors, drop_unfinished_line
 from medimg_cli.workspace.workspace import Workspace
 
 Action = Literal["keep", "exclude", "relabel", "undo"]
@@ -59,19 +60,15 @@ def append_decision(workspace: Workspace, decision: Decision) -> None:
     """
     path = decisions_path(workspace)
     line = json.dumps(asdict(decision), ensure_ascii=False) + "\n"
-    try:
+    with disk_errors(path, "free some disk space or mend its rights"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_unfinished(path)
+        drop_unfinished_line(path)
         descriptor = os.open(path, _NEW, 0o644)
         try:
             os.write(descriptor, line.encode("utf-8"))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except OSError as error:
-        raise MachineError(
-            f"cannot write {path}: {error.strerror or error}", "free some disk space or mend its rights"
-        ) from error
 
 
 def read_decisions(workspace: Workspace) -> list[Decision]:
@@ -99,15 +96,6 @@ def _parse(path: Path, number: int, line: str) -> Decision:
     if not texts or decision.action not in ACTIONS:
         raise DataError(f"{path} line {number}: '{decision.action}' is no decision", "restore the file")
     return decision
-
-
-def _drop_unfinished(path: Path) -> None:
-    if not path.is_file():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
 
 
 class DecisionsInForce:

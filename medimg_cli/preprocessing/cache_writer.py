@@ -25,11 +25,13 @@ from medimg_cli.preprocessing.cache import (
     read_index,
 )
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
-from medimg_cli.workspace.files import write_json
+from medimg_cli.workspace.files import disk_errors, drop_unfinished_line, write_json
 from medimg_cli.workspace.lock import locked
 from medimg_cli.workspace.plain_text import shielded
 from medimg_cli.workspace.tables import write_table
 from medimg_cli.workspace.workspace import Workspace
+
+_HINT = "free some disk space, or choose another folder; the same command then goes on from there"
 
 CHECKPOINT_SECONDS = 1.0
 """At most so much work is lost with a killed process."""
@@ -70,7 +72,7 @@ class CacheWriter:
         Raises:
             MachineError: the disk is full or cannot be written; the cache is as it was at the last checkpoint.
         """
-        with _disk(self._pixels_path):
+        with disk_errors(self._pixels_path, _HINT):
             try:
                 self._append(rows, images)
             except OSError:
@@ -83,7 +85,7 @@ class CacheWriter:
         Raises:
             MachineError: the disk is full, or the cache cannot be read back.
         """
-        with _disk(self._pixels_path):
+        with disk_errors(self._pixels_path, _HINT):
             self._write_header()
             write_table(self._folder / "index.csv", self._recovered())
             self._journal_path.unlink(missing_ok=True)
@@ -147,7 +149,7 @@ class CacheWriter:
         if not path.is_file():
             return empty
         if name == "journal.csv":
-            _drop_unfinished_line(path)
+            drop_unfinished_line(path)
         try:
             index = read_index(path)
         except DataError:
@@ -191,20 +193,9 @@ def writing(workspace: Workspace, recipe: Recipe) -> Iterator[CacheWriter]:
     """
     folder = cache_folder(workspace, recipe)
     with locked(folder / ".lock", doing=f"writing {folder}"):
-        with _disk(folder):
+        with disk_errors(folder, _HINT):
             writer = CacheWriter(workspace, recipe)
         yield writer
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MachineError(
-            f"cannot write {path}: {error.strerror or error}",
-            "free some disk space, or choose another folder; the same command then goes on from there",
-        ) from error
 
 
 def _header(recipe: Recipe, rows: int) -> bytes:
@@ -223,10 +214,3 @@ def _size(path: Path) -> int:
 def _sync(stream: BinaryIO) -> None:
     stream.flush()
     os.fsync(stream.fileno())
-
-
-def _drop_unfinished_line(path: Path) -> None:
-    """Cut a journal after its last whole line: the disk may have been full in the middle of one."""
-    content = path.read_bytes()
-    if not content.endswith(b"\n"):
-        os.truncate(path, content.rfind(b"\n") + 1)

@@ -290,16 +290,13 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
     """Return (H, W, channels) of the same type: colour is reduced by luma, grey is repeated."""
     if pixels.shape[2] == channels:
         return pixels
-    shown: NDArray[Any] = np.repeat(pixels, channels, axis=2) if channels == 3 else _luma(pixels)
+    grey = np.rint(pixels.astype(np.float32) @ _LUMA)[..., None] if channels == 1 else pixels
+    shown: NDArray[Any] = np.repeat(grey, channels, axis=2)
     return (
         shown.astype(np.uint8, copy=False)
         if pixels.dtype == np.uint8
         else shown.astype(np.uint16, copy=False)
     )
-
-
-def _luma(pixels: Pixels) -> NDArray[Any]:
-    return np.asarray(np.rint(pixels.astype(np.float32) @ _LUMA)[..., None])
 
 
 def _as_uint16(image: DecodedImage) -> NDArray[np.uint16]:

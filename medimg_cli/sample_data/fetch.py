@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +20,11 @@ from medimg_cli.sample_data.http_download import (
     host_of,
     looks_like_web_page,
 )
+from medimg_cli.workspace.files import disk_errors
 from medimg_cli.workspace.lock import locked
 from medimg_cli.workspace.progress import Progress, SilentProgress
+
+_HINT = "free some disk space or choose another folder with --to; what was fetched so far is kept"
 
 _MEBIBYTE = 1 << 20
 # Less than this is no progress: a server that sends a drop and hangs up would be asked for ever.
@@ -65,7 +67,10 @@ def fetch(
     if (there := _already_there(remote, target)) is not None:
         return there
     # Two writers would mix their bytes in one part.
-    with locked(target.with_name(f".{target.name}.lock"), doing=f"fetching {target}"), _disk_trouble(target):
+    with (
+        locked(target.with_name(f".{target.name}.lock"), doing=f"fetching {target}"),
+        disk_errors(target, _HINT),
+    ):
         if (there := _already_there(remote, target)) is not None:  # its last holder finished it
             return there
         if target.is_file():
@@ -202,18 +207,6 @@ def _by_hand(remote: RemoteFile, target: Path, reason: str) -> MachineError:
         f"check the network or proxy and run this again, or put {remote.address} at {target} by hand; "
         f"its checksum must be {remote.checksum}",
     )
-
-
-@contextmanager
-def _disk_trouble(target: Path) -> Iterator[None]:
-    """Turn what the disk refuses into an error; the network's refusals are told apart where they happen."""
-    try:
-        yield
-    except OSError as error:
-        raise MachineError(
-            f"cannot write {target}: {error.strerror or error}",
-            "free some disk space or choose another folder with --to; what was fetched so far is kept",
-        ) from error
 
 
 def _mebibytes(count: int) -> int:

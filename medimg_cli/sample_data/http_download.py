@@ -48,10 +48,8 @@ def checksum_of(path: Path, algorithm: str) -> str:
     Raises:
         ValueError: there is no such algorithm.
     """
-    digest = _new_digest(algorithm)
     with path.open("rb") as stream:
-        while chunk := stream.read(_HASH_CHUNK_BYTES):
-            digest.update(chunk)
+        digest = hashlib.file_digest(stream, lambda: _new_digest(algorithm))
     return f"{algorithm}:{digest.hexdigest()}"
 
 

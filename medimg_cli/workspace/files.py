@@ -16,8 +16,20 @@ from medimg_cli.errors import DataError, MachineError
 SCHEMA = 1
 """Of the JSON objects that commands write to stdout."""
 
-_CHUNK_BYTES = 1 << 20
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+
+
+@contextmanager
+def disk_errors(path: Path, hint: str) -> Iterator[None]:
+    """Turn what the disk refuses while `path` is written into an error.
+
+    Raises:
+        MachineError: it was refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(f"cannot write {path}: {error.strerror or error}", hint) from error
 
 
 @contextmanager
@@ -30,7 +42,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
         MachineError: the disk is full or the folder cannot be written.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with disk_errors(target, "free some disk space or choose another folder"):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -39,11 +51,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise MachineError(
-            f"cannot write {target}: {error.strerror or error}",
-            "free some disk space or choose another folder",
-        ) from error
+
+
+def drop_unfinished_line(path: Path) -> None:
+    """Cut a journal after its last whole line: a killed process or a full disk leaves half of one."""
+    if path.is_file() and not (content := path.read_bytes()).endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
@@ -154,11 +167,8 @@ def to_jsonable(value: Any) -> Any:
 
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hex digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_of_text(text: str) -> str:

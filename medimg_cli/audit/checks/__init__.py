@@ -1,13 +1,13 @@
 """The shelf of audit checks: one file per check, silent on a clean cohort."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
-from medimg_cli.audit.findings import Check
+from medimg_cli.audit.findings import Check, Finding
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.dataset.manifest import SPLITS, UNKNOWN_COLUMN, DatasetInfo
 from medimg_cli.registry import Registry
@@ -97,3 +97,13 @@ def split_pairs(places: Iterable[Iterable[str]]) -> str:
 
     counts = Counter(" and ".join(sorted(set(splits), key=key)) for splits in places)
     return ", ".join(f"{splits}: {count:,}" for splits, count in sorted(counts.items()))
+
+
+def not_read(name: str, what: str, advice: str, images: Sequence[str]) -> list[Finding]:
+    """Return the finding of a check on images whose metadata cannot be read, none without such an image.
+
+    Args:
+        what: said of them, with `{}` for their number.
+    """
+    message = what.format(plural(len(images), "header"))
+    return [Finding(name, "warning", message, advice, tuple(images), len(images))] if images else []

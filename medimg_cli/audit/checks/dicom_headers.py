@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check, not_read, plural
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.images.image import split_member
 from medimg_cli.privacy.dicom.headers import (
@@ -60,8 +60,11 @@ def dicom_headers(context: AuditContext) -> Checked:
     found = (
         *_attributes(scanned, total),
         *_burned_in([image for image, header in scanned if header.burned_in], total),
-        *_unknown(
-            [i for i, header in zip(ids, headers, strict=True) if isinstance(header, UnreadableHeader)]
+        *not_read(
+            NAME,
+            "{} cannot be read, so nobody knows who is named there",
+            "export these files again",
+            [i for i, header in zip(ids, headers, strict=True) if isinstance(header, UnreadableHeader)],
         ),
     )
     return Checked(found, f"{plural(total, 'header')} read, nested sequences included")
@@ -138,10 +141,3 @@ def _burned_in(images: list[str], total: int) -> list[Finding]:
     message += ": identities stand in the pixels"
     advice = "mask or exclude these images: such text can also give away the ward, and with it the label"
     return [Finding(NAME, "warning", message, advice, tuple(images), len(images))]
-
-
-def _unknown(images: list[str]) -> list[Finding]:
-    if not images:
-        return []
-    message = f"{plural(len(images), 'header')} cannot be read, so nobody knows who is named there"
-    return [Finding(NAME, "warning", message, "export these files again", tuple(images), len(images))]

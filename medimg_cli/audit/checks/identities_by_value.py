@@ -7,7 +7,7 @@ from functools import cache
 
 import pandas as pd
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check, not_read, plural
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.dataset.listing import without_frame
 from medimg_cli.dataset.manifest import COLUMNS
@@ -65,7 +65,12 @@ def identities_by_value(context: AuditContext) -> Checked:
     found = [
         *_findings(direct, "warning"),
         *_findings(marked, "info"),
-        *_unread([i for file, h in headers.items() if isinstance(h, UnreadableHeader) for i in files[file]]),
+        *not_read(
+            NAME,
+            "{} cannot be read, so their values are searched nowhere",
+            "export these files again",
+            [i for file, h in headers.items() if isinstance(h, UnreadableHeader) for i in files[file]],
+        ),
     ]
     values = plural(len(merged.values), "value")
     return Checked(
@@ -161,10 +166,3 @@ def _findings(places: _Places, severity: Severity) -> Iterator[Finding]:
             message += "; Patient Identity Removed is YES"
         notes = {image: f"{keyword}: {', '.join(found)}" for image, found in of_image.items()}
         yield Finding(NAME, severity, message, _ADVICE, tuple(of_image), len(of_image), notes=notes)
-
-
-def _unread(images: list[str]) -> list[Finding]:
-    if not images:
-        return []
-    message = f"{plural(len(images), 'header')} cannot be read, so their values are searched nowhere"
-    return [Finding(NAME, "warning", message, "export these files again", tuple(images), len(images))]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from medimg_cli import __version__
 from medimg_cli.audit.measurements.image_statistics import LOOKS_COLUMNS, Looks, look_at
 from medimg_cli.audit.measurements.thumbnails import Thumbnails, appending, stored_count, thumbnail
-from medimg_cli.errors import DataError, MachineError
+from medimg_cli.errors import DataError
 from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
-from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.files import disk_errors, sha256_of_file
 from medimg_cli.workspace.progress import Progress, tracked
 from medimg_cli.workspace.tables import read_table, write_table
 from medimg_cli.workspace.threads import map_ordered, takes_too_long
@@ -174,25 +174,18 @@ def _keep(
     results: list[Measurement] = []
     path = thumbnails_path(workspace)
     keep = 1 + max((result.thumbnail for result in known.values()), default=-1)
-    try:
-        with appending(path, keep=keep) as pictures:
-            try:
-                for key, result in done:
-                    stored = new.get(key, result)
-                    if stored.picture is not None:
-                        number = stored.thumbnail
-                        if number < 0:
-                            number = pictures.append(stored.picture)
-                        stored = new[key] = replace(stored, thumbnail=number, picture=None)
-                    results.append(stored)
-            finally:
-                if new:
-                    _write_known(workspace, known | new)
-    except OSError as error:
-        raise MachineError(
-            f"cannot write {path}: {error.strerror or error}",
-            "free some disk space or choose another workspace",
-        ) from error
+    hint = "free some disk space or choose another workspace"
+    with disk_errors(path, hint), appending(path, keep=keep) as pictures:
+        try:
+            for key, result in done:
+                stored = new.get(key, result)
+                if stored.picture is not None:
+                    number = stored.thumbnail if stored.thumbnail >= 0 else pictures.append(stored.picture)
+                    stored = new[key] = replace(stored, thumbnail=number, picture=None)
+                results.append(stored)
+        finally:
+            if new:
+                _write_known(workspace, known | new)
     return results
 
 

@@ -58,7 +58,9 @@ def plan_readings(
                 "bring it back (a disk that is not connected?), or start over with --fresh",
             )
         again = any(source.path.samefile(path) for source in named)
-        reading = _absolute_table(workspace, origin.reading)
+        reading = dict(origin.reading)
+        if table := reading.get("labels"):
+            reading["labels"] = Path(workspace.absolute(table))
         if again:
             _refuse_contradiction(reading, said)
             reading = {
@@ -149,11 +151,6 @@ def _refuse_contradiction(before: dict[str, Any], said: dict[str, Any]) -> None:
                 f"{before.get(name) or 'none'}",
                 "leave it out to add to the data set, or start over with --fresh",
             )
-
-
-def _absolute_table(workspace: Workspace, reading: dict[str, Any]) -> dict[str, Any]:
-    table = reading.get("labels")
-    return {**reading, "labels": Path(workspace.absolute(table))} if table else dict(reading)
 
 
 def _to_remember(workspace: Workspace, layout: str, reading: Reading) -> dict[str, Any]:

@@ -54,15 +54,12 @@ def name_sources(
     for path in paths:
         if not path.exists():
             raise DataError(f"{path} does not exist", "check the path")
-        prefix = "" if alone else _free_prefix(path.absolute().name, prefixes)
+        name = path.absolute().name
+        numbered = (f"{name}/" if number == 1 else f"{name}-{number}/" for number in count(1))
+        prefix = "" if alone else next(each for each in numbered if each not in prefixes)
         prefixes.add(prefix)
         sources.append(Source(path.absolute(), prefix, frozenset(ignored)))
     return sources
-
-
-def _free_prefix(name: str, taken: set[str]) -> str:
-    numbered = (f"{name}/" if number == 1 else f"{name}-{number}/" for number in count(1))
-    return next(prefix for prefix in numbered if prefix not in taken)
 
 
 def find_layout(sources: Sequence[Source], settings: IngestSettings) -> str:

@@ -37,7 +37,7 @@ class FilesByUid:
         self.loosely: dict[str, str] = {}
         self.files: list[File] = []
         self._index: dict[str, dict[str, list[File]]] = {level: {} for level in LEVELS}
-        self._level = LEVELS[0]
+        self.level = LEVELS[0]
         for source in sources:
             tree = walk(source)
             self.rejected += tree.rejected
@@ -51,17 +51,13 @@ class FilesByUid:
                 for level, uid in uids.items():
                     self._index[level].setdefault(uid, []).append(file)
 
-    def look_for(self, level: str) -> None:
-        """Choose what `find` goes by."""
-        self._level = level
-
     def matches(self, table: Table, column: str, level: str) -> int:
         """Return how many rows name a UID of a level that is there."""
         return sum(cells[column] in self._index[level] for _, cells in table.rows)
 
     def find(self, value: str) -> Sequence[File] | str:
         """Return every file of a UID."""
-        return self._index[self._level].get(value) or f"no file has this {self._level}"
+        return self._index[self.level].get(value) or f"no file has this {self.level}"
 
     def others(self, used: Mapping[str, object]) -> Iterable[Rejected]:
         """Yield the files no row means."""
@@ -100,7 +96,7 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
             by_name.add(file)
         return list_rows(table, settings, by_name)
     level = _level(table, key, files)
-    files.look_for(level)
+    files.level = level
     note = f"{table.path.name}: '{key}' names images by {level}"
     return list_rows(table, settings, files, key, (note,))
 

@@ -100,7 +100,7 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
     classes: dict[str, None] = {}
     notes: list[str] = []
     for source in sources:
-        names = _names_of(source.path)
+        names = _NAMES.get(_set_name(source.path), ())
         found = _labels_of(source.path, multi_label=settings.multi_label)
         numbers = _numbers(found.values())
         classes |= {_name(number, names): None for number in numbers}
@@ -190,10 +190,6 @@ def _checked(labels: NDArray[Any], place: str, *, multi_label: bool) -> NDArray[
 def _set_name(path: Path) -> str:
     """Return the set's name without its size: `pathmnist_64.npz` is pathmnist."""
     return re.sub(r"_\d+$", "", path.stem.lower())
-
-
-def _names_of(path: Path) -> tuple[str, ...]:
-    return _NAMES.get(_set_name(path), ())
 
 
 def _name(number: int, names: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from medimg_cli.errors import MachineError, RunError
+from medimg_cli.workspace.files import drop_unfinished_line
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -201,7 +202,7 @@ class Study:
         """
         optuna = _optuna()
         self._space, self._seed, self.lower_is_better = tuple(space), seed, lower_is_better
-        _drop_half_a_line(path)
+        drop_unfinished_line(path)
         try:
             backend = optuna.storages.journal.JournalFileBackend(str(path))
             self._study: OptunaStudy = optuna.create_study(
@@ -355,14 +356,3 @@ def _outcome(trial: "FrozenTrial") -> Outcome:
     facts = {"reason": "killed", **trial.user_attrs}
     state, value = facts.pop("state", "stopped"), facts.pop("value", None)
     return Outcome(trial.number + 1, state, value, trial.params, facts)
-
-
-def _drop_half_a_line(path: Path) -> None:
-    """Cut what a killed process had not written to its end; the next line would be glued to it."""
-    if not path.is_file():
-        return
-    with path.open("r+b") as stream:
-        content = stream.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            stream.truncate(whole)
