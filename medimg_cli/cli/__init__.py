@@ -1,1 +1,1 @@
-"""The door: one thin file per command parses, calls one stage and renders. Stages are imported in bodies."""
+"""One thin file per command: it parses, calls one stage and renders. Stages are imported in bodies."""

@@ -206,7 +206,7 @@ def with_session(name: str, body: Callable[..., None]) -> Callable[..., None]:
         raise ValueError(f"{name}: {sorted(repeated)} are settings, which have their options already")
 
     @functools.wraps(body)
-    def door(**values: Any) -> None:
+    def call(**values: Any) -> None:
         common = {parameter.name: values.pop(parameter.name) for parameter in shared}
         common["assignments"] = common["assignments"] or []
         given: dict[str, dict[str, Any]] = {each.section: {} for each in taken}
@@ -219,7 +219,7 @@ def with_session(name: str, body: Callable[..., None]) -> Callable[..., None]:
     others = [each for each in own if each not in arguments]
     parameters = [*arguments, *(option_of(each) for each in taken), *others, *shared]
     whole = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
-    door.__signature__ = inspect.Signature(whole)  # type: ignore[attr-defined]
-    door.__annotations__ = {parameter.name: parameter.annotation for parameter in whole}
-    del door.__wrapped__
-    return door
+    call.__signature__ = inspect.Signature(whole)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in whole}
+    del call.__wrapped__
+    return call
