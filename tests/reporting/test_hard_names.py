@@ -17,6 +17,7 @@ from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import make_cohort
 from tests.reporting.results import subgroups, with_every_result
+from tests.web.conftest import browser as browser
 
 UNBROKEN = "Unbroken" + "x" * 180
 COHORTS: dict[str, dict[str, object]] = {
@@ -87,3 +88,20 @@ def test_names_that_begin_alike_stay_apart_and_stand_in_full_once(tmp_path: Path
     assert "Unbrokenxxxxxxxxxx…xxxxxxx00" in render_page(content, part="report")
     appendix = render_page(content, part="appendix")
     assert all(f": {name}</li>" in appendix for name in content.evaluation.classes)
+
+
+_BESIDE_THE_SCREEN = """() => [...document.querySelectorAll('.cover .scroll')]
+    .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
+
+
+def test_no_column_of_the_first_page_stands_beside_the_screen_of_a_phone(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    browser = request.getfixturevalue("browser")
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    for name in ("plain", *COHORTS):
+        html = render_page(_content(tmp_path / name, COHORTS.get(name, {})))
+        page.set_content(html)
+        assert page.locator(".cover .scroll").count() > 0
+        assert page.evaluate(_BESIDE_THE_SCREEN) == [], name
+    page.close()
