@@ -101,6 +101,7 @@ class RowReader:
         self._carried = {**_carried(table, roles), **roles.labelling.kept}
         self._pointed = {name for name in self._carried if _has_decimal_commas(table, name)}
         self._rows: dict[str, int] = {}
+        self._patients: dict[str, dict[str, None]] = {}
         self.entries: dict[str, Entry] = {}
         self.rejected: list[Rejected] = list(rejected)
         self.missed: list[Missed] = []
@@ -154,12 +155,22 @@ class RowReader:
                 path=file.path,
                 label=label,
                 relative=file.relative,
-                patient_id=_somebody(cells[roles.patient]) if roles.patient else None,
+                patient_id=self._patient(cells[roles.patient]) if roles.patient else None,
                 split=_split(cells[roles.split], place) if roles.split else None,
                 exam=exam,
                 extra={name: self._shown(column, cells[column]) for column, name in self._carried.items()}
                 | roles.labelling.not_judged(cells),
             )
+
+    def _patient(self, cell: str) -> str | None:
+        """Return the patient of a cell as it is spelt first; None where it says that nobody knows."""
+        shown = clean(cell).casefold()
+        if not is_said(cell) or shown in _NOBODY:
+            return None
+        number = re.fullmatch(r"(\d{1,18})(?:[.,]0+)?", shown, re.ASCII)
+        spelt = self._patients.setdefault(str(int(number[1])) if number else shown, {})
+        spelt.setdefault(cell)
+        return next(iter(spelt))
 
     def _shown(self, column: str, cell: str) -> str:
         return cell.replace(".", "").replace(",", ".") if column in self._pointed else cell
@@ -176,6 +187,9 @@ class RowReader:
                 yield f"{name}: {count:,} file names are not as written ({how}): '{example}' is {files[0].relative}"
         if self.weak:
             yield f"{name}: {self.weak:,} rows without a label have that of their exam (column '{self._roles.exam}')"
+        if several := sum(len(spelt) > 1 for spelt in self._patients.values()):
+            how = "by case, spaces, zeros in front or 12.0 for 12"
+            yield f"{name}: {several:,} patients are spelt in several ways ({how}): each counts as one"
         if self.repeats:
             yield f"{self.repeats} rows of {name} repeat an image with the same label"
         if self.missed and self.entries:
@@ -334,11 +348,6 @@ def _has_decimal_commas(table: Table, column: str) -> bool:
         and all(shape.fullmatch(cell) for cell in cells)
         and not all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas)
     )
-
-
-def _somebody(cell: str) -> str | None:
-    """Return a cell of a column of patients, None where it says that the patient is not known."""
-    return cell if is_said(cell) and clean(cell).casefold() not in _NOBODY else None
 
 
 def _split(value: str, place: str) -> str | None:

@@ -191,3 +191,24 @@ def test_a_column_of_splits_that_is_not_taken_is_told(tmp_path: Path) -> None:
     taken = listed(tmp_path, table, use_split_col="Gruppe")
     assert [entry.split for entry in taken.entries] == ["train", "val"]
     assert told not in taken.notes
+
+
+@pytest.mark.parametrize(
+    ("spellings", "patients"),
+    [
+        (("12", "12.0", "012"), ["12", "12", "12"]),
+        (("p01", "P01", "P 01"), ["p01", "p01", "P 01"]),
+        (("Zoe\u0308 K", "Zo\u00eb  k", "Zo\u00eb L"), ["Zoe\u0308 K", "Zoe\u0308 K", "Zo\u00eb L"]),
+        (("1.1", "1.10", "1.2"), ["1.1", "1.10", "1.2"]),
+    ],
+)
+def test_a_patient_spelt_in_several_ways_is_one_and_it_is_said(
+    tmp_path: Path, spellings: tuple[str, ...], patients: list[str]
+) -> None:
+    rows = [
+        f"{file}.png,{label},{who}"
+        for file, label, who in zip("abc", ("x", "y", "y"), spellings, strict=True)
+    ]
+    listing = listed(tmp_path, "\n".join(["image,label,patient", *rows]), files=("a.png", "b.png", "c.png"))
+    assert [entry.patient_id for entry in listing.entries] == patients
+    assert any("spelt in several ways" in note for note in listing.notes) == (len(set(patients)) < 3)
