@@ -150,8 +150,6 @@ class _RunFile:
     def __init__(self, run: Path, name: str, field: str) -> None:
         self._run, self._name, self._field = run, name, field
         self._card = json.loads((run / "model.json").read_text())
-        if field == "weights_sha256":  # torch is no part of what an input may take
-            importlib.import_module("medimg_cli.training.checkpoint")
 
     def __call__(self, path: Path) -> None:
         folder = path.parent / "run"
@@ -268,6 +266,9 @@ def targets(run: Path | None) -> dict[str, tuple[list[bytes], Callable[[], Calla
     found["http"] = (_requests(pictures), _Http)
     if run is not None:
         of = seeds.models(run)
+        importlib.import_module(
+            "medimg_cli.training.checkpoint"
+        )  # torch is no part of what an input may take
         found |= {"card": (of["card"], lambda: _card), "record": (of["record"], lambda: _record)}
         found |= {"graph": (of["onnx"], lambda: _graph)}
         for kind, name, field in (
