@@ -4,7 +4,15 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import DataError, RunError, UsageError
@@ -171,7 +179,6 @@ class ModelCard(BaseModel):
         exams: how it decides on exams; None where it answers images alone.
         recalibration: for another place, by `medimg recalibrate`; None of a model as it was trained.
         tuning_sha256: of the answers its thresholds were chosen on, see `predictions.digest_of`; None before there was one.
-        unsealed: it was read from a file without a seal, by which a changed digit would be known.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -202,7 +209,7 @@ class ModelCard(BaseModel):
     exams: Exams | None = None
     began_with: WeightsOrigin | None = None
     tuning_sha256: str | None = None
-    unsealed: bool = Field(False, exclude=True)
+    _unsealed: bool = PrivateAttr(False)  # read from a file without a seal, by which a changed digit is known
 
     @property
     def labels(self) -> LabelSpace:
@@ -349,7 +356,7 @@ class Run:
 
     def note_seal(self, card: ModelCard, progress: Progress) -> None:
         """Say so where the model card is of a version that wrote no seal."""
-        if card.unsealed:
+        if card._unsealed:
             progress.note(
                 f"{self.card_path} has no seal, as of an earlier version: a changed digit is not seen"
             )
@@ -369,9 +376,10 @@ def read_model(path: Path, model: type[Artefact], hint: str = "restore it, or tr
     """Return a JSON file of a run as what it describes; raises `RunError` where it is not one of medimg's."""
     try:
         content = check_seal(path, read_json(path, most_bytes=_MOST_CARD_BYTES))
-        if isinstance(content, dict) and "seal" not in content and "unsealed" in model.model_fields:
-            content = {**content, "unsealed": True}
-        return model.model_validate(content)
+        found = model.model_validate(content)
+        if isinstance(found, ModelCard):
+            found._unsealed = "seal" not in content
+        return found
     except DataError as error:
         raise RunError(error.what, hint) from error
     except ValidationError as error:
