@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medimg_cli.errors import MachineError
+from medimg_cli.workspace.files import disk_errors
 from medimg_cli.workspace.workspace import Workspace
 
 if sys.platform == "win32":
@@ -40,14 +41,10 @@ def locked(path: Path, *, doing: str) -> Iterator[None]:
     Raises:
         MachineError: somebody else holds it, or the folder cannot be written.
     """
-    try:
+    with disk_errors(path, "choose a folder that can be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened to append: the number of whoever holds the lock must not be overwritten before it is ours.
         stream = path.open("a+", encoding="ascii")
-    except OSError as error:
-        raise MachineError(
-            f"cannot write {path}: {error.strerror or error}", "choose a folder that can be written"
-        ) from error
     with stream:
         try:
             _lock(stream.fileno())

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from medimg_cli.audit.shortcuts.set_differences import OfTwoSets, Values, of_two_sets, same_images
+from medimg_cli.audit.shortcuts.column_traits import OfTwoSets, Values, of_two_sets, same_images
 from medimg_cli.dataset.manifest import UNKNOWN_COLUMN
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.decided import Answered

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
-from medimg_cli.audit.shortcuts.set_differences import OfTwoSets, of_two_sets, same_images
+from medimg_cli.audit.shortcuts.column_traits import OfTwoSets, of_two_sets, same_images
 from medimg_cli.dataset.manifest import UNKNOWN_COLUMN
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.results.surroundings import Shift, ShiftRow
