@@ -108,13 +108,14 @@ def keep_point(
         own = OverViews(threshold=point.threshold, thresholds=dict(point.thresholds))
         if own != card.over_views:
             with locked(run.lock_path, doing=f"training run '{run.name}'"):
-                run.write_card(card.model_copy(update={"over_views": own}))
+                run.write_card(run.read_card().model_copy(update={"over_views": own}))
         return
     kept = {"threshold": point.threshold, "thresholds": dict(point.thresholds), "exams": exams or card.exams}
     if all(getattr(card, name) == value for name, value in kept.items()):
         return
     with locked(run.lock_path, doing=f"training run '{run.name}'"):
-        run.write_card(card.model_copy(update=kept))
+        card = run.read_card().model_copy(update=kept)
+        run.write_card(card)
         record = run.read_record()
         run.write_record(record.model_copy(update={"val": record.val | point.figures()}))
         path = run.tuning_path

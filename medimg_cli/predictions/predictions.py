@@ -177,7 +177,13 @@ def keep_predictions(
         place: the folder they go into instead of the run's own.
     """
     path = (place or run).predictions_path(split)
-    write_predictions(path, table)
+    if path == run.tuning_path:  # the card knows them; killed in between, it knows none
+        run.write_card(run.read_card().model_copy(update={"tuning_sha256": None}))
+        write_predictions(path, table)
+        known = digest_of(read_predictions(path))
+        run.write_card(run.read_card().model_copy(update={"tuning_sha256": known}))
+    else:
+        write_predictions(path, table)
     return Recorded(
         run=run.name,
         split=split,
