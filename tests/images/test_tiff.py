@@ -180,3 +180,17 @@ def test_channels_that_are_no_colours_are_refused(tmp_path: Path, shape: tuple[i
     planes = "separate" if shape[0] == 5 else "contig"
     with pytest.raises(UnreadableImage, match="channels"):
         read(tmp_path / "a.tif", np.zeros(shape, np.uint8), photometric="minisblack", planarconfig=planes)
+
+
+def test_a_tiff_that_lacks_most_of_its_tiles_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.full((64, 64), 99, np.uint8), tile=(16, 16), compression="deflate")
+    assert (read_image(str(path)).pixels == 99).all()
+    content = bytearray(path.read_bytes())
+    for tag in (256, 257):  # width and height
+        with tifffile.TiffFile(path) as file:
+            place = file.pages[0].tags[tag].valueoffset  # type: ignore[union-attr]
+        content[place : place + 4] = (16_000).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImage, match="16 parts of the picture where 1,000,000 belong"):
+        read_image(str(path))

@@ -1,5 +1,6 @@
 """TIFF, BigTIFF and OME-TIFF of any depth, by tifffile; what colour space it leaves alone, by Pillow."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -106,6 +107,11 @@ def _samples(page: TiffPage, content: Content) -> NDArray[Any]:
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
         if length <= 0 or offset + length > size:  # tifffile would leave such a part black
             raise UnreadableImage("the file is truncated, or parts of its picture are missing")
+    parts = math.prod(page.chunked)
+    if (
+        len(page.dataoffsets) < parts and not page.is_contiguous
+    ):  # tifffile would walk through all, and leave them black
+        raise UnreadableImage(f"{len(page.dataoffsets):,} parts of the picture where {parts:,} belong")
     if page.imagedepth != 1:
         raise UnreadableImage("a TIFF with depth: its slices are no pages")
     samples = np.asarray(page.asarray(maxworkers=1))
