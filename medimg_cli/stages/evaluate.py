@@ -39,7 +39,7 @@ from medimg_cli.preprocessing.intensities import compared_intensities, intensiti
 from medimg_cli.runs.ledger import Looks, looks_before, record_look, refuse_sample
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
-from medimg_cli.training.networks.torch_network import val_over_views
+from medimg_cli.training.view_predictions import val_over_views
 from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.operating_settings import EvaluateSettings
 from medimg_cli.workspace.progress import Progress, SilentProgress

@@ -3,23 +3,18 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.load import Opened
 from medimg_cli.inference.onnx_network import Network, Seen
 from medimg_cli.inference.ood_reference import references_of
-from medimg_cli.inference.predictor import Answering, Predictor, members_of, quick_predictor
-from medimg_cli.predictions.operating_point import OperatingPoint
-from medimg_cli.predictions.predictions import predictions_of
-from medimg_cli.preprocessing.cache import PixelCache
+from medimg_cli.inference.predictor import Predictor, members_of, quick_predictor
 from medimg_cli.preprocessing.recipe import Pixels
 from medimg_cli.runs.explanation import read_explanation
-from medimg_cli.runs.run import LOCAL, ModelCard, Run
+from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.runs.tested import tested_of, withheld_sets
 from medimg_cli.training.augmentation.augment import View, views_of
 from medimg_cli.training.batches import to_255
@@ -27,7 +22,6 @@ from medimg_cli.training.checkpoint import load_network
 from medimg_cli.training.device import Normaliser, choose_device, prepare_processor
 from medimg_cli.training.explanation.class_maps import Place, find_place, maps_of
 from medimg_cli.training.networks.backbone import Tapped
-from medimg_cli.workspace.operating_settings import EvaluateSettings
 
 
 class TorchNetwork:
@@ -136,34 +130,3 @@ def open_in_torch(place: Path) -> Opened:
         explained=read_explanation(run, predictor.card),
         tested=tested_of(run, predictor.card),
     )
-
-
-def val_over_views(
-    run: Run,
-    model: Answering,
-    card: ModelCard,
-    dataset: Dataset | None,
-    cache: PixelCache | None,
-    settings: EvaluateSettings,
-) -> pd.DataFrame | None:
-    """Return a predictions table of validation, None where there is none to be had.
-
-    Args:
-        model: that is asked about the views, as `settings` has it.
-        dataset: that the model was trained on; None where it is not known.
-        cache: holds the pixels of its validation images; None where they are not cached.
-
-    Returns:
-        None also of a model of folds, every network of which has learnt from images of train and val, and of one that was
-        recalibrated on cases of another place.
-    """
-    if not settings.tta or dataset is None or cache is None:
-        return None
-    if card.folds is not None or run.predictions_path(LOCAL).is_file():
-        return None
-    rows = dataset.of_split("val")
-    if rows.empty:
-        return None
-    positions = cache.positions(rows["image_id"].tolist())
-    probabilities = model.opened().of_rows(cache.pixels, positions, batch_size=settings.batch_size)
-    return predictions_of(dataset, rows, probabilities, OperatingPoint(card.threshold, card.thresholds))
