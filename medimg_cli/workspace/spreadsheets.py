@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -111,12 +112,19 @@ def _read(path: str, sheet: str) -> dict[str, Any]:
 
 
 def _formulas_without_value(path: str) -> list[str]:
-    """Return the cells of an .xlsx, in any of its sheets, whose formulas no program has worked out yet."""
+    """Return the cells of an .xlsx, in any of its sheets, whose formulas no program has worked out yet.
+
+    Raises:
+        ValueError: the archive, or a sheet in it, is damaged.
+    """
     if not zipfile.is_zipfile(path):
         return []
-    with zipfile.ZipFile(path) as archive:
-        sheets = [name for name in archive.namelist() if re.fullmatch(r"xl/worksheets/[^/]+\.xml", name)]
-        return [cell.decode() for name in sheets for cell in _WITHOUT_VALUE.findall(archive.read(name))]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sheets = [name for name in archive.namelist() if re.fullmatch(r"xl/worksheets/[^/]+\.xml", name)]
+            return [cell.decode() for name in sheets for cell in _WITHOUT_VALUE.findall(archive.read(name))]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"a sheet is damaged: {error}") from error
 
 
 def _main(path: str, sheet: str) -> int:

@@ -13,14 +13,16 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from medimg_cli.cli.app import run
-from medimg_cli.errors import ExitCode
+from medimg_cli.errors import DataError, ExitCode
 from medimg_cli.evaluation.evaluation import read_evaluation
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.runs.weights_origin import weights_at_hand
+from medimg_cli.workspace.spreadsheets import read_spreadsheet
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
+from tests.dataset.layouts.workbook import write_xlsx
 from tests.faults import fuzz
 from tests.images.dicom_file import dicom_image, write
 
@@ -70,6 +72,18 @@ def test_whatever_a_decoder_in_rust_does_is_a_reason(tmp_path: Path, monkeypatch
     path = write(dicom_image(np.zeros((8, 8), np.uint8)), tmp_path / "a.dcm")
     with pytest.raises(UnreadableImage, match="pixels damaged"):
         read_image(str(path))
+
+
+def test_a_workbook_with_a_damaged_sheet_is_refused(tmp_path: Path) -> None:
+    path = write_xlsx(tmp_path / "a.xlsx", {"labels": [["image", "label"], ["a.png", "X"]]})
+    content = bytearray(path.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    while not content[directory + 46 :].startswith(b"xl/worksheets/sheet1.xml"):
+        directory = content.index(b"PK\x01\x02", directory + 4)
+    content[directory + 16] ^= 1  # the CRC-32 of the sheet in the central directory
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="no workbook that can be read"):
+        read_spreadsheet(path, is_name=lambda cell: cell in ("image", "label"))
 
 
 def test_a_jpeg_ls_frame_that_ends_within_its_first_samples_is_refused_at_once(tmp_path: Path) -> None:

@@ -109,7 +109,9 @@ def test_the_time_limit_ends_the_trial_at_work_but_never_the_only_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = iter(range(0, 100_000, 10))
-    monkeypatch.setattr(tuning_module, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(
+        tuning_module, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), perf_counter=lambda: 0.0)
+    )
     played = scripted([0.7] * 9, [0.8] * 9, [0.9] * 9)
     result = searched(workspace, trials=3, time_limit=limit)
     assert result.out_of_time
