@@ -183,8 +183,23 @@ class OneTraining:
         if calibration.remark:
             self.progress.note(f"temperature {calibration.temperature:g}: {calibration.remark}")
         temperature = calibration.temperature
-        card = self._write_model(start, probabilities_from(logits / temperature, answers), temperature)
-        record = self._finish(outcome, card, parameter_count(network), time.perf_counter() - began)
+        probabilities = probabilities_from(logits / temperature, answers)
+        card = self._card(start, probabilities, temperature)
+        parameters = parameter_count(network)
+        if outcome.interrupted:  # a signal leaves seconds: what follows may be cut off, the model is there
+            self.run.write_card(card)
+            self.run.write_record(self._record_of(outcome, card, parameters, time.perf_counter() - began))
+        if here().leads:
+            finished = Finished(self, card, start.network, probabilities)
+            for step in AFTER_TRAINING.values():
+                finished = replace(finished, card=step(finished))
+            card = finished.card
+        self.run.write_card(card)
+        record = self._record_of(outcome, card, parameters, time.perf_counter() - began)
+        self.run.write_record(record)
+        self.tracker.finish(record)
+        if record.status == "complete":
+            self.run.state_path.unlink(missing_ok=True)
         return Trained(self.run, card, record, outcome.interrupted, outcome.broken)
 
     def _fit(self, start: Start, normaliser: Normaliser, state: Snapshot | None) -> Fit:
@@ -256,7 +271,8 @@ class OneTraining:
             even=even,
         )
 
-    def _write_model(self, start: Start, probabilities: NDArray[np.float64], temperature: float) -> ModelCard:
+    def _card(self, start: Start, probabilities: NDArray[np.float64], temperature: float) -> ModelCard:
+        """Write weights and the answers to validation; return the card of them."""
         dataset, train_rows = self.material.dataset, self.material.train
         info = dataset.info
         known = info.patients_known
@@ -289,17 +305,9 @@ class OneTraining:
         )
         path = self.run.predictions_path("val")
         write_predictions(path, table)
-        card = card.model_copy(update={"tuning_sha256": digest_of(read_predictions(path))})
-        if here().leads:
-            finished = Finished(self, card, start.network, probabilities)
-            for step in AFTER_TRAINING.values():
-                finished = replace(finished, card=step(finished))
-            card = finished.card
-        self.run.write_card(card)
-        return card
+        return card.model_copy(update={"tuning_sha256": digest_of(read_predictions(path))})
 
-    def _finish(self, outcome: Fit, card: ModelCard, parameters: int, seconds: float) -> RunRecord:
-        """Write the run's record; the state goes when nothing is left to go on with."""
+    def _record_of(self, outcome: Fit, card: ModelCard, parameters: int, seconds: float) -> RunRecord:
         epochs_run = len(outcome.history)
         best: dict[str, float | None] = {
             name: outcome.history[outcome.best_epoch - 1][f"val_{name}"] for name in SHOWN
@@ -307,7 +315,7 @@ class OneTraining:
         # Epochs of a head alone say nothing of the time that its features took.
         whole = [] if self._frozen else [row["seconds"] for row in outcome.history if row.get("phase") != 1]
         epochs_timed, training_seconds = (len(whole), sum(whole)) if whole else (epochs_run, seconds)
-        record = self.record.model_copy(
+        return self.record.model_copy(
             update={
                 "status": "interrupted" if outcome.interrupted or outcome.out_of_time else "complete",
                 "finished": now(),
@@ -319,11 +327,6 @@ class OneTraining:
                 "val": best | OperatingPoint(card.threshold, card.thresholds).figures(),
             }
         )
-        self.run.write_record(record)
-        self.tracker.finish(record)
-        if not (outcome.interrupted or outcome.out_of_time):
-            self.run.state_path.unlink(missing_ok=True)
-        return record
 
 
 @dataclass(frozen=True)

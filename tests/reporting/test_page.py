@@ -8,11 +8,12 @@ from xml.etree import ElementTree
 import pytest
 
 from medimg_cli.errors import UsageError
+from medimg_cli.evaluation.evaluation import read_evaluation, write_evaluation
 from medimg_cli.reporting.content import STATEMENT, ReportContent
 from medimg_cli.reporting.page import render_page, sections
 from medimg_cli.reporting.tables.number_format import measured, point
 from medimg_cli.stages.report import gather
-from medimg_cli.workspace.files import templates_dir
+from medimg_cli.workspace.files import sha256_of_file, templates_dir
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import Cohort, make_cohort
@@ -130,6 +131,10 @@ def test_hostile_class_names_and_ids_are_shown_as_text(tmp_path: Path) -> None:
     table.write_text(
         table.read_text(encoding="utf-8").replace("test-0-000,", "<b onclick=x>id</b>,"), encoding="utf-8"
     )
+    evaluation = read_evaluation(cohort.run, "test")
+    assert evaluation is not None
+    sealed = evaluation.model_copy(update={"predictions_sha256": sha256_of_file(table)})
+    write_evaluation(cohort.run.metrics_path("test"), sealed)
     page = _Text(_page(cohort))
     assert not {"script", "b"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on")]

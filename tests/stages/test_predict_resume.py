@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,7 +193,10 @@ def test_of_two_calls_that_write_one_file_the_second_is_refused(images: Path, tm
 def test_sets_of_classes_come_back_as_they_were(
     images: Path, tmp_path: Path, suffix: str, found: Sequence[str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medimg_cli.inference.classifier._set", lambda *_: found)
+    answer = Classifier.prediction
+    monkeypatch.setattr(
+        Classifier, "prediction", lambda *asked: replace(answer(*asked), prediction_set=found)
+    )
     out, told = tmp_path / f"rows{suffix}", []
     for resume in (False, True):
         predict(

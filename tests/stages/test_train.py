@@ -14,6 +14,7 @@ from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import Settings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
+from tests.stages.training_stops import StopsIn
 
 pytestmark = pytest.mark.usefixtures("weights_only")
 
@@ -89,6 +90,25 @@ def test_stopping_keeps_the_best_epoch_so_far(workspace: Workspace) -> None:
     assert (result.interrupted, result.epochs_run) == (True, 2)
     assert result.run.read_record().status == "interrupted"
     assert medimg(workspace.root, "evaluate") == 0
+
+
+def test_a_model_is_there_before_the_time_after_a_signal_is_over(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(_: object) -> None:
+        raise SystemExit(130)
+
+    monkeypatch.setattr("medimg_cli.training.train_run.AFTER_TRAINING", {"onnx": cut_off})
+    cache = preprocess(workspace, Settings().preprocess).cache
+    with pytest.raises(SystemExit):
+        train(workspace, settings(epochs=9), cache, StopsIn(3, 0))
+    run = find_run(workspace, None)
+    assert run.read_record().status == "interrupted"
+    assert medimg(workspace.root, "evaluate") == 0
+    monkeypatch.undo()
+    assert medimg(workspace.root, "train", "--resume") == 0
+    assert (run.read_record().status, run.read_record().epochs_run) == ("complete", 9)
+    assert run.read_card().onnx_sha256 is not None
 
 
 def test_stopping_in_the_first_epoch_leaves_no_model(workspace: Workspace) -> None:
