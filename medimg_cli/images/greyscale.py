@@ -65,6 +65,14 @@ def describe_range(low: float, high: float) -> str:
     return f"percentiles {PERCENTILES[0]:g}-{PERCENTILES[1]:g}: {low:g}..{high:g}"
 
 
+NOT_SQUARE = "its pixels are not square, and shown as squares"
+
+
+def are_not_square(*sides: float) -> bool:
+    """Return whether sides of a pixel, in any unit, differ by more than 1 %."""
+    return min(sides) > 0 and max(sides) > 1.01 * min(sides)
+
+
 def on_black(pixels: NDArray[Any], cover: NDArray[Any]) -> NDArray[Any]:
     """Return pixels (H, W, C) under a cover (H, W, 1) laid on black, the background of medical displays.
 
@@ -73,6 +81,20 @@ def on_black(pixels: NDArray[Any], cover: NDArray[Any]) -> NDArray[Any]:
     most = int(np.iinfo(cover.dtype).max)
     laid: NDArray[Any] = (pixels.astype(np.uint64) * cover + most // 2) // most
     return laid.astype(pixels.dtype)
+
+
+def describe_missing(values: NDArray[Any]) -> str:
+    """Return the words a window's description goes on with where values are NaN or infinite, "" where none is.
+
+    Raises:
+        ValueError: no value is finite.
+    """
+    if values.dtype.kind != "f":
+        return ""
+    missing = values.size - int(np.isfinite(values).sum())
+    if missing and missing == values.size:
+        raise ValueError("no sample of the image is a finite number")
+    return f"; {missing:,} samples are no finite number" if missing else ""
 
 
 def show_samples(samples: NDArray[Any]) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int, dict[str, str]]:
@@ -95,10 +117,8 @@ def show_samples(samples: NDArray[Any]) -> tuple[NDArray[np.uint8] | NDArray[np.
         return spread_to_uint16(samples, used), used, facts
     if kind not in "uif":
         raise TypeError(f"samples of type {samples.dtype}")
-    missing = samples.size - int(np.isfinite(samples).sum())
-    if missing == samples.size:
-        raise ValueError("no sample of the image is a finite number")
+    missing = describe_missing(samples)
     low, high = robust_range(samples)
-    words = describe_range(low, high) + (f"; {missing:,} samples are no finite number" if missing else "")
+    words = describe_range(low, high) + missing
     pixels = np.rint(stretch(samples, low, high) * 65535).astype(np.uint16)
     return pixels, bits, {"window": words}

@@ -534,3 +534,35 @@ def test_a_frame_without_a_window_of_its_own_has_the_shared_one(tmp_path: Path) 
     path = (tmp_path / "a.dcm").as_posix()
     assert read_image(f"{path}#frame/0").facts["window"] == "center 50.5, width 101"
     assert read_image(f"{path}#frame/1").facts["window"] == "center 75.5, width 101"
+
+
+def floats(samples: NDArray[np.float32], **elements: Any) -> Dataset:
+    """Return a data set with Float Pixel Data (PS3.3 C.7.6.24)."""
+    dataset = dicom_image(np.zeros(samples.shape, np.uint16), BitsAllocated=32, **elements)
+    for keyword in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        delattr(dataset, keyword)
+    dataset.FloatPixelData = samples.astype("<f4").tobytes()
+    return dataset
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 2000, "WindowWidth": 4000}])
+def test_float_pixels_that_are_no_number_are_counted_and_an_image_of_none_is_refused(
+    tmp_path: Path, window: dict[str, int]
+) -> None:
+    samples = RAMP.astype(np.float32)
+    samples[0, :5] = [np.nan, np.nan, np.inf, -np.inf, np.nan]
+    path = tmp_path / "a.dcm"
+    floats(samples, **window).save_as(path, enforce_file_format=True)
+    assert read_image(path.as_posix()).facts["window"].endswith("; 5 samples are no finite number")
+    samples[:] = np.nan
+    floats(samples, **window).save_as(path, enforce_file_format=True)
+    with pytest.raises(UnreadableImage, match="no sample of the image is a finite number"):
+        read_image(path.as_posix())
+
+
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing"])
+def test_pixels_whose_spacing_is_not_square_are_said(tmp_path: Path, keyword: str) -> None:
+    for sides, said in ((["0.5", "2"], True), (["0.5", "0.501"], False), (["0.5", ""], False)):
+        path = tmp_path / "a.dcm"
+        dicom_image(RAMP, **{keyword: sides}).save_as(path, enforce_file_format=True)
+        assert ("not square" in read_image(path.as_posix()).facts.get("note", "")) is said

@@ -160,3 +160,41 @@ def test_without_nibabel_it_is_said_what_to_install(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(__import__("sys").modules, "nibabel", None)
     with pytest.raises(UnreadableImage, match=r"pip install 'medimg\[nifti\]'"):
         read(path)
+
+
+def test_the_middle_of_a_series_is_the_middle_slice_of_a_volume(tmp_path: Path) -> None:
+    series = np.stack([WHERE + 1000 * moment for moment in range(4)], axis=-1)
+    image = read(save(tmp_path / "a.nii", series, cal_max=4000))
+    assert image.facts["frame"] == "11 of 16"  # of 4 volumes of 4 slices: of the third, the third
+    assert np.array_equal(image.pixels, read(tmp_path / "a.nii", "#frame/10").pixels)
+
+
+def test_a_gzip_whose_checksum_is_wrong_is_refused(tmp_path: Path) -> None:
+    content = bytearray(save(tmp_path / "a.nii.gz", WHERE).read_bytes())
+    content[-6] ^= 0xFF
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    with pytest.raises(UnreadableImage, match="CRC"):
+        read(tmp_path / "a.nii.gz")
+
+
+def test_voxels_that_are_no_number_are_counted(tmp_path: Path) -> None:
+    samples = WHERE.astype(np.float32)
+    samples[0, :2, 2], samples[1, 0, 2] = np.nan, np.inf
+    image = read(save(tmp_path / "a.nii", samples, cal_max=119))
+    assert image.facts["window"] == "cal_min 0, cal_max 119; 3 samples are no finite number"
+
+
+def test_an_orientation_that_is_a_guess_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    image = nibabel.Nifti1Image(WHERE, None)
+    path = tmp_path / "a.nii"
+    nibabel.save(image, path)
+    assert "no orientation" in read(path).facts["note"]
+    content = bytearray(path.read_bytes())
+    for spoilt in (-2.0, np.nan):  # pixdim[1]
+        content[80:84] = np.float32(spoilt).tobytes()
+        path.write_bytes(content)
+        assert "no orientation" in read(path).facts["note"]
+    assert capfd.readouterr().err == ""
+    assert "note" not in read(save(tmp_path / "b.nii", WHERE)).facts
+    assert "not square" in read(save(tmp_path / "c.nii", WHERE, np.diag([1, 2, 1, 1]))).facts["note"]
+    assert "note" not in read(save(tmp_path / "d.nii", WHERE, np.diag([1, 1, 3, 1]))).facts

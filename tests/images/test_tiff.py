@@ -194,3 +194,14 @@ def test_a_tiff_that_lacks_most_of_its_tiles_is_refused_at_once(tmp_path: Path) 
     path.write_bytes(content)
     with pytest.raises(UnreadableImage, match="16 parts of the picture where 1,000,000 belong"):
         read_image(str(path))
+
+
+def test_a_thumbnail_or_a_mask_before_the_picture_is_not_taken_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(np.zeros((4, 4), np.uint8), subfiletype=1)
+        file.write(np.zeros((32, 32), bool), photometric="mask", subfiletype=4)
+        file.write(RAMP)
+    image = read_image(path.as_posix())
+    assert np.array_equal(image.pixels[..., 0], RAMP)
+    assert image.facts["frame"] == "3 of 3"

@@ -258,3 +258,13 @@ def test_several_files_are_answered_as_one_exam(served: Served, monkeypatch: pyt
     assert partly["exam"]["decision"] == "refer"
     assert partly["exam"]["said"]["en"]["headline"].startswith("Not all images were answered")
     assert "exam" not in served.predict(*uploads).json()
+
+
+def test_the_view_of_a_volume_is_the_slice_that_predict_reads(served: Served) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    volume = nibabel.Nifti1Image(np.arange(8 * 8 * 5, dtype=np.int16).reshape(8, 8, 5), np.eye(4))
+    upload = ("a.nii", volume.to_bytes())
+    view = served.client.post("/api/view", files={"file": upload})
+    named = served.client.post("/api/view", files={"file": upload}, data={"frame": "2"})
+    assert (view.headers["x-frames"], view.headers["x-frame"]) == ("5", "2")
+    assert view.content == named.content

@@ -39,7 +39,15 @@ from medimg_cli.images.decoding import (
 from medimg_cli.images.dicom.attributes import Unusable, numbers, palette_colours, word
 from medimg_cli.images.dicom.bombs import Elements, read_header
 from medimg_cli.images.dicom.voi import Grey, padding_mask, to_given, to_modality_values, to_shown
-from medimg_cli.images.greyscale import describe_range, robust_range, significant_bits, stretch
+from medimg_cli.images.greyscale import (
+    NOT_SQUARE,
+    are_not_square,
+    describe_missing,
+    describe_range,
+    robust_range,
+    significant_bits,
+    stretch,
+)
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
 from medimg_cli.images.readers import Content
 
@@ -277,9 +285,11 @@ def _not_applied(dataset: Dataset, photometric: str) -> list[str]:
         found.append("the presentation LUT is not applied")
     if photometric.startswith("MONOCHROME") and "RedPaletteColorLookupTableDescriptor" in dataset:
         found.append("the supplemental palette is not applied")  # PS3.3 C.7.6.23
-    with suppress(Unusable):
-        if len(set(numbers(dataset, "PixelAspectRatio"))) > 1:
-            found.append("its pixels are not square, and shown as squares")
+    for said in ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing"):
+        with suppress(Unusable):
+            sides = numbers(dataset, said)
+            if sides and are_not_square(*sides[:2]):
+                return [*found, NOT_SQUARE]
     return found
 
 
@@ -358,8 +368,9 @@ def _grey(
 ) -> tuple[NDArray[np.float64], dict[str, str]]:
     """Return what is shown, (H, W) in 0..1, and the facts `window` and, where it was, `inverted`."""
     grey = to_modality_values(stored, dataset, frame)
+    missing = describe_missing(grey.values)
     shown = to_given(grey, *window) if window is not None else _as_the_file_says(stored, grey, dataset, frame)
-    facts = {"window": "; skipped: ".join([shown[1], *dict.fromkeys(grey.skipped)])}
+    facts = {"window": "; skipped: ".join([shown[1] + missing, *dict.fromkeys(grey.skipped)])}
     # Said by MONOCHROME1 (PS3.3 C.7.6.3.1.2), by the shape (C.11.6.1.2) or by both, it is one inversion.
     inverse = word(dataset, "PresentationLUTShape") == "INVERSE"
     if inverse or "MONOCHROME1" in word(dataset, "PhotometricInterpretation"):

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.images.decoding import RecentFiles, foreign_decoder, refuse_huge
-from medimg_cli.images.greyscale import describe_range, robust_range, stretch, window_edges
+from medimg_cli.images.greyscale import (
+    NOT_SQUARE,
+    are_not_square,
+    describe_missing,
+    describe_range,
+    robust_range,
+    stretch,
+    window_edges,
+)
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
 from medimg_cli.images.readers import READERS, Content, Reader
 
@@ -31,6 +39,7 @@ class _Volume:
         low, high: what is shown black and white.
         words: how that was told.
         bits: of a stored sample.
+        note: what the header says of the picture that is not heeded, or does not say.
     """
 
     samples: NDArray[Any]
@@ -39,23 +48,30 @@ class _Volume:
     high: float
     words: str
     bits: int
+    note: str = ""
 
     @property
     def frames(self) -> int:
         return int(self.samples.shape[self.axis] * self.samples.shape[3])
+
+    @property
+    def middle(self) -> int:
+        """Return the middle slice of the middle one of a series, as counted over all of them."""
+        slices, volumes = self.samples.shape[self.axis], self.samples.shape[3]
+        return int(volumes // 2 * slices + slices // 2)
 
 
 _OPEN = RecentFiles[_Volume](2)  # unpacking one takes longer than cutting all of its slices
 
 
 def read_nifti(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
-    """Return a slice of a volume, the one that is named, else the middle one.
+    """Return a slice of a volume, the one that is named, else the middle one of the middle volume.
 
     Slices lie along the axis the header says, else the third; they are counted from the left, the back or below,
     and those of a series of volumes one volume after the other. An axial or coronal slice has the patient's right on
     its left, a sagittal one the front. Black and white are those of the whole volume: the given window; else the
     header's display range (cal_min, cal_max); else centre 40, width 400 where the values are those of CT; else the
-    robust 0.5-99.5 percentiles. Facts: `frame`, `window`.
+    robust 0.5-99.5 percentiles. Facts: `frame`, `window`, `note`.
 
     Raises:
         UnreadableImage: damaged, no numbers, too large, no such frame, or nibabel is not installed.
@@ -65,7 +81,7 @@ def read_nifti(content: Content, member: str | None, options: ReadOptions) -> De
             volume = _load(content.stream)
         else:
             volume = _OPEN.get(content.path, lambda: _load(content.stream))
-        number = volume.frames // 2 if member is None else frame_number(member)
+        number = volume.middle if member is None else frame_number(member)
         if number is None or number >= volume.frames:
             raise UnreadableImage(
                 f"the volume has no {member}; its slices are frame/0 to frame/{volume.frames - 1}"
@@ -75,6 +91,7 @@ def read_nifti(content: Content, member: str | None, options: ReadOptions) -> De
         # Rows lead down and columns to the patient's left; of a sagittal slice, backwards.
         picture = picture[::-1, ::-1].swapaxes(0, 1)
         facts = {"frame": f"{number + 1} of {volume.frames}"} if volume.frames > 1 else {}
+        facts |= {"note": volume.note} if volume.note else {}
         refuse_huge(picture.shape[1], picture.shape[0], options.most_pixels)
         if picture.ndim == 3:
             return DecodedImage(collapse_grey(np.ascontiguousarray(picture, dtype=np.uint8)), 8, facts)
@@ -87,7 +104,7 @@ def read_nifti(content: Content, member: str | None, options: ReadOptions) -> De
         return DecodedImage(
             shown.astype(np.uint16) if wide else shown.astype(np.uint8),
             volume.bits,
-            facts | {"window": words},
+            facts | {"window": words + describe_missing(picture)},
         )
 
 
@@ -119,6 +136,7 @@ def _open(stream: BinaryIO) -> Any:
     first = unpacked.read(4)
     unpacked.seek(0)
     kind = nibabel.Nifti2Image if first in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image
+    nibabel.imageglobals.logger.disabled = True  # it prints what it mends of a header
     image = kind.from_stream(unpacked)
     size = int(np.prod([int(side) for side in image.shape], dtype=object)) * image.get_data_dtype().itemsize
     limit = _LIMIT_BYTES
@@ -142,6 +160,7 @@ def _load(stream: BinaryIO) -> _Volume:
     orientations = import_module("nibabel.orientations")
     raw = image.dataobj
     stored: NDArray[Any] = np.asarray(raw.get_unscaled())
+    _refuse_damaged(image.file_map["image"].fileobj)
     colour = stored.dtype.names is not None
     if colour:
         stored = np.stack([stored[name] for name in ("R", "G", "B")], axis=-1)
@@ -152,28 +171,50 @@ def _load(stream: BinaryIO) -> _Volume:
     spatial = len(image.shape)
     channels = stored.shape[spatial:]
     stored = stored.reshape((*(*image.shape, 1, 1)[:3], -1, *channels))
-    turned = orientations.io_orientation(image.affine)
-    if np.isnan(
-        turned
-    ).any():  # an axis that leads nowhere: the header says nothing usable, so as it is stored
+    affine = image.affine
+    turned = orientations.io_orientation(affine if np.isfinite(affine).all() else np.zeros((4, 4)))
+    known = not np.isnan(turned).any()
+    if not known:  # an axis that leads nowhere: the header says nothing usable, so as it is stored
         turned = np.array([[0, 1], [1, 1], [2, 1]])
+    note = _note(image, known and bool(image.header["sform_code"] or image.header["qform_code"]))
     samples = orientations.apply_orientation(stored, turned)
     axis, bits = int(turned[_slice_axis(image), 0]), image.get_data_dtype().itemsize * 8
     if colour:
-        return _Volume(samples, axis, 0.0, 255.0, "", 8)
+        return _Volume(samples, axis, 0.0, 255.0, "", 8, note)
     flat = samples.reshape(-1)
     measured = flat[:: max(1, flat.size // _MEASURED)].astype(np.float64)
     if not np.isfinite(measured).any():
         raise UnreadableImage("no sample of the volume is a finite number")
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if np.isfinite([low, high]).all() and low < high:
-        return _Volume(samples, axis, low, high, f"cal_min {low:g}, cal_max {high:g}", bits)
+        return _Volume(samples, axis, low, high, f"cal_min {low:g}, cal_max {high:g}", bits, note)
     least, most = robust_range(measured)
     if _LEAST_CT <= np.nanmin(measured) <= _AIR and most > 0:
         centre, width = _CT_WINDOW
         low, high = window_edges(centre, width)
-        return _Volume(samples, axis, low, high, f"center {centre:g}, width {width:g}: values as of CT", bits)
-    return _Volume(samples, axis, least, most, f"{describe_range(least, most)} of the volume", bits)
+        words = f"center {centre:g}, width {width:g}: values as of CT"
+        return _Volume(samples, axis, low, high, words, bits, note)
+    return _Volume(samples, axis, least, most, f"{describe_range(least, most)} of the volume", bits, note)
+
+
+def _note(image: Any, oriented: bool) -> str:
+    """Return what the header says of the picture that is not heeded, or does not say: "" where all is well."""
+    notes = [] if oriented else ["the header says no orientation: left and right, front and back are a guess"]
+    sides = [float(side) for side in image.header.get_zooms()[:3]]
+    if len(sides) == 3:
+        del sides[_slice_axis(image)]
+    return "; ".join([*notes, *([NOT_SQUARE] if are_not_square(*sides) else [])])
+
+
+def _refuse_damaged(unpacked: BinaryIO) -> None:
+    """Read what a gzip holds beyond the samples: at its end stands their checksum, which reading then compares."""
+    if not isinstance(unpacked, gzip.GzipFile):
+        return
+    left = _HARMLESS_BYTES
+    while more := unpacked.read(1 << 20):
+        left -= len(more)
+        if left < 0:
+            raise UnreadableImage("bytes without end behind the volume")
 
 
 READERS.register("nifti")(Reader(formats=("nifti",), needs=("nibabel",), read=read_nifti, count=count_frames))

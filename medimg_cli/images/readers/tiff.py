@@ -34,7 +34,7 @@ _SAMPLES = {
 
 
 def read_tiff(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
-    """Return a page, the first by default, upright, transparency on black, grey as one channel.
+    """Return a page, the first by default that is no thumbnail and no mask, upright, transparency on black, grey as one channel.
 
     Grey and colour of more than 8 bits keep their depth (uint16, spread by the bits in use); signed, 32-bit and
     floating-point samples are stretched over their robust range. WhiteIsZero is inverted at every depth. Facts:
@@ -44,7 +44,7 @@ def read_tiff(content: Content, member: str | None, options: ReadOptions) -> Dec
         UnreadableImage: damaged, truncated, too large, channels that are no colour, no such page.
     """
     with foreign_decoder(), _pages(content) as pages:
-        number = 0 if member is None else frame_number(member)
+        number = _first_picture(pages) if member is None else frame_number(member)
         if number is None or number >= len(pages):
             raise UnreadableImage(
                 f"the picture has no {member}; its pages are page/0 to page/{len(pages) - 1}"
@@ -78,6 +78,11 @@ def _pages(content: Content) -> Iterator[Any]:
         if not len(file.pages):
             raise UnreadableImage("a TIFF without a page")
         yield file.pages
+
+
+def _first_picture(pages: Any) -> int:
+    """Return the first page that is neither a reduced copy of another nor a mask (NewSubfileType, TIFF 6.0 section 8)."""
+    return next((number for number, page in enumerate(pages) if not int(page.subfiletype) & 0b101), 0)
 
 
 def _is_for_tifffile(page: TiffPage) -> bool:

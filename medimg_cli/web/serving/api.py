@@ -281,8 +281,7 @@ class Api:
 
     def _heatmap(self, upload: Upload, form: Form) -> bytes:
         frames = self.engine.frames(upload)
-        frame = pictures.chosen_frame(frames, pictures.frame_of(form), upload)
-        member = pictures.member_of(upload, frames, frame)
+        member = pictures.asked_member(upload, frames, pictures.frame_of(form))
         label = form.fields.get("label") or None
         if label is not None and label not in self.engine.facts["classes"]:
             raise Refusal(400, "bad_request", "The model has no such class.")

@@ -74,8 +74,7 @@ def draw(engine: Engine, upload: Upload, asked: Asked) -> tuple[bytes, dict[str,
         Refusal: there is no such frame.
     """
     frames = engine.frames(upload)
-    frame = chosen_frame(frames, asked.frame, upload)
-    member = member_of(upload, frames, frame)
+    member = asked_member(upload, frames, asked.frame)
     is_dicom = upload.image_format == "dicom"
     image = engine.read(upload, member)
     boxes = [] if asked.text else rows_of_text(image)
@@ -86,7 +85,7 @@ def draw(engine: Engine, upload: Upload, asked: Asked) -> tuple[bytes, dict[str,
     is_grey = image.channels == 1
     headers = {"X-Frames": str(frames), "X-Grey": str(int(is_grey)), "X-Covered": str(len(boxes))}
     if frames > 1:
-        headers["X-Frame"] = str(frame)
+        headers["X-Frame"] = str(int(image.facts.get("frame", "1").split()[0]) - 1)
     if _MODALITY.fullmatch(image.facts.get("modality", "")):
         headers["X-Modality"] = image.facts["modality"]
     window = _window_of(image, is_dicom) if is_grey else None
@@ -120,13 +119,13 @@ def member_of(upload: Upload, frames: int, frame: int) -> str | None:
     return f"page/{frame}" if upload.image_format == "tiff" else f"frame/{frame}"
 
 
-def chosen_frame(frames: int, frame: int | None, upload: Upload) -> int:
-    """Return which frame is meant: of DICOM the middle one where nobody says, else the first."""
+def asked_member(upload: Upload, frames: int, frame: int | None) -> str | None:
+    """Return what a reader calls the frame that is asked for; None where none is: the reader chooses, as in `predict`."""
     if frame is None:
-        return frames // 2 if upload.image_format == "dicom" else 0
+        return None
     if frame >= frames:
         raise Refusal(400, "bad_request", f"The file has {frames} frames, counted from 0.")
-    return frame
+    return member_of(upload, frames, frame)
 
 
 def frame_of(form: Form) -> int | None:
