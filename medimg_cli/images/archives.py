@@ -1,17 +1,19 @@
 """Files inside .zip, .tar and .tar.gz archives, read in memory: nothing is ever unpacked to disk.
 
-A member's name is only a name: `../../etc/passwd` or `/a.png` is looked up in the archive and nowhere else. A plain or
-gzip-compressed file is read at any place, from any thread.
+A member's name is only a name: `../../etc/passwd` or `/a.png` is looked up in the archive and nowhere else. It is listed
+as unpackers would write it: `./a/b.png`, `/a//b.png` and, in a .zip, `a\\b.png` are `a/b.png`. A plain or gzip-compressed
+file is read at any place, from any thread.
 """
 
 import io
+import re
 import tarfile
 import threading
 import weakref
 import zipfile
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -226,7 +228,7 @@ class _Archive(Protocol):
 
 
 def list_members(path: Path) -> list[str]:
-    """Return the names of the files in an archive, in its order, without folders and what systems leave behind.
+    """Return the plain names of the files in an archive, in its order, without folders and what systems leave behind.
 
     A .tar.gz is unpacked once, in passing, to find them. Members that cannot be read (encrypted, links, too
     large) are listed: `read_member` says why.
@@ -295,14 +297,17 @@ class _Zip:
         self._file = zipfile.ZipFile(path)
         _refuse_many(len(self._file.filelist))
         files = (info.filename for info in self._file.filelist if not info.is_dir())
-        self.names = tuple(dict.fromkeys(files))
+        self._written = _plain_names(
+            files, separators="/\\"
+        )  # APPNOTE 4.4.17.1 wants "/", not every packer writes it
+        self.names = tuple(self._written)
 
     def __contains__(self, name: str) -> bool:
-        info = self._file.NameToInfo.get(name)
+        info = self._file.NameToInfo.get(self._written.get(name, name))
         return info is not None and not info.is_dir()
 
     def read(self, name: str) -> bytes:
-        info = self._file.getinfo(name)
+        info = self._file.getinfo(self._written.get(name, name))
         if info.flag_bits & 1:  # APPNOTE 4.4.4
             raise UnreadableImage("encrypted in its archive; unpack it with the password")
         _refuse_large(info.file_size)
@@ -332,13 +337,14 @@ class _Tar:
             # `tarfile` takes a damaged header for the end: what follows the last member must be empty or zero.
             if any(access.read_at(tar.offset, _BLOCK_BYTES)):
                 raise tarfile.ReadError("damaged after its first members")
-        self.names = tuple(self._places)
+        self._written = _plain_names(self._places)
+        self.names = tuple(self._written)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._places
+        return self._written.get(name, name) in self._places
 
     def read(self, name: str) -> bytes:
-        offset, size, reason = self._places[name]
+        offset, size, reason = self._places[self._written.get(name, name)]
         if reason:
             raise UnreadableImage(reason)
         _refuse_large(size)
@@ -346,6 +352,16 @@ class _Tar:
         if len(content) < size:
             raise UnreadableImage("the archive is truncated")
         return content
+
+
+def _plain_names(written: Iterable[str], separators: str = "/") -> dict[str, str]:
+    """Return what each member is listed as, and its name in the archive; one whose place is taken keeps its own."""
+    names, found = dict.fromkeys(written), dict[str, str]()
+    for name in names:
+        parts = re.split(f"[{re.escape(separators)}]", name)
+        plain = "/".join(part for part in parts if part not in ("", ".", "..")) or name
+        found[name if plain in names or plain in found else plain] = name
+    return found
 
 
 def _refuse_many(members: int) -> None:

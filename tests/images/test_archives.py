@@ -58,7 +58,7 @@ def test_folders_and_litter_are_left_out(tmp_path: Path, kind: str) -> None:
     if kind == "zip":
         with zipfile.ZipFile(path, "a") as archive:
             archive.mkdir("empty")
-    assert list_members(path) == ["a/b.png", "./c.png"]
+    assert list_members(path) == ["a/b.png", "c.png"]
     assert not has_member(path, "empty/")
 
 
@@ -69,6 +69,23 @@ def test_a_name_that_points_outside_is_only_a_name(tmp_path: Path, kind: str) ->
     path = pack(tmp_path / "inner" / f"set.{kind}", dict.fromkeys(names, b"inside"))
     assert [read_member(path, name) for name in list_members(path)] == [b"inside"] * 3
     assert sorted(item.name for item in (tmp_path / "inner").iterdir()) == [f"set.{kind}"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_are_those_that_unpackers_write(tmp_path: Path, kind: str) -> None:
+    names = ["./a/1.png", "/a/2.png", "a//3.png", "../a/4.png", "./a/./5.png"]
+    path = pack(tmp_path / f"set.{kind}", {name: name.encode() for name in [*names, "a/1.png"]})
+    listed = ["./a/1.png", "a/2.png", "a/3.png", "a/4.png", "a/5.png", "a/1.png"]
+    assert list_members(path) == listed  # the first is written as the last is, so it keeps its own name
+    assert [read_member(path, name).decode() for name in list_members(path)] == [*names, "a/1.png"]
+    assert read_member(path, "/a/2.png") == b"/a/2.png"  # as a manifest of an earlier version has it
+
+
+def test_backslashes_part_the_names_of_a_zip_only(tmp_path: Path) -> None:
+    contents = {"a\\1.png": b"1", "b\\2.png": b"2"}
+    assert list_members(pack(tmp_path / "set.zip", contents)) == ["a/1.png", "b/2.png"]
+    assert read_member(tmp_path / "set.zip", "b/2.png") == b"2"
+    assert list_members(pack(tmp_path / "set.tar", contents)) == list(contents)
 
 
 @pytest.mark.parametrize("kind", KINDS)
