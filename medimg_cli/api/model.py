@@ -155,13 +155,13 @@ class Model:
                     except UnreadableImage as error:
                         yield path, str(error)
 
-    def _answer(self, path: str, image: DecodedImage | None, said: Prediction) -> Answer:
-        known = {each.name: getattr(said, each.name) for each in fields(Prediction)}
+    def _answer(self, path: str, image: DecodedImage | None, prediction: Prediction) -> Answer:
+        known = {each.name: getattr(prediction, each.name) for each in fields(Prediction)}
 
         def drawn() -> Image.Image:
-            return self._heat_maps(image).of(path, said)
+            return self._heat_maps(image).of(path, prediction)
 
-        return Answer(**known, path=path, _drawn=drawn if said.status == "ok" else None)
+        return Answer(**known, path=path, _drawn=drawn if prediction.status == "ok" else None)
 
     def _heat_maps(self, image: DecodedImage | None) -> HeatMaps:
         predictor, explanation = heat_maps_of(self.place)

@@ -363,8 +363,8 @@ def recalibrate(
     return stage(place, parent, images, cache, chosen.recalibrate, progress)
 
 
-def _print_address(told: "Announced") -> None:
-    print(f"upload page: {told.address}")  # noqa: T201 -- without the address nobody can open it
+def _print_address(announced: "Announced") -> None:
+    print(f"upload page: {announced.address}")  # noqa: T201 -- without the address nobody can open it
 
 
 def serve(

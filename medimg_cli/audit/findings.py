@@ -306,13 +306,13 @@ def _weighed(finding: Finding, in_force: DecisionsInForce) -> Finding:
     given = [answer for answer in answers if answer is not None]
     if not given:
         return finding
-    said = Counter(answer.action for answer in given)
+    actions = Counter(answer.action for answer in given)
     words: dict[Action, str] = {"keep": "kept", "exclude": "to be excluded", "relabel": "relabelled"}
-    counts = ", ".join(f"{said[action]:,} {word}" for action, word in words.items() if said[action])
+    counts = ", ".join(f"{actions[action]:,} {word}" for action, word in words.items() if actions[action])
     people = ", ".join(dict.fromkeys(answer.who or "a reviewer" for answer in given))
     reviewed = f"{len(given):,} of {len(answers):,} images reviewed by {people}: {counts}"
     severity = finding.severity
-    if said["keep"] == len(answers):
+    if actions["keep"] == len(answers):
         severity = SEVERITIES[min(SEVERITIES.index(severity) + 1, len(SEVERITIES) - 1)]
     return replace(finding, severity=severity, reviewed=reviewed)
 

@@ -95,7 +95,7 @@ def _bundle_dataset(session: Session, run: str | None, out: Path, columns: str |
         raise UsageError(f"--dataset bundles the data set, not run '{run}'", "leave out one of them")
     named = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
     facts = facts_given(session.workspace, session.settings())
-    result = run_stage(session.workspace, out, columns=named, said=facts, progress=session.progress)
+    result = run_stage(session.workspace, out, columns=named, facts=facts, progress=session.progress)
     if result.leaking:
         session.progress.warn(
             f"{result.leaking} patients or files stand in two splits: `medimg label-audit` names them"

@@ -109,27 +109,27 @@ def _evaluated(
     return prerequisites.evaluation_of_run(workspace, found, settings, progress)
 
 
-def _refuse_what_does_not_fit(said: Mapping[str, Any]) -> None:
+def _refuse_what_does_not_fit(given: Mapping[str, Any]) -> None:
     """Refuse options that say nothing of what is evaluated.
 
     Args:
-        said: every argument and option by its name, None where it was not said.
+        given: every argument and option by its name, None where it was not said.
 
     Raises:
         UsageError: there are some.
     """
-    if said["predictions"] is not None:
-        _refuse(said, ("run", "data", *_OF_A_MODEL, *_OF_IMAGES), "a table of predictions (--predictions)")
-    elif said["data"] is not None:
-        _refuse(said, (*_NOT_EXTERNAL, *_OF_A_TABLE), "images from elsewhere (--data)")
+    if given["predictions"] is not None:
+        _refuse(given, ("run", "data", *_OF_A_MODEL, *_OF_IMAGES), "a table of predictions (--predictions)")
+    elif given["data"] is not None:
+        _refuse(given, (*_NOT_EXTERNAL, *_OF_A_TABLE), "images from elsewhere (--data)")
     else:
-        _refuse(said, _OF_A_TABLE, "a run", hint="it goes with --predictions FILE")
-        _refuse(said, (*_OF_IMAGES, "sheet"), "a run's own split", hint="it goes with --data DIR")
+        _refuse(given, _OF_A_TABLE, "a run", hint="it goes with --predictions FILE")
+        _refuse(given, (*_OF_IMAGES, "sheet"), "a run's own split", hint="it goes with --data DIR")
 
 
-def _refuse(said: Mapping[str, Any], names: tuple[str, ...], what: str, hint: str = "leave it out") -> None:
-    wrong = next((name for name in names if said.get(name) is not None), None)
+def _refuse(given: Mapping[str, Any], names: tuple[str, ...], what: str, hint: str = "leave it out") -> None:
+    wrong = next((name for name in names if given.get(name) is not None), None)
     if wrong is not None:
         option = "--map" if wrong == "map_classes" else f"--{wrong.replace('_', '-')}"
-        named = f"RUN '{said[wrong]}'" if wrong == "run" else option
+        named = f"RUN '{given[wrong]}'" if wrong == "run" else option
         raise UsageError(f"{named} cannot be heeded in the evaluation of {what}", hint)

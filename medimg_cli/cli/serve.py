@@ -44,20 +44,20 @@ def serve(
         settings,
         open_model=opened_model,
         work=serving_worker,
-        announce=lambda told: _announce(session, told, browse=settings.open),
+        announce=lambda announced: _announce(session, announced, browse=settings.open),
         note=session.progress.warn,
     )
     if not finished:
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-def _announce(session: Session, told: "Announced", *, browse: bool) -> None:
+def _announce(session: Session, announced: "Announced", *, browse: bool) -> None:
     # Also with --quiet: without the address the page cannot be opened.
-    asked = "; it asks for the token" if told.token else ""
-    typer.echo(f"upload page: {told.address}{asked}\nCtrl-C ends it", err=True)
+    asked = "; it asks for the token" if announced.token else ""
+    typer.echo(f"upload page: {announced.address}{asked}\nCtrl-C ends it", err=True)
     if session.json:
-        session.show(fields_of(told), lambda _console: None)
+        session.show(fields_of(announced), lambda _console: None)
     if browse:
         import webbrowser
 
-        webbrowser.open(told.address)
+        webbrowser.open(announced.address)

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from medimg_cli.dataset.ingest.previous import PreviousDataset
 from medimg_cli.dataset.labels import LABEL_SEP, LabelSpace, guess_positive, natural_order, parts_of
-from medimg_cli.dataset.listing import Listing, Missed, said_of
+from medimg_cli.dataset.listing import Listing, Missed, missed_text
 from medimg_cli.dataset.manifest import UNKNOWN_COLUMN
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean
@@ -18,7 +18,7 @@ from medimg_cli.workspace.section import LabelCode
 from medimg_cli.workspace.settings import IngestSettings
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,2})?")
-_NOT_SAID = frozenset(
+_NOT_STATED = frozenset(
     [
         "",
         "nan",
@@ -64,10 +64,10 @@ def clean(text: str) -> str:
     return " ".join("".join(shown).split())
 
 
-def is_said(text: str) -> bool:
+def is_stated(text: str) -> bool:
     """Return whether a cell says a label; one that is empty, "NaN" or "n/a" does not."""
     shown = clean(text).casefold()
-    return shown not in _NOT_SAID and _FAULT.fullmatch(shown) is None
+    return shown not in _NOT_STATED and _FAULT.fullmatch(shown) is None
 
 
 def mark_of(cell: str) -> bool | None:
@@ -108,10 +108,10 @@ class ClassNames:
         groups: dict[tuple[str, object], Counter[str]] = {}
         for text, count in counts.items():
             name = wanted.get(key_of(text))
-            if name is not None or (is_said(text) if gaps else text):
-                said = text if name is None else name
-                groups.setdefault(key_of(said), Counter())[said] += count
-                self._names[text] = said
+            if name is not None or (is_stated(text) if gaps else text):
+                label = text if name is None else name
+                groups.setdefault(key_of(label), Counter())[label] += count
+                self._names[text] = label
         named = {key: _name_of(key, spelt) for key, spelt in groups.items()}
         sides = _answers_in(Counter({named[key]: spelt.total() for key, spelt in groups.items()}))
         final = {key: sides.get(name, name) for key, name in named.items()}
@@ -119,8 +119,8 @@ class ClassNames:
         self._names = {text: final[key_of(name)] for text, name in self._names.items()}
         left_out = Counter({text: n for text, n in counts.items() if text and text not in self._names})
         if left_out:
-            said = ", ".join(f"{_shown(text)} ({n:,})" for text, n in left_out.most_common(5))
-            self.notes += (f"taken for no label: {said}; --map OLD=NEW makes a class of one",)
+            listed = ", ".join(f"{_shown(text)} ({n:,})" for text, n in left_out.most_common(5))
+            self.notes += (f"taken for no label: {listed}; --map OLD=NEW makes a class of one",)
 
     def of(self, text: str) -> str:
         """Return the class a text says, "" for none."""
@@ -160,8 +160,8 @@ def _notes(
         spellings.setdefault(final[key], Counter()).update(spelt)
     for name, spelt in spellings.items():
         if len(spelt) > 1 or (key_of(next(iter(spelt)))[0] == "number" and name not in spelt):
-            said = ", ".join(f"{_shown(text)} ({count:,})" for text, count in spelt.most_common(5))
-            yield f"one class, '{name}': {said}"
+            listed = ", ".join(f"{_shown(text)} ({count:,})" for text, count in spelt.most_common(5))
+            yield f"one class, '{name}': {listed}"
 
 
 def _shown(text: str) -> str:
@@ -219,14 +219,14 @@ def label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
         left = (row.path for row in listing.rejected if row.reason == "not in the table of labels")
         there = next(left, None)
         raise DataError(
-            f"no image was found: {said_of(listing.missed)}",
+            f"no image was found: {missed_text(listing.missed)}",
             "write paths from the source on" + (f"; a file that is there: {there}" if there else ""),
         )
     if not listing.entries:
         reasons = Counter(row.reason for row in listing.rejected).most_common(1)
-        said = f": {reasons[0][0]} ({reasons[0][1]} of {len(listing.rejected)} files)" if reasons else ""
+        reason = f": {reasons[0][0]} ({reasons[0][1]} of {len(listing.rejected)} files)" if reasons else ""
         raise DataError(
-            f"no image was found{said}",
+            f"no image was found{reason}",
             "put each class into a folder of its own, or name a table: --labels FILE; see --layout"
             if settings.labels is None
             else f"fill in {listing.label_source}, or name another: --label-col NAME",
@@ -318,7 +318,7 @@ def refuse_empty_classes(
     causes = [row for row in missed if row.label is not None and empty in (row.label, *parts_of(row.label))]
     if empty is not None and causes:
         raise DataError(
-            f"class '{empty}' has no readable image: {said_of(causes)}",
+            f"class '{empty}' has no readable image: {missed_text(causes)}",
             "write paths from the source on, so that each names one file",
         )
     if empty is not None:

@@ -62,21 +62,21 @@ def exams_named(
     Raises:
         UsageError: a column is named, and there is no table.
     """
-    asked, told = settings.exam_col, [entry.exam for entry in entries]
+    asked, exam_ids = settings.exam_col, [entry.exam for entry in entries]
     key = exam_key(asked) if asked is not None else None
     files = [without_frame(entry.image_id) for entry in entries]
     if asked is None:
         several = len(set(files)) < len(files)
-        if any(told):
-            return told, "folder"
+        if any(exam_ids):
+            return exam_ids, "folder"
         return (files, "file") if several else ([""] * len(entries), "")
-    if any(told) or key is None:
+    if any(exam_ids) or key is None:
         if settings.labels is None:
             raise UsageError(
                 f"--exam-col {asked} names a column of a table",
                 "add --labels FILE, or say patient, study, series, folder or file",
             )
-        return told, f"column {asked}"
+        return exam_ids, f"column {asked}"
     if key in UIDS:
         uids = [exam_pseudonym(header.get(UIDS[key], "")) for header in headers]
         return [

@@ -112,17 +112,17 @@ class Listing:
     missed: tuple[Missed, ...] = ()
 
 
-def said_of(missed: Sequence[Missed]) -> str:
+def missed_text(missed: Sequence[Missed]) -> str:
     """Return how many rows name no file, which, and what was looked for, by two examples of different reasons."""
     kinds = {re.sub(r"[:(].*", "", row.reason.replace(row.value or " ", "")): row for row in reversed(missed)}
     examples = [*dict.fromkeys([*reversed(kinds.values()), *missed])][:2]
-    said = "; ".join(
+    reasons = "; ".join(
         f"row {row.number} '{row.value}': {row.reason}" if row.value else f"row {row.number}: {row.reason}"
         for row in sorted(examples, key=lambda row: row.number)
     )
     numbers = ", ".join(str(row.number) for row in missed[:5]) + (", …" if len(missed) > 5 else "")
     rows = "row names" if len(missed) == 1 else "rows name"
-    return f"{missed[0].table}: {len(missed):,} {rows} no single file ({numbers}): {said}"
+    return f"{missed[0].table}: {len(missed):,} {rows} no single file ({numbers}): {reasons}"
 
 
 _FRAME = re.compile(r"#frame/\d+$")

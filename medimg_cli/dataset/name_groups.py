@@ -148,8 +148,10 @@ def _candidates(paths: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[s
         yield f"({'|'.join(kinds)})", "numbers of articles", True
     again = _restarts(paths, names)
     words = Counter(match[0] for path in paths if (match := _CASE_WORD.search(path)))
-    if said := [re.escape(word).replace(r"\-", "-") for word, count in words.most_common(4) if count >= 4]:
-        either = said[0] if len(said) == 1 else f"(?:{'|'.join(said)})"
+    if frequent := [
+        re.escape(word).replace(r"\-", "-") for word, count in words.most_common(4) if count >= 4
+    ]:
+        either = frequent[0] if len(frequent) == 1 else f"(?:{'|'.join(frequent)})"
         inside = (
             again
             if again and sum(_CASE_WORD.search(name) is not None for name in names) > len(names) / 2
@@ -284,9 +286,11 @@ def _rest_counts(paths: Sequence[str], labels: Sequence[str], groups: Sequence[s
             labels_of[rest].add(label)
     near = [max(n) - min(n) < 4 * len(n) and len(set(n)) > 1 for n in numbers.values() if len(n) > 1]
     # Words that go with a class are the label, not a view.
-    told = len(set(labels)) > 1 and labels_of and all(len(seen) == 1 for seen in labels_of.values())
+    labels_explain = len(set(labels)) > 1 and labels_of and all(len(seen) == 1 for seen in labels_of.values())
     views = [
-        len(set(w)) == len(w) and len(labels_of) <= 26 and not told for w in words.values() if len(w) > 1
+        len(set(w)) == len(w) and len(labels_of) <= 26 and not labels_explain
+        for w in words.values()
+        if len(w) > 1
     ]
     every = [*near, *views]
     return bool(every) and sum(every) > 0.6 * len(every)

@@ -29,9 +29,9 @@ def official_splits(image_ids: Sequence[str], info: DatasetInfo) -> list[str | N
     the layouts do, folders that only wrap others are looked through, and names count as splits only where two
     different ones stand side by side: a single `test` may be a class.
     """
-    told: list[str | None] = [None] * len(image_ids)
+    splits: list[str | None] = [None] * len(image_ids)
     if not info.splits_given:
-        return told
+        return splits
     places: dict[str, list[int]] = {}
     for place, image in enumerate(image_ids):
         prefix = _prefix(image, info.origins)
@@ -40,8 +40,8 @@ def official_splits(image_ids: Sequence[str], info: DatasetInfo) -> list[str | N
     for prefix, members in places.items():
         folders = [_folders(image_ids[place][len(prefix) :]) for place in members]
         for place, split in zip(members, _by_folder(folders), strict=True):
-            told[place] = split
-    return told
+            splits[place] = split
+    return splits
 
 
 def _prefix(image_id: str, origins: Sequence[Origin]) -> str | None:

@@ -284,12 +284,12 @@ class SplitPlan:
         self._groups = group_identical(patients, hashes)
         self._settings = settings
         self._standing = previous
-        self._said = {entry.split for entry in entries}
+        self._official_splits = {entry.split for entry in entries}
 
     @property
     def official(self) -> bool:
         """Return whether the source came with splits."""
-        return self._said != {None}
+        return self._official_splits != {None}
 
     def assign(self) -> list[str]:
         """Return the split of each image (N,).
@@ -301,7 +301,7 @@ class SplitPlan:
         fractions = dict(zip(SPLITS, settings.split, strict=True))
         previous = self._standing.info is not None
         # An official split without val gave some of its train to val. New images of train take part in that.
-        cut = previous and self.official and "val" not in self._said and fractions["val"] > 0
+        cut = previous and self.official and "val" not in self._official_splits and fractions["val"] > 0
         if cut:
             fractions["test"] = 0.0
         splits = complete_splits(
@@ -355,9 +355,9 @@ class SplitPlan:
         made = f"{grouped}stratified, seed {self._settings.seed}"
         if not self.official:
             return made
-        if None in self._said:
+        if None in self._official_splits:
             return f"official where given, the rest {made}"
-        return f"official; val cut from train, {made}" if set(splits) > self._said else "official"
+        return f"official; val cut from train, {made}" if set(splits) > self._official_splits else "official"
 
 
 FOLD = "fold"

@@ -92,8 +92,8 @@ def as_the_model_has_it(dataset: Dataset, card: ModelCard, split: str) -> Datase
             f"--map '{foreign}=CLASS' says which it is; {did_you_mean(foreign, card.classes)}",
         )
     if any(new != old for old, new in renamed.items()):
-        told = [LABEL_SEP.join(renamed[part] for part in parts_of(label)) for label in rows["label"]]
-        rows = rows.assign(label=told if several else [renamed[label] for label in rows["label"]])
+        labels = [LABEL_SEP.join(renamed[part] for part in parts_of(label)) for label in rows["label"]]
+        rows = rows.assign(label=labels if several else [renamed[label] for label in rows["label"]])
         info = info.model_copy(update={"classes": tuple(renamed.values())})
     rows = rows.assign(split=split)
     if several:

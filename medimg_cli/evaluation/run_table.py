@@ -117,8 +117,8 @@ def unlike_data(rows: Sequence[Row], split: str) -> str | None:
             groups.setdefault(row[key], []).append(row["run"])
     if len(groups) < 2:
         return None
-    told = " | ".join(_names(names) for names in groups.values())
-    return f"these runs rest on {len(groups)} different {split} data ({told}): their {split} figures do not compare"
+    listed = " | ".join(_names(names) for names in groups.values())
+    return f"these runs rest on {len(groups)} different {split} data ({listed}): their {split} figures do not compare"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -74,15 +74,15 @@ class Classifier:
         """Return one sentence on what this model cannot tell of an image, "" where it can tell all there is."""
         lacking = [] if self.references else ["flags, and none is refused as unlike the training"]
         lacking += [] if self.card.sets or self.card.answers == "sigmoid" else ["prediction sets"]
-        said = [
+        remarks = [
             f"sets that leave out {name} are withheld: such a set {why}"
             for name, why in self.withheld.items()
         ]
         if lacking:
-            said.append(
+            remarks.append(
                 f"the run was trained without what these need: {', '.join(lacking)}; train again to have them"
             )
-        return "; ".join(said)
+        return "; ".join(remarks)
 
     def prepare(self, image: DecodedImage) -> Prepared:
         """Return what judging needs of one image; called in threads, one image each."""
@@ -106,8 +106,8 @@ class Classifier:
         """Return the prediction of one image and its class maps (C, h, w), None where the model gives none."""
         answer = self.predictor.answer(prepared.pixels[None].copy(), maps=True)
         features = [of_network[0] for of_network in answer.features]
-        said = self.prediction(prepared, answer.probabilities[0], features)
-        return said, None if answer.maps is None else answer.maps[0]
+        prediction = self.prediction(prepared, answer.probabilities[0], features)
+        return prediction, None if answer.maps is None else answer.maps[0]
 
     def prediction(
         self, prepared: Prepared, probabilities: NDArray[np.float64], features: Sequence[NDArray[np.float32]]

@@ -276,12 +276,12 @@ def panel(
 
 def _headline(card: ModelCard, prediction: Prediction, label: str) -> str:
     probability = prediction.probabilities.get(label)
-    said = (
+    text = (
         f"{_name(card, label)}: probability {probability:.3f}"
         if probability is not None
         else _name(card, label)
     )
-    return f"{said}, decision {prediction.decision}" if prediction.decision else said
+    return f"{text}, decision {prediction.decision}" if prediction.decision else text
 
 
 def _words(card: ModelCard, prediction: Prediction, heat: Heat, label: str, *, warm: bool) -> list[str]:

@@ -118,10 +118,10 @@ def _try_out_apart(place: Path, folder: Path) -> None:
         raise MachineError(
             f"cannot try {place} out: {error.strerror or error}", "free some memory"
         ) from error
-    said = done.stdout.decode("utf-8", "replace").strip()
-    if done.returncode != 0 or said != "ok":
+    output = done.stdout.decode("utf-8", "replace").strip()
+    if done.returncode != 0 or output != "ok":
         with suppress(ValueError, TypeError):
-            raise RunError(*json.loads(said))
+            raise RunError(*json.loads(output))
         raise RunError(
             f"{place} is refused: it brings down whoever opens it, or asks for too much memory", _AGAIN
         )
@@ -147,8 +147,8 @@ def try_out(folder: str, most_bytes: int) -> None:
             shape, most = (recipe.size_px, recipe.size_px, recipe.channels), np.iinfo(recipe.dtype).max
             pixels: Any = np.random.default_rng(0).integers(most, size=shape, dtype=recipe.dtype)
             image = DecodedImage(pixels, recipe.bits)
-            said, _ = opened.classifier.with_maps(opened.classifier.prepare(image))
-            if said.message.startswith(NO_NUMBER):
+            prediction, _ = opened.classifier.with_maps(opened.classifier.prepare(image))
+            if prediction.message.startswith(NO_NUMBER):
                 raise RunError(NO_NUMBER, _AGAIN)
     except RunError as error:
         sys.stdout.write(json.dumps([error.what, error.hint]))

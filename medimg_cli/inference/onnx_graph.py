@@ -129,7 +129,9 @@ _OWN = "medimg/"
 
 
 def one_graph(
-    members: Sequence[tuple[Path, ModelCard]], told: Mapping[str, Any], change: Recalibration | None = None
+    members: Sequence[tuple[Path, ModelCard]],
+    metadata: Mapping[str, Any],
+    change: Recalibration | None = None,
 ) -> bytes:
     """Return an ONNX file whose input `pixels` are (N, H, W, C) in 0..255, made by the recipe, of any N.
 
@@ -137,7 +139,7 @@ def one_graph(
 
     Args:
         members: the copy and the card of each network.
-        told: what its metadata say, each value as JSON.
+        metadata: what its metadata say, each value as JSON.
         change: of the mean over the networks, for another place.
 
     Raises:
@@ -165,7 +167,7 @@ def one_graph(
     whole.graph.node.append(helper.make_node("Mean", answers, [mean]))
     if change is not None:
         _add_change(whole.graph, mean, change, several=members[0][1].labels.several)
-    _tell(whole, parts[0] if alone else None, members[0][1], told)
+    _tell(whole, parts[0] if alone else None, members[0][1], metadata)
     onnx.checker.check_model(whole)
     return bytes(whole.SerializeToString(deterministic=True))
 
@@ -255,7 +257,7 @@ def _constant(graph: onnx.GraphProto, name: str, value: Any) -> None:
 
 
 def _tell(
-    whole: onnx.ModelProto, single: onnx.ModelProto | None, card: ModelCard, told: Mapping[str, Any]
+    whole: onnx.ModelProto, single: onnx.ModelProto | None, card: ModelCard, metadata: Mapping[str, Any]
 ) -> None:
     """Name the outputs, and what is known of the model."""
     shape: list[str | int | None] = ["images", len(card.classes)]
@@ -263,7 +265,7 @@ def _tell(
     if single is not None:
         given = {output.name: output for output in single.graph.output}
         whole.graph.output.extend(given[name] for name in (LOGITS, FEATURES, MAPS) if name in given)
-    whole.producer_name, whole.producer_version = "medimg", str(told.get("medimg", ""))
-    whole.doc_string = str(told.get("notice", ""))
-    texts = {name: json.dumps(value, ensure_ascii=False, sort_keys=True) for name, value in told.items()}
+    whole.producer_name, whole.producer_version = "medimg", str(metadata.get("medimg", ""))
+    whole.doc_string = str(metadata.get("notice", ""))
+    texts = {name: json.dumps(value, ensure_ascii=False, sort_keys=True) for name, value in metadata.items()}
     helper.set_model_props(whole, texts)

@@ -98,8 +98,8 @@ def check_graph(path: Path) -> None:
     except _Refused as error:
         raise RunError(f"{path} is refused: {error}", _HINT) from None
     except (OSError, ValueError, IndexError) as error:  # an empty file cannot be mapped
-        said = " ".join(str(error).split()) or "it is damaged"
-        raise RunError(f"{path} cannot be used: {said}", _HINT) from None
+        reason = " ".join(str(error).split()) or "it is damaged"
+        raise RunError(f"{path} cannot be used: {reason}", _HINT) from None
 
 
 def _check_model(whole: memoryview) -> None:

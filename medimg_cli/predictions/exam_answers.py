@@ -160,7 +160,7 @@ def answer_of_exam(exam: str, answers: Sequence[Answer], by: Exams, labels: Labe
     left, several = len(answers) - len(judged), labels.several
     message = f"{left} of {len(answers)} images were not answered" if left else ""
     if not judged:
-        status: Status = "refused" if any(said == "refused" for _, said, _ in answers) else "unreadable"
+        status: Status = "refused" if any(state == "refused" for _, state, _ in answers) else "unreadable"
         nothing = dict.fromkeys(labels.classes)
         return ExamAnswer(
             exam, len(answers), 0, status, None, None, nothing, "refer", None, by.pooling, message
@@ -168,7 +168,7 @@ def answer_of_exam(exam: str, answers: Sequence[Answer], by: Exams, labels: Labe
     each = np.array([chances for _, chances in judged])
     whole = pooled(each, np.zeros(len(each), np.int64), by.pooling, labels.is_positive, several=several)
     decided = decide(whole, labels, by.threshold, by.thresholds)
-    told = (
+    scores = (
         each.max(axis=1)
         if several
         else labels.positive_score(each)
@@ -187,7 +187,7 @@ def answer_of_exam(exam: str, answers: Sequence[Answer], by: Exams, labels: Labe
         confidence=float(whole.max() if several else whole[0, decided.called[0]]),
         probabilities=dict(zip(labels.classes, whole[0].tolist(), strict=True)),
         decision=decision,
-        driven_by=judged[int(told.argmax())][0],
+        driven_by=judged[int(scores.argmax())][0],
         pooling=by.pooling,
         message=message,
     )

@@ -163,8 +163,8 @@ def _simplest(areas: dict[Pooling, Area | None], sampling: Sampling) -> tuple[Po
     for rule, (area, influence) in known.items():
         error = np.sqrt(sampling.variance(known[best][1] - influence))
         if known[best][0] - area <= error:
-            said = f"AUROC {area:.3f}"
+            reason = f"AUROC {area:.3f}"
             if rule != best:
-                said += f", within one standard error ({error:.3f}) of {best} ({known[best][0]:.3f})"
-            return rule, said
+                reason += f", within one standard error ({error:.3f}) of {best} ({known[best][0]:.3f})"
+            return rule, reason
     return best, f"AUROC {known[best][0]:.3f}"

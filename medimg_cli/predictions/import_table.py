@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.dataset.class_names import is_said, key_of, mark_of
+from medimg_cli.dataset.class_names import is_stated, key_of, mark_of
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.errors import DataError
@@ -162,8 +162,8 @@ def _classes(path: str, rows: pd.DataFrame) -> tuple[tuple[str, ...], bool]:
 def _labels(path: str, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.Series]:
     """Return `y_true`, each cell one of the classes however it is spelt: "1.0" is class "1", as numbers are often saved."""
     spelt = {key_of(name): name for name in classes}
-    told = {cell: spelt.get(key_of(cell), cell.strip()) for cell in rows["y_true"].unique()}
-    wrong = next((cell for cell, name in told.items() if name not in classes), None)
+    label_of = {cell: spelt.get(key_of(cell), cell.strip()) for cell in rows["y_true"].unique()}
+    wrong = next((cell for cell, name in label_of.items() if name not in classes), None)
     if wrong is not None:
         row = _line(rows, (rows["y_true"] == wrong).to_numpy())
         if not wrong.strip():
@@ -171,7 +171,7 @@ def _labels(path: str, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, 
         several = LABEL_SEP in wrong
         hint = f"several labels an image need {_SHAPE}" if several else did_you_mean(wrong, classes)
         raise DataError(f"{path} row {row}: y_true '{wrong}' has no column prob_{wrong}", hint)
-    return {"y_true": rows["y_true"].map(told)}
+    return {"y_true": rows["y_true"].map(label_of)}
 
 
 def _marks(path: str, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.Series]:
@@ -184,23 +184,23 @@ def _marks(path: str, rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, p
                 f"{path} lacks {column}", "one for each prob_<class>; leave it empty where nobody judged"
             )
         marks_of = {cell: _mark(cell) for cell in rows[column].unique()}
-        told = rows[column].map(marks_of)
-        wrong = told.isna().to_numpy()
+        parsed = rows[column].map(marks_of)
+        wrong = parsed.isna().to_numpy()
         if wrong.any():
             cell = rows[column].iloc[int(wrong.argmax())]
             raise DataError(
                 f"{path} row {_line(rows, wrong)}: {column} is {cell!r}",
                 "1 = there, 0 = not there, empty = unknown",
             )
-        marks[column] = told
-    if all((told == "").all() for told in marks.values()):
+        marks[column] = parsed
+    if all((column == "").all() for column in marks.values()):
         raise DataError(f"{path}: every y_true_<class> is empty", "1 = there, 0 = not there")
     return marks
 
 
 def _mark(cell: str) -> str | None:
     mark = mark_of(cell)
-    return ("1" if mark else "0") if mark is not None else None if is_said(cell) else ""
+    return ("1" if mark else "0") if mark is not None else None if is_stated(cell) else ""
 
 
 def _image_ids(path: str, rows: pd.DataFrame) -> pd.Series:
@@ -221,13 +221,13 @@ def _image_ids(path: str, rows: pd.DataFrame) -> pd.Series:
 def _splits(path: str, rows: pd.DataFrame) -> pd.Series | None:
     if "split" not in rows:
         return None
-    said = _filled(path, rows, "split")
-    told = said.str.lower().map(SPLIT_NAMES)
-    wrong = told.isna().to_numpy()
+    cells = _filled(path, rows, "split")
+    splits = cells.str.lower().map(SPLIT_NAMES)
+    wrong = splits.isna().to_numpy()
     if wrong.any():
-        cell = said.iloc[int(wrong.argmax())]
+        cell = cells.iloc[int(wrong.argmax())]
         raise DataError(f"{path} row {_line(rows, wrong)}: split '{cell}'", "train, val or test")
-    return told
+    return splits
 
 
 def _filled(path: str, rows: pd.DataFrame, column: str) -> pd.Series:
@@ -286,9 +286,9 @@ def check_probabilities(
     if wrong.any():
         row, column = _first(wrong)
         cell = str(rows[columns[column]].iloc[row])
-        said = repr(cell) if cell.strip() else "empty"
+        shown = repr(cell) if cell.strip() else "empty"
         raise DataError(
-            f"{path} row {rows.index[row] + 2}: {columns[column]} is {said}",
+            f"{path} row {rows.index[row] + 2}: {columns[column]} is {shown}",
             f"probabilities are numbers between 0 and 1; {int(wrong.any(axis=1).sum()):,} rows have none",
         )
     outside = (numbers < 0) | (numbers > 1)

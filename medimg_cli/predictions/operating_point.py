@@ -96,14 +96,14 @@ def operating_point(
     every = point_by(
         ThresholdRule("recall", 1.0), labels, targets, probabilities, split=split, sampling=sampling
     )
-    said = {
+    changes = {
         "rule": f"{rule.words}{SO_FEW}: all are called",
         "target_recall": target_recall,
         "reaches_target": None,
     }
     if every.threshold is not None:
-        return OperatingPoint(every.threshold.model_copy(update=said))
-    found = {name: every.thresholds[name].model_copy(update=said) for name in point.unmet}
+        return OperatingPoint(every.threshold.model_copy(update=changes))
+    found = {name: every.thresholds[name].model_copy(update=changes) for name in point.unmet}
     return OperatingPoint(thresholds={**point.thresholds, **found})
 
 

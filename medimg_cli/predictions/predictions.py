@@ -128,8 +128,8 @@ TRUTH_PREFIX = "y_true_"
 
 def truth_columns(marks: NDArray[np.float32], classes: Sequence[str]) -> dict[str, list[str]]:
     """Return `y_true_<class>` → cells "1", "0", or "" for unknown, of marks (N, C)."""
-    said = np.where(np.isnan(marks), "", np.where(marks == 1, "1", "0"))
-    return {TRUTH_PREFIX + name: said[:, index].tolist() for index, name in enumerate(classes)}
+    texts = np.where(np.isnan(marks), "", np.where(marks == 1, "1", "0"))
+    return {TRUTH_PREFIX + name: texts[:, index].tolist() for index, name in enumerate(classes)}
 
 
 def marks_of(table: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float32]:

@@ -111,16 +111,16 @@ def promise_of(threshold: Threshold, *, exact: bool = False) -> str:
     images, patients = threshold.positives
     low, high = threshold.expected_recall
     of = f" of {patients:,} patients" if patients < images else ""
-    said = f"from {images:,} positives{of}: expected recall {100 * low:.0f}–{100 * high:.0f} %"
+    text = f"from {images:,} positives{of}: expected recall {100 * low:.0f}–{100 * high:.0f} %"
     target = threshold.target_recall
     if target is None:
-        return said
+        return text
     if threshold.reaches_target is not None:
-        said += f", {target:g} or more with probability {threshold.reaches_target:.2f}"
+        text += f", {target:g} or more with probability {threshold.reaches_target:.2f}"
     least = least_for_bound(target, exact=exact)
     if least is not None and patients < least:
-        said += f"; below {least} positives a lower bound of {target:g} cannot be reached"
-    return said
+        text += f"; below {least} positives a lower bound of {target:g} cannot be reached"
+    return text
 
 
 class NoThresholdError(DataError):

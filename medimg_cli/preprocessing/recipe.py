@@ -237,15 +237,15 @@ class Recipe(BaseModel):
         """Return the pixels and what was cut of each side, see `Border.shares`; "" when nothing was."""
         pixels = with_channels(image.as_uint8() if self.bits == 8 else _as_uint16(image), self.channels)
         border = find_border(pixels) if self.border_crop else Border()
-        told = border.shares(image.width, image.height)
+        shares = border.shares(image.width, image.height)
         inside = cut(pixels, border) if border else pixels
         extent = None if border else image.extent
         if inside.dtype == np.uint16:
-            return self._resized_wide(inside, extent), told
+            return self._resized_wide(inside, extent), shares
         picture = Image.fromarray(inside[..., 0] if self.channels == 1 else inside)
         if self.clahe:
             picture = _with_even_contrast(picture)
-        return np.asarray(self._resize(picture, extent), dtype=np.uint8).reshape(self._shape), told
+        return np.asarray(self._resize(picture, extent), dtype=np.uint8).reshape(self._shape), shares
 
     @property
     def _resampling(self) -> Image.Resampling:

@@ -27,7 +27,7 @@ class GivenGroup:
     answers: tuple[Given, ...]
 
     @property
-    def said(self) -> tuple[Given, ...]:
+    def given(self) -> tuple[Given, ...]:
         return tuple(each for each in self.answers if not each.absent)
 
     @property

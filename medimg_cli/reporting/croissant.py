@@ -40,7 +40,7 @@ def croissant_of(
     table: Path,
     url: str,
     columns: list[str],
-    said: Mapping[str, str],
+    facts: Mapping[str, str],
     *,
     files: bool = False,
 ) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def croissant_of(
         dataset: whose labels, splits and hash it tells; it holds no row.
         table: CSV with a row an image; url: its place relative to the description.
         columns: of that table, those to describe.
-        said: fact → answer of `report.yaml`.
+        facts: fact → answer of `report.yaml`.
         files: the images stand beside the table, a folder for each split.
     """
     info, rows = dataset.info, dataset.usable
@@ -59,22 +59,22 @@ def croissant_of(
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": re.sub(r"[^\w-]+", "-", said.get("title", "") or "-".join(info.classes)).strip("-")
+        "name": re.sub(r"[^\w-]+", "-", facts.get("title", "") or "-".join(info.classes)).strip("-")
         or "images",
         "description": f"{len(rows):,} medical images ({counts}) of the classes {', '.join(info.classes)}; patients: "
-        f"{dataset.patients_in_words}. Split: {info.split_origin}. " + said.get("data_sources", ""),
+        f"{dataset.patients_in_words}. Split: {info.split_origin}. " + facts.get("data_sources", ""),
         "version": "1.0.0",
         "identifier": f"sha256:{info.content_hash}",
-        "license": said.get("data_licence", "not reported"),
+        "license": facts.get("data_licence", "not reported"),
     }
     optional = {
         "citeAs": "citation",
         "rai:dataCollection": "acquisition",
         "rai:annotationsPerItem": "annotators",
     }
-    head |= {name: said[fact] for name, fact in optional.items() if fact in said}
-    if "contact" in said:
-        head["creator"] = {"@type": "sc:Organization", "name": said["contact"]}
+    head |= {name: facts[fact] for name, fact in optional.items() if fact in facts}
+    if "contact" in facts:
+        head["creator"] = {"@type": "sc:Organization", "name": facts["contact"]}
     listing = {
         "@type": "cr:FileObject",
         "@id": "table",

@@ -69,8 +69,10 @@ def _of_what_was_tested(content: ReportContent) -> list[str]:
         )
     large = [row for row in evaluation.shift.rows if row.large] if evaluation.shift else []
     if large:
-        told = ", ".join(f"{row.name} ({row.train} there, {row.here} here)" for row in large[:_LARGE_SHIFTS])
-        found.append(f"The tested images differ from those the model learnt from: {told}.")
+        listed = ", ".join(
+            f"{row.name} ({row.train} there, {row.here} here)" for row in large[:_LARGE_SHIFTS]
+        )
+        found.append(f"The tested images differ from those the model learnt from: {listed}.")
     if evaluation.subgroups is None or not evaluation.subgroups.groupings:
         found.append("Results are not broken down by age, sex, device or site.")
     elif evaluation.subgroups.absent:
@@ -156,7 +158,7 @@ def _of_audit(content: ReportContent) -> list[str]:
         *_of_errors(content.audit),
         *_of_shortcuts(content.audit),
         *_of_open_findings(content.audit, content.dataset),
-        *(said for check, said in _NOT_TESTED.items() if check not in content.audit.checks_run),
+        *(text for check, text in _NOT_TESTED.items() if check not in content.audit.checks_run),
     ]
     if content.dataset and content.audit.dataset_hash != content.dataset.info.content_hash:
         found.append("The label audit looked at an earlier state of the data set.")
@@ -188,13 +190,13 @@ def _of_open_findings(audit: AuditResult, dataset: Dataset | None) -> list[str]:
     """Say what of the findings concerns images that are still in use."""
     usable = None if dataset is None else frozenset(dataset.usable["image_id"])
     found = []
-    for check, said in _STILL_OPEN.items():
+    for check, text in _STILL_OPEN.items():
         images: set[str] = set()
         for finding in audit.findings:
             if finding.check == check and finding.severity != "info":
                 images |= _still_open(finding, usable)
         if images:
-            found.append(said.format(images=plural(len(images), "image")))
+            found.append(text.format(images=plural(len(images), "image")))
     return found
 
 

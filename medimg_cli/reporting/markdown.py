@@ -109,11 +109,11 @@ def _metric(name: str, figure: Estimate) -> dict[str, Any]:
 
 
 def _licence(content: ReportContent) -> dict[str, str]:
-    said = content.facts.openness.licence
-    if said is None:
+    licence = content.facts.openness.licence
+    if licence is None:
         return {}
-    known = said.lower()
-    return {"license": known} if known in _HUB_LICENCES else {"license": "other", "license_name": said}
+    known = licence.lower()
+    return {"license": known} if known in _HUB_LICENCES else {"license": "other", "license_name": licence}
 
 
 def _slug(sources: tuple[str, ...]) -> str:

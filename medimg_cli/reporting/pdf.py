@@ -82,8 +82,8 @@ def _scope_headers(_document: Any, pdf: Any) -> None:
 
 def _date() -> datetime:
     """Return the date that files inside carry: of SOURCE_DATE_EPOCH (reproducible-builds.org), never today's."""
-    said = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return datetime.fromtimestamp(int(said), tz=UTC) if said.isascii() and said.isdecimal() else _NO_DATE
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(epoch), tz=UTC) if epoch.isascii() and epoch.isdecimal() else _NO_DATE
 
 
 def check_pango() -> str:

@@ -27,7 +27,7 @@ _WARNINGS = 3
 _WEAKEST = 4
 _NAMELESS = "images name no patient"
 # Remarks of an evaluation that `_grave` words by itself, with the figures it has.
-_SAID = ("patients are not known", "only ", "this split shares", "no positive class", "leaks cannot be")
+_REPORTED = ("patients are not known", "only ", "this split shares", "no positive class", "leaks cannot be")
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def headline(evaluation: Evaluation) -> Headline:
     names = ("metrics", "per_class", "missed", "threshold", "thresholds", "class_counts")
     own = {name: getattr(exams, name) for name in names} | {"contract": None}
     found = _verdict(evaluation.model_copy(update=own))
-    said = f"{plural(exams.n, 'exam')} ({exams.source}), pooled by {exams.pooling}: {exams.why}"
-    return replace(found, label=f"{found.label}, by exam", facts=(*found.facts, Fact("Exams", said)))
+    text = f"{plural(exams.n, 'exam')} ({exams.source}), pooled by {exams.pooling}: {exams.why}"
+    return replace(found, label=f"{found.label}, by exam", facts=(*found.facts, Fact("Exams", text)))
 
 
 def _verdict(evaluation: Evaluation) -> Headline:
@@ -240,8 +240,8 @@ def resampling_line(evaluation: Evaluation) -> str:
     if evaluation.resampled == "patient":
         recall = positive_recall(evaluation) or evaluation.metrics.get("accuracy")
         effect = recall.design_effect if recall is not None else None
-        said = "" if effect is None else f"; design effect {number(effect, 1)}"
-        return f"Intervals: patients resampled with all their images, {images} of {patients}{said}"
+        effect_text = "" if effect is None else f"; design effect {number(effect, 1)}"
+        return f"Intervals: patients resampled with all their images, {images} of {patients}{effect_text}"
     if not evaluation.leakage.patients_known:
         return f"Intervals: images taken as independent, as patients are not known, {images}"
     return f"Intervals: images taken as independent, {images} of {patients}"
@@ -342,9 +342,11 @@ def gravest(content: ReportContent) -> tuple[Fact, ...]:
 def further_warnings(evaluation: Evaluation) -> tuple[str, ...]:
     """Return the warnings of an evaluation that page 1 and the limitations do not word by themselves."""
     leak = evaluation.leakage.leak
-    said = (*_SAID, *(() if leak is None else (leak.line("tested"),)))
+    reported = (*_REPORTED, *(() if leak is None else (leak.line("tested"),)))
     return tuple(
-        sentence(note) for note in evaluation.warnings if not note.startswith(said) and _NAMELESS not in note
+        sentence(note)
+        for note in evaluation.warnings
+        if not note.startswith(reported) and _NAMELESS not in note
     )
 
 
@@ -409,14 +411,16 @@ def _light(content: ReportContent) -> list[Fact]:
         )
     large = [row for row in evaluation.shift.rows if row.large] if evaluation.shift else []
     changes = evaluation.contract.change if evaluation.contract else {}
-    told = [
+    shifts = [
         f"{metric_title(name).lower()} from {point(name, each.val)} to {point(name, each.here)}, beyond chance"
         for name, each in changes.items()
         if each.beyond_chance and name != "auroc"
     ]
-    told += [f"{row.name}: {row.train} in training, {row.here} here" for row in large[:2]]
-    if told:
-        found.append(Fact("Shift", sentence(f"the tested images are unlike the others ({'; '.join(told)})")))
+    shifts += [f"{row.name}: {row.train} in training, {row.here} here" for row in large[:2]]
+    if shifts:
+        found.append(
+            Fact("Shift", sentence(f"the tested images are unlike the others ({'; '.join(shifts)})"))
+        )
     if content.audit is None:
         found.append(Fact("No audit", "Duplicates, wrong labels and shortcuts were not looked for."))
     elif errors := sum(each.severity == "error" for each in content.audit.findings):

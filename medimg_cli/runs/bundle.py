@@ -136,8 +136,10 @@ def _unpack(path: Path, folder: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_ROOM:  # a place before the file's beginning, a name that is a folder's, too
             raise RunError(f"{path} is damaged, or no bundle: {error.strerror or error}", _AGAIN) from error
-        said = error.strerror or str(error)
-        raise MachineError(f"cannot unpack {path}: {said}", "free some space for temporary files") from error
+        reason = error.strerror or str(error)
+        raise MachineError(
+            f"cannot unpack {path}: {reason}", "free some space for temporary files"
+        ) from error
 
 
 def _checked_names(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:

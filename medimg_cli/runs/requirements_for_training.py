@@ -50,14 +50,14 @@ def remarks_on_val(dataset: Dataset) -> list[str]:
     """Return what is worth knowing of a small validation split: classes that are missing there, few positives."""
     counts, labels = dataset.counts(dataset.of_split("val")), dataset.labels
     missing = [name for name in labels.classes if name not in counts]
-    said = [f"the val split has no image of {name}: its figures are not defined there" for name in missing]
+    remarks = [f"the val split has no image of {name}: its figures are not defined there" for name in missing]
     positives = sum(counts.get(name, 0) for name in labels.positives)
     if labels.positive is not None and not labels.several and positives < _FEW_POSITIVES:
         images = f"{positives} image{'' if positives == 1 else 's'}"
-        said.append(
+        remarks.append(
             f"the threshold rests on {images} of '{labels.positive}' in val: expect another recall in use"
         )
-    return said
+    return remarks
 
 
 LossName = Literal["ce", "focal", "bce", "ordinal"]

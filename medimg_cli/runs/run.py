@@ -385,7 +385,7 @@ def read_model(path: Path, model: type[Artefact], hint: str = "restore it, or tr
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        said = f"{place}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
+        problem = f"{place}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
         raise RunError(
-            f"{path}: {said}", f"was it written by another version of medimg? Else {hint}"
+            f"{path}: {problem}", f"was it written by another version of medimg? Else {hint}"
         ) from error

@@ -39,8 +39,8 @@ class WeightsOrigin(BaseModel):
     @property
     def in_words(self) -> str:
         """Return one line for people."""
-        said = f"licence {self.licence} (by {self.said_by})" if self.licence else "licence not stated"
-        return f"{self.source}, {said}"
+        licence = f"licence {self.licence} (by {self.said_by})" if self.licence else "licence not stated"
+        return f"{self.source}, {licence}"
 
     @property
     def restriction(self) -> str:
@@ -89,11 +89,11 @@ def _of_card(folder: Path) -> tuple[str | None, str]:
         if len(parts) < 3 or parts[0].strip():
             continue
         try:
-            said = yaml.safe_load(parts[1])
+            metadata = yaml.safe_load(parts[1])
         except yaml.YAMLError:  # a card that is no front matter says nothing
             continue
-        if isinstance(said, dict):
-            found = next((said[key] for key in _LICENCE_KEYS if said.get(key)), None)
+        if isinstance(metadata, dict):
+            found = next((metadata[key] for key in _LICENCE_KEYS if metadata.get(key)), None)
             if found is not None:
                 return str(found), name
     return None, ""

@@ -319,7 +319,7 @@ def _refuse_plain(address: str, rules: FetchRules) -> None:
 
 
 def _of_refusal(error: urllib.error.HTTPError, start: int) -> Answer:
-    said = f"the server answers {error.code} {error.reason}".strip()
+    reason = f"the server answers {error.code} {error.reason}".strip()
     if error.code == _RANGE_NOT_SATISFIABLE and start:
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         whole = total is not None and int(total[1]) == start
@@ -327,8 +327,8 @@ def _of_refusal(error: urllib.error.HTTPError, start: int) -> Answer:
     if error.code in _PASSING_STATUS:
         asked = error.headers.get("Retry-After", "")
         wait_seconds = min(float(asked), _LONGEST_WAIT_SECONDS) if asked.isdecimal() else 0.0
-        raise BrokenOffError(said, wait_seconds)
-    raise UnusableAnswerError(said)
+        raise BrokenOffError(reason, wait_seconds)
+    raise UnusableAnswerError(reason)
 
 
 def _of_no_connection(error: urllib.error.URLError) -> Exception:

@@ -115,13 +115,13 @@ def _model_files(run: Run, card: ModelCard) -> dict[str, Path | bytes]:
     return found
 
 
-def _about(run: Run, card: ModelCard, told: Mapping[str, str]) -> bytes:
+def _about(run: Run, card: ModelCard, facts: Mapping[str, str]) -> bytes:
     versions = run.read_record().versions if run.record_path.is_file() else {}
     about = About(
         medimg=__version__,
         run=run.name,
         weights_sha256=card.weights_sha256,
-        said=dict(told),
+        said=dict(facts),
         versions=versions,
         tested=tested_of(run, card),
         withheld_sets=withheld_sets(run, card),
@@ -129,13 +129,13 @@ def _about(run: Run, card: ModelCard, told: Mapping[str, str]) -> bytes:
     return (json.dumps(about.model_dump(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _notice(told: Mapping[str, str], classifier: Classifier) -> bytes:
+def _notice(facts: Mapping[str, str], classifier: Classifier) -> bytes:
     reference = _REFERENCE if classifier.references is not None else ""
     head = _NOTICE_HEAD.format(version=__version__, reference=reference)
     if (began := classifier.card.began_with) is not None:
         head += f"\nWeights that training began with\n  {began.in_words}\n"
         head += f"  {began.restriction}\n" if began.restriction else ""
-    lines = [f"\n{QUESTIONS[name].title}\n  {told.get(name, NOT_REPORTED)}\n" for name in FACTS]
+    lines = [f"\n{QUESTIONS[name].title}\n  {facts.get(name, NOT_REPORTED)}\n" for name in FACTS]
     return (head + "".join(lines)).encode()
 
 

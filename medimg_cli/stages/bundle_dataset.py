@@ -67,7 +67,7 @@ def bundle_dataset(
     out: Path,
     *,
     columns: tuple[str, ...] = (),
-    said: Mapping[str, str] | None = None,
+    facts: Mapping[str, str] | None = None,
     progress: Progress = SilentProgress(),
 ) -> DatasetBundle:
     """Write the usable images as PNG files in SPLIT/CLASS/, with a table, a description and checksums.
@@ -75,7 +75,7 @@ def bundle_dataset(
     Args:
         out: a new folder, or a file .zip.
         columns: of the manifest that travel too; they may name people, so none does unasked.
-        said: facts that only people know: licence, source, citation, contact.
+        facts: facts that only people know: licence, source, citation, contact.
 
     Raises:
         UsageError: `out` exists, or there is no such column.
@@ -96,7 +96,7 @@ def bundle_dataset(
         rows, failed = _images(workspace, dataset, folder, progress)
         if rows.empty:
             raise DataError("no image of the data set can be read", "run `medimg label-audit` to see why")
-        result = _described(workspace, dataset, rows, failed, folder, out, columns, said or {})
+        result = _described(workspace, dataset, rows, failed, folder, out, columns, facts or {})
         _place(folder, out)
     return result
 
@@ -145,7 +145,7 @@ def _described(
     folder: Path,
     out: Path,
     columns: tuple[str, ...],
-    said: Mapping[str, str],
+    facts: Mapping[str, str],
 ) -> DatasetBundle:
     """Write what stands beside the images."""
     numbers, patients = pd.factorize(rows["patient_id"])
@@ -157,7 +157,7 @@ def _described(
     kept += [name for name in (EXAM, UNKNOWN_COLUMN, "fold", *columns) if name in rows and name not in kept]
     write_text(folder / _TABLE, safe_csv(rows[kept]))
     write_json(
-        folder / "croissant.json", croissant_of(dataset, folder / _TABLE, _TABLE, kept, said, files=True)
+        folder / "croissant.json", croissant_of(dataset, folder / _TABLE, _TABLE, kept, facts, files=True)
     )
     audit = read_audit(workspace)
     verdict = "not done"
@@ -184,7 +184,7 @@ def _described(
         patients=dataset.patients_in_words,
         split=dataset.info.split_origin,
         audit=verdict,
-        licence=said.get("data_licence", "not reported"),
+        licence=facts.get("data_licence", "not reported"),
     )
     write_text(folder / "README.md", about)
     files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -122,7 +122,7 @@ def deidentify(
         key=key,
         key_made=made,
         map=map_path(key),
-        notes=tuple(remarks.said),
+        notes=tuple(remarks.messages),
     )
 
 

@@ -110,7 +110,7 @@ def export(
     if classifier is None:
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg export` writes it")
     members = members_of(run, classifier.card)
-    metadata = facts_told(run, classifier.card, [card.temperature for _, card in members], facts or {})
+    metadata = metadata_of(run, classifier.card, [card.temperature for _, card in members], facts or {})
     networks = [(own.onnx_path, card) for own, card in members]
     content = one_graph(networks, metadata, classifier.card.recalibration)
     with atomic_path(out) as temporary:
@@ -124,7 +124,7 @@ def export(
     return ExportResult(out, digest, len(content), len(members), alone.outputs, on_pixels, on_files)
 
 
-def facts_told(
+def metadata_of(
     run: Run, card: ModelCard, temperatures: Sequence[float], facts: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return what the file's metadata say, name → value, each to be written as JSON."""

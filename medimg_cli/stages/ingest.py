@@ -178,7 +178,7 @@ def _result(made: Ingest, leak: Leak) -> IngestResult:
         positive_guessed=info.positive_guessed,
         layout=info.layout,
         patients_known=info.patients_known,
-        notes=tuple(made.remarks.said),
+        notes=tuple(made.remarks.messages),
         changes=made.changes,
         reused=made.gathered.reused,
         folds=info.folds,

@@ -41,7 +41,7 @@ class _Question:
     """One regression: which images take part (N,), their answers (N,), and the rows of the layer that it fills."""
 
     asked: NDArray[np.bool_]
-    said: NDArray[np.int64]
+    labels: NDArray[np.int64]
     weights: NDArray[np.float64]
     rows: Sequence[int]
 
@@ -75,7 +75,7 @@ def fit_logistic(
     classes = len(class_weights)
     weight, bias, strengths = np.zeros((classes, features.shape[1])), np.zeros(classes), []
     for question in _questions(targets, kind, class_weights):
-        own = standard[question.asked], question.said[question.asked], question.weights[question.asked]
+        own = standard[question.asked], question.labels[question.asked], question.weights[question.asked]
         if len(np.unique(own[1])) < 2:
             yes = int(own[1].sum())
             # Nothing to tell apart: the odds of what was said, none quite certain.
@@ -115,24 +115,24 @@ def _questions(
 
 def _strength(
     features: NDArray[np.float32],
-    said: NDArray[np.int64],
+    labels: NDArray[np.int64],
     weights: NDArray[np.float64],
     folds: NDArray[np.int64],
     intercept: bool,
 ) -> float:
     """Return the strength with the least weighted log loss on folds whose rest holds every answer."""
-    losses, answers = np.zeros(len(STRENGTHS)), np.unique(said)
+    losses, answers = np.zeros(len(STRENGTHS)), np.unique(labels)
     held_out = [folds == fold for fold in np.unique(folds)]
-    tried = [held for held in held_out if len(np.unique(said[~held])) == len(answers)]
-    if not set(answers) <= {each for held in tried for each in said[held]}:
+    tried = [held for held in held_out if len(np.unique(labels[~held])) == len(answers)]
+    if not set(answers) <= {each for held in tried for each in labels[held]}:
         return _UNTRIED  # what holds for one class alone would choose for all
     for held in tried:
         regression = _regression(STRENGTHS[0], features.shape[1], intercept)
         for place, strength in enumerate(STRENGTHS):  # each starts from the one before
             regression.C = strength / features.shape[1]
-            _quietly(regression, features[~held], said[~held], weights[~held])
+            _quietly(regression, features[~held], labels[~held], weights[~held])
             likely = regression.predict_proba(features[held])
-            own = likely[np.arange(len(likely)), np.searchsorted(answers, said[held])]
+            own = likely[np.arange(len(likely)), np.searchsorted(answers, labels[held])]
             losses[place] -= weights[held] @ np.log(np.maximum(own, np.finfo(np.float32).tiny))
     return float(STRENGTHS[int(losses.argmin())])
 
@@ -150,10 +150,10 @@ def _regression(strength: float, width: int, intercept: bool) -> LogisticRegress
 def _quietly(
     regression: LogisticRegression,
     features: NDArray[np.float32],
-    said: NDArray[np.int64],
+    labels: NDArray[np.int64],
     weights: NDArray[np.float64],
 ) -> None:
     """Fit; where classes are told apart without an error a weak penalty converges slowly, and is seldom chosen."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(features, said, sample_weight=weights)
+        regression.fit(features, labels, sample_weight=weights)

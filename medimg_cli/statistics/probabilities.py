@@ -77,13 +77,13 @@ def questions_of(
     if kind == "softmax":
         return logits, targets.astype(np.int64)
     if kind == "sigmoid":
-        asked, said = ~np.isnan(targets), targets == 1
+        asked, is_yes = ~np.isnan(targets), targets == 1
     else:
         steps = np.arange(logits.shape[1] - 1)
         logits = logits[:, :-1]
-        asked, said = targets[:, None] >= steps, targets[:, None] > steps
+        asked, is_yes = targets[:, None] >= steps, targets[:, None] > steps
     yes = logits[asked]
-    return np.stack([np.zeros_like(yes), yes], axis=1), said[asked].astype(np.int64)
+    return np.stack([np.zeros_like(yes), yes], axis=1), is_yes[asked].astype(np.int64)
 
 
 def recalibrated(

@@ -54,9 +54,9 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except (RuntimeError, SafetensorError, OSError) as error:
         # The libraries say what their code stumbled over, and not why.
-        said = error.strerror if isinstance(error, OSError) else "the disk may be full"
+        reason = error.strerror if isinstance(error, OSError) else "the disk may be full"
         raise MachineError(
-            f"cannot write {path}: {said}",
+            f"cannot write {path}: {reason}",
             "free some disk space; epochs that were saved before are gone on with by `medimg train --resume`",
         ) from error
 

@@ -82,8 +82,8 @@ class _Unfailing:
             act()
         except Exception as error:  # whatever a foreign server does, it must not cost a training
             self._trackers.pop(name, None)
-            said = " ".join(str(error).split()) or type(error).__name__
-            self._progress.warn(f"{name} is told no more of this training: {said}")
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self._progress.warn(f"{name} is told no more of this training: {reason}")
 
 
 class TensorBoard:

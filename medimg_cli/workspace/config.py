@@ -23,7 +23,7 @@ def load_settings(
     assignments: Sequence[str] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
     planned: bool = True,
-    note: Callable[[str], None] = lambda _said: None,
+    note: Callable[[str], None] = lambda _text: None,
 ) -> Settings:
     """Return the settings in force: defaults, plan.yaml, medimg.yaml, `config`, `assignments`, `options`.
 
@@ -76,9 +76,9 @@ def _over_plan(
     """Return the settings of a plan with those `above` over them."""
     plan: dict[str, dict[str, Any]] = {}
     _merge(plan, {section: values for section, values in _read_yaml(path).items() if section != DATA})
-    part, said = fitting_part(plan, above)
-    if said:
-        note(said)
+    part, remark = fitting_part(plan, above)
+    if remark:
+        note(remark)
     merged: dict[str, dict[str, Any]] = {}
     _merge(merged, part)
     _merge(merged, above)
@@ -149,13 +149,13 @@ def _as_usage_error(error: ValidationError) -> UsageError:
         names = Settings.fields_of(place[0]) if len(place) > 1 else Settings.model_fields
         return UsageError(f"unknown setting '{'.'.join(place)}'", did_you_mean(place[-1], names))
     section_name, option = place[0].replace("_", "-"), place[1] if len(place) > 1 else place[0]
-    said = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
     field = Settings.fields_of(place[0]).get(option)
     flags = about(field).flags if field else ""
     what = f"{section_name}: {flags.split('/')[0] or '--' + option.replace('_', '-')}"
     return UsageError(
         f"{what} cannot be given here" if first["input"] is True else f"{what} cannot be {first['input']!r}",
-        said[0].lower() + said[1:],
+        message[0].lower() + message[1:],
     )
 
 
@@ -245,8 +245,8 @@ def fitting_part(
             section: {name: value for name, value in values.items() if name not in _FOLLOWS.get(section, ())}
             for section, values in plan.items()
         }
-        said = f"plan.yaml is for {key} {made_for}, not {wanted}: left out of it: {', '.join(left_out)}"
-        return kept, said if left_out else ""
+        remark = f"plan.yaml is for {key} {made_for}, not {wanted}: left out of it: {', '.join(left_out)}"
+        return kept, remark if left_out else ""
     return dict(plan), ""
 
 

@@ -108,9 +108,9 @@ def read_json(path: Path, *, most_bytes: int = 1 << 30) -> Any:
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist", "run the command that writes it first") from error
     except (OSError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{path} cannot be read: {said}", "restore the file or run its command again"
+            f"{path} cannot be read: {reason}", "restore the file or run its command again"
         ) from error
 
 

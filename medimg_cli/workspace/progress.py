@@ -114,14 +114,14 @@ class Remarks:
     """Says what is worth saying to whoever listens, and keeps it for the result."""
 
     progress: Progress
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     def note(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)
         self.progress.note(message)
 
     def warn(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)
         self.progress.warn(message)
 
 

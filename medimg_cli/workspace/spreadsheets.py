@@ -259,10 +259,10 @@ def _separated(
     path: Path, text: str, named: Sequence[str], is_name: Callable[[str], bool]
 ) -> tuple[str, list[Cells]]:
     """Return what separates the cells, and the filled rows; the one that makes a table of the first lines."""
-    said = re.match(r"sep=(.)\r?\n", text)  # Excel's own word
-    if said is not None:
-        _, *rows = _parsed(path, text, said[1])
-        return said[1], rows
+    directive = re.match(r"sep=(.)\r?\n", text)  # Excel's own word
+    if directive is not None:
+        _, *rows = _parsed(path, text, directive[1])
+        return directive[1], rows
     head = text[: 1 << 16]
     first = next((line for line in head.splitlines() if line.strip()), "")
 
@@ -396,8 +396,8 @@ def _table(bare: Table, rows: Sequence[Cells], header: int) -> Table:
         "the header stands among the rows again": len(body) < len(rows) - header - 1,
         "cells beyond the last column with a name are left out": bool(wide),
     }
-    said = tuple(f"{bare.name}: {note}" for note, holds in notes.items() if holds)
-    return replace(bare, columns=tuple(columns.values()), rows=kept, notes=said)
+    remarks = tuple(f"{bare.name}: {note}" for note, holds in notes.items() if holds)
+    return replace(bare, columns=tuple(columns.values()), rows=kept, notes=remarks)
 
 
 def without_remarks(table: Table, is_row: Callable[[dict[str, str]], bool]) -> Table:

@@ -93,12 +93,12 @@ def test_results_that_were_computed_fill_their_items(content: ReportContent) -> 
         content, subgroups=Subgroups(groupings=(Grouping(column="site", groups=(group,)),)), robustness=robust
     )
     assert _row(found, "claim-2024", "37").status == "filled"
-    assert "80 images under blur" in _row(found, "claim-2024", "30").said
+    assert "80 images under blur" in _row(found, "claim-2024", "30").text
     assert _row(found, "stard-ai", "23").status == "filled"
-    assert _row(found, "tripod-ai", "23b").said == "results by site"
+    assert _row(found, "tripod-ai", "23b").text == "results by site"
     assert "Fairness" in not_reported(content) and "Fairness" in not_reported(found)  # STARD-AI 35 still asks
     external = replace(content, external=(content.evaluation.model_copy(update={"split": "external-b"}),))
-    assert _row(external, "claim-2024", "33").said == "b: 80 images"
+    assert _row(external, "claim-2024", "33").text == "b: 80 images"
     assert "External testing" in not_reported(content)
     assert "External testing" not in not_reported(external)
 
@@ -106,15 +106,15 @@ def test_results_that_were_computed_fill_their_items(content: ReportContent) -> 
 def test_an_ensemble_and_changed_weights_are_no_longer_beside_the_point(content: ReportContent) -> None:
     other = replace(content, card=content.card.model_copy(update={"weights_sha256": "0" * 64}))
     assert _row(content, "tripod-ai", "24").status == "n.a."
-    assert "changed after this evaluation" in _row(other, "tripod-ai", "24").said
+    assert "changed after this evaluation" in _row(other, "tripod-ai", "24").text
     assert _row(other, "tripod-ai", "24").status == "filled"
 
 
 def test_an_answer_completes_what_the_records_hold_in_part(content: ReportContent) -> None:
     before = _row(content, "claim-2024", "21")
-    assert before.status == "partly" and before.said.endswith("missing: reason for the sample size")
+    assert before.status == "partly" and before.text.endswith("missing: reason for the sample size")
     after = _row(replace(content, facts=_facts(sample_size="power of 80 %")), "claim-2024", "21")
-    assert after.status == "filled" and "missing" not in after.said
+    assert after.status == "filled" and "missing" not in after.text
 
 
 def test_of_several_answers_some_are_not_all(content: ReportContent) -> None:
@@ -127,7 +127,7 @@ def test_of_several_answers_some_are_not_all(content: ReportContent) -> None:
 def test_an_answer_may_say_that_an_item_does_not_apply(content: ReportContent) -> None:
     said = replace(content, facts=_facts(registration="n.a., no trial"))
     assert _row(said, "claim-2024", "34").status == "n.a."
-    assert _row(said, "claim-2024", "34").said == "no trial"
+    assert _row(said, "claim-2024", "34").text == "no trial"
     assert "Registration" not in not_reported(said)
 
 
@@ -135,7 +135,7 @@ def test_the_title_is_looked_at(content: ReportContent) -> None:
     assert _row(content, "claim-2024", "1").status == NOT_REPORTED
     named = replace(content, title="Deep learning for pneumonia")
     assert _row(named, "claim-2024", "1").status == "filled"
-    assert _row(named, "tripod-ai", "1").said.startswith("the title names PNEUMONIA")
+    assert _row(named, "tripod-ai", "1").text.startswith("the title names PNEUMONIA")
     assert _row(replace(content, title="A study of chairs"), "claim-2024", "1").status == NOT_REPORTED
 
 
@@ -145,7 +145,7 @@ def test_with_every_question_answered_nothing_is_left_to_people(content: ReportC
     for name in GUIDELINES.names():
         for row in _filled(told, name).rows:
             if row.answer.status == NOT_REPORTED:
-                assert row.answer.where == "" and row.answer.said, (
+                assert row.answer.where == "" and row.answer.text, (
                     row
                 )  # such as robustness: nobody but the tool can fill it
 
@@ -191,5 +191,5 @@ def test_items_without_an_answer_are_one_paragraph_and_no_rows(content: ReportCo
 def test_no_list_promises_too_much(content: ReportContent) -> None:
     for name in GUIDELINES.names():
         for row in _filled(content, name).rows:
-            words = f"{row.title} {row.answer.said}".lower()
+            words = f"{row.title} {row.answer.text}".lower()
             assert not re.search(r"\b(complian\w*|validated|safe|ground truth)\b", words), row

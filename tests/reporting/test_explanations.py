@@ -93,7 +93,7 @@ def test_the_checklist_names_the_method_where_there_is_one(content: ReportConten
     def status(one: ReportContent) -> tuple[str, str]:
         rows = fill(GUIDELINES.get("claim-2024"), one).rows
         answer = next(row for row in rows if row.number == "31").answer
-        return answer.status, answer.said
+        return answer.status, answer.text
 
     assert status(content) == ("n.a.", "no explanation method was applied")
     filled, said = status(replace(content, explained=Explained(KNOWN)))

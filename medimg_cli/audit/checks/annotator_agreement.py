@@ -166,10 +166,10 @@ def annotator_agreement(context: AuditContext) -> Checked:
             f"{plural(kappa.images, 'image')} with labels of two readers; {MIN_IMAGES} are needed"
         )
     who = "Cohen's kappa of 2 readers" if readers == 2 else f"Fleiss' kappa of {readers} readers"
-    said = "undefined, as only one label occurs" if isnan(kappa.value) else _figures(kappa)
-    did = f"{who} on {plural(kappa.images, 'image')}, those without a majority included: {said}"
+    agreement = "undefined, as only one label occurs" if isnan(kappa.value) else _figures(kappa)
+    did = f"{who} on {plural(kappa.images, 'image')}, those without a majority included: {agreement}"
     unlike = {
-        image: _said(readings.readers, labels)
+        image: _labels_by_reader(readings.readers, labels)
         for image, labels in zip(readings.image_ids, readings.labels, strict=False)
         if len(set(labels) - {""}) > 1
     }
@@ -226,8 +226,8 @@ def _parsed(text: str, readers: list[str]) -> list[str]:
     longest_first = sorted(readers, key=len, reverse=True)
     name = "|".join(re.escape(reader) for reader in longest_first)
     parts = re.split(rf"(?:^|, )({name}) ", text)
-    said = dict(zip(parts[1::2], parts[2::2], strict=True))
-    return [said.get(reader, "") for reader in readers]
+    label_of = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return [label_of.get(reader, "") for reader in readers]
 
 
 def _low(kappa: Kappa, who: str, readings: _Readings, unlike: dict[str, str]) -> Finding:
@@ -248,12 +248,14 @@ def _worst_pair(readings: _Readings) -> str:
         (first, second): cohen(columns[first], columns[second], readings.patients)
         for first, second in combinations(range(len(columns)), 2)
     }
-    told = {pair: kappa for pair, kappa in pairs.items() if kappa.images >= MIN_IMAGES and kappa.value < 1}
-    if not told:
+    comparable = {
+        pair: kappa for pair, kappa in pairs.items() if kappa.images >= MIN_IMAGES and kappa.value < 1
+    }
+    if not comparable:
         return ""
-    pair = min(told, key=lambda pair: told[pair].value)
+    pair = min(comparable, key=lambda pair: comparable[pair].value)
     first, second = (mask_identities(readings.readers[place]) for place in pair)
-    return f"; least between {first} and {second} (Cohen's {told[pair].value:.2f})"
+    return f"; least between {first} and {second} (Cohen's {comparable[pair].value:.2f})"
 
 
 def _differences(kappa: Kappa, readings: _Readings, unlike: dict[str, str]) -> Finding:
@@ -270,6 +272,6 @@ def _figures(kappa: Kappa) -> str:
     return f"{kappa.value:.2f}{interval}"
 
 
-def _said(readers: list[str], labels: list[str]) -> str:
+def _labels_by_reader(readers: list[str], labels: list[str]) -> str:
     pairs = zip(readers, labels, strict=True)
     return ", ".join(f"{mask_identities(reader)}: {label}" for reader, label in pairs if label)

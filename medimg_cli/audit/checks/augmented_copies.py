@@ -122,14 +122,16 @@ def augmented_copies(context: AuditContext) -> Checked:
     found = families(rows["path"].tolist(), rows["label"].tolist())
     across = [family for family in found if rows.loc[list(family.all()), "split"].nunique() > 1]
     within = [family for family in found if rows.loc[list(family.all()), "split"].nunique() == 1]
-    told, looked = [], 0
+    findings, looked = [], 0
     for kind in (across, within):
         alike, pairs = _alike(context, rows, kind)
         looked += pairs
         if alike and alike >= _LEAST_SHARE * pairs:
-            told.append(_finding(rows, kind, is_across=kind is across, seen=f"{alike} of {pairs}"))
+            findings.append(_finding(rows, kind, is_across=kind is across, seen=f"{alike} of {pairs}"))
     did = f"{plural(len(rows), 'name')} searched for copies of one source"
-    return Checked(tuple(told), f"{did}; {plural(looked, 'pair')} of pictures compared" if looked else did)
+    return Checked(
+        tuple(findings), f"{did}; {plural(looked, 'pair')} of pictures compared" if looked else did
+    )
 
 
 def _alike(context: AuditContext, rows: pd.DataFrame, found: Sequence[Family]) -> tuple[int, int]:

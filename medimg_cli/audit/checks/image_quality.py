@@ -310,18 +310,18 @@ def _finding(words: str, advice: str, images: pd.DataFrame, bad: Bad, scores: Sc
     order = np.argsort(np.where(bad, scores, np.inf), kind="stable")[:count]
     names = [str(image) for image in images.index[order]]
     classes = images["label"].iloc[order].value_counts()
-    told = ", ".join(f"{label}: {number:,}" for label, number in classes.items())
+    by_class = ", ".join(f"{label}: {number:,}" for label, number in classes.items())
     notes = {name: f"score {scores[place]:.2f}" for name, place in zip(names, order, strict=True)}
-    message = f"{plural(count, 'image')} {words} ({told})"
+    message = f"{plural(count, 'image')} {words} ({by_class})"
     return [Finding(NAME, "warning", message, advice, tuple(names), count, notes=notes)]
 
 
 def _did(images: int, layout: CommonLayout, no_up: str) -> str:
-    told = f"{plural(images, 'image')} scored: blank, {', '.join(problem.name for problem in PROBLEMS)}"
+    text = f"{plural(images, 'image')} scored: blank, {', '.join(problem.name for problem in PROBLEMS)}"
     if no_up and layout.is_common:
-        return f"{told}, inverted; upside-down not judged: {no_up}"
+        return f"{text}, inverted; upside-down not judged: {no_up}"
     if layout.tells_up:
-        return f"{told}, inverted, upside-down (common layout, r {layout.r:.2f})"
+        return f"{text}, inverted, upside-down (common layout, r {layout.r:.2f})"
     if layout.is_common:
-        return f"{told}, inverted; upside-down not judged: the layout does not tell up"
-    return f"{told}; inverted, upside-down not judged: no common layout (r {layout.r:.2f})"
+        return f"{text}, inverted; upside-down not judged: the layout does not tell up"
+    return f"{text}; inverted, upside-down not judged: no common layout (r {layout.r:.2f})"

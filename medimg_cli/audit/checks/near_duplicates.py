@@ -219,11 +219,11 @@ def _notes(pairs: Iterable[Pair], pictures: pd.DataFrame) -> dict[str, str]:
 
 
 def _did(pictures: int, small: int, found: NearDuplicates) -> str:
-    told = f"{plural(pictures, 'different picture')} searched for copies"
+    text = f"{plural(pictures, 'different picture')} searched for copies"
     if found.compared or found.passed_over:
-        told += f", the likeliest {plural(found.compared, 'pair')} laid onto each other"
+        text += f", the likeliest {plural(found.compared, 'pair')} laid onto each other"
     if found.passed_over:
-        told += f" and {found.passed_over:,} less likely ones not"
+        text += f" and {found.passed_over:,} less likely ones not"
     out = [(small, f"smaller than {LEAST_SIDE_PX} px"), (found.flat, "flat")]
     left = [f"{count:,} {why}" for count, why in out if count]
-    return f"{told}; left out: {' and '.join(left)}" if left else told
+    return f"{text}; left out: {' and '.join(left)}" if left else text

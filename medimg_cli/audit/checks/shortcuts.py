@@ -70,7 +70,7 @@ class _Target:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _PredictiveTrait:
     """A trait that tells a class.
 
     Args:
@@ -114,11 +114,13 @@ def shortcuts(context: AuditContext) -> Checked:
         if np.ptp(binned.codes) > 0
     ]
     patients = pd.factorize(rows["patient_id"])[0].astype(np.int64)
-    told = _told(varied, targets, folds, patients)
+    predictive = _predictive_traits(varied, targets, folds, patients)
     ids = rows["image_id"].to_numpy(dtype=str)
-    findings = [_finding(group, ids, len(targets) > 1) for group in _groups(told)]
+    findings = [_finding(group, ids, len(targets) > 1) for group in _groups(predictive)]
     findings.sort(key=lambda finding: finding.severity == "info")
-    did = _did(len(rows), cohort.files, varied, told, _together(varied, targets, told, folds), info)
+    did = _did(
+        len(rows), cohort.files, varied, predictive, _together(varied, targets, predictive, folds), info
+    )
     return Checked(tuple(findings), did)
 
 
@@ -143,12 +145,12 @@ def _is_enough(truth: NDArray[np.bool_], patients: NDArray[np.object_]) -> bool:
     )
 
 
-def _told(
+def _predictive_traits(
     varied: Sequence[tuple[Trait, Binned]],
     targets: Sequence[_Target],
     folds: NDArray[np.int64],
     patients: NDArray[np.int64],
-) -> list[_Told]:
+) -> list[_PredictiveTrait]:
     """Return the traits above the bar, the strongest first; ties stay in the order of the traits."""
     found = []
     for trait, binned in varied:
@@ -159,14 +161,14 @@ def _told(
         scores = evidence(binned, target.truth, folds)
         area = area_by_patient(target.truth, scores, patients)
         if area.low > LEAST_LOWER_END and area.beats_chance(len(varied) * len(targets)):
-            found.append(_Told(trait, binned, target, area, scores))
-    return sorted(found, key=lambda told: -round(told.area.value, 2))
+            found.append(_PredictiveTrait(trait, binned, target, area, scores))
+    return sorted(found, key=lambda predictive: -round(predictive.area.value, 2))
 
 
-def _groups(told: Sequence[_Told]) -> list[list[_Told]]:
+def _groups(predictive: Sequence[_PredictiveTrait]) -> list[list[_PredictiveTrait]]:
     """Return traits that say the same thing together, the strongest group first; each group's first leads it."""
-    groups: list[list[_Told]] = []
-    for one in told:
+    groups: list[list[_PredictiveTrait]] = []
+    for one in predictive:
         group = next((group for group in groups if _is_same(group[0], one)), None)
         if group is None:
             groups.append([one])
@@ -175,7 +177,7 @@ def _groups(told: Sequence[_Told]) -> list[list[_Told]]:
     return [_led(group) for group in groups]
 
 
-def _led(group: list[_Told]) -> list[_Told]:
+def _led(group: list[_PredictiveTrait]) -> list[_PredictiveTrait]:
     """Return a group with its strongest in front, but a cause before its effect on size, detail or brightness.
 
     One class saved as PNG shows in the format and, a little stronger where a few others are PNG as well, in the
@@ -186,7 +188,7 @@ def _led(group: list[_Told]) -> list[_Told]:
     return [leader, *(one for one in group if one is not leader)]
 
 
-def _is_same(first: _Told, other: _Told) -> bool:
+def _is_same(first: _PredictiveTrait, other: _PredictiveTrait) -> bool:
     if first.target is not other.target or _severity(first) != _severity(other):
         return False
     if first.trait.kind == other.trait.kind and first.trait.kind in _FACETS:
@@ -194,11 +196,11 @@ def _is_same(first: _Told, other: _Told) -> bool:
     return bool(np.corrcoef(first.scores, other.scores)[0, 1] > SAME_EVIDENCE)
 
 
-def _severity(told: _Told) -> Severity:
-    return "info" if told.trait.kind in _UNSEEN else "warning"
+def _severity(predictive: _PredictiveTrait) -> Severity:
+    return "info" if predictive.trait.kind in _UNSEEN else "warning"
 
 
-def _finding(group: Sequence[_Told], ids: NDArray[np.str_], several: bool) -> Finding:
+def _finding(group: Sequence[_PredictiveTrait], ids: NDArray[np.str_], several: bool) -> Finding:
     """Return one finding on a group; its images are those of the part its message names first."""
     first, *others = group
     surest, least = _parts(first)
@@ -216,15 +218,15 @@ def _finding(group: Sequence[_Told], ids: NDArray[np.str_], several: bool) -> Fi
     return Finding(NAME, _severity(first), message, _ADVICE[first.trait.kind], members, surest.images)
 
 
-def _parts(told: _Told) -> tuple[Part, Part]:
+def _parts(predictive: _PredictiveTrait) -> tuple[Part, Part]:
     """Return what speaks most for or against the class: two sides of a threshold if one will do, else two bins."""
-    numbers, truth = told.trait.numbers, told.target.truth
+    numbers, truth = predictive.trait.numbers, predictive.target.truth
     if numbers is not None:
         plain = area_of(truth, numbers)
-        if max(plain, 1 - plain) >= told.area.value - _LOST_BY_THRESHOLD:
+        if max(plain, 1 - plain) >= predictive.area.value - _LOST_BY_THRESHOLD:
             below, above = two_sides(numbers, truth)
             return (below, above) if below.share > above.share else (above, below)
-    return telling_parts(told.binned, truth)
+    return telling_parts(predictive.binned, truth)
 
 
 def _described(part: Part) -> str:
@@ -234,11 +236,11 @@ def _described(part: Part) -> str:
 def _together(
     varied: Sequence[tuple[Trait, Binned]],
     targets: Sequence[_Target],
-    told: Sequence[_Told],
+    predictive: Sequence[_PredictiveTrait],
     folds: NDArray[np.int64],
 ) -> float | None:
     """Return the area of all traits at once that are neither a name nor perhaps the disease; None without any."""
-    target = told[0].target if told else targets[0]
+    target = predictive[0].target if predictive else targets[0]
     chosen = [binned for trait, binned in varied if trait.kind not in (*_UNSEEN, "content")]
     return area_together(chosen, target.truth, folds) if chosen else None
 
@@ -247,15 +249,13 @@ def _did(
     images: int,
     files: int,
     varied: Sequence[tuple[Trait, Binned]],
-    told: Sequence[_Told],
+    predictive: Sequence[_PredictiveTrait],
     together: float | None,
     info: DatasetInfo,
 ) -> str:
     by = "patient" if info.patients_known else "image"
     text = f"{plural(len(varied), 'trait')} that differ between {plural(images, 'image')} "
-    text += (
-        f"({plural(files, 'header')} read), each tested alone in 5 folds by {by}; {len(told)} tell the label"
-    )
+    text += f"({plural(files, 'header')} read), each tested alone in 5 folds by {by}; {len(predictive)} tell the label"
     if together is not None:
         text += f"; all but names and brightness together: AUROC {together:.2f}"
     return text

@@ -28,15 +28,15 @@ def sources_across_splits(context: AuditContext) -> Checked:
     What a patient known by name already leaks is told by patients-across-splits, and not again here.
     """
     rows = context.dataset.usable
-    told: list[Finding] = []
+    findings: list[Finding] = []
     looked = []
     for column, level in _columns(rows).items():
         looked.append(f"'{column}'")
-        told += _finding(context, rows[rows[column] != ""], column, level)
+        findings += _finding(context, rows[rows[column] != ""], column, level)
     files = rows.assign(file=[_FRAME.sub("", path) for path in rows["path"]])
-    told += _finding(context, files, "file", "file")
+    findings += _finding(context, files, "file", "file")
     columns = f" and the columns {', '.join(looked[:5])}" if looked else "; no column names a study or series"
-    return Checked(tuple(told), f"frames of {plural(files['file'].nunique(), 'file')} compared{columns}")
+    return Checked(tuple(findings), f"frames of {plural(files['file'].nunique(), 'file')} compared{columns}")
 
 
 def _columns(rows: pd.DataFrame) -> dict[str, str]:

@@ -24,7 +24,7 @@ def splits_and_manifest(context: AuditContext) -> Checked:
     gone = files["found"].eq("")
     changed = files["found"].notna() & ~gone & files["found"].ne(files["sha256"])
     classes = set(context.dataset.info.classes)
-    told = official_splits([str(image) for image in usable["image_id"]], context.dataset.info)
+    official = official_splits([str(image) for image in usable["image_id"]], context.dataset.info)
     unknown = [not labels <= classes for labels in label_sets(usable, context.dataset.info)]
     found = (
         *_rows(
@@ -66,22 +66,22 @@ def splits_and_manifest(context: AuditContext) -> Checked:
             "without a patient: they count as images of one and the same",
             "fill in patient_id, or run `medimg ingest` again",
         ),
-        *_official(usable, told),
+        *_official(usable, official),
         *_edited(context),
     )
-    return Checked(found, _did(len(rows), told))
+    return Checked(found, _did(len(rows), official))
 
 
-def _official(usable: pd.DataFrame, told: Sequence[str | None]) -> list[Finding]:
+def _official(usable: pd.DataFrame, source_splits: Sequence[str | None]) -> list[Finding]:
     """Report rows in another split than the one their source gave them; val may be cut from an official train."""
-    cut = "val" not in told
+    cut = "val" not in source_splits
     moved = [
         official is not None and split != official and not (cut and (official, split) == ("train", "val"))
-        for official, split in zip(told, usable["split"], strict=True)
+        for official, split in zip(source_splits, usable["split"], strict=True)
     ]
     ways = Counter(
         f"{official} to {split}"
-        for official, split, is_moved in zip(told, usable["split"], moved, strict=True)
+        for official, split, is_moved in zip(source_splits, usable["split"], moved, strict=True)
         if is_moved
     )
     shown = ", ".join(f"{way}: {count:,}" for way, count in sorted(ways.items()))
@@ -93,8 +93,8 @@ def _official(usable: pd.DataFrame, told: Sequence[str | None]) -> list[Finding]
     )
 
 
-def _did(rows: int, told: Sequence[str | None]) -> str:
-    official = sum(split is not None for split in told)
+def _did(rows: int, source_splits: Sequence[str | None]) -> str:
+    official = sum(split is not None for split in source_splits)
     did = f"{plural(rows, 'row')} compared with their files and the record"
     return f"{did}, {official:,} of them with the official split of their source" if official else did
 

@@ -82,13 +82,13 @@ class _EpochLines:
     """Turns epochs into aligned lines under one header."""
 
     def __init__(self) -> None:
-        self._said_header = False
+        self._header_shown = False
 
     def lines(self, row: Mapping[str, float]) -> list[str]:
         widths = {name: max(len(name), 8) for name in row}
         lines = []
-        if not self._said_header:
-            self._said_header = True
+        if not self._header_shown:
+            self._header_shown = True
             lines.append("  ".join(name.rjust(widths[name]) for name in row))
         lines.append("  ".join(_figure(name, value).rjust(widths[name]) for name, value in row.items()))
         return lines

@@ -120,8 +120,8 @@ class Ingest:
         """
         first = self.previous.info is None
         # Who names the layout, or one of the folders as the disease, has said what the folders are.
-        said = self.settings.layout != "auto" or self.settings.positive in self.listing.classes
-        meant = self.settings.assume_yes or (said and not self.listing.columns)
+        stated = self.settings.layout != "auto" or self.settings.positive in self.listing.classes
+        meant = self.settings.assume_yes or (stated and not self.listing.columns)
         self.questions = doubts(self.listing, self.layout) if first and not meant else []
         if self.questions and not self.dry:
             worst = self.questions[0]

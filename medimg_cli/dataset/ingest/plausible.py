@@ -171,11 +171,11 @@ def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
     names = [name for name in listing.classes if name in counts]
     table = next(iter(tables_in(listing)), None)
     by_table = f"--labels {table or 'FILE'}"
-    said = _named(names)
+    folders = _named(names)
     if (kind := _kind_of(names)) is not None:
         inside = _classes_below(listing.entries, each=False)
         option = "--layout inner-folders" if inside else by_table
-        yield Question(f"{said} look like {kind}, not classes", option)
+        yield Question(f"{folders} look like {kind}, not classes", option)
         return
     below = _classes_below(listing.entries)
     inner = "--layout inner-folders" if below else None
@@ -192,12 +192,12 @@ def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
         question = f"{_named(splits)} is called as a split, and no class folder lies in it"
         yield Question(question, inner or by_table)
     elif inner is not None and not known:
-        yield Question(f"{_named(below)} lie in each of {said}: the class may be the inner folder", inner)
+        yield Question(f"{_named(below)} lie in each of {folders}: the class may be the inner folder", inner)
     elif not known and few and len(names) >= (_NUMBERED if _are_numbered(names) else _MANY):
         question = f"{len(names):,} folders of about {median(counts.values()):g} images look like cases"
         yield Question(f"{question}, not classes", by_table)
     elif not known and (share := _share_of_dicom(listing.entries)) > 0.5:
-        question = f"{share:.0%} of the files are DICOM, and {said} name no finding: where are the labels?"
+        question = f"{share:.0%} of the files are DICOM, and {folders} name no finding: where are the labels?"
         yield Question(question, by_table)
     elif not known and table is not None:
         yield from _of_unused_table(listing, table)
@@ -246,24 +246,26 @@ def _of_unused_table(listing: Listing, table: str) -> Iterator[Question]:
 
 def _of_column(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
     names, columns = list(counts), [column.name for column in listing.columns if column.taken_for == "label"]
-    said = f"{', '.join(columns)} ({_named(names)})"
+    column_text = f"{', '.join(columns)} ({_named(names)})"
     rows = len(listing.entries)
     empty = sum(row.reason.startswith(NO_LABEL) for row in listing.rejected)
     others = [c.name for c in listing.columns if c.taken_for == "carried along" and 2 <= c.distinct <= 20]
     option = f"--label-col {others[0] if others else 'NAME'}"
     if empty > rows:
-        question = f"the label column {said} says nothing in {empty:,} of {empty + rows:,} rows; where one label holds for"
+        question = f"the label column {column_text} says nothing in {empty:,} of {empty + rows:,} rows; where one label holds for"
         yield Question(f"{question} rows below it too, fill it in there", option)
     if len(columns) > 1 or len(names) < 2:
         return
     if sum(map(is_date, names)) >= _MOSTLY * len(names):
-        yield Question(f"the label column {said} holds dates", option)
+        yield Question(f"the label column {column_text} holds dates", option)
     elif len(names) >= 5 and sum(map(is_identifier, names)) >= _MOSTLY * len(names):
-        yield Question(f"the label column {said} holds identifiers", option)
+        yield Question(f"the label column {column_text} holds identifiers", option)
     elif len(names) >= 20 and all(re.fullmatch(r"-?\d+(?:[.,]\d+)?", name) for name in names):
-        yield Question(f"the label column {said} holds measurements: {len(names)} different numbers", option)
+        yield Question(
+            f"the label column {column_text} holds measurements: {len(names)} different numbers", option
+        )
     elif len(names) >= 8 and 2 * len(names) >= counts.total():
-        question = f"the label column {said} says something else of nearly each image, as names do"
+        question = f"the label column {column_text} says something else of nearly each image, as names do"
         yield Question(question, option)
 
 

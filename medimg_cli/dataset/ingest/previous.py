@@ -125,7 +125,7 @@ def settings_in_force(settings: IngestSettings, previous: PreviousDataset) -> In
         before = remembered.get(name)
         if name in settings.model_fields_set and before is not None and now[name] != before:
             raise UsageError(
-                f"--{name.replace('_', '-')} {_said(now[name])} is not what the data set was made with: {_said(before)}",
+                f"--{name.replace('_', '-')} {_as_text(now[name])} is not what the data set was made with: {_as_text(before)}",
                 "leave it out to add to the data set, or start over with --fresh",
             )
     for name in ("patient_regex", "exam_col"):
@@ -148,5 +148,5 @@ def to_remember(settings: IngestSettings) -> dict[str, Any]:
     return kept if settings.positive is None else {**kept, "positive": settings.positive}
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     return ",".join(f"{part:g}" for part in value) if isinstance(value, list) else str(value)

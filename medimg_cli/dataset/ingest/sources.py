@@ -47,7 +47,7 @@ def plan_readings(
         DataError: a source of the data set is not there any more.
         UsageError: a setting contradicts how a source was read.
     """
-    said = {name: getattr(settings, name) for name in READING if name in settings.model_fields_set}
+    given = {name: getattr(settings, name) for name in READING if name in settings.model_fields_set}
     origins = () if previous.info is None else previous.info.origins
     planned: list[tuple[Source, dict[str, Any]]] = []
     for origin in origins:
@@ -62,14 +62,14 @@ def plan_readings(
         if table := reading.get("labels"):
             reading["labels"] = Path(workspace.absolute(table))
         if again:
-            _refuse_contradiction(reading, said)
+            _refuse_contradiction(reading, given)
             reading = {
                 **reading,
-                **{name: value for name, value in said.items() if value not in ("auto", None, {})},
+                **{name: value for name, value in given.items() if value not in ("auto", None, {})},
             }
         planned.append((Source(path, origin.prefix), reading))
     known = [source.path for source, _ in planned]
-    planned += [(new, said) for new in named if not any(new.path.samefile(path) for path in known)]
+    planned += [(new, given) for new in named if not any(new.path.samefile(path) for path in known)]
     artefacts = (workspace.manifest_path.parent, workspace.audit_dir, workspace.cache_dir, workspace.runs_dir)
     tables = {Path(reading["labels"]).absolute() for _, reading in planned if reading.get("labels")}
     ignored = frozenset([*artefacts, workspace.settings_path, *tables])
@@ -143,11 +143,11 @@ def _refuse_equal_ids(entries: Sequence[Entry]) -> None:
         seen[entry.image_id] = entry.path
 
 
-def _refuse_contradiction(before: dict[str, Any], said: dict[str, Any]) -> None:
+def _refuse_contradiction(before: dict[str, Any], given: dict[str, Any]) -> None:
     for name in _FIXED:
-        if name in said and said[name] not in ("auto", None) and said[name] != before.get(name):
+        if name in given and given[name] not in ("auto", None) and given[name] != before.get(name):
             raise UsageError(
-                f"--{name.replace('_', '-')} {said[name]} is not what the data set was made with: "
+                f"--{name.replace('_', '-')} {given[name]} is not what the data set was made with: "
                 f"{before.get(name) or 'none'}",
                 "leave it out to add to the data set, or start over with --fresh",
             )

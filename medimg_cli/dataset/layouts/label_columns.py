@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from medimg_cli.dataset.class_names import ClassNames, is_said, mark_of
+from medimg_cli.dataset.class_names import ClassNames, is_stated, mark_of
 from medimg_cli.dataset.labels import LABEL_SEP, natural_order
 from medimg_cli.dataset.layouts.labels_file import guess_column, plain, require_column
 from medimg_cli.dataset.listing import NO_LABEL
@@ -197,29 +197,29 @@ def _readers(table: Table, columns: tuple[str, ...], settings: IngestSettings, w
             "give one column of labels, or columns of 0 and 1",
         )
     counts = Counter(cells[column] for _, cells in table.rows for column in columns)
-    marked = [mark_of(text) for text in counts if is_said(text)]
+    marked = [mark_of(text) for text in counts if is_stated(text)]
     # Who ticks only what is there says no with an empty cell.
     ticks = "0" if marked and all(marked) and counts[""] else ""
     if ticks:
         counts = Counter({"1": counts.total() - counts[""], "0": counts[""]})
     names = ClassNames(counts, settings.map_classes)
 
-    def said(cells: Mapping[str, str], column: str) -> str:
+    def label_in(cells: Mapping[str, str], column: str) -> str:
         return names.of(("1" if cells[column] else "0") if ticks else cells[column])
 
     def verdict(cells: Mapping[str, str]) -> Verdict:
-        votes = Counter(vote for column in columns if (vote := said(cells, column)))
+        votes = Counter(vote for column in columns if (vote := label_in(cells, column)))
         if not votes:
             return _or_none("")
         best = max(votes.values())
         winners = [label for label, count in votes.items() if count == best]
         if len(winners) == 1:
             return winners[0], ""
-        told = ", ".join(f"{column} {cells[column]}" for column in columns if cells[column])
-        return None, f"annotators disagree: {told}"
+        readings = ", ".join(f"{column} {cells[column]}" for column in columns if cells[column])
+        return None, f"annotators disagree: {readings}"
 
     agreed = {label for _, cells in table.rows if (label := verdict(cells)[0])}
-    unlike = sum(len({said(cells, column) for column in columns} - {""}) > 1 for _, cells in table.rows)
+    unlike = sum(len({label_in(cells, column) for column in columns} - {""}) > 1 for _, cells in table.rows)
     note = f"the majority of {', '.join(columns)} is the label{why}; they differ in {unlike} of {len(table.rows)} rows"
     kept = {column: f"label_{column}" for column in columns}
     return Labelling(columns, tuple(natural_order(agreed)), verdict, kept, "; ".join([note, *names.notes]))
@@ -234,16 +234,16 @@ def _parts(text: str, separator: str) -> list[str]:
 
 
 def _is_open(cell: str) -> bool:
-    return not is_said(cell) or cell.lower() in _UNCERTAIN
+    return not is_stated(cell) or cell.lower() in _UNCERTAIN
 
 
 def _holds_marks(table: Table, column: str, settings: IngestSettings) -> bool:
     """Return whether a column holds marks; only of several labels an image may one be left open."""
     values = {cells[column] for _, cells in table.rows}
-    said = {
-        value for value in values if not (_is_open(value) if settings.multi_label else not is_said(value))
+    stated = {
+        value for value in values if not (_is_open(value) if settings.multi_label else not is_stated(value))
     }
-    return bool(said) and all(mark_of(value) is not None for value in said)
+    return bool(stated) and all(mark_of(value) is not None for value in stated)
 
 
 def _marked(cells: Mapping[str, str], columns: Sequence[str]) -> list[bool]:

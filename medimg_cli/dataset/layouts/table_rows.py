@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from medimg_cli.dataset.class_names import clean, is_said
+from medimg_cli.dataset.class_names import clean, is_stated
 from medimg_cli.dataset.exams import exam_column, exam_pseudonym
 from medimg_cli.dataset.layouts.label_columns import Labelling, choose_labelling
 from medimg_cli.dataset.layouts.labels_file import guess_column, plain, require_column
 from medimg_cli.dataset.layouts.table_files import File, Finder
-from medimg_cli.dataset.listing import Column, Entry, Listing, Missed, Rejected, said_of
+from medimg_cli.dataset.listing import Column, Entry, Listing, Missed, Rejected, missed_text
 from medimg_cli.dataset.manifest import COLUMNS, EXAM, UNKNOWN_COLUMN
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.errors import DataError
@@ -77,7 +77,7 @@ def choose_roles(table: Table, settings: IngestSettings, image: str) -> Roles:
         ("label", labelling.columns[0], settings.label_col or (len(labelling.columns) > 1)),
         ("patient", patient, settings.patient_col),
     )
-    guessed = tuple(f"{role}: {name}" for role, name, said in guesses if name and not said)
+    guessed = tuple(f"{role}: {name}" for role, name, given in guesses if name and not given)
     return Roles(image, labelling, patient, settings.use_split_col, guessed, exam)
 
 
@@ -165,7 +165,7 @@ class RowReader:
     def _patient(self, cell: str) -> str | None:
         """Return the patient of a cell as it is spelt first; None where it says that nobody knows."""
         shown = clean(cell).casefold()
-        if not is_said(cell) or shown in _NOBODY:
+        if not is_stated(cell) or shown in _NOBODY:
             return None
         number = re.fullmatch(r"(\d{1,18})(?:[.,]0+)?", shown, re.ASCII)
         spelt = self._patients.setdefault(str(int(number[1])) if number else shown, {})
@@ -181,7 +181,7 @@ class RowReader:
         if self._pointed:
             yield f"{name}: decimal commas are read as points: {', '.join(sorted(self._pointed))}"
         for how, count in Counter(finder.loosely.values()).items():
-            example = next(value for value, said in finder.loosely.items() if said == how)
+            example = next(value for value, match in finder.loosely.items() if match == how)
             files = self._found[example]
             if not isinstance(files, str):
                 yield f"{name}: {count:,} file names are not as written ({how}): '{example}' is {files[0].relative}"
@@ -193,7 +193,7 @@ class RowReader:
         if self.repeats:
             yield f"{self.repeats} rows of {name} repeat an image with the same label"
         if self.missed and self.entries:
-            yield said_of(self.missed)
+            yield missed_text(self.missed)
 
 
 def list_rows(
@@ -231,12 +231,12 @@ def list_rows(
         reader.read(number, cells)
     seen = reader.entries.keys() | {row.path for row in reader.rejected}
     reader.rejected += finder.others(dict.fromkeys(seen))
-    said = (*table.notes, *notes, *_notes(table, roles), *reader.notes(finder))
+    remarks = (*table.notes, *notes, *_notes(table, roles), *reader.notes(finder))
     return Listing(
         tuple(reader.entries.values()),
         tuple(reader.rejected),
         roles.labelling.classes,
-        said,
+        remarks,
         _columns(table, roles),
         f"column {', '.join(roles.labelling.columns)} of {table.name}",
         tuple(reader.missed),

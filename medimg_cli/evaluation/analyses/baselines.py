@@ -175,13 +175,13 @@ def _of_majority(here: Answered, commonest: int, figures: dict[str, Estimate]) -
         answer = f"{positive} for " + ("every" if commonest else "no") + " image"
     else:
         answer = here.classes[commonest]
-    said = f"always answering {answer} is right for {100 * accuracy:.1f} % of the images"
+    text = f"always answering {answer} is right for {100 * accuracy:.1f} % of the images"
     if positive is None:
-        return f"{said}, and misses every image of the other classes"
+        return f"{text}, and misses every image of the other classes"
     of = int(here.view_of(positive).truth.sum())
     if figures["recall"].value:
-        return f"{said}; it misses no {positive}, and every other image is a false alarm"
-    return f"{said}, and misses all {of:,} of {positive}" if of else said
+        return f"{text}; it misses no {positive}, and every other image is a false alarm"
+    return f"{text}, and misses all {of:,} of {positive}" if of else text
 
 
 def _metadata_only(subject: Subject, truth: NDArray[np.int64] | None) -> Baseline | str:
@@ -259,12 +259,12 @@ def _of_metadata(here: Answered, figures: dict[str, Estimate], named: str) -> st
     baseline = figures["macro_auroc" if here.labels.positive is None else "auroc"]
     if model.value is None or baseline.value is None:
         return "the areas under the ROC curve cannot be compared"
-    told = f"AUROC {baseline.value:.3f} against the model's {model.value:.3f}"
+    compared = f"AUROC {baseline.value:.3f} against the model's {model.value:.3f}"
     if baseline.value > model.value - _NEAR:
-        return f"{told}: these columns alone come near the model, so the images may not matter; strongest: {named}"
+        return f"{compared}: these columns alone come near the model, so the images may not matter; strongest: {named}"
     if baseline.low is not None and baseline.low > _UNDECIDED:
-        return f"{told}: these columns alone tell more than chance; the model may have learnt them from the images; strongest: {named}"
-    return f"{told}: these columns alone tell no more than chance; strongest: {named}"
+        return f"{compared}: these columns alone tell more than chance; the model may have learnt them from the images; strongest: {named}"
+    return f"{compared}: these columns alone tell no more than chance; strongest: {named}"
 
 
 def _figures(answered: Answered) -> dict[str, Estimate]:

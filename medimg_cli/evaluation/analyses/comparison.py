@@ -171,8 +171,8 @@ def _same_rule(file: ComparedFile, here: Answered, other: Answered) -> tuple[Ope
     missing = matched.thresholds.keys() - point.thresholds.keys()
     kept = {name: (matched if name in missing else point).thresholds[name] for name in matched.thresholds}
     beside = f"; {', '.join(sorted(missing))} at matched sensitivity" if missing else ""
-    said = f"each at its own threshold, chosen on its validation: {words}{beside}"
-    return OperatingPoint(point.threshold, kept), said
+    text = f"each at its own threshold, chosen on its validation: {words}{beside}"
+    return OperatingPoint(point.threshold, kept), text
 
 
 def _by_rule(

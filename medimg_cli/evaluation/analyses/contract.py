@@ -70,7 +70,7 @@ def _changes(before: OneVsRest, view: OneVsRest, threshold: Threshold) -> dict[s
 
 
 def _outcome(verdict: str, target: float | None, recall: Estimate, change: dict[str, Change]) -> str:
-    said = []
+    parts = []
     if verdict and recall.low is not None and recall.high is not None:
         between = f"recall {recall.value:.3f}, interval {recall.low:.3f} to {recall.high:.3f}"
         words = {
@@ -78,14 +78,14 @@ def _outcome(verdict: str, target: float | None, recall: Estimate, change: dict[
             "missed": f"target {target:g} missed",
             "cannot be told": f"whether the target {target:g} is met cannot be told",
         }
-        said.append(f"{words[verdict]} ({between})")
+        parts.append(f"{words[verdict]} ({between})")
     moved = [
         f"{name} {one.val.value:.3f} → {one.here.value:.3f}"
         for name, one in change.items()
         if one.beyond_chance
     ]
     if moved:
-        said.append(f"changed from validation beyond chance: {', '.join(moved)}")
+        parts.append(f"changed from validation beyond chance: {', '.join(moved)}")
     elif change:
-        said.append("no change from validation beyond chance")
-    return "; ".join(said)
+        parts.append("no change from validation beyond chance")
+    return "; ".join(parts)

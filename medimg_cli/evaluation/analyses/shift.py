@@ -214,8 +214,8 @@ def _quartiles(values: Floats, n: int) -> str:
     """Return median and quartiles, and what share of n is not known."""
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     missing = 1 - len(values) / n
-    told = f"median {middle:,.4g} ({low:,.4g}–{high:,.4g})"
-    return f"{told}, {_percent(missing)} {_NOT_KNOWN}" if missing else told
+    text = f"median {middle:,.4g} ({low:,.4g}–{high:,.4g})"
+    return f"{text}, {_percent(missing)} {_NOT_KNOWN}" if missing else text
 
 
 def _percent(share: float) -> str:

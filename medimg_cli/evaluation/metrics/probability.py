@@ -85,8 +85,8 @@ def ece_over(view: OneVsRest, bin_of: NDArray[np.int64], bins: int) -> Estimate:
     alike = max(
         1.0, sampling.variance(gaps.sum(axis=1)) / max(float((gaps**2).sum()), ROUNDING)
     )  # design effect
-    said = alike * np.bincount(bin_of, weights=view.score * (1 - view.score), minlength=bins) / view.n**2
-    low, high = gap_interval(seen, (shown + said) / 2)
+    predicted = alike * np.bincount(bin_of, weights=view.score * (1 - view.score), minlength=bins) / view.n**2
+    low, high = gap_interval(seen, (shown + predicted) / 2)
     method = f"folded normal, by {sampling.unit}, moved back by its bias"
     return Estimate(value=value, low=low, high=min(high, 1.0), method=method, n=view.n)
 

@@ -285,9 +285,9 @@ def _not_applied(dataset: Dataset, photometric: str) -> list[str]:
         found.append("the presentation LUT is not applied")
     if photometric.startswith("MONOCHROME") and "RedPaletteColorLookupTableDescriptor" in dataset:
         found.append("the supplemental palette is not applied")  # PS3.3 C.7.6.23
-    for said in ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing"):
+    for keyword in ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing"):
         with suppress(Unusable):
-            sides = numbers(dataset, said)
+            sides = numbers(dataset, keyword)
             if sides and are_not_square(*sides[:2]):
                 return [*found, NOT_SQUARE]
     return found
@@ -341,23 +341,23 @@ def _colour(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], 
         UnreadableImage: a colour space that pydicom leaves as it is, samples with a sign, an unusable palette.
     """
     bits, facts = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8), {}
-    said, photometric = bits, word(dataset, "PhotometricInterpretation")
+    stated, photometric = bits, word(dataset, "PhotometricInterpretation")
     if photometric == "PALETTE COLOR":
         low, high = (
             (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if stored.dtype.kind == "i" else (0, (1 << bits) - 1)
         )
         try:
-            stored, said = palette_colours(stored, dataset, low, high)
+            stored, stated = palette_colours(stored, dataset, low, high)
         except Unusable as error:
             raise UnreadableImage(f"a palette image, and {error}") from error
-        bits = said
+        bits = stated
     elif photometric not in _COLOUR_SPACES:
         raise UnreadableImage(f"colour in {photometric or 'an unnamed colour space'}, which is not converted")
     elif stored.dtype.kind != "u":
         raise UnreadableImage("colour samples with a sign")
     elif bits == 16:
         bits = significant_bits(int(stored.max()))
-        facts = {} if bits == said else {"window": f"{bits} of {said} bits in use"}
+        facts = {} if bits == stated else {"window": f"{bits} of {stated} bits in use"}
     if bits != 8 or stored.dtype != np.uint8:
         stored = np.clip(np.rint(stored.astype(np.float64) * (255.0 / ((1 << bits) - 1))), 0, 255)
     return collapse_grey(stored.astype(np.uint8)), facts

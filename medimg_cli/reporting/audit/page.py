@@ -240,9 +240,9 @@ def _applied(journal: Sequence[Entry]) -> tuple[str, ...]:
         return ()
     excluded = sum(entry.status == "excluded" for entry in journal)
     counts = ((excluded, "excluded"), (len(journal) - excluded, "relabelled"))
-    said = " and ".join(f"{plural(count, 'image')} {what}" for count, what in counts if count)
+    counted = " and ".join(f"{plural(count, 'image')} {what}" for count, what in counts if count)
     return (
-        f"Marked in the manifest before this audit: {said}, by --apply or on the review page; "
+        f"Marked in the manifest before this audit: {counted}, by --apply or on the review page; "
         "audit/applied.csv has each with its reason, and --undo gives them back.",
     )
 
@@ -310,8 +310,8 @@ def _counts(content: AuditPageContent) -> str:
     """Return "2 errors, 1 warning", or that nothing was found."""
     tally = Counter(finding.severity for finding in content.result.findings)
     nouns = {"error": "error", "warning": "warning", "info": "remark"}
-    said = [numbers.plural(tally[name], nouns[name]) for name in SEVERITIES if tally[name]]
-    return ", ".join(said) or "no findings"
+    parts = [numbers.plural(tally[name], nouns[name]) for name in SEVERITIES if tally[name]]
+    return ", ".join(parts) or "no findings"
 
 
 def _verdict(content: AuditPageContent) -> str:

@@ -104,11 +104,11 @@ def reliability_chart(name: str, found: ClassCalibration) -> Reliability | None:
         return None
     x, y = plane((0.0, 1.0), (0.0, 1.0))
     base = BOTTOM + 90.0
-    told = [
+    texts = [
         f"{percent(each.mean)} predicted, {measured('share', each.observed)} observed" for each in found.bins
     ]
     chart = line_chart(
-        f"Reliability of {name}, {plural(len(found.bins), 'bin')}: {'; '.join(told)}",
+        f"Reliability of {name}, {plural(len(found.bins), 'bin')}: {'; '.join(texts)}",
         (x, y),
         (f"Predicted probability of {shortened(name, 24)}", "Observed share"),
         [],
@@ -151,16 +151,16 @@ def histogram_chart(name: str, found: Histogram, evaluation: Evaluation) -> Hist
     """Return how the probability of a class is spread, by what the images show."""
     x = Scale(0.0, 1.0, LEFT, RIGHT)
     threshold = evaluation.thresholds.get(name) or evaluation.threshold
-    panels, told = [], []
+    panels, texts = [], []
     for place, (group, counts) in enumerate(list(found.counts.items())[:_HISTOGRAM_ROWS]):
         top = 30.0 + 128.0 * place
         edges = [(index / found.bins, (index + 1) / found.bins, count) for index, count in enumerate(counts)]
         heading = f"{shortened(group, 30)}: {plural(sum(counts), 'image')}"
         panels.append(Panel(heading, top, top + 96.0, columns(edges, x, top + 96.0, 50.0)))
-        told.append(f"{group}: {', '.join(grouped(count) for count in counts)}")
+        texts.append(f"{group}: {', '.join(grouped(count) for count in counts)}")
     at = "" if threshold is None else f"; the threshold is {number(threshold.value)}"
     return HistogramChart(
-        title=f"Images by probability of {name}, in {found.bins} bins from 0 to 1. {'; '.join(told)}{at}",
+        title=f"Images by probability of {name}, in {found.bins} bins from 0 to 1. {'; '.join(texts)}{at}",
         width=WIDTH,
         height=panels[-1].base + 44.0,
         left=LEFT,
@@ -208,9 +208,9 @@ def coverage_chart(found: Abstention) -> LineChart | None:
     errors = [row for row in found.referrals if row.error.value is not None]
     _, most = outline([*found.risk, *(row.error.value or 0.0 for row in errors)], floor=0.0)
     x, y = plane((0.0, 1.0), (0.0, most), bottom=FLAT)
-    told = [f"{percent(row.share)} referred, {measured('share', row.error)} wrong" for row in errors]
+    texts = [f"{percent(row.share)} referred, {measured('share', row.error)} wrong" for row in errors]
     return line_chart(
-        f"Wrong decisions by share of images answered, area {number(found.aurc)}: {'; '.join(told)}",
+        f"Wrong decisions by share of images answered, area {number(found.aurc)}: {'; '.join(texts)}",
         (x, y),
         ("Share of the images answered", "Share answered wrongly"),
         [("the most certain images first", path(found.coverage, found.risk, x, y))],

@@ -73,9 +73,9 @@ def forest_chart(evaluation: Evaluation) -> ForestChart | None:
         whiskers += whiskers_of("recall", recall, y, scale, square=False)
         whiskers += whiskers_of("precision", precision, y + 13.0, scale, square=True)
     bottom = 30.0 + 32.0 * len(rows)
-    told = [f"{name} sensitivity {measured('recall', recall)}" for name, recall, _ in rows]
+    texts = [f"{name} sensitivity {measured('recall', recall)}" for name, recall, _ in rows]
     return ForestChart(
-        title="Sensitivity and precision of each class with 95 % intervals: " + "; ".join(told),
+        title="Sensitivity and precision of each class with 95 % intervals: " + "; ".join(texts),
         width=FULL_WIDTH,
         height=bottom + 44.0,
         left=left,
@@ -123,14 +123,14 @@ def subgroup_chart(found: Subgroups, evaluation: Evaluation) -> ForestChart | No
             rows += 1
         y += 4.0
     overall = evaluation.metrics.get(recall)
-    told = [
+    texts = [
         f"{grouping.column} {group.level}: {measured(recall, group.metrics[recall])}"
         for grouping, groups in shown
         for group in groups
         if recall in group.metrics
     ]
     return ForestChart(
-        title=f"Sensitivity of groups with 95 % intervals: {'; '.join(told)}",
+        title=f"Sensitivity of groups with 95 % intervals: {'; '.join(texts)}",
         width=FULL_WIDTH,
         height=y + 44.0,
         left=scale.start,

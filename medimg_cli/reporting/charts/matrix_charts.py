@@ -74,9 +74,9 @@ def _cells(confusion: Confusion, left: float, top: float, side: float) -> list[C
         total = sum(counts)
         for column, count in enumerate(counts):
             share = count / total if total else 0.0
-            told = percent(share) if total and side >= 40.0 else ""
+            label = percent(share) if total and side >= 40.0 else ""
             x, y = round(left + column * side, 2), round(top + row * side, 2)
-            cells.append(Cell(x, y, grouped(count), round(share, 3), told))
+            cells.append(Cell(x, y, grouped(count), round(share, 3), label))
     return cells
 
 

@@ -23,12 +23,12 @@ class Answer:
 
     Args:
         where: anchor on the page of what says it, "" where nothing does.
-        said: in a few words, or what is missing.
+        text: in a few words, or what is missing.
     """
 
     status: Status
     where: str = ""
-    said: str = ""
+    text: str = ""
 
 
 class Lookup(Protocol):

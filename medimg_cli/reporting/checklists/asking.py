@@ -20,7 +20,7 @@ def place_of(key: str) -> str:
     return next(anchor_of(group) for group, kind in GROUPS.items() if key in kind.model_fields)
 
 
-class Told:
+class FromAuthors:
     """An item that only people can answer: filled by all of some facts, partly by one of several."""
 
     def __init__(self, *keys: str) -> None:
@@ -47,34 +47,34 @@ class Recorded:
         self.where, self.evidence, self.otherwise = where, evidence, otherwise
 
     def __call__(self, content: ReportContent) -> Answer:
-        said = self.evidence(content)
-        return Answer("filled", self.where, said) if said else _absent(self.otherwise)
+        text = self.evidence(content)
+        return Answer("filled", self.where, text) if text else _absent(self.otherwise)
 
 
 class Both:
     """An item whose facts stand in the records and whose reasons people know."""
 
     def __init__(self, where: str, evidence: Evidence, *keys: str) -> None:
-        self.where, self.evidence, self.told, self.keys = where, evidence, Told(*keys), keys
+        self.where, self.evidence, self.from_authors, self.keys = where, evidence, FromAuthors(*keys), keys
 
     def __call__(self, content: ReportContent) -> Answer:
-        said, told = self.evidence(content), self.told(content)
-        if not said:
-            return told
-        if told.status in ("filled", "n.a."):
-            return Answer("filled", self.where, said)
-        return Answer("partly", self.where, f"{said}; {told.said}")
+        text, from_authors = self.evidence(content), self.from_authors(content)
+        if not text:
+            return from_authors
+        if from_authors.status in ("filled", "n.a."):
+            return Answer("filled", self.where, text)
+        return Answer("partly", self.where, f"{text}; {from_authors.text}")
 
 
 class Either:
     """An item that is filled by the records or, where they hold nothing, by people."""
 
     def __init__(self, where: str, evidence: Evidence, *keys: str) -> None:
-        self.where, self.evidence, self.told, self.keys = where, evidence, Told(*keys), keys
+        self.where, self.evidence, self.from_authors, self.keys = where, evidence, FromAuthors(*keys), keys
 
     def __call__(self, content: ReportContent) -> Answer:
-        said = self.evidence(content)
-        return Answer("filled", self.where, said) if said else self.told(content)
+        text = self.evidence(content)
+        return Answer("filled", self.where, text) if text else self.from_authors(content)
 
 
 class IfDone:
@@ -86,8 +86,8 @@ class IfDone:
         self.where, self.evidence, self.otherwise = where, evidence, otherwise
 
     def __call__(self, content: ReportContent) -> Answer:
-        said = self.evidence(content)
-        return Answer("filled", self.where, said) if said else Answer("n.a.", "", self.otherwise)
+        text = self.evidence(content)
+        return Answer("filled", self.where, text) if text else Answer("n.a.", "", self.otherwise)
 
 
 class Never:
@@ -111,10 +111,10 @@ class Graded:
         self.where, self.full, self.part, self.lacking = where, full, part, lacking
 
     def __call__(self, content: ReportContent) -> Answer:
-        if self.full is not None and (said := self.full(content)):
-            return Answer("filled", self.where, said)
-        said = self.part(content)
-        return Answer("partly", self.where, f"{said}; {self.lacking}") if said else _absent(self.lacking)
+        if self.full is not None and (text := self.full(content)):
+            return Answer("filled", self.where, text)
+        text = self.part(content)
+        return Answer("partly", self.where, f"{text}; {self.lacking}") if text else _absent(self.lacking)
 
 
 def _absent(why: str) -> Answer:

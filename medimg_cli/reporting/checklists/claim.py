@@ -2,7 +2,7 @@
 
 from medimg_cli.reporting.checklists import GUIDELINES, Guideline, Item, results
 from medimg_cli.reporting.checklists import evidence as records
-from medimg_cli.reporting.checklists.asking import Both, Either, Graded, IfDone, Recorded, Told
+from medimg_cli.reporting.checklists.asking import Both, Either, FromAuthors, Graded, IfDone, Recorded
 
 _ITEMS = (
     Item(
@@ -16,22 +16,24 @@ _ITEMS = (
     ),
     Item("2", "Structured abstract", Both("cover", results.summary, "objectives", "design", "implications")),
     Item(
-        "3", "Clinical background and role of the model", Told("background", "intended_use", "care_setting")
+        "3",
+        "Clinical background and role of the model",
+        FromAuthors("background", "intended_use", "care_setting"),
     ),
-    Item("4", "Aims and hypotheses", Told("objectives")),
-    Item("5", "Prospective or retrospective", Told("design")),
-    Item("6", "Kind of study and its task", Told("study_goal")),
+    Item("4", "Aims and hypotheses", FromAuthors("objectives")),
+    Item("5", "Prospective or retrospective", FromAuthors("design")),
+    Item("6", "Kind of study and its task", FromAuthors("study_goal")),
     Item("7", "Where the data come from", Both("data", records.sources, "data_sources")),
-    Item("8", "Who and what was eligible", Told("eligibility")),
+    Item("8", "Who and what was eligible", FromAuthors("eligibility")),
     Item("9", "Preprocessing", Recorded("training", records.preprocessing)),
     Item("10", "Which part of the data was used", Both("data", records.excluded, "subset")),
     Item("11", "De-identification", Both("audit", records.deidentification, "deidentification")),
     Item("12", "Missing data", Both("data", records.missing_data, "missing_data")),
     Item("13", "How images were acquired", Both("data", records.acquisition, "acquisition")),
-    Item("14", "Reference standard: definition", Told("reference_standard")),
-    Item("15", "Reference standard: why this one", Told("reference_rationale")),
-    Item("16", "Annotators", Told("annotators")),
-    Item("17", "Procedure of annotation", Told("annotation_procedure")),
+    Item("14", "Reference standard: definition", FromAuthors("reference_standard")),
+    Item("15", "Reference standard: why this one", FromAuthors("reference_rationale")),
+    Item("16", "Annotators", FromAuthors("annotators")),
+    Item("17", "Procedure of annotation", FromAuthors("annotation_procedure")),
     Item("18", "Agreement of annotators", Both("audit", records.agreement, "annotator_variability")),
     Item("19", "How data were divided", Recorded("data", records.partition)),
     Item("20", "Level at which parts are separate", Recorded("data", records.disjointness)),
@@ -72,7 +74,7 @@ _ITEMS = (
         Recorded("performance", results.internal_testing, otherwise="these images took part in training"),
     ),
     Item("33", "External testing", Either("robustness", results.external_testing, "external_testing")),
-    Item("34", "Registration of a trial", Told("registration")),
+    Item("34", "Registration of a trial", FromAuthors("registration")),
     Item("35", "Numbers included and excluded", Recorded("data", records.flow)),
     Item("36", "Characteristics of the patients", Both("data", records.patients, "patients")),
     Item(
@@ -83,14 +85,14 @@ _ITEMS = (
     Item("38", "Accuracy with intervals", Recorded("performance", results.accuracy)),
     Item("39", "Analysis of failures", Recorded("cases", results.failures)),
     Item("40", "Limitations", Both("limits", results.found_limitations, "limitations")),
-    Item("41", "Implications for practice", Told("implications")),
-    Item("42", "Where the protocol stands", Told("protocol")),
+    Item("41", "Implications for practice", FromAuthors("implications")),
+    Item("42", "Where the protocol stands", FromAuthors("protocol")),
     Item(
         "43",
         "Availability of software, model, data",
         Both("provenance", records.hashes, "model_availability", "data_availability", "code_availability"),
     ),
-    Item("44", "Funding", Told("funding")),
+    Item("44", "Funding", FromAuthors("funding")),
 )
 
 GUIDELINES.register("claim-2024")(

@@ -2,7 +2,7 @@
 
 from medimg_cli.reporting.checklists import GUIDELINES, Guideline, Item, results
 from medimg_cli.reporting.checklists import evidence as records
-from medimg_cli.reporting.checklists.asking import Both, Either, Graded, IfDone, Recorded, Told
+from medimg_cli.reporting.checklists.asking import Both, Either, FromAuthors, Graded, IfDone, Recorded
 
 _ITEMS = (
     Item(
@@ -13,16 +13,18 @@ _ITEMS = (
         ),
     ),
     Item("2", "Structured abstract", Both("cover", results.summary, "objectives", "design", "implications")),
-    Item("3", "Background and place in the workflow", Told("background", "intended_use", "care_setting")),
-    Item("4", "Aims and hypotheses", Told("objectives")),
-    Item("5", "Prospective or retrospective", Told("design")),
-    Item("6", "Ethics approval", Told("ethics_approval")),
-    Item("7", "Eligibility of patients and of data", Told("eligibility")),
-    Item("8", "How patients were found", Told("recruitment")),
-    Item("9", "Setting, places and dates", Told("centres", "collection_dates")),
-    Item("10", "Consecutive, random or convenience series", Told("series")),
+    Item(
+        "3", "Background and place in the workflow", FromAuthors("background", "intended_use", "care_setting")
+    ),
+    Item("4", "Aims and hypotheses", FromAuthors("objectives")),
+    Item("5", "Prospective or retrospective", FromAuthors("design")),
+    Item("6", "Ethics approval", FromAuthors("ethics_approval")),
+    Item("7", "Eligibility of patients and of data", FromAuthors("eligibility")),
+    Item("8", "How patients were found", FromAuthors("recruitment")),
+    Item("9", "Setting, places and dates", FromAuthors("centres", "collection_dates")),
+    Item("10", "Consecutive, random or convenience series", FromAuthors("series")),
     Item("11", "Source of the data", Both("data", records.sources, "data_sources")),
-    Item("12", "Who annotated, and how", Told("annotators", "annotation_procedure")),
+    Item("12", "Who annotated, and how", FromAuthors("annotators", "annotation_procedure")),
     Item("13", "Devices and software", Both("provenance", records.software, "acquisition")),
     Item("14", "Acquisition and preprocessing", Both("training", records.preprocessing, "acquisition")),
     Item("15a", "The index test", Recorded("training", records.architecture)),
@@ -32,12 +34,12 @@ _ITEMS = (
         Recorded("training", records.development, otherwise="the training settings are not at hand"),
     ),
     Item("15c", "Cut-off of the index test", Recorded("threshold", results.threshold)),
-    Item("15d", "Intended users and their expertise", Told("intended_users")),
-    Item("16a", "Reference standard: definition", Told("reference_standard")),
-    Item("16b", "Reference standard: why this one", Told("reference_rationale")),
+    Item("15d", "Intended users and their expertise", FromAuthors("intended_users")),
+    Item("16a", "Reference standard: definition", FromAuthors("reference_standard")),
+    Item("16b", "Reference standard: why this one", FromAuthors("reference_rationale")),
     Item("16c", "Reference standard: cut-offs", Both("audit", records.code_book, "reference_standard")),
     Item("17a", "What the index test was told", Recorded("training", records.pixels_alone)),
-    Item("17b", "What assessors of the reference were told", Told("reference_blinding")),
+    Item("17b", "What assessors of the reference were told", FromAuthors("reference_blinding")),
     Item("18", "Statistical methods", Recorded("performance", results.statistics)),
     Item("19", "Indeterminate results", Recorded("abstention", results.abstention)),
     Item("20", "Missing results", Recorded("data", records.missing_data)),
@@ -52,9 +54,9 @@ _ITEMS = (
     Item("23", "Assessment of errors and fairness", Either("subgroups", results.subgroups, "fairness")),
     Item("24", "Flow of patients", Recorded("data", records.flow)),
     Item("25", "Characteristics by part of the data", Both("data", records.counts_by_split, "patients")),
-    Item("26a", "Severity in those with the disease", Told("severity")),
-    Item("26b", "Other diagnoses in those without it", Told("other_diagnoses")),
-    Item("27", "Time between the two tests", Told("time_interval")),
+    Item("26a", "Severity in those with the disease", FromAuthors("severity")),
+    Item("26b", "Other diagnoses in those without it", FromAuthors("other_diagnoses")),
+    Item("27", "Time between the two tests", FromAuthors("time_interval")),
     Item("28", "Whom the data stand for", Both("performance", results.prevalence, "representativeness")),
     Item(
         "29",
@@ -69,14 +71,14 @@ _ITEMS = (
         ),
     ),
     Item("31", "Accuracy with intervals", Recorded("performance", results.accuracy)),
-    Item("32", "Adverse events", Told("adverse_events")),
+    Item("32", "Adverse events", FromAuthors("adverse_events")),
     Item("33", "Limitations", Both("limits", results.found_limitations, "limitations")),
-    Item("34", "Implications and intended use", Told("implications", "intended_use")),
-    Item("35", "Ethical considerations and fairness", Told("ethical_considerations", "fairness")),
-    Item("36", "Registration", Told("registration")),
-    Item("37", "Where the protocol stands", Told("protocol")),
-    Item("38", "Funding", Told("funding")),
-    Item("39", "Commercial interests", Told("conflicts")),
+    Item("34", "Implications and intended use", FromAuthors("implications", "intended_use")),
+    Item("35", "Ethical considerations and fairness", FromAuthors("ethical_considerations", "fairness")),
+    Item("36", "Registration", FromAuthors("registration")),
+    Item("37", "Where the protocol stands", FromAuthors("protocol")),
+    Item("38", "Funding", FromAuthors("funding")),
+    Item("39", "Commercial interests", FromAuthors("conflicts")),
     Item(
         "40a",
         "Availability of data and code",

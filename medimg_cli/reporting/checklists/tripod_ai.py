@@ -2,7 +2,7 @@
 
 from medimg_cli.reporting.checklists import GUIDELINES, Guideline, Item, results
 from medimg_cli.reporting.checklists import evidence as records
-from medimg_cli.reporting.checklists.asking import Both, Either, Graded, IfDone, Never, Recorded, Told
+from medimg_cli.reporting.checklists.asking import Both, Either, FromAuthors, Graded, IfDone, Never, Recorded
 
 _NO_CENTRES = "no column names the centre"
 _NOT_UPDATED = "the model was not changed after this evaluation"
@@ -18,23 +18,23 @@ _ITEMS = (
         ),
     ),
     Item("2", "Structured abstract", Both("cover", results.summary, "objectives", "design", "implications")),
-    Item("3a", "Health care context, earlier models", Told("background")),
-    Item("3b", "Patients, purpose and users", Told("intended_use", "care_setting", "intended_users")),
-    Item("3c", "Known inequalities in health", Told("inequalities")),
-    Item("4", "Aims: development, evaluation or both", Told("objectives")),
+    Item("3a", "Health care context, earlier models", FromAuthors("background")),
+    Item("3b", "Patients, purpose and users", FromAuthors("intended_use", "care_setting", "intended_users")),
+    Item("3c", "Known inequalities in health", FromAuthors("inequalities")),
+    Item("4", "Aims: development, evaluation or both", FromAuthors("objectives")),
     Item(
         "5a",
         "Sources of the data, and whom they stand for",
         Both("data", records.sources, "data_sources", "representativeness"),
     ),
-    Item("5b", "Dates", Told("collection_dates")),
-    Item("6a", "Setting and centres", Told("centres")),
-    Item("6b", "Eligibility", Told("eligibility")),
-    Item("6c", "Treatments", Told("treatments")),
+    Item("5b", "Dates", FromAuthors("collection_dates")),
+    Item("6a", "Setting and centres", FromAuthors("centres")),
+    Item("6b", "Eligibility", FromAuthors("eligibility")),
+    Item("6c", "Treatments", FromAuthors("treatments")),
     Item("7", "Preparation and quality of the data", Recorded("training", records.preprocessing)),
-    Item("8a", "Outcome: definition and reason", Told("reference_standard", "reference_rationale")),
-    Item("8b", "Outcome: who assessed it", Told("annotators")),
-    Item("8c", "Outcome: blinding", Told("reference_blinding")),
+    Item("8a", "Outcome: definition and reason", FromAuthors("reference_standard", "reference_rationale")),
+    Item("8b", "Outcome: who assessed it", FromAuthors("annotators")),
+    Item("8c", "Outcome: blinding", FromAuthors("reference_blinding")),
     Item("9a", "Choice of predictors", Recorded("training", records.pixels_alone)),
     Item(
         "9b", "Predictors: definition and measurement", Both("training", records.preprocessing, "acquisition")
@@ -71,14 +71,14 @@ _ITEMS = (
     Item(
         "16", "Training data against test data", Both("robustness", results.shift, "eligibility", "centres")
     ),
-    Item("17", "Ethics approval and consent", Told("ethics_approval", "consent")),
-    Item("18a", "Funding", Told("funding")),
-    Item("18b", "Competing interests", Told("conflicts")),
-    Item("18c", "Protocol", Told("protocol")),
-    Item("18d", "Registration", Told("registration")),
-    Item("18e", "Availability of the data", Told("data_availability")),
+    Item("17", "Ethics approval and consent", FromAuthors("ethics_approval", "consent")),
+    Item("18a", "Funding", FromAuthors("funding")),
+    Item("18b", "Competing interests", FromAuthors("conflicts")),
+    Item("18c", "Protocol", FromAuthors("protocol")),
+    Item("18d", "Registration", FromAuthors("registration")),
+    Item("18e", "Availability of the data", FromAuthors("data_availability")),
     Item("18f", "Availability of the code", Both("provenance", records.software, "code_availability")),
-    Item("19", "Patients and public", Told("patient_involvement")),
+    Item("19", "Patients and public", FromAuthors("patient_involvement")),
     Item("20a", "Flow of patients, with outcomes", Recorded("data", records.flow)),
     Item("20b", "Characteristics of the patients", Both("data", records.patients, "patients")),
     Item(
@@ -101,11 +101,11 @@ _ITEMS = (
         "Results of updating",
         IfDone("provenance", records.updated, _NOT_UPDATED),
     ),
-    Item("25", "Interpretation", Told("interpretation")),
+    Item("25", "Interpretation", FromAuthors("interpretation")),
     Item("26", "Limitations", Both("limits", results.found_limitations, "limitations")),
     Item("27a", "Poor or missing input", Both("authors", records.unreadable, "input_handling")),
-    Item("27b", "What users must do and know", Told("intended_users")),
-    Item("27c", "Next steps", Told("further_research")),
+    Item("27b", "What users must do and know", FromAuthors("intended_users")),
+    Item("27c", "Next steps", FromAuthors("further_research")),
 )
 
 GUIDELINES.register("tripod-ai")(

@@ -141,9 +141,9 @@ def audit_table(audit: AuditResult) -> Table:
         kinds.setdefault((found.check, found.severity), []).append(found)
     rows = []
     for (check, severity), alike in kinds.items():
-        told = alike if len(alike) <= _ALIKE_FINDINGS + 1 else alike[:_ALIKE_FINDINGS]
-        rows += [(check, severity, grouped(found.count), _cut(found.message)) for found in told]
-        if left := len(alike) - len(told):
+        shown = alike if len(alike) <= _ALIKE_FINDINGS + 1 else alike[:_ALIKE_FINDINGS]
+        rows += [(check, severity, grouped(found.count), _cut(found.message)) for found in shown]
+        if left := len(alike) - len(shown):
             rows.append((check, severity, "–", f"and {left:,} more, listed in audit/findings.csv"))
     head = ("Check", "Severity", "Count", "Finding")
     beyond = max(0, len(rows) - TABLE_ROWS)

@@ -142,5 +142,5 @@ def _origin(chosen: TrainSettings) -> WeightsOrigin:
         return origin_of(chosen.weights, None, chosen.weights_licence)
     place = Path(chosen.weights)
     config = beside(place).get("pretrained_cfg", {})
-    said = config.get("license") if isinstance(config, dict) else None
-    return origin_of(chosen.weights, file_in(place), chosen.weights_licence, said)
+    licence = config.get("license") if isinstance(config, dict) else None
+    return origin_of(chosen.weights, file_in(place), chosen.weights_licence, licence)

@@ -180,10 +180,10 @@ def _silence() -> Iterator[None]:
 class _Reason(SilentProgress):
     """Keeps the one note of a copy that could not be made."""
 
-    said = ""
+    message = ""
 
     def note(self, message: str) -> None:
-        self.said = message
+        self.message = message
 
 
 def write_missing_copies(run: Run, pixels: Pixels, progress: Progress) -> None:
@@ -201,7 +201,7 @@ def write_missing_copies(run: Run, pixels: Pixels, progress: Progress) -> None:
         copied = with_copy(own, card, network, pixels, reason)
         if copied.onnx_sha256 is None:
             raise RunError(
-                f"run '{run.name}' has no ONNX copy, and none can be made: {reason.said}",
+                f"run '{run.name}' has no ONNX copy, and none can be made: {reason.message}",
                 "`medimg predict` and `medimg serve` answer from its weights, where torch is installed",
             )
         own.write_card(copied)

@@ -277,8 +277,8 @@ def _least_gain(known: Known, val: Seen, limit: float) -> float | None:
     plain = np.array([known.layout(one.thumbnail) for one in val.measured])
     costs = np.array([known.layout(one.negative) for one in val.measured]) - plain
     least = max(0.0, float(np.median(costs)) / 2, float(np.quantile(-costs, _NEGATIVE_QUANTILE)))
-    told = (costs > least) & (plain <= limit)
-    return least if told.mean() >= _FEWEST_NEGATIVES else None
+    recognised = (costs > least) & (plain <= limit)
+    return least if recognised.mean() >= _FEWEST_NEGATIVES else None
 
 
 def _middle(values: NDArray[np.float64]) -> Range:

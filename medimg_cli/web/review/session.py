@@ -227,12 +227,12 @@ class ReviewSession:
         with self._lock:
             answer = self._in_force.answer(image, finding.check) if finding else self._in_force.of(image)
         note = finding.notes.get(image, "") if finding else ""
-        words = "" if answer is None else _said(answer)
+        words = "" if answer is None else _decision_text(answer)
         action = "" if answer is None else answer.action
         return ReviewCard(number, mask_identities(image), label or "no finding", facts, note, action, words)
 
 
-def _said(decision: Decision) -> str:
+def _decision_text(decision: Decision) -> str:
     to = f" {decision.label}" if decision.label else ""
     why = f": {mask_identities(decision.why)}" if decision.why else ""
     when = f"{decision.when[:10]} {decision.when[11:16]} UTC"

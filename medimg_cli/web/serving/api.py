@@ -103,7 +103,7 @@ class Api:
                 "schema": SCHEMA,
                 "command": "predict",
                 "model": self.identity(),
-                "predictions": [self._told(answer, form) for answer in answers],
+                "predictions": [self._entry(answer, form) for answer in answers],
             }
             if form.fields.get("exam"):
                 whole["exam"] = self._exam(answers, form)
@@ -111,7 +111,7 @@ class Api:
 
         return await self._serve(request, work)
 
-    def _told(self, answer: UploadAnswer, form: Form) -> dict[str, Any]:
+    def _entry(self, answer: UploadAnswer, form: Form) -> dict[str, Any]:
         """Return what JSON says of an image, for the page also in the words of every language."""
         entry: dict[str, Any] = to_jsonable(answer.entry())
         return entry | {"said": texts_in_all(entry, self.engine.facts)} if form.fields.get("said") else entry

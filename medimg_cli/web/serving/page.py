@@ -153,7 +153,7 @@ def _known(facts: Fields) -> _Known:
 @dataclass(frozen=True)
 class _Sheet:
     name: str
-    said: PredictionText
+    text: PredictionText
     picture: str | None
 
 
@@ -286,22 +286,22 @@ def docs_page(document: Mapping[str, Any]) -> str:
 
 def _routes(document: Mapping[str, Any]) -> Iterator[Route]:
     for path, methods in document["paths"].items():
-        for method, told in methods.items():
+        for method, operation in methods.items():
             yield Route(
                 method=method.upper(),
                 path=path,
-                summary=told.get("summary", ""),
-                description=told.get("description", ""),
-                fields=tuple(_fields(told)),
+                summary=operation.get("summary", ""),
+                description=operation.get("description", ""),
+                fields=tuple(_fields(operation)),
                 answers=tuple(
                     (status, answer["description"], ", ".join(answer.get("content", {})))
-                    for status, answer in sorted(told["responses"].items())
+                    for status, answer in sorted(operation["responses"].items())
                 ),
             )
 
 
-def _fields(told: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, str]]:
-    for content in told.get("requestBody", {}).get("content", {}).values():
+def _fields(operation: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, str]]:
+    for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content["schema"]
         for name, field in schema["properties"].items():
             yield name, _kind(field), name in schema["required"], field.get("description", "")
