@@ -17,6 +17,7 @@ from medimg_cli.registry import did_you_mean
 from medimg_cli.workspace.spreadsheets import Table, read_spreadsheet, without_remarks
 
 _UNANSWERED = "unreadable"
+_FILES = ("path", "file", "filename", "file_name", "image")
 _OWN = ("image_id", "patient_id", "split", "y_true", "status")
 _SHAPE = (
     "y_true and one prob_<class> for each class; several labels an image: y_true_<class> with 1, 0 or nothing"
@@ -86,8 +87,34 @@ def read_foreign_predictions(file: Path, sheet: str | None = None) -> ForeignPre
     further = [name for name in rows.columns if name not in columns and name != "y_true"]
     own = pd.DataFrame(columns, index=rows.index)
     whole = pd.concat([own, rows[further]], axis=1).reset_index(drop=True)
-    notes = (*table.notes, *decided)
+    notes = (*table.notes, *decided, *_not_heeded(rows, numbers, classes, several=several))
     return ForeignPredictions(whole, classes, several, known, splits is not None, unanswered, notes)
+
+
+def _not_heeded(
+    rows: pd.DataFrame, numbers: NDArray[np.float64], classes: tuple[str, ...], *, several: bool
+) -> list[str]:
+    """Return a note on each column that says other than what is read: files that repeat, classes called otherwise."""
+    called = {name.strip().casefold(): name for name in rows.columns}
+    notes = []
+    file = next((called[name] for name in _FILES if name in called), None)
+    if "image_id" not in rows and file is not None:
+        twice = int(rows[file][rows[file].str.strip() != ""].duplicated().sum())
+        if twice:
+            notes.append(
+                f"{twice:,} rows name a file in {file!r} that stands in another row: each row counts as an image"
+                " (patient_id joins them)"
+            )
+    if "y_pred" in called and not several:
+        keys = [key_of(name) for name in classes]
+        pairs = zip(rows[called["y_pred"]], numbers.argmax(axis=1), strict=True)
+        differ = sum(bool(said.strip()) and key_of(said) != keys[highest] for said, highest in pairs)
+        if differ:
+            notes.append(
+                f"y_pred is not read: in {differ:,} of {len(rows):,} rows it is not the class of the highest"
+                " probability, by which answers are called without --threshold"
+            )
+    return notes
 
 
 def _is_name(cell: str) -> bool:

@@ -212,3 +212,16 @@ def test_a_sheet_with_a_title_and_a_total_is_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="sheet 'P', row 4: prob_a is 'x'"):
         rows[3][1] = "x"
         read_foreign_predictions(write_xlsx(tmp_path / "preds.xlsx", {"P": rows}))
+
+
+def test_a_file_that_repeats_and_a_called_class_that_is_not_read_are_said(tmp_path: Path) -> None:
+    head = "Path,y_true,y_pred,prob_0,prob_1\n"
+    rows = ["a.png,0,0.0,.9,.1", "b.png,1,0,.2,.8", "a.png,1,1,.3,.7", "a.png,0,,.6,.4"]
+    notes = read_foreign_predictions(written(tmp_path, head + "\n".join(rows))).notes
+    assert any("2 rows name a file in 'Path' that stands in another row" in note for note in notes)
+    assert any("y_pred is not read: in 1 of 4 rows" in note for note in notes)
+    rows = ["a.png,0,0.0,.9,.1", "b.png,1,1,.2,.8"]
+    assert read_foreign_predictions(written(tmp_path, head + "\n".join(rows))).notes == ()
+    head = "image_id," + head  # the images are told apart by name, and may be frames of one file
+    rows = ["1,a.png,0,0,.9,.1", "2,a.png,1,1,.2,.8"]
+    assert read_foreign_predictions(written(tmp_path, head + "\n".join(rows))).notes == ()
