@@ -46,12 +46,16 @@ def deidentify(session: Session, source: _Source, dest: _Dest) -> None:
 def _draw(console: "Console", result: "DeidentifyResult") -> None:
     from rich.markup import escape
 
+    from medimg_cli.workspace.plain_text import visible_line
+
     console.print(
         f"{result.written:,} of {result.files:,} files written de-identified "
         f"({result.identities_removed:,} identities removed; {escape(result.profile)})"
     )
     for row in result.not_written[:_NAMED]:
-        console.print(f"  [yellow]not written[/yellow] {escape(row.path)}: {escape(row.reason)}")
+        console.print(
+            f"  [yellow]not written[/yellow] {escape(visible_line(row.path))}: {escape(row.reason)}"
+        )
     if len(result.not_written) > _NAMED:
         console.print(f"  … and {len(result.not_written) - _NAMED:,} more, all in the log")
     console.print(f"log: {result.log}", markup=False)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -38,6 +39,15 @@ LOCAL = "local"
 """What the labelled cases are called that a run was recalibrated on."""
 
 
+def _no_word(value: object) -> object:
+    if isinstance(value, bool | str):  # pydantic takes true for 1.0
+        raise ValueError("Input should be a number")
+    return value
+
+
+_Number = Annotated[float, BeforeValidator(_no_word)]
+
+
 class Threshold(BaseModel):
     """The operating point: positive when the probability of the positive class is at least `value`.
 
@@ -55,7 +65,7 @@ class Threshold(BaseModel):
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    value: float
+    value: _Number
     rule: str
     split: str
     target_recall: Share | None = None
@@ -194,7 +204,7 @@ class ModelCard(BaseModel):
     weights_sha256: str
     head: HeadKind = "own"
     stem: StemKind = "own"
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[_Number, Field(gt=0)] = 1.0
     augment: str = "none"
     members: tuple[Member, ...] = ()
     folds: int | None = None

@@ -33,8 +33,11 @@ def changed(place: str, value: object) -> str:
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        *(("threshold.value", value) for value in (1.5, -0.1, float("nan"), float("inf"), "x", None)),
-        *(("temperature", value) for value in (0, -1, float("nan"), float("inf"))),
+        *(
+            ("threshold.value", value)
+            for value in (1.5, -0.1, float("nan"), float("inf"), "x", "0.5", True, None)
+        ),
+        *(("temperature", value) for value in (0, -1, True, float("nan"), float("inf"))),
         ("positive", "OTHER"),
         ("classes", []),
         ("classes", ["SPOT", "SPOT"]),

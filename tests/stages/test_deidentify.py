@@ -276,3 +276,12 @@ def test_what_a_killed_run_left_before_its_first_copy_does_not_stop_the_next(
         leftover.write_bytes(b"half")
         _run(tmp_path, source)
         assert not leftover.exists()
+
+
+def test_a_name_of_several_lines_is_one_line_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a\nwritten: b.png").write_text("no image")
+    assert medimg(tmp_path, "deidentify", str(tmp_path / "in"), str(tmp_path / "out")) == ExitCode.PARTIAL
+    assert r"not written a\nwritten: b.png: no image" in " ".join(capsys.readouterr().out.split())
