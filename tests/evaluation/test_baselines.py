@@ -82,13 +82,25 @@ def test_its_threshold_is_the_one_that_reaches_the_models_recall_on_training() -
     assert row.metrics["recall"].value == np.mean(AGES[HERE][ILL[HERE]] >= edge)
 
 
-def test_a_site_that_gives_the_label_away_comes_near_the_model() -> None:
-    columns: Columns = {"site": ["A" if ill else "B" for ill in ILL]}
-    row = found(subject(columns))["metadata only"]
-    assert row.metrics["auroc"].value == 1
+@pytest.mark.parametrize(
+    ("wrong", "inverted", "words"),
+    [
+        (0, False, "do as well as the model or better"),
+        (0, True, "do as well as the model or better"),
+        (25, False, "come near the model"),
+    ],
+)
+def test_a_site_that_gives_the_label_away_is_set_against_the_model(
+    wrong: int, inverted: bool, words: str
+) -> None:
+    sites = ["A" if ill != (wrong > 0 and number % wrong == 0) else "B" for number, ill in enumerate(ILL)]
+    score = np.where(ILL[HERE] != inverted, 0.9, 0.1)
+    row = found(subject({"site": sites}, score))["metadata only"]
+    area, model = row.metrics["auroc"].value, 0 if inverted else 1
+    assert area is not None and (area == 1 if wrong == 0 else 0.95 < area < 1)
     assert row.remark == (
-        "AUROC 1.000 against the model's 1.000: these columns alone come near the model, so the images may not matter; "
-        "strongest: site (AUROC 1.000)"
+        f"AUROC {area:.3f} against the model's {model:.3f}: these columns alone {words}, so the images may not "
+        f"matter; strongest: site (AUROC {area:.3f})"
     )
 
 

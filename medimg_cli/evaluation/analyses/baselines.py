@@ -261,7 +261,10 @@ def _of_metadata(here: Answered, figures: dict[str, Estimate], named: str) -> st
         return "the areas under the ROC curve cannot be compared"
     compared = f"AUROC {baseline.value:.3f} against the model's {model.value:.3f}"
     if baseline.value > model.value - _NEAR:
-        return f"{compared}: these columns alone come near the model, so the images may not matter; strongest: {named}"
+        reached = (
+            "come near the model" if baseline.value < model.value else "do as well as the model or better"
+        )
+        return f"{compared}: these columns alone {reached}, so the images may not matter; strongest: {named}"
     if baseline.low is not None and baseline.low > _UNDECIDED:
         return f"{compared}: these columns alone tell more than chance; the model may have learnt them from the images; strongest: {named}"
     return f"{compared}: these columns alone tell no more than chance; strongest: {named}"
