@@ -353,8 +353,8 @@ def _lines(finding: Finding) -> Iterator[dict[str, Any]]:
         (str(number), image) for number, group in enumerate(finding.groups, start=1) for image in group
     ]
     placed = {image for _, image in grouped}
-    alone = [("", image) for image in finding.image_ids if image not in placed]
-    for group, image in [*grouped, *alone]:
+    ungrouped = [("", image) for image in finding.image_ids if image not in placed]
+    for group, image in [*grouped, *ungrouped]:
         yield {
             "check": finding.check,
             "severity": finding.severity,

@@ -76,9 +76,9 @@ class _Commands(TyperGroup):
         if named is None or command is None:
             return named, command, rest
         name = ALIASES.get(named, named)
-        alone = typer.Typer(add_completion=False, **_LOOK)
-        alone.command(name)(with_session(name, COMMANDS[name]))
-        return named, typer.main.get_command(alone), rest
+        single = typer.Typer(add_completion=False, **_LOOK)
+        single.command(name)(with_session(name, COMMANDS[name]))
+        return named, typer.main.get_command(single), rest
 
 
 app = typer.Typer(name="medimg", cls=_Commands, invoke_without_command=True, **_LOOK)

@@ -29,7 +29,7 @@ AUGMENTED = """
 """.split()
 """What names of augmented copies say was done."""
 
-Look = Callable[[int], NDArray[np.float32] | None]
+ThumbnailReader = Callable[[int], NDArray[np.float32] | None]
 """Position of an image → a small grey picture, None where it cannot be read."""
 
 _TOKEN = re.compile(r"[A-Za-z]+|\d+|[^A-Za-z\d]+")
@@ -98,7 +98,7 @@ def touched(groups: Sequence[str], splits: Sequence[str]) -> list[bool]:
     return [split == "test" and group in learnt for group, split in zip(groups, splits, strict=True)]
 
 
-def rank_patterns(paths: Sequence[str], labels: Sequence[str], look: Look) -> list[NameGroups]:
+def rank_patterns(paths: Sequence[str], labels: Sequence[str], look: ThumbnailReader) -> list[NameGroups]:
     """Return the patterns that group images by name, the best first; none where names give nothing away.
 
     Args:
@@ -296,7 +296,9 @@ def _rest_counts(paths: Sequence[str], labels: Sequence[str], groups: Sequence[s
     return bool(every) and sum(every) > 0.6 * len(every)
 
 
-def _likeness(groups: Sequence[str], labels: Sequence[str], look: Look, deadline: float) -> float | None:
+def _likeness(
+    groups: Sequence[str], labels: Sequence[str], look: ThumbnailReader, deadline: float
+) -> float | None:
     """Return how often a pair of one group is more alike than a pair of the same class and two groups."""
     members: defaultdict[str, list[int]] = defaultdict(list)
     for place, group in enumerate(groups):
@@ -338,7 +340,7 @@ def small_picture(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
     return np.asarray((small - small.mean()) / (small.std() + 1e-6), dtype=np.float32)
 
 
-def looking(paths: Sequence[str], read: Callable[[str], NDArray[np.generic]]) -> Look:
+def looking(paths: Sequence[str], read: Callable[[str], NDArray[np.generic]]) -> ThumbnailReader:
     """Return what looks at images by their position, each read once.
 
     Args:

@@ -102,7 +102,7 @@ def patients_of(
         if any(exams)
         else found
     )
-    unknown = sum(name in (None, alone) for name, alone in zip(found, own, strict=True))
+    unknown = sum(name in (None, image_name) for name, image_name in zip(found, own, strict=True))
     if unknown == len(entries):
         remarks.warn(
             "patients are not known, so leaks between splits cannot be excluded (see --patient-regex, --patient-col)"
@@ -111,7 +111,7 @@ def patients_of(
         remarks.note(
             f"{unknown} of {len(entries)} images name no patient: each counts as a patient of its own"
         )
-    return [name or alone for name, alone in zip(found, own, strict=True)], origin
+    return [name or image_name for name, image_name in zip(found, own, strict=True)], origin
 
 
 def _differ(headers: Sequence[str], previous: PreviousDataset) -> bool:

@@ -18,7 +18,7 @@ from medimg_cli.statistics.sampling import Sampling
 
 
 @dataclass(frozen=True)
-class Answered:
+class ScoredPredictions:
     """N images that a model answered.
 
     Args:
@@ -127,9 +127,9 @@ class Answered:
         index = self.labels.positive_index
         return [""] * self.n if index is None else [str(mark) for mark in self.marks[:, index]]
 
-    def of(self, rows: NDArray[np.bool_]) -> "Answered":
+    def of(self, rows: NDArray[np.bool_]) -> "ScoredPredictions":
         """Return the same of some of the images (N,), decided alike."""
-        return Answered(
+        return ScoredPredictions(
             self.table[rows].reset_index(drop=True), self.labels, self.point, self.sampling.of(rows)
         )
 

@@ -7,7 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
 from medimg_cli.evaluation.metrics import METRICS
 from medimg_cli.evaluation.remarks import remarks_of, remarks_on_results
@@ -29,7 +29,7 @@ _OF_MANY = "AUC: mean over classes, each against the rest; ACC of the most proba
 _OF_LABELS = "AUC: mean over labels; ACC: mean over labels of right answers above 0.5"
 
 
-def medmnist(here: Answered) -> Protocol:
+def medmnist(here: ScoredPredictions) -> Protocol:
     """Return AUC and ACC as the evaluator of MedMNIST has them (Yang J et al. Sci Data 2023;10:41).
 
     An answer has to be above 0.5, not only to reach it. Of several labels an image, those nobody judged are left out,
@@ -126,12 +126,12 @@ def _analysed(subject: Subject) -> dict[str, Any]:
     return results | {"not_run": not_run}
 
 
-def _confusions(here: Answered) -> Mapping[str, Any]:
+def _confusions(here: ScoredPredictions) -> Mapping[str, Any]:
     """Return the matrix at the decision in force, and beside a threshold the one at the most probable class."""
     if here.labels.several:
         return {"confusion": None, "confusion_absent": NO_CONFUSION}
     found: dict[str, Any] = {"confusion": here.confusion()}
     if here.point.threshold is not None:
-        at_argmax = Answered(here.table, here.labels, OperatingPoint(), here.sampling)
+        at_argmax = ScoredPredictions(here.table, here.labels, OperatingPoint(), here.sampling)
         found["confusion_at_argmax"] = at_argmax.confusion()
     return found

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.evaluation.metrics import OneVsRest
 from medimg_cli.evaluation.results.calibration import Calibration
@@ -20,7 +20,7 @@ _NAMED = 6
 TELLS_NOTHING = "this decision tells no image from another"
 
 
-def remarks_of(here: Answered, leakage: Leakage) -> list[str]:
+def remarks_of(here: ScoredPredictions, leakage: Leakage) -> list[str]:
     """Return what follows from the tested images, what decides on them and how that came out."""
     positive = here.labels.positive
     positives = None if positive is None else int(here.view_of(positive).truth.sum())
@@ -45,7 +45,7 @@ def remarks_on_positives(positives: int | None) -> list[str]:
     return []
 
 
-def remarks_on_classes(here: Answered) -> list[str]:
+def remarks_on_classes(here: ScoredPredictions) -> list[str]:
     """Return what follows from classes that no image is of, of one label an image."""
     absent = [name for name, view in here.views.items() if not view.truth.any()]
     if here.n and len(absent) == len(here.classes) - 1:
@@ -63,7 +63,7 @@ def _remarks_on_labels(shown: Mapping[str, OneVsRest]) -> list[str]:
     )
 
 
-def remarks_on_decisions(here: Answered) -> list[str]:
+def remarks_on_decisions(here: ScoredPredictions) -> list[str]:
     """Return which classes are called of every image or of none, against the reference, and how often the first of equals is."""
     found, asked = [], here.questions.items()
     everywhere = [name for name, view in asked if view.n and view.called.all() and not view.truth.all()]
@@ -109,7 +109,7 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def remarks_on_data(here: Answered, leakage: Leakage) -> list[str]:
+def remarks_on_data(here: ScoredPredictions, leakage: Leakage) -> list[str]:
     """Return what follows from whose images they are."""
     found = []
     if not leakage.patients_known:

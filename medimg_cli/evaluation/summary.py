@@ -11,7 +11,7 @@ from medimg_cli.evaluation.curves import (
     with_precision_band,
     with_roc_band,
 )
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluation import Curve, Missed
 from medimg_cli.evaluation.metrics import (
     FN,
@@ -52,7 +52,7 @@ OF_POSITIVE = (
 OF_EACH_CLASS = ("recall", "precision", "specificity", "npv", "f1", "auroc", "average_precision")
 
 
-def overall(answered: Answered, *, ordinal: bool = False) -> dict[str, Estimate]:
+def overall(scored: ScoredPredictions, *, ordinal: bool = False) -> dict[str, Estimate]:
     """Return the figures of the positive class where there is one, and means over classes where there are
     more than two or none is positive.
 
@@ -60,24 +60,24 @@ def overall(answered: Answered, *, ordinal: bool = False) -> dict[str, Estimate]
         ordinal: the classes are grades, in their order: kappa weighs how far a decision is off.
     """
     figures: dict[str, Estimate] = {}
-    positive = answered.labels.positive
+    positive = scored.labels.positive
     if positive is not None:
-        figures |= {name: METRICS.get(name)(answered.view_of(positive)) for name in OF_POSITIVE}
-    if positive is None or len(answered.classes) > 2:
-        figures |= _over_classes(answered)
+        figures |= {name: METRICS.get(name)(scored.view_of(positive)) for name in OF_POSITIVE}
+    if positive is None or len(scored.classes) > 2:
+        figures |= _over_classes(scored)
     if ordinal:
         undefined = "only one grade occurs in reference and decision"
         figures["weighted_kappa"] = _of_confusion(
-            answered, weighted_kappa_of, undefined, even=False, chance=weighted_chance_of
+            scored, weighted_kappa_of, undefined, even=False, chance=weighted_chance_of
         )
     return figures
 
 
-def per_class(answered: Answered) -> dict[str, dict[str, Estimate]]:
+def per_class(scored: ScoredPredictions) -> dict[str, dict[str, Estimate]]:
     """Return class → metric → estimate, each class against the rest."""
     return {
         name: {metric: METRICS.get(metric)(view) for metric in OF_EACH_CLASS}
-        for name, view in answered.views.items()
+        for name, view in scored.views.items()
     }
 
 
@@ -107,42 +107,47 @@ _UNDEFINED = "a class does not occur, or was never called"
 
 
 def _of_confusion(
-    answered: Answered, of: Statistic, undefined: str, *, even: bool = True, chance: Statistic | None = None
+    scored: ScoredPredictions,
+    of: Statistic,
+    undefined: str,
+    *,
+    even: bool = True,
+    chance: Statistic | None = None,
 ) -> Estimate:
-    sampling, classes = answered.sampling, len(answered.classes)
-    return of_table(answered.cells, classes, of, sampling, undefined=undefined, even=even, chance=chance)
+    sampling, classes = scored.sampling, len(scored.classes)
+    return of_table(scored.cells, classes, of, sampling, undefined=undefined, even=even, chance=chance)
 
 
-def mean_recall(answered: Answered, undefined: str) -> Estimate:
+def mean_recall(scored: ScoredPredictions, undefined: str) -> Estimate:
     """Return the mean recall over classes; undefined, with the reason, where one does not occur."""
-    return _of_confusion(answered, balanced_accuracy_of, undefined)
+    return _of_confusion(scored, balanced_accuracy_of, undefined)
 
 
-def _over_classes(answered: Answered) -> dict[str, Estimate]:
-    sampling, each = answered.sampling, np.ones(answered.n)
-    accuracy = rate(answered.truth == answered.called, sampling, undefined="no image")
+def _over_classes(scored: ScoredPredictions) -> dict[str, Estimate]:
+    sampling, each = scored.sampling, np.ones(scored.n)
+    accuracy = rate(scored.truth == scored.called, sampling, undefined="no image")
     # With one label an image every wrong call is one miss and one false alarm: all three micro means are accuracy.
     names = ("accuracy", "micro_recall", "micro_precision", "micro_f1", "weighted_recall")
     figures = dict.fromkeys(names, accuracy)
-    figures |= {name: _of_confusion(answered, of, _UNDEFINED) for name, of in _EVEN.items()}
-    figures |= {name: _of_confusion(answered, of, _UNDEFINED, even=False) for name, of in _BY_SIZE.items()}
+    figures |= {name: _of_confusion(scored, of, _UNDEFINED) for name, of in _EVEN.items()}
+    figures |= {name: _of_confusion(scored, of, _UNDEFINED, even=False) for name, of in _BY_SIZE.items()}
     figures |= {
-        name: _of_confusion(answered, of, _UNDEFINED, even=False, chance=chance_of)
+        name: _of_confusion(scored, of, _UNDEFINED, even=False, chance=chance_of)
         for name, of in _COEFFICIENTS.items()
     }
-    figures["macro_auroc"] = macro_auroc(answered.views.values(), sampling)
-    figures["macro_average_precision"] = macro_average_precision(answered.views.values(), sampling)
+    figures["macro_auroc"] = macro_auroc(scored.views.values(), sampling)
+    figures["macro_average_precision"] = macro_average_precision(scored.views.values(), sampling)
     for name, of in (("brier", squared_gaps), ("log_loss", log_losses)):
-        figures[name] = mean_of(of(answered.probabilities, answered.truth), each, sampling)
+        figures[name] = mean_of(of(scored.probabilities, scored.truth), each, sampling)
     return figures
 
 
-def missed_of(answered: Answered) -> Missed | None:
+def missed_of(scored: ScoredPredictions) -> Missed | None:
     """Return the positive images that were not called, the most confident misses first; None where no class is positive."""
-    positive = answered.labels.positive
+    positive = scored.labels.positive
     if positive is None:
         return None
-    view, image_ids = answered.view_of(positive), answered.table["image_id"].iloc[answered.rows_of(positive)]
+    view, image_ids = scored.view_of(positive), scored.table["image_id"].iloc[scored.rows_of(positive)]
     missed = np.flatnonzero(view.truth & ~view.called)
     worst_first = missed[np.argsort(view.score[missed], kind="stable")]
     ids = tuple(image_ids.iloc[worst_first].astype(str))
@@ -173,38 +178,38 @@ _OF_COUNTS: Mapping[str, Callable[[Floats], Floats]] = {
 NO_CONFUSION = "several labels an image: none of them excludes another"
 
 
-def overall_of_labels(answered: Answered) -> dict[str, Estimate]:
+def overall_of_labels(scored: ScoredPredictions) -> dict[str, Estimate]:
     """Return the figures of the positive label where there is one, and means over labels."""
     figures: dict[str, Estimate] = {}
-    positive = answered.labels.positive
+    positive = scored.labels.positive
     if positive is not None:
-        view = answered.view_of(positive)
+        view = scored.view_of(positive)
         figures |= {name: METRICS.get(name)(view) for name in OF_POSITIVE}
-    figures |= _means_of_labels(answered)
-    losses, judged = label_log_losses(answered.probabilities, answered.marks)
-    figures["log_loss"] = mean_of(losses, judged, answered.sampling, undefined="nobody judged a label")
+    figures |= _means_of_labels(scored)
+    losses, judged = label_log_losses(scored.probabilities, scored.marks)
+    figures["log_loss"] = mean_of(losses, judged, scored.sampling, undefined="nobody judged a label")
     return figures
 
 
-def _means_of_labels(answered: Answered) -> dict[str, Estimate]:
+def _means_of_labels(scored: ScoredPredictions) -> dict[str, Estimate]:
     """Return the mean of each figure over the labels that the split shows with and without, with its interval.
 
     A label that was never called has no precision: its mean leaves it out. An image, or patient, that adds to several
     labels counts in all of them.
     """
-    both = [name for name, view in answered.views.items() if view.has_both]
+    both = [name for name, view in scored.views.items() if view.has_both]
     if not both:
-        none = Estimate(value=None, n=answered.n, reason="no label with and without it in the split")
+        none = Estimate(value=None, n=scored.n, reason="no label with and without it in the split")
         return {f"macro_{name}": none for name in OF_EACH_CLASS}
-    labels = [(answered.views[name], answered.judged[name]) for name in both]
-    means = {name: _mean_over(answered, labels, of) for name, of in _OF_COUNTS.items()}
-    means["auroc"] = mean_area(labels, answered.sampling, auroc_influence)
-    means["average_precision"] = mean_area(labels, answered.sampling, average_precision_influence)
+    labels = [(scored.views[name], scored.judged[name]) for name in both]
+    means = {name: _mean_over(scored, labels, of) for name, of in _OF_COUNTS.items()}
+    means["auroc"] = mean_area(labels, scored.sampling, auroc_influence)
+    means["average_precision"] = mean_area(labels, scored.sampling, average_precision_influence)
     return {f"macro_{name}": means[name] for name in OF_EACH_CLASS}
 
 
 def _mean_over(
-    answered: Answered, labels: Sequence[tuple[OneVsRest, Rows]], of: Callable[[Floats], Floats]
+    scored: ScoredPredictions, labels: Sequence[tuple[OneVsRest, Rows]], of: Callable[[Floats], Floats]
 ) -> Estimate:
     """Return the mean of a figure of counts over the labels that have one."""
     whole = np.concatenate([view.table.ravel() for view, _ in labels]).astype(np.float64)
@@ -214,11 +219,11 @@ def _mean_over(
         known = ~np.isnan(of_labels)
         return divided(np.where(known, of_labels, 0.0).sum(axis=1), known.sum(axis=1).astype(np.float64))
 
-    value, influence = float(mean(whole)[0]), np.zeros(answered.n)
+    value, influence = float(mean(whole)[0]), np.zeros(scored.n)
     if not np.isfinite(value):
-        return Estimate(value=None, n=answered.n, reason="no label was called")
+        return Estimate(value=None, n=scored.n, reason="no label was called")
     rises = slopes(mean, whole).reshape(-1, 4)
     for (view, rows), rise in zip(labels, rises, strict=True):
         influence[rows] += rise[view.cells]
     size = even_size([view.sampling.units_among(view.truth) for view, _ in labels])
-    return bounded(value, influence, answered.sampling, size=size)
+    return bounded(value, influence, scored.sampling, size=size)

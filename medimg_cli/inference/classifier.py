@@ -133,7 +133,7 @@ class Classifier:
             comparison = Comparison(prepared.measured, unlikeness, self.references)
         flags = raised(Evidence(chosen, comparison))
         sure = probabilities.max() if card.labels.several else probabilities[decided.called[0]]
-        answered = Prediction(
+        answer = Prediction(
             status="ok",
             label=decided.names[0],
             confidence=float(sure),
@@ -142,21 +142,21 @@ class Classifier:
             prediction_set=None if chosen is None or self.withheld.keys() - chosen else chosen,
             flags=flags,
         )
-        return _refused(answered, comparison.unlikeness) if comparison and UNLIKE in flags else answered
+        return _refused(answer, comparison.unlikeness) if comparison and UNLIKE in flags else answer
 
 
-def _refused(answered: Prediction, unlikeness: Mapping[str, float]) -> Prediction:
+def _refused(prediction: Prediction, unlikeness: Mapping[str, float]) -> Prediction:
     """Return an answer taken back; the probabilities stay for the record, and `uncertain` says nothing of them."""
     beyond = {name: unlikeness[name] for name in exceeded(unlikeness)}
     why = [f"{_WORDS[name]} ({value:.1f} times the limit)" for name, value in beyond.items()]
     return replace(
-        answered,
+        prediction,
         status="refused",
         label=None,
         confidence=None,
         decision="refer",
         prediction_set=None,
-        flags=tuple(name for name in answered.flags if name != "uncertain"),
+        flags=tuple(name for name in prediction.flags if name != "uncertain"),
         message=f"unlike the images this model learnt from, by {'; by '.join(why)}. No answer is given",
         unlike=beyond,
     )

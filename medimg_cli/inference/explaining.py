@@ -115,8 +115,8 @@ def label_of(card: ModelCard, prediction: Prediction) -> str:
     """Return the class whose evidence is shown: the positive one, else the one answered, of several the likeliest."""
     if card.positive is not None:
         return max(card.labels.positives, key=lambda name: prediction.probabilities[name] or 0.0)
-    answered = prediction.label.split(LABEL_SEP) if prediction.label else list(card.classes)
-    return max(answered, key=lambda name: prediction.probabilities[name] or 0.0)
+    names = prediction.label.split(LABEL_SEP) if prediction.label else list(card.classes)
+    return max(names, key=lambda name: prediction.probabilities[name] or 0.0)
 
 
 def covered(image: DecodedImage) -> DecodedImage:

@@ -28,7 +28,7 @@ _GREY = 1
 _EXIF_ORIENTATION, _TURNED_ASIDE = 0x0112, (5, 6, 7, 8)  # Exif 2.32, 4.6.4
 
 
-class Alone:
+class StandaloneModel:
     """An exported file, in use.
 
     Args:
@@ -152,9 +152,9 @@ def one_graph(
             "`medimg bundle` has no such limit",
         )
     parts = [onnx.load(str(path)) for path, _ in members]
-    alone = len(parts) == 1
-    prefixes = [""] if alone else [f"network-{place}/" for place in range(1, len(parts) + 1)]
-    if not alone:
+    is_single = len(parts) == 1
+    prefixes = [""] if is_single else [f"network-{place}/" for place in range(1, len(parts) + 1)]
+    if not is_single:
         parts = [  # all names but that of the input, which they share, begin with the network's own
             compose.add_prefix(part, prefix, rename_inputs=False)
             for part, prefix in zip(parts, prefixes, strict=True)
@@ -167,7 +167,7 @@ def one_graph(
     whole.graph.node.append(helper.make_node("Mean", answers, [mean]))
     if change is not None:
         _add_change(whole.graph, mean, change, several=members[0][1].labels.several)
-    _tell(whole, parts[0] if alone else None, members[0][1], metadata)
+    _tell(whole, parts[0] if is_single else None, members[0][1], metadata)
     onnx.checker.check_model(whole)
     return bytes(whole.SerializeToString(deterministic=True))
 

@@ -171,11 +171,11 @@ def _classes(path: str, rows: pd.DataFrame) -> tuple[tuple[str, ...], bool]:
         columns = ", ".join(map(str, rows.columns[:20]))
         raise DataError(f"{path} lacks {lacking}", f"it needs {_SHAPE}; its columns: {columns}")
     if judged:
-        alone = next((name for name in judged if name not in classes), None)
-        if alone is not None:
+        unmatched = next((name for name in judged if name not in classes), None)
+        if unmatched is not None:
             raise DataError(
-                f"{path} has {TRUTH_PREFIX}{alone} without {PROBABILITY_PREFIX}{alone}",
-                did_you_mean(alone, classes),
+                f"{path} has {TRUTH_PREFIX}{unmatched} without {PROBABILITY_PREFIX}{unmatched}",
+                did_you_mean(unmatched, classes),
             )
         return classes, True
     if len(classes) == 1:

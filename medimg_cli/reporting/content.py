@@ -11,7 +11,7 @@ from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.reporting.study_facts import Facts
 from medimg_cli.runs.explanation import Explanation
-from medimg_cli.runs.ledger import Looks
+from medimg_cli.runs.ledger import EarlierEvaluations
 from medimg_cli.runs.run import ModelCard, RunRecord
 
 GALLERY_IMAGES, FALSE_ALARMS = 18, 6  # pictures, six in a row: both kinds of errors stand on one page
@@ -123,7 +123,7 @@ class ReportContent:
     audit: AuditResult | None
     cases: tuple[Cases, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
-    looks: Looks | None = None
+    looks: EarlierEvaluations | None = None
     facts: Facts = field(default_factory=Facts)
     external: tuple[Evaluation, ...] = ()
     explained: Explained | None = None

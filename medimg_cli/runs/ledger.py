@@ -35,7 +35,7 @@ COLUMNS = (
 _PATIENCE_SECONDS = 60  # another evaluation adds one line
 
 
-class Looks(BaseModel):
+class EarlierEvaluations(BaseModel):
     """How often the same images were looked at before.
 
     Args:
@@ -105,7 +105,7 @@ def record_look(
         write_text(path, there + text.getvalue())
 
 
-def looks_before(workspace: Workspace, rows: pd.DataFrame) -> Looks | None:
+def looks_before(workspace: Workspace, rows: pd.DataFrame) -> EarlierEvaluations | None:
     """Return the looks at some images before the newest one, None where they are of training or validation.
 
     Raises:
@@ -117,7 +117,7 @@ def looks_before(workspace: Workspace, rows: pd.DataFrame) -> Looks | None:
     found = _read(workspace.looks_path)
     same = found["images_hash"] == _hash_of(rows)
     before = found[same].iloc[:-1]
-    return Looks(
+    return EarlierEvaluations(
         before=len(before),
         configurations=before["configuration"].nunique(),
         runs=before["run"].nunique(),

@@ -15,7 +15,7 @@ from medimg_cli.errors import DataError, GateError, RunError, UsageError
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.comparison import find_compared, read_compared
 from medimg_cli.evaluation.analyses.robustness import HELD_OUT
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
 from medimg_cli.evaluation.external import PREFIX, as_the_model_has_it, leakage_from
@@ -36,7 +36,7 @@ from medimg_cli.predictions.predictions import (
 from medimg_cli.preprocessing.cache import PixelCache, open_cache
 from medimg_cli.preprocessing.corruptions import drawn_evenly
 from medimg_cli.preprocessing.intensities import compared_intensities, intensities_of
-from medimg_cli.runs.ledger import Looks, looks_before, record_look, refuse_sample
+from medimg_cli.runs.ledger import EarlierEvaluations, looks_before, record_look, refuse_sample
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.view_predictions import val_over_views
@@ -64,7 +64,7 @@ class EvaluateResult:
     unmet: tuple[str, ...]
     reused: bool = False
     path: Path | None = None
-    looks: Looks | None = None
+    looks: EarlierEvaluations | None = None
 
 
 class _Task:
@@ -122,18 +122,18 @@ class _Task:
             known: whether the patients of `table` are.
         """
 
-        def answered(answers: pd.DataFrame, *, known: bool) -> Answered:
+        def scored(answers: pd.DataFrame, *, known: bool) -> ScoredPredictions:
             sampling = sampling_of(answers, known=known, exact=self.exact)
-            return Answered(answers, dataset.labels, self.point, sampling)
+            return ScoredPredictions(answers, dataset.labels, self.point, sampling)
 
-        card, here, on_val = self.card, answered(table, known=known), self.on_val
+        card, here, on_val = self.card, scored(table, known=known), self.on_val
         if on_val is None and self.run.tuning_path.is_file():
             on_val = read_tuning(self.run, self.card)
         tuned = on_val is not None and (self.split == "test" or self.split.startswith(PREFIX))
         return Subject(
             here=here,
             settings=self.settings,
-            tuning=answered(on_val, known=self.known) if tuned and on_val is not None else None,
+            tuning=scored(on_val, known=self.known) if tuned and on_val is not None else None,
             metadata=metadata,
             training=None if self.trained_on is None else training_rows(self.trained_on),
             temperature=None if card.members or card.recalibration else card.temperature,
@@ -308,7 +308,7 @@ def _leakage(
         raise DataError(f"no image in the {settings.split} split", "ingest again with another --split")
     usable = dataset.usable
     if settings.near_duplicates:  # the search is kept, so that the leak below knows it
-        measure = partial(measure_images, workspace, read=read_image, progress=progress, looks=False)
+        measure = partial(measure_images, workspace, read=read_image, progress=progress, statistics=False)
         near: int | None = across_splits(workspace, usable, splits, measure=measure, progress=progress)
     else:
         near = known_across_splits(workspace, usable, splits)

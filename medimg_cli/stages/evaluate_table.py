@@ -16,7 +16,7 @@ from medimg_cli.dataset.manifest import EXAM
 from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.comparison import find_table, read_compared
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage, write_evaluation
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
@@ -80,11 +80,11 @@ def evaluate_table(
         )
     leakage, read = _leakage(read, split, settings)
     point = _point(read, labels, settings)
-    here = _answered(read, labels, point, settings, split)
+    here = _scored(read, labels, point, settings, split)
     if not here.n:
         there = ", ".join(f"{name} {count:,}" for name, count in read.table["split"].value_counts().items())
         raise DataError(f"{path} has no row whose split is {split}", f"there are {there}; say --split NAME")
-    tuning = _answered(read, labels, point, settings, "val") if split == "test" else None
+    tuning = _scored(read, labels, point, settings, "val") if split == "test" else None
     subject = Subject(
         here=here,
         settings=settings,
@@ -167,7 +167,7 @@ def _point(read: ForeignPredictions, labels: LabelSpace, settings: EvaluateSetti
     """Return the threshold that was given, or one that a rule takes on the rows of val; none without either."""
     if settings.keep_threshold:
         raise UsageError("--keep-threshold: a table has no model to write a threshold into", "leave it out")
-    on_val = _answered(read, labels, OperatingPoint(), settings, "val") if read.splits_known else None
+    on_val = _scored(read, labels, OperatingPoint(), settings, "val") if read.splits_known else None
     if settings.threshold is not None:
         return _tried(given_point(labels, settings.threshold), on_val)
     rule = settings.rule
@@ -186,7 +186,7 @@ def _point(read: ForeignPredictions, labels: LabelSpace, settings: EvaluateSetti
 
 def _exams(read: ForeignPredictions, labels: LabelSpace, settings: EvaluateSettings) -> Exams | None:
     """Return how exams are decided on, chosen on the rows of val; None without these or a column `exam_id`."""
-    on_val = _answered(read, labels, OperatingPoint(), settings, "val") if read.splits_known else None
+    on_val = _scored(read, labels, OperatingPoint(), settings, "val") if read.splits_known else None
     if on_val is None or not on_val.n or EXAM not in read.table:
         return None
 
@@ -201,7 +201,7 @@ def _exams(read: ForeignPredictions, labels: LabelSpace, settings: EvaluateSetti
     return exams_chosen(on_val.table, labels, f"column {EXAM}", "val", choose, known=read.patients_known)
 
 
-def _tried(point: OperatingPoint, on_val: Answered | None) -> OperatingPoint:
+def _tried(point: OperatingPoint, on_val: ScoredPredictions | None) -> OperatingPoint:
     """Return a given threshold with its figures on validation, where there are rows of it."""
     threshold = point.threshold
     if on_val is None or not on_val.n or threshold is None:
@@ -215,22 +215,22 @@ def _tried(point: OperatingPoint, on_val: Answered | None) -> OperatingPoint:
     return OperatingPoint(threshold.model_copy(update={"split": "val", **figures}))
 
 
-def _answered(
+def _scored(
     read: ForeignPredictions,
     labels: LabelSpace,
     point: OperatingPoint,
     settings: EvaluateSettings,
     split: str,
-) -> Answered:
+) -> ScoredPredictions:
     """Return the answers to the images of one split."""
     table = read.table
     if split != ALL:
         table = table[table["split"] == split].reset_index(drop=True)
     sampling = sampling_of(table, known=read.patients_known, exact=settings.ci == "exact")
-    return Answered(table, labels, point, sampling)
+    return ScoredPredictions(table, labels, point, sampling)
 
 
-def _metadata(here: Answered) -> pd.DataFrame:
+def _metadata(here: ScoredPredictions) -> pd.DataFrame:
     """Return what the table says beside the answers, and the label as a manifest has it."""
     kept = [
         name

@@ -15,7 +15,7 @@ from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.load import open_classifier
-from medimg_cli.inference.onnx_graph import Alone, one_graph
+from medimg_cli.inference.onnx_graph import StandaloneModel, one_graph
 from medimg_cli.inference.onnx_network import as_input
 from medimg_cli.inference.predictor import members_of
 from medimg_cli.predictions.decide import decide
@@ -115,13 +115,13 @@ def export(
     content = one_graph(networks, metadata, classifier.card.recalibration)
     with atomic_path(out) as temporary:
         temporary.write_bytes(content)
-        alone = Alone(temporary)
-        on_pixels = _on_pixels(classifier, alone, shown)
-        on_files = None if files is None else _on_files(classifier, alone, files, progress)
+        standalone = StandaloneModel(temporary)
+        on_pixels = _on_pixels(classifier, standalone, shown)
+        on_files = None if files is None else _on_files(classifier, standalone, files, progress)
         digest = sha256_of_file(temporary)
     if classifier.card.began_with is not None and classifier.card.began_with.restriction:
         progress.warn(classifier.card.began_with.restriction)
-    return ExportResult(out, digest, len(content), len(members), alone.outputs, on_pixels, on_files)
+    return ExportResult(out, digest, len(content), len(members), standalone.outputs, on_pixels, on_files)
 
 
 def metadata_of(
@@ -148,16 +148,18 @@ def metadata_of(
     }
 
 
-def _on_pixels(classifier: Classifier, alone: Alone, shown: Shown) -> Compared:
+def _on_pixels(classifier: Classifier, standalone: StandaloneModel, shown: Shown) -> Compared:
     expected = classifier.predictor.of_pixels(shown.pixels)
-    found = alone.of_pixels(as_input(shown.pixels))
+    found = standalone.of_pixels(as_input(shown.pixels))
     difference = float(np.abs(found - expected).max())
     _gate(difference, f"one of {len(expected)} {shown.kind}")
     others = _other_decisions(classifier.card, expected, found)
     return Compared(len(expected), difference, shown.kind, other_decisions=others)
 
 
-def _on_files(classifier: Classifier, alone: Alone, files: Sequence[str], progress: Progress) -> Compared:
+def _on_files(
+    classifier: Classifier, standalone: StandaloneModel, files: Sequence[str], progress: Progress
+) -> Compared:
     largest, images, by_itself, others = 0.0, 0, 0, 0
     for path in tracked(files, progress, "verify"):
         try:
@@ -165,15 +167,15 @@ def _on_files(classifier: Classifier, alone: Alone, files: Sequence[str], progre
         except UnreadableImage:
             continue
         expected = _probabilities(classifier([prepared])[0].probabilities)
-        found = alone.of_file(path) if alone.makes_pixels else None
+        found = standalone.of_file(path) if standalone.makes_pixels else None
         by_itself += found is not None
-        if found is None and alone.makes_pixels:  # of a format that takes medimg to read
+        if found is None and standalone.makes_pixels:  # of a format that takes medimg to read
             eight_bits = image.as_uint8()
-            found = alone.of_picture(
+            found = standalone.of_picture(
                 Image.fromarray(eight_bits[..., 0] if image.channels == 1 else eight_bits)
             )
         elif found is None:
-            found = alone.of_pixels(as_input(prepared.pixels[None]))[0]
+            found = standalone.of_pixels(as_input(prepared.pixels[None]))[0]
         difference = float(np.abs(found - expected).max())
         _gate(difference, path)
         others += _other_decisions(classifier.card, expected[None], found[None])

@@ -185,7 +185,7 @@ def _measured(
         read_image,
         progress,
         find_text=find_text if "text" in needs else None,
-        looks="looks" in needs,
+        statistics="looks" in needs,
         seconds=seconds,
     )
     return dataset, measured

@@ -29,7 +29,7 @@ from medimg_cli.reporting.markdown import render_card, render_datasheet
 from medimg_cli.reporting.page import Part, render_page
 from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 from medimg_cli.reporting.study_facts import Facts, read_facts, write_questions
-from medimg_cli.runs.ledger import Looks, looks_before
+from medimg_cli.runs.ledger import EarlierEvaluations, looks_before
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.workspace.files import atomic_path, sha256_of_file, write_json, write_text
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
@@ -49,7 +49,7 @@ class ReportResult:
 
     outputs: tuple[Path, ...]
     not_reported: tuple[str, ...]
-    looks: Looks | None = None
+    looks: EarlierEvaluations | None = None
 
 
 def report(

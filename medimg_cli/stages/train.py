@@ -134,10 +134,10 @@ def train(
         check_splits(dataset)
     world, asked, device = here(), settings, choose_device(settings.train.device)
     # An unknown name must not leave an empty run behind.
-    settings = in_figures(settings, dataset, cache.recipe, device, alone=world.size == 1)
+    settings = in_figures(settings, dataset, cache.recipe, device, single_process=world.size == 1)
     chosen = settings.train
     preset(chosen.augment)
-    check_time_limit(chosen, alone=world.size == 1)
+    check_time_limit(chosen, single_process=world.size == 1)
     warn_of_old_plan(workspace, dataset, progress)
     check_freeze(chosen)
     loss_for(chosen, dataset.labels)

@@ -138,8 +138,8 @@ def _decided(settings: Settings, dataset: Dataset, device: torch.device) -> Sett
 def _of_trials(settings: Settings) -> Settings:
     """Return the settings that all trials share: one network a trial, watched by what the search improves."""
     train, tuned = settings.train, settings.tune
-    alone = {"time_limit": None, "name": None, "track": (), "seeds": 1, "folds": None}
-    shared = train.model_copy(update={"monitor": tuned.metric or train.monitor, **alone})
+    fixed = {"time_limit": None, "name": None, "track": (), "seeds": 1, "folds": None}
+    shared = train.model_copy(update={"monitor": tuned.metric or train.monitor, **fixed})
     return settings.model_copy(update={"train": shared})
 
 

@@ -164,16 +164,16 @@ def adapt(
 
     start = np.zeros(1 + free)
     whole = minimize(loss, start, method="L-BFGS-B", bounds=[(-3, 3), *[(-20, 20)] * free]).x
-    alone = minimize(loss, start, method="L-BFGS-B", bounds=[(0, 0), *[(-20, 20)] * free]).x
+    intercept_only = minimize(loss, start, method="L-BFGS-B", bounds=[(0, 0), *[(-20, 20)] * free]).x
     asked = int((~np.isnan(targets)).sum()) if several else len(targets)
-    losses = [log_loss_of(changed(each), targets) for each in (start, alone, whole)]
+    losses = [log_loss_of(changed(each), targets) for each in (start, intercept_only, whole)]
     before, shifted, both = losses
     p_any = float(chi2.sf(max(0.0, 2 * asked * effective * (before - both)), 1 + free))
     if not p_any < SIGNIFICANT:
         return Adapted("none", 1.0, (0.0,) * classes, p_any, None, before, before)
     p_scale = float(chi2.sf(max(0.0, 2 * asked * effective * (shifted - both)), 1))
     method: Method = "temperature and intercept" if p_scale < SIGNIFICANT else "intercept"
-    chosen = whole if method != "intercept" else alone
+    chosen = whole if method != "intercept" else intercept_only
     shift = chosen[1:] if several else np.r_[0.0, chosen[1:]]
     after = both if method != "intercept" else shifted
     return Adapted(method, float(np.exp(chosen[0])), tuple(shift.tolist()), p_any, p_scale, before, after)

@@ -62,8 +62,10 @@ def train_run(
         MachineError: another process is training this run, or memory runs out with one image a step.
         KeyboardInterrupt: stopped before the first epoch was over.
     """
-    asked, alone = asked or settings, here().size == 1
-    settings = in_figures(settings, material.dataset, material.cache.recipe, device, alone=alone)
+    asked, single_process = asked or settings, here().size == 1
+    settings = in_figures(
+        settings, material.dataset, material.cache.recipe, device, single_process=single_process
+    )
     with locked(run.lock_path, doing=f"training run '{run.name}'"):
         progress = LoggedProgress(progress, run.log_path)
         while True:
@@ -80,7 +82,7 @@ def train_run(
                     on_epoch=on_epoch,
                 )
             except (MemoryError, RuntimeError) as error:
-                settings = after_lack_of_memory(error, settings, progress, alone=alone)
+                settings = after_lack_of_memory(error, settings, progress, single_process=single_process)
             except ValueError as error:
                 if _ONE_IMAGE not in str(error):
                     raise

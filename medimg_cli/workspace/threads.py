@@ -58,17 +58,17 @@ def map_ordered(
     """
     count = workers or usable_cores()
     remaining = iter(items)
-    crew = _Crew(function, count)
+    pool = _WorkerPool(function, count)
     try:
         for item in islice(remaining, count * _IN_FLIGHT_PER_WORKER):
-            crew.ask(item)
-        while crew.waiting:
-            result = crew.first(seconds, late)
+            pool.ask(item)
+        while pool.waiting:
+            result = pool.first(seconds, late)
             for item in islice(remaining, 1):
-                crew.ask(item)
+                pool.ask(item)
             yield result
     finally:
-        crew.leave()
+        pool.leave()
 
 
 def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
@@ -76,16 +76,16 @@ def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Gene
 
     What is between two items, such as waiting for the last part of one, then costs no time.
     """
-    crew = _Crew(function, 1)
+    pool = _WorkerPool(function, 1)
     try:
         for item in items:
-            crew.ask(item)
-            if len(crew.waiting) > 1:
-                yield crew.first()
-        while crew.waiting:
-            yield crew.first()
+            pool.ask(item)
+            if len(pool.waiting) > 1:
+                yield pool.first()
+        while pool.waiting:
+            yield pool.first()
     finally:
-        crew.leave()
+        pool.leave()
 
 
 class _Task(Future[Result], Generic[Item, Result]):
@@ -99,7 +99,7 @@ class _Task(Future[Result], Generic[Item, Result]):
         self.lost = False
 
 
-class _Crew(Generic[Item, Result]):
+class _WorkerPool(Generic[Item, Result]):
     """Threads that never keep the process alive: a decoder that hangs on a damaged file must not hold a command."""
 
     def __init__(self, function: Callable[[Item], Result], count: int) -> None:

@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from medimg_cli.audit.measurements.image_statistics import LOOKS_COLUMNS, Looks, look_at
+from medimg_cli.audit.measurements.image_statistics import STATISTICS_COLUMNS, ImageStatistics, look_at
 from medimg_cli.images.image import DecodedImage
 
 Bytes = NDArray[np.uint8]
 
 
-def _looks(picture: NDArray[Any]) -> Looks:
+def _looks(picture: NDArray[Any]) -> ImageStatistics:
     pixels: NDArray[Any] = picture[..., np.newaxis] if picture.ndim == 2 else picture
     return look_at(DecodedImage(pixels, pixels.dtype.itemsize * 8))
 
@@ -66,7 +66,7 @@ def test_twelve_bits_in_sixteen_are_dark_and_stay_in_range() -> None:
 @pytest.mark.parametrize("value", [0, 7, 255])
 def test_a_constant_image_of_any_shape_has_all_figures(shape: tuple[int, ...], value: int) -> None:
     figures = asdict(_looks(np.full(shape, value, dtype=np.uint8)))
-    assert tuple(figures) == LOOKS_COLUMNS
+    assert tuple(figures) == STATISTICS_COLUMNS
     assert all(0 <= figure <= 1 for figure in figures.values())  # NaN is neither
     assert (figures["sharpness"], figures["entropy"], figures["commonest_share"]) == (0, 0, 1)
 

@@ -149,7 +149,9 @@ def test_only_what_is_asked_for_is_measured_and_the_rest_later(tmp_path: Path) -
 
     def measured(looks: bool, text: bool) -> pd.DataFrame:
         find_text = (lambda image: f"{image.width} wide") if text else None
-        return measure_images(workspace, rows, read, SilentProgress(), find_text=find_text, looks=looks).table
+        return measure_images(
+            workspace, rows, read, SilentProgress(), find_text=find_text, statistics=looks
+        ).table
 
     bare = measured(looks=False, text=False)
     assert bare["mean"].isna().all() and bare["pixel_sha256"].ne("").all()

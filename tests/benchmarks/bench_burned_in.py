@@ -22,7 +22,7 @@ from medimg_cli.audit.checks.burned_in_text import Picture, Survey, expects_text
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.forms.names import mask
-from medimg_cli.privacy.pixels.text_policy import judge_line
+from medimg_cli.privacy.pixels.text_policy import classify_line
 from medimg_cli.privacy.pixels.text_reading import TextLine, line_reader, read_regions, read_whole
 from medimg_cli.privacy.pixels.text_regions import find_text_regions
 from medimg_cli.workspace.progress import SilentProgress
@@ -148,7 +148,7 @@ def _group(picture: Drawn) -> str:
 
 
 def _meanings(lines: Sequence[TextLine]) -> set[str]:
-    return {str(judge_line(line).meaning) for line in lines}
+    return {str(classify_line(line).meaning) for line in lines}
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -32,7 +32,7 @@ from medimg_cli.evaluation.analyses.comparison import comparison
 from medimg_cli.evaluation.analyses.decision_curves import curve_of
 from medimg_cli.evaluation.analyses.exams import patient_level
 from medimg_cli.evaluation.analyses.operating import at_prevalences, trade_offs_of
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.metrics import METRICS
 from medimg_cli.evaluation.results.decisions import Comparison, PatientLevels
 from medimg_cli.evaluation.summary import overall
@@ -90,7 +90,9 @@ def softmax(logits: Floats) -> Floats:
     return answers
 
 
-def draw(cell: Cell, step: float, size: int, generator: np.random.Generator) -> tuple[Answered, Answered]:
+def draw(
+    cell: Cell, step: float, size: int, generator: np.random.Generator
+) -> tuple[ScoredPredictions, ScoredPredictions]:
     """Return the answers of a model and of a rival to the same images."""
     images = generator.integers(1, MOST_IMAGES + 1, size) if cell.clustered else np.ones(size, dtype=int)
     patient: NDArray[np.int64] = np.repeat(np.arange(size), images).astype(np.int64)
@@ -108,7 +110,7 @@ def draw(cell: Cell, step: float, size: int, generator: np.random.Generator) -> 
 
 def answered(
     cell: Cell, step: float, truth: NDArray[np.int64], noise: Floats, patient: NDArray[np.int64]
-) -> Answered:
+) -> ScoredPredictions:
     prior = np.log(PREVALENCE[cell.classes])
     if cell.classes == 2:
         logit = step * (noise[:, 0] + step * (truth - 0.5)) + prior[1] - prior[0]
@@ -123,10 +125,10 @@ def answered(
     labels = LabelSpace(tuple(names), names[1] if cell.classes == 2 else None)
     point = given_point(labels, 0.5) if cell.classes == 2 else OperatingPoint()
     drawn = sampling.Sampling(patient if cell.clustered else None, len(table))
-    return Answered(table, labels, point, drawn)
+    return ScoredPredictions(table, labels, point, drawn)
 
 
-def figures_of(pair: tuple[Answered, Answered]) -> dict[str, Estimate]:
+def figures_of(pair: tuple[ScoredPredictions, ScoredPredictions]) -> dict[str, Estimate]:
     """Return every figure with an interval by its name."""
     here, other = pair
     found = dict(overall(here))
@@ -149,7 +151,7 @@ def figures_of(pair: tuple[Answered, Answered]) -> dict[str, Estimate]:
     return found
 
 
-def of_decisions(here: Answered) -> Iterator[tuple[str, Estimate]]:
+def of_decisions(here: ScoredPredictions) -> Iterator[tuple[str, Estimate]]:
     view = here.views["class1"]
     at = at_prevalences(view, (0.1,))
     yield from ((f"{name} at 10 %", getattr(at[-1], name)) for name in ("precision", "npv", "alarms_per_100"))

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.metrics import METRICS, of_table
 from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of, f1s_of, kappa_of, mcc_of
 from medimg_cli.predictions.operating_point import OperatingPoint
@@ -82,7 +82,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     return round(time.perf_counter() - began, 2)
 
 
-def hard_metrics(here: Answered) -> None:
+def hard_metrics(here: ScoredPredictions) -> None:
     """Compute every metric of decisions, of each class and over classes, with its interval."""
     for view in here.views.values():
         for name in HARD:
@@ -91,9 +91,9 @@ def hard_metrics(here: Answered) -> None:
         of_table(here.cells, len(here.classes), of, here.sampling, undefined="")
 
 
-def answered(table: pd.DataFrame, *, known: bool) -> Answered:
+def answered(table: pd.DataFrame, *, known: bool) -> ScoredPredictions:
     classes = tuple(name.removeprefix("prob_") for name in table.columns if name.startswith("prob_"))
-    here = Answered(table, LabelSpace(classes), OperatingPoint(), sampling_of(table, known=known))
+    here = ScoredPredictions(table, LabelSpace(classes), OperatingPoint(), sampling_of(table, known=known))
     len(here.views)  # what every figure shares
     return here
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.analyses import Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.runs.run import Threshold
 from medimg_cli.statistics.sampling import Sampling
@@ -48,7 +48,7 @@ def two_classes(
     )
     rows = pd.DataFrame({"image_id": table["image_id"], "label": table["y_true"], **(metadata or {})})
     return Subject(
-        here=Answered(table, labels, point or OperatingPoint(), Sampling(patients, len(table))),
+        here=ScoredPredictions(table, labels, point or OperatingPoint(), Sampling(patients, len(table))),
         settings=EvaluateSettings.model_validate(settings),
         metadata=rows,
         training=None if training is None else pd.DataFrame(training),

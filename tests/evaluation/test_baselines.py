@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.baselines import baselines
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.results.surroundings import Baseline, Baselines
 from medimg_cli.evaluation.summary import overall
 from medimg_cli.predictions.operating_point import OperatingPoint
@@ -164,7 +164,7 @@ def test_of_three_classes_without_a_positive_one_means_over_classes_are_given() 
     truth = np.arange(90) % 3
     names = np.array(["a", "b", "c"])[truth]
     table = pd.DataFrame({"y_true": names} | {f"prob_{name}": (names == name) * 1.0 for name in "abc"})
-    here = Answered(table, LabelSpace(("a", "b", "c"), None), OperatingPoint(), Sampling(None, 90))
+    here = ScoredPredictions(table, LabelSpace(("a", "b", "c"), None), OperatingPoint(), Sampling(None, 90))
     known = pd.DataFrame({"label": [*names, "b"], "site": [*names, "b"]}).assign(
         site=lambda all: "S" + all.site
     )
@@ -187,7 +187,9 @@ def test_of_several_labels_the_positive_one_is_answered_where_it_was_judged() ->
     training = pd.DataFrame(
         {"label": labels * 5, "unknown": ["", "", "x", "", "", ""] * 5, "site": sites * 5}
     )
-    here = Answered(table, LabelSpace(("x", "y"), "x", several=True), OperatingPoint(), Sampling(None, 6))
+    here = ScoredPredictions(
+        table, LabelSpace(("x", "y"), "x", several=True), OperatingPoint(), Sampling(None, 6)
+    )
     of = Subject(here, metadata=pd.DataFrame({"site": sites}), training=training)
     rows = found(of)
     assert rows["majority class"].remark.startswith("always answering x for no image is right for 60.0 %")

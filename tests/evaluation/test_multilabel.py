@@ -7,7 +7,7 @@ from sklearn import metrics as reference
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.analyses import Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
 from medimg_cli.evaluation.metrics.ranking import macro_auroc, macro_average_precision
@@ -46,7 +46,9 @@ def evaluated(positive: str | None = None) -> Evaluation:
     )
     labels = LabelSpace(CLASSES, positive, several=True)
     point = OperatingPoint(thresholds={name: cut(value) for name, value in CUTS.items()})
-    subject = Subject(here=Answered(table, labels, point, sampling_of(table, known=True)), metadata=table)
+    subject = Subject(
+        here=ScoredPredictions(table, labels, point, sampling_of(table, known=True)), metadata=table
+    )
     return evaluation_of(
         subject,
         recorded=Recorded("r", "test", "a", "b", "c"),
@@ -54,7 +56,7 @@ def evaluated(positive: str | None = None) -> Evaluation:
     )
 
 
-def answered_to(marks: np.ndarray, scores: np.ndarray, patients: list[str]) -> Answered:
+def answered_to(marks: np.ndarray, scores: np.ndarray, patients: list[str]) -> ScoredPredictions:
     table = pd.DataFrame(
         {
             "image_id": [f"{number}.png" for number in range(len(marks))],
@@ -65,7 +67,9 @@ def answered_to(marks: np.ndarray, scores: np.ndarray, patients: list[str]) -> A
         }
     )
     point = OperatingPoint(thresholds={name: cut(value) for name, value in CUTS.items()})
-    return Answered(table, LabelSpace(CLASSES, None, several=True), point, sampling_of(table, known=True))
+    return ScoredPredictions(
+        table, LabelSpace(CLASSES, None, several=True), point, sampling_of(table, known=True)
+    )
 
 
 def known(index: int) -> tuple[np.ndarray, np.ndarray]:

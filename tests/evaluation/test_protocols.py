@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluate import medmnist
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.statistics.sampling import Sampling
@@ -26,7 +26,7 @@ def test_more_classes_have_the_mean_area_and_the_accuracy_of_the_most_probable()
     truth = GENERATOR.integers(0, 3, 60)
     table = pd.DataFrame({"y_true": [f"c{index}" for index in truth]})
     table = table.assign(**{f"prob_c{index}": answers[:, index] for index in range(3)})
-    here = Answered(table, LabelSpace(("c0", "c1", "c2")), OperatingPoint(), Sampling(None, 60))
+    here = ScoredPredictions(table, LabelSpace(("c0", "c1", "c2")), OperatingPoint(), Sampling(None, 60))
     found = medmnist(here)
     areas = [roc_auc_score(truth == index, answers[:, index]) for index in range(3)]
     assert found.auc == pytest.approx(np.mean(areas), abs=1e-12)
@@ -39,7 +39,9 @@ def test_several_labels_have_means_over_labels() -> None:
     answers[0, 0] = 0.5
     table = pd.DataFrame({f"y_true_l{index}": marks[:, index].astype(str) for index in range(2)})
     table = table.assign(**{f"prob_l{index}": answers[:, index] for index in range(2)})
-    here = Answered(table, LabelSpace(("l0", "l1"), several=True), OperatingPoint(), Sampling(None, 40))
+    here = ScoredPredictions(
+        table, LabelSpace(("l0", "l1"), several=True), OperatingPoint(), Sampling(None, 40)
+    )
     found = medmnist(here)
     areas = [roc_auc_score(marks[:, index], answers[:, index]) for index in range(2)]
     assert found.auc == pytest.approx(np.mean(areas), abs=1e-12)

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[imp
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation import evaluate
 from medimg_cli.evaluation.analyses.abstention import conformal
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.evaluation.remarks import (
     TELLS_NOTHING,
@@ -78,7 +78,7 @@ def test_no_text_for_users_words_a_set_as_exclusion() -> None:
 def test_no_figure_waits_for_threads_of_blas(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def counted(_: Answered) -> dict[str, dict[str, Estimate]]:
+    def counted(_: ScoredPredictions) -> dict[str, dict[str, Estimate]]:
         seen.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
         return {}
 

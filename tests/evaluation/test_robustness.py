@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.robustness import robustness
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.results.surroundings import Robustness
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.preprocessing.corruptions import DISTURBANCES, DisturbedAnswers
@@ -42,7 +42,7 @@ def subject_of(changed: np.ndarray, *, images_a_patient: int = 1, rows: np.ndarr
     answers = np.stack([changed[kept], 1 - changed[kept]], axis=1)
     labels = LabelSpace(("ill", "well"), "ill")
     return Subject(
-        Answered(table, labels, OperatingPoint(CUT), sampling_of(table, known=True)),
+        ScoredPredictions(table, labels, OperatingPoint(CUT), sampling_of(table, known=True)),
         ASKED,
         disturbed=DisturbedAnswers(kept, np.stack([answers] * len(DISTURBANCES)), "32 x 32, grey, pad"),
     )
@@ -112,7 +112,9 @@ def test_without_a_positive_class_the_mean_recall_changes() -> None:
     right, wrong = np.eye(3)[truth], np.eye(3)[(truth + 1) % 3]
     table = pd.DataFrame({"image_id": np.arange(N), "y_true": np.array(["a", "b", "c"])[truth]})
     table = table.assign(patient_id=np.arange(N), **{f"prob_{n}": right[:, i] for i, n in enumerate("abc")})
-    answered = Answered(table, LabelSpace(("a", "b", "c")), OperatingPoint(), sampling_of(table, known=True))
+    answered = ScoredPredictions(
+        table, LabelSpace(("a", "b", "c")), OperatingPoint(), sampling_of(table, known=True)
+    )
     answers = np.where((np.arange(N) < 30)[:, None], wrong, right)
     disturbed = DisturbedAnswers(np.arange(N), np.stack([answers] * len(DISTURBANCES)), "")
     row = found_in(Subject(answered, ASKED, disturbed=disturbed)).rows[0]

@@ -11,7 +11,7 @@ from scipy.stats import ks_2samp
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.shift import shift
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.results.surroundings import Shift, ShiftRow
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.preprocessing.intensities import Intensities
@@ -143,7 +143,7 @@ def test_the_largest_difference_for_its_measure_comes_first() -> None:
 def test_of_three_classes_all_shares_are_compared_at_once() -> None:
     names = ["a", "b", "c", "c"] * 25
     table = pd.DataFrame({"y_true": names} | {f"prob_{name}": [1 / 3] * 100 for name in "abc"})
-    here = Answered(table, LabelSpace(("a", "b", "c"), None), OperatingPoint(), Sampling(None, 100))
+    here = ScoredPredictions(table, LabelSpace(("a", "b", "c"), None), OperatingPoint(), Sampling(None, 100))
     row = found(Subject(here, training=pd.DataFrame({"label": ["a", "a", "b", "c"] * 25})))[
         "shares of the classes"
     ]
@@ -153,7 +153,9 @@ def test_of_three_classes_all_shares_are_compared_at_once() -> None:
 
 def test_of_several_labels_only_judged_images_count() -> None:
     table = pd.DataFrame({"y_true_x": ["1", "0", "", ""] * 50, "prob_x": [0.5] * 200})
-    here = Answered(table, LabelSpace(("x",), None, several=True), OperatingPoint(), Sampling(None, 200))
+    here = ScoredPredictions(
+        table, LabelSpace(("x",), None, several=True), OperatingPoint(), Sampling(None, 200)
+    )
     training = pd.DataFrame({"label": ["x", "x", "", ""] * 50, "unknown": ["", "", "", "x"] * 50})
     row = found(Subject(here, training=training))["share of x"]
     assert (row.train, row.here) == ("66.7 %", "50.0 %")

@@ -9,7 +9,7 @@ from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import UsageError
 from medimg_cli.evaluation.analyses import Subject
 from medimg_cli.evaluation.analyses.subgroups import Brief, subgroups
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.metrics.ranking import macro_auroc
 from medimg_cli.evaluation.results.surroundings import Grouping, Subgroup, Subgroups
 from medimg_cli.predictions.operating_point import OperatingPoint
@@ -44,7 +44,7 @@ def table_of(patients: list[str] | None = None, **columns: object) -> pd.DataFra
 
 
 def found_in(table: pd.DataFrame, **settings: object) -> Subgroups:
-    answered = Answered(
+    answered = ScoredPredictions(
         table, LabelSpace(("ill", "well"), "ill"), OperatingPoint(CUT), sampling_of(table, known=True)
     )
     found = subgroups(Subject(answered, EvaluateSettings.model_validate(settings), metadata=table))
@@ -165,7 +165,7 @@ def test_what_readers_look_for_and_the_data_lack_is_named() -> None:
 
 def test_without_any_such_column_the_reason_is_given_and_an_unknown_one_is_refused() -> None:
     table = table_of()
-    answered = Answered(
+    answered = ScoredPredictions(
         table, LabelSpace(("ill", "well"), "ill"), OperatingPoint(CUT), sampling_of(table, known=True)
     )
     said = subgroups(Subject(answered, metadata=table))
@@ -181,7 +181,9 @@ def test_without_a_positive_class_means_over_all_classes_are_given() -> None:
     table = pd.DataFrame({"image_id": np.arange(N), "patient_id": np.arange(N), "sex": SEX})
     table["y_true"] = np.array(["a", "b", "c"])[truth]
     table = table.assign(**{f"prob_{name}": shares[:, index] for index, name in enumerate("abc")})
-    answered = Answered(table, LabelSpace(("a", "b", "c")), OperatingPoint(), sampling_of(table, known=False))
+    answered = ScoredPredictions(
+        table, LabelSpace(("a", "b", "c")), OperatingPoint(), sampling_of(table, known=False)
+    )
     found = subgroups(Subject(answered, metadata=table))
     assert isinstance(found, Subgroups)
     (grouping,) = found.groupings
@@ -212,7 +214,7 @@ def labelled(positive: str | None = None) -> tuple[Subgroups, np.ndarray, np.nda
     table = table.assign(
         **truth_columns(marks, names), **{f"prob_{name}": scores[:, i] for i, name in enumerate(names)}
     )
-    answered = Answered(
+    answered = ScoredPredictions(
         table, LabelSpace(names, positive, several=True), OperatingPoint(), sampling_of(table, known=False)
     )
     found = subgroups(Subject(answered, metadata=table))
@@ -249,7 +251,7 @@ def test_labels_that_were_judged_of_every_image_have_the_interval_of_as_many_cla
     table = pd.DataFrame({"image_id": np.arange(N), "patient_id": np.arange(N), "y_true": ""})
     table = table.assign(**truth_columns(marks, "ab"), prob_a=scores[:, 0], prob_b=scores[:, 1])
     labels = LabelSpace(("a", "b"), None, several=True)
-    answered = Answered(table, labels, OperatingPoint(), sampling_of(table, known=False))
+    answered = ScoredPredictions(table, labels, OperatingPoint(), sampling_of(table, known=False))
     wanted = macro_auroc(answered.views.values(), answered.sampling)
     found = Brief(answered, ("a", "b")).figures["macro_auroc"]
     assert [found.value, found.low, found.high] == pytest.approx([wanted.value, wanted.low, wanted.high])

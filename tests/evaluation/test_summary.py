@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics as reference
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.summary import overall, per_class
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.statistics.sampling import Sampling
@@ -18,10 +18,12 @@ PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
 CALLED = PROBABILITIES.argmax(axis=1)
 
 
-def answered(truth: np.ndarray, positive: str | None = None) -> Answered:
+def answered(truth: np.ndarray, positive: str | None = None) -> ScoredPredictions:
     table = pd.DataFrame({"image_id": np.arange(400), "y_true": np.array(["a", "b", "c"])[truth]})
     table = table.assign(**{f"prob_{name}": PROBABILITIES[:, index] for index, name in enumerate("abc")})
-    return Answered(table, LabelSpace(("a", "b", "c"), positive), OperatingPoint(), Sampling(None, 400))
+    return ScoredPredictions(
+        table, LabelSpace(("a", "b", "c"), positive), OperatingPoint(), Sampling(None, 400)
+    )
 
 
 THREE = answered(TRUTH)

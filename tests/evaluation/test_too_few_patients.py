@@ -9,7 +9,7 @@ import pytest
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.analyses import ANALYSES, ComparedModel, Subject
 from medimg_cli.evaluation.analyses.decision_curves import decision_curves
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.metrics import METRICS
 from medimg_cli.evaluation.results.decisions import DecisionCurves
 from medimg_cli.evaluation.summary import overall
@@ -24,7 +24,9 @@ SCORE = np.round(np.clip(RANDOM.normal(0.4 + 0.15 * TRUTH, 0.2), 0.01, 0.99), 3)
 ONE_PATIENT, BY_CLASS = ["pA"] * N, ["pA" if ill else "pB" for ill in TRUTH]
 
 
-def answered(truth: np.ndarray, score: np.ndarray, patients: list[str], *, positive: bool = True) -> Answered:
+def answered(
+    truth: np.ndarray, score: np.ndarray, patients: list[str], *, positive: bool = True
+) -> ScoredPredictions:
     names = np.array(["NORMAL", "SICK"])
     table = pd.DataFrame(
         {"image_id": [f"i{n}" for n in range(N)], "patient_id": patients, "y_true": names[truth]}
@@ -32,7 +34,7 @@ def answered(truth: np.ndarray, score: np.ndarray, patients: list[str], *, posit
     table["prob_NORMAL"], table["prob_SICK"] = 1 - score, score
     labels = LabelSpace(("NORMAL", "SICK"), "SICK" if positive else None)
     point = given_point(labels, 0.5) if positive else OperatingPoint()
-    return Answered(table, labels, point, Sampling(patients, N))
+    return ScoredPredictions(table, labels, point, Sampling(patients, N))
 
 
 def estimates_in(found: object) -> Iterator[Estimate]:
@@ -50,10 +52,10 @@ def estimates_in(found: object) -> Iterator[Estimate]:
             yield from estimates_in(each)
 
 
-def everything_of(here: Answered) -> list[Estimate]:
+def everything_of(here: ScoredPredictions) -> list[Estimate]:
     """Return every figure and every analysis that has intervals."""
     other = answered(here.truth, np.clip(SCORE + 0.05, 0, 1), here.table["patient_id"].tolist())
-    other = Answered(other.table, here.labels, here.point, here.sampling)
+    other = ScoredPredictions(other.table, here.labels, here.point, here.sampling)
     rows = pd.DataFrame({"image_id": here.table["image_id"], "sex": ["f", "m"] * (N // 2)})
     subject = Subject(
         here=here, tuning=here, metadata=rows, other_model=ComparedModel("other", other, "", "")

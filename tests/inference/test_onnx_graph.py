@@ -8,7 +8,7 @@ import pytest
 
 from medimg_cli.errors import RunError
 from medimg_cli.inference import onnx_graph as module
-from medimg_cli.inference.onnx_graph import Alone, one_graph
+from medimg_cli.inference.onnx_graph import StandaloneModel, one_graph
 from medimg_cli.inference.onnx_network import as_input
 from medimg_cli.inference.predictor import Predictor, members_of, quick_predictor
 from medimg_cli.runs.run import Run
@@ -16,12 +16,12 @@ from medimg_cli.statistics.probabilities import AnswerKind
 from tests.inference.small_runs import card_of, ensemble_of, images_for, run_of
 
 
-def exported(run: Run, out: Path, **told: Any) -> tuple[Predictor, Alone]:
+def exported(run: Run, out: Path, **told: Any) -> tuple[Predictor, StandaloneModel]:
     predictor = quick_predictor(run)
     assert predictor is not None
     members = [(own.onnx_path, card) for own, card in members_of(run, predictor.card)]
     out.write_bytes(one_graph(members, told))
-    return predictor, Alone(out)
+    return predictor, StandaloneModel(out)
 
 
 @pytest.mark.parametrize(

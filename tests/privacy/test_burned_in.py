@@ -10,7 +10,7 @@ import pytest
 from medimg_cli.audit.checks import burned_in_text as burned_in
 from medimg_cli.audit.checks.burned_in_text import Picture, Survey, expects_text, survey
 from medimg_cli.images.image import DecodedImage, UnreadableImage
-from medimg_cli.privacy.pixels.text_policy import Judgement, judge_line
+from medimg_cli.privacy.pixels.text_policy import TextCategory, classify_line
 from medimg_cli.privacy.pixels.text_reading import LineReader, TextLine
 from medimg_cli.privacy.pixels.text_regions import Box
 from medimg_cli.workspace.progress import SilentProgress
@@ -85,8 +85,8 @@ def test_text_in_the_sample_counts_as_missed_and_a_marker_does_not(monkeypatch: 
 
 def test_how_often_the_first_pass_may_miss_is_bounded_by_the_sample() -> None:
     line = TextLine("Svensson", 0.9, REGION)
-    text = [(line, judge_line(line))]
-    empty: dict[str, list[tuple[TextLine, Judgement]]] = {f"o{n}": [] for n in range(40)}
+    text = [(line, classify_line(line))]
+    empty: dict[str, list[tuple[TextLine, TextCategory]]] = {f"o{n}": [] for n in range(40)}
     assert Survey(0, {}, empty).missed_at_most == pytest.approx(1 - 0.05 ** (1 / 40))  # 7.2 %
     bound = Survey(0, {}, {**empty, "o0": text}).missed_at_most
     # With that share in truth, one or none among 40 is seen in one sample of twenty.

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset, dcmread
 
 from medimg_cli.images.readers import read_image
-from medimg_cli.privacy.pixels.text_policy import judge_line
+from medimg_cli.privacy.pixels.text_policy import classify_line
 from medimg_cli.privacy.pixels.text_reading import can_read, line_reader, read_whole
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
 from medimg_cli.privacy.removal.pixel_masking import TextMask
@@ -106,4 +106,4 @@ def test_no_identity_can_be_read_in_real_ultrasound_after_masking(tmp_path: Path
 
 def _identities(path: Path) -> list[str]:
     lines = read_whole(read_image(str(path)).as_uint8(), line_reader())
-    return [line.text for line in lines if judge_line(line).meaning == "identity"]
+    return [line.text for line in lines if classify_line(line).meaning == "identity"]

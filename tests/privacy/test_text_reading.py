@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from medimg_cli.privacy.pixels import text_reading
-from medimg_cli.privacy.pixels.text_policy import boxes_to_blank, judge_line
+from medimg_cli.privacy.pixels.text_policy import boxes_to_blank, classify_line
 from medimg_cli.privacy.pixels.text_reading import (
     ReadingUnavailable,
     TextLine,
@@ -135,7 +135,7 @@ def test_text_is_found_and_read(text: str, level: int) -> None:
     pixels = _film(text, level)
     lines = read_regions(pixels, find_text_regions(pixels), line_reader())
     assert text.replace(" ", "") in {line.text.replace(" ", "") for line in lines}
-    assert "identity" in {judge_line(line).meaning for line in lines}
+    assert "identity" in {classify_line(line).meaning for line in lines}
 
 
 @needs_reader

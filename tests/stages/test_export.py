@@ -16,7 +16,7 @@ from medimg_cli.errors import ExitCode, GateError, UsageError
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference import onnx_graph as one_graph
 from medimg_cli.inference.load import open_classifier
-from medimg_cli.inference.onnx_graph import Alone
+from medimg_cli.inference.onnx_graph import StandaloneModel
 from medimg_cli.preprocessing.probe_images import pixels_at_hand
 from medimg_cli.runs.run import Run
 from medimg_cli.stages.export import LIMIT, check_out, export
@@ -64,7 +64,7 @@ def test_the_workspace_s_run_is_exported_and_verified(
     assert max(said["on_pixels"]["difference"], said["on_files"]["difference"]) <= LIMIT
     assert said["bytes"] == out.stat().st_size
     card = Run(trained.root / "runs" / "first").read_card()
-    about = Alone(out).about
+    about = StandaloneModel(out).about
     assert about["classes"] == list(card.classes)
     assert about["recipe"] == card.recipe.model_dump(mode="json")
     assert card.threshold is not None
@@ -101,7 +101,7 @@ def test_the_example_answers_like_medimg(
     run.write_card(card.model_copy(update={"recipe": card.recipe.model_copy(update={"resize_mode": mode})}))
     out = tmp_path / "model.onnx"
     export(run, out, pixels_at_hand(Workspace(tmp_path), run.read_card().recipe, 4))
-    judge, alone = open_classifier(run.folder), Alone(out)
+    judge, alone = open_classifier(run.folder), StandaloneModel(out)
     assert judge is not None
     seen = []
     for path in sorted(images.iterdir()):
@@ -187,7 +187,7 @@ def test_facts_of_the_study_travel_with_it(workspace: Workspace, tmp_path: Path)
     workspace.facts_path.write_text("purpose:\n  intended_use: triage\nopenness:\n  licence: CC0\n")
     out = tmp_path / "model.onnx"
     assert medimg(workspace.root, "export", "both", "--out", str(out)) == 0
-    about = Alone(out).about
+    about = StandaloneModel(out).about
     assert about["said"] == {"intended_use": "triage", "licence": "CC0"}
     assert "Not a medical device" in about["notice"]
 
@@ -211,13 +211,13 @@ def test_a_file_that_answers_otherwise_is_not_written(
 def test_a_file_read_otherwise_is_named(
     workspace: Workspace, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = Alone.of_file
+    honest = StandaloneModel.of_file
 
-    def turned(self: Alone, path: str) -> Any:
+    def turned(self: StandaloneModel, path: str) -> Any:
         found = honest(self, path)
         return found if found is None or "turned" not in path else found[::-1]
 
-    monkeypatch.setattr(Alone, "of_file", turned)
+    monkeypatch.setattr(StandaloneModel, "of_file", turned)
     run = Run(workspace.runs_dir / "both")
     shown = pixels_at_hand(workspace, run.read_card().recipe, 2)
     files = [str(path) for path in sorted(images.iterdir())]

@@ -55,7 +55,9 @@ def asking_for(size: int, **more: object) -> Settings:
 
 def test_half_the_images_and_twice_the_steps_are_tried_next() -> None:
     heard = Heard()
-    smaller = after_lack_of_memory(MemoryError(), asking_for(25, accumulate=3), heard, alone=True).train
+    smaller = after_lack_of_memory(
+        MemoryError(), asking_for(25, accumulate=3), heard, single_process=True
+    ).train
     assert (smaller.batch_size, smaller.accumulate) == (12, 6)
     assert heard.said == [
         "memory ran out with 25 images a step: begun anew with 12 and the gradients of 6 steps added up"
@@ -64,19 +66,19 @@ def test_half_the_images_and_twice_the_steps_are_tried_next() -> None:
 
 def test_one_image_that_does_not_fit_is_an_error_that_says_what_to_lower() -> None:
     with pytest.raises(MachineError, match="not even one image") as caught:
-        after_lack_of_memory(MemoryError(), asking_for(1), SilentProgress(), alone=True)
+        after_lack_of_memory(MemoryError(), asking_for(1), SilentProgress(), single_process=True)
     assert "lower --size" in caught.value.hint
 
 
 def test_several_processes_do_not_begin_anew() -> None:
     with pytest.raises(MachineError) as caught:
-        after_lack_of_memory(MemoryError(), asking_for(32), SilentProgress(), alone=False)
+        after_lack_of_memory(MemoryError(), asking_for(32), SilentProgress(), single_process=False)
     assert caught.value.hint == "lower --batch-size"
 
 
 def test_another_error_stays_what_it_was() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
-        after_lack_of_memory(RuntimeError("shapes"), asking_for(32), SilentProgress(), alone=True)
+        after_lack_of_memory(RuntimeError("shapes"), asking_for(32), SilentProgress(), single_process=True)
 
 
 def test_the_bytes_of_a_step_follow_from_the_outputs_of_its_layers() -> None:

@@ -93,9 +93,9 @@ def test_a_step_after_the_end_ends_the_training() -> None:
 def test_a_limit_is_for_one_training(more: dict[str, Any], alone: bool) -> None:
     limited = TrainSettings.model_validate({"time_limit": "20m"} | more)
     with pytest.raises(UsageError, match="--time-limit fits"):
-        check_time_limit(limited, alone=alone)
-    check_time_limit(TrainSettings.model_validate(more), alone=alone)
-    check_time_limit(TrainSettings(time_limit=60.0), alone=True)
+        check_time_limit(limited, single_process=alone)
+    check_time_limit(TrainSettings.model_validate(more), single_process=alone)
+    check_time_limit(TrainSettings(time_limit=60.0), single_process=True)
 
 
 @pytest.mark.parametrize(("said", "seconds"), [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("45", 45)])

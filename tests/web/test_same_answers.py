@@ -10,7 +10,7 @@ import pytest
 
 from medimg_cli.images.readers import read_image
 from medimg_cli.inference.load import open_classifier
-from medimg_cli.inference.onnx_graph import Alone
+from medimg_cli.inference.onnx_graph import StandaloneModel
 from medimg_cli.inference.onnx_network import as_input
 from medimg_cli.stages.demo import demo
 from medimg_cli.workspace.workspace import Workspace
@@ -34,7 +34,7 @@ def table(predictions: list[dict[str, Any]]) -> Answers:
 def exported_answers(workspace: Workspace, paths: list[Path], out: Path) -> Answers:
     """Return what the exported file answers: to PNG by Pillow alone, to DICOM on the pixels that medimg reads."""
     assert medimg(workspace.root, "export", "--out", str(out)) == 0
-    alone, judge = Alone(out), open_classifier(next(workspace.runs_dir.iterdir()))
+    alone, judge = StandaloneModel(out), open_classifier(next(workspace.runs_dir.iterdir()))
     assert judge is not None
     answers = []
     for path in paths:

@@ -20,7 +20,7 @@ from medimg_cli.privacy.dicom.header_values import IdentityValues, harvest
 from medimg_cli.privacy.dicom.headers import is_dicom
 from medimg_cli.privacy.forms.names import mask
 from medimg_cli.privacy.pixels.markers import known_words
-from medimg_cli.privacy.pixels.text_policy import Judgement, describe, judge_line
+from medimg_cli.privacy.pixels.text_policy import TextCategory, classify_line, describe
 from medimg_cli.privacy.pixels.text_reading import (
     LineReader,
     ReadingUnavailable,
@@ -73,8 +73,8 @@ class Survey:
     """
 
     flagged: int
-    read: Mapping[str, Sequence[tuple[TextLine, Judgement]]] = field(default_factory=dict)
-    sample: Mapping[str, Sequence[tuple[TextLine, Judgement]]] = field(default_factory=dict)
+    read: Mapping[str, Sequence[tuple[TextLine, TextCategory]]] = field(default_factory=dict)
+    sample: Mapping[str, Sequence[tuple[TextLine, TextCategory]]] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
 
     @property
@@ -151,7 +151,7 @@ def _some(pictures: Sequence[Picture], most: int, generator: np.random.Generator
 
 def _read_one(
     picture: Picture, *, read: Reader, load: Callable[[], LineReader]
-) -> list[tuple[TextLine, Judgement]] | None:
+) -> list[tuple[TextLine, TextCategory]] | None:
     """Return the lines of a picture with what they amount to, None where it cannot be read."""
     try:
         pixels = read(picture.path).pixels
@@ -163,7 +163,7 @@ def _read_one(
     else:
         lines = read_whole(pixels, reader)
     values = _values(picture.path) if lines else None
-    judged = [(line, judge_line(line, values)) for line in lines]
+    judged = [(line, classify_line(line, values)) for line in lines]
     return [(line, judgement) for line, judgement in judged if judgement.meaning != "nothing"]
 
 
@@ -251,7 +251,7 @@ def _findings(found: Survey) -> Iterator[Finding]:
         yield _rest(found)
 
 
-def _identities(lines: Mapping[str, Sequence[tuple[TextLine, Judgement]]]) -> Iterator[Finding]:
+def _identities(lines: Mapping[str, Sequence[tuple[TextLine, TextCategory]]]) -> Iterator[Finding]:
     for kind, examples in sorted(_by_kind(lines, "identity").items()):
         letter, words = describe(kind)
         message = f"{words} stands in the pixels of {plural(len(examples), 'image')}, such as "
@@ -259,7 +259,7 @@ def _identities(lines: Mapping[str, Sequence[tuple[TextLine, Judgement]]]) -> It
         yield _finding("error", message, _HIDE, lines, list(examples))
 
 
-def _other_text(lines: Mapping[str, Sequence[tuple[TextLine, Judgement]]]) -> Iterator[Finding]:
+def _other_text(lines: Mapping[str, Sequence[tuple[TextLine, TextCategory]]]) -> Iterator[Finding]:
     for kind, examples in sorted(_by_kind(lines, "text").items()):
         _, words = describe(kind)
         message = f"{words} stands in the pixels of {plural(len(examples), 'image')}, such as "
@@ -267,7 +267,7 @@ def _other_text(lines: Mapping[str, Sequence[tuple[TextLine, Judgement]]]) -> It
         yield _finding("warning", message, _LOOK, lines, list(examples))
 
 
-def _markers(lines: Mapping[str, Sequence[tuple[TextLine, Judgement]]]) -> Iterator[Finding]:
+def _markers(lines: Mapping[str, Sequence[tuple[TextLine, TextCategory]]]) -> Iterator[Finding]:
     """Yield one finding on known markers; their words name nobody and are shown as they are."""
     words: Counter[str] = Counter()
     images: list[str] = []
@@ -302,7 +302,7 @@ def _unread(flagged: list[str], total: int, reason: str) -> Finding:
 
 
 def _by_kind(
-    lines: Mapping[str, Sequence[tuple[TextLine, Judgement]]], meaning: str
+    lines: Mapping[str, Sequence[tuple[TextLine, TextCategory]]], meaning: str
 ) -> dict[str, dict[str, str]]:
     """Return kind → image id → the first text of that kind in it."""
     found: defaultdict[str, dict[str, str]] = defaultdict(dict)
@@ -323,14 +323,14 @@ def _finding(
     severity: Severity,
     message: str,
     advice: str,
-    lines: Mapping[str, Sequence[tuple[TextLine, Judgement]]],
+    lines: Mapping[str, Sequence[tuple[TextLine, TextCategory]]],
     images: list[str],
 ) -> Finding:
     notes = {image: _note(lines[image]) for image in images}
     return Finding(NAME, severity, message, advice, tuple(images), len(images), notes=notes)
 
 
-def _note(lines: Sequence[tuple[TextLine, Judgement]]) -> str:
+def _note(lines: Sequence[tuple[TextLine, TextCategory]]) -> str:
     """Return what stands in one image: `2 lines: date; name`."""
     kinds = dict.fromkeys(kind for _, judged in lines for kind in judged.kinds)
     count = sum(bool(judged.kinds) for _, judged in lines)

@@ -52,7 +52,7 @@ class Problem:
     floor: float
     ceiling: float
 
-    def judge(self, scores: Scores, explained: Bad) -> tuple[Bad, Bad]:
+    def flag(self, scores: Scores, explained: Bad) -> tuple[Bad, Bad]:
         """Return which images (N,) have the problem, and which look so only as their kind does.
 
         The second are below the floor without standing out among their peers, and more than a tenth of all.
@@ -288,7 +288,7 @@ def _badly_shown(images: pd.DataFrame, inverted: Bad) -> Iterator[Finding]:
         explained = np.zeros(len(images), dtype=np.bool_)
         for cause in _FOLLOWS_FROM.get(problem.name, ()):
             explained |= seen[cause]
-        bad, alike = problem.judge(scores, explained)
+        bad, alike = problem.flag(scores, explained)
         seen[problem.name] = bad | alike
         yield from _finding(problem.words, problem.advice, images, bad, scores)
         for finding in _finding(problem.words, _MODALITY_ADVICE, images, alike, scores):

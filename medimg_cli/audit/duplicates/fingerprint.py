@@ -19,7 +19,7 @@ from medimg_cli.audit.measurements.thumbnails import SIDE_PX
 
 Floats = NDArray[np.float32]
 Positions = NDArray[np.int64]
-Look = Callable[[Positions], NDArray[np.uint8]]
+ThumbnailReader = Callable[[Positions], NDArray[np.uint8]]
 """Positions (N) → thumbnails (N, SIDE_PX, SIDE_PX)."""
 
 FREQUENCIES = 12
@@ -104,7 +104,7 @@ def reduced(pictures: NDArray[np.uint8]) -> Floats:
     return np.asarray(sums, dtype=np.float32).reshape(len(pictures), REDUCED_PX**2)
 
 
-def frequencies(look: Look, count: int, alter: Sequence[csr_matrix | None] = (None,)) -> Floats:
+def frequencies(look: ThumbnailReader, count: int, alter: Sequence[csr_matrix | None] = (None,)) -> Floats:
     """Return the lowest coefficients of the discrete cosine transform (DCT-II) of `count` thumbnails.
 
     Args:

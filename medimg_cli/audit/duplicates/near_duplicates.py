@@ -30,8 +30,8 @@ from medimg_cli.audit.duplicates.fingerprint import (
     Fingerprints,
     Floats,
     Likeness,
-    Look,
     Positions,
+    ThumbnailReader,
     Weighing,
     frequencies,
     likeness_scores,
@@ -297,7 +297,7 @@ class NearDuplicates:
 
 
 def find_near_duplicates(
-    look: Look, count: int, *, limit: int | None = None, progress: Progress = SilentProgress()
+    look: ThumbnailReader, count: int, *, limit: int | None = None, progress: Progress = SilentProgress()
 ) -> NearDuplicates:
     """Find pictures that show the same.
 
@@ -354,7 +354,7 @@ def _alterations(count: int) -> tuple[Altered, ...]:
 class _Search:
     """Compares likely pairs, the likeliest first, but none whose pictures are tied already."""
 
-    def __init__(self, look: Look, count: int, weights: Floats) -> None:
+    def __init__(self, look: ThumbnailReader, count: int, weights: Floats) -> None:
         self._look = look
         self._weights = weights
         self._alterations = _alterations(count)

@@ -25,7 +25,7 @@ _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32
 
 
 @dataclass(frozen=True)
-class Looks:
+class ImageStatistics:
     """Figures of one image, each 0..1, grey values as shares of the type's range: also for 16 bits.
 
     Args:
@@ -74,17 +74,17 @@ class Looks:
     right_mean: float
 
 
-LOOKS_COLUMNS = tuple(field.name for field in fields(Looks))
+STATISTICS_COLUMNS = tuple(field.name for field in fields(ImageStatistics))
 
 
-def look_at(image: DecodedImage) -> Looks:
+def look_at(image: DecodedImage) -> ImageStatistics:
     """Return the figures of a decoded image."""
     pixels = image.pixels
     grey = _grey(pixels)
     white = np.float32(np.iinfo(pixels.dtype).max)
     small = _reduced(grey) / white
     window = _middle(grey) / white
-    return Looks(
+    return ImageStatistics(
         **_of_histogram(_histogram(pixels)),
         sharpness=_sharpness(small),
         blockiness=_blockiness(window),

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli import __version__
-from medimg_cli.audit.measurements.image_statistics import LOOKS_COLUMNS, Looks, look_at
+from medimg_cli.audit.measurements.image_statistics import STATISTICS_COLUMNS, ImageStatistics, look_at
 from medimg_cli.audit.measurements.thumbnails import Thumbnails, appending, stored_count, thumbnail
 from medimg_cli.errors import DataError
 from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
@@ -24,10 +24,18 @@ from medimg_cli.workspace.workspace import Workspace
 Reader = Callable[[str], DecodedImage]
 TextFinder = Callable[[DecodedImage], str]
 
-MEASUREMENT_COLUMNS = ("readable", "reason", "pixel_sha256", "sha256", "text_regions", *LOOKS_COLUMNS)
-_STORED_COLUMNS = ("key", "version", "pixel_sha256", "sha256", "text_regions", "thumbnail", *LOOKS_COLUMNS)
+MEASUREMENT_COLUMNS = ("readable", "reason", "pixel_sha256", "sha256", "text_regions", *STATISTICS_COLUMNS)
+_STORED_COLUMNS = (
+    "key",
+    "version",
+    "pixel_sha256",
+    "sha256",
+    "text_regions",
+    "thumbnail",
+    *STATISTICS_COLUMNS,
+)
 _NOT_SEARCHED = "not searched"
-_NO_LOOKS = dict.fromkeys(LOOKS_COLUMNS, float("nan"))
+_NO_STATISTICS = dict.fromkeys(STATISTICS_COLUMNS, float("nan"))
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,11 @@ class Measurement:
     """One image as it is on disk now.
 
     Args:
-        readable: whether it decodes; if not, `reason` says why and there are no looks.
+        readable: whether it decodes; if not, `reason` says why and there are no statistics.
         pixel_sha256: see `DecodedImage.pixel_sha256`; "" when not readable.
         sha256: of the file's bytes; of the pixels for a member of an array file; "" when it is gone.
         text_regions: where text may stand in the pixels, in the words of whoever looked for it; None before that.
-        looks: the figures; None where nobody needed them yet.
+        statistics: the figures; None where nobody needed them yet.
         thumbnail: number of its small picture, -1 without one.
         picture: the small picture itself, until it is stored.
     """
@@ -49,18 +57,18 @@ class Measurement:
     pixel_sha256: str = ""
     sha256: str = ""
     text_regions: str | None = None
-    looks: Looks | None = None
+    statistics: ImageStatistics | None = None
     thumbnail: int = -1
     picture: NDArray[np.uint8] | None = None
 
     def cells(self) -> dict[str, object]:
         """Return the cells `MEASUREMENT_COLUMNS`."""
         texts = {name: getattr(self, name) for name in MEASUREMENT_COLUMNS[:5]}
-        return texts | (_NO_LOOKS if self.looks is None else vars(self.looks))
+        return texts | (_NO_STATISTICS if self.statistics is None else vars(self.statistics))
 
-    def has(self, *, looks: bool, text: bool) -> bool:
+    def has(self, *, statistics: bool, text: bool) -> bool:
         """Return whether nothing of what is asked for is missing."""
-        return not (looks and self.looks is None) and not (text and self.text_regions is None)
+        return not (statistics and self.statistics is None) and not (text and self.text_regions is None)
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def measure_images(
     progress: Progress,
     *,
     find_text: TextFinder | None = None,
-    looks: bool = True,
+    statistics: bool = True,
     workers: int | None = None,
     seconds: float = math.inf,
 ) -> Measured:
@@ -106,7 +114,7 @@ def measure_images(
     Args:
         read: takes an absolute path (`set.npz#train/12` for a member) and returns its pixels.
         find_text: says where text may stand in the pixels; None leaves that open.
-        looks: whether the figures `Looks` are needed.
+        statistics: whether the figures `ImageStatistics` are needed.
         seconds: one file may take; one that takes longer is unreadable.
 
     Raises:
@@ -117,7 +125,12 @@ def measure_images(
     container_hashes = dict(zip(containers, map_ordered(_hash, containers, workers=workers), strict=True))
     known = _read_known(workspace)
     measure_one = partial(
-        _measure, read=read, known=known, container_hashes=container_hashes, find_text=find_text, looks=looks
+        _measure,
+        read=read,
+        known=known,
+        container_hashes=container_hashes,
+        find_text=find_text,
+        statistics=statistics,
     )
     contents = dict(zip(paths, rows.get("sha256", [""] * len(paths)), strict=True))
 
@@ -153,7 +166,9 @@ def kept_measurements(workspace: Workspace, rows: pd.DataFrame) -> Measured:
     return Measured(table, Thumbnails(thumbnails_path(workspace), numbers))
 
 
-def measure(image: DecodedImage, find_text: TextFinder | None = None, *, looks: bool = True) -> Measurement:
+def measure(
+    image: DecodedImage, find_text: TextFinder | None = None, *, statistics: bool = True
+) -> Measurement:
     """Return what is measured of one decoded image; its `sha256` is the one of its pixels."""
     pixel_sha256 = image.pixel_sha256()
     return Measurement(
@@ -161,7 +176,7 @@ def measure(image: DecodedImage, find_text: TextFinder | None = None, *, looks: 
         pixel_sha256=pixel_sha256,
         sha256=pixel_sha256,
         text_regions=None if find_text is None else find_text(image),
-        looks=look_at(image) if looks else None,
+        statistics=look_at(image) if statistics else None,
         picture=thumbnail(image),
     )
 
@@ -196,7 +211,7 @@ def _measure(
     known: dict[str, Measurement],
     container_hashes: dict[str, str],
     find_text: TextFinder | None,
-    looks: bool,
+    statistics: bool,
 ) -> tuple[str, Measurement]:
     """Return the key a content is kept under, and its measurement: kept, or taken now."""
     file, member = _split(path)
@@ -205,12 +220,14 @@ def _measure(
     if not digest:
         return key, Measurement(readable=False, reason="the file is gone or cannot be opened")
     before = known.get(key)
-    if before is not None and before.has(looks=looks, text=find_text is not None):
+    if before is not None and before.has(statistics=statistics, text=find_text is not None):
         return key, before
-    had_text, had_looks = (before.text_regions, before.looks) if before else (None, None)
+    had_text, had_statistics = (before.text_regions, before.statistics) if before else (None, None)
     try:
         taken = measure(
-            read(path), find_text if had_text is None else None, looks=looks and had_looks is None
+            read(path),
+            find_text if had_text is None else None,
+            statistics=statistics and had_statistics is None,
         )
     except UnreadableImage as error:
         return key, Measurement(readable=False, reason=str(error), sha256=digest)
@@ -218,7 +235,7 @@ def _measure(
         taken,
         sha256=digest if member is None else taken.sha256,
         text_regions=taken.text_regions if had_text is None else had_text,
-        looks=taken.looks or had_looks,
+        statistics=taken.statistics or had_statistics,
         thumbnail=before.thumbnail if before else -1,
     )
 
@@ -245,16 +262,18 @@ def _read_known(workspace: Workspace) -> dict[str, Measurement]:
         table = read_table(measurements_path(workspace), required=_STORED_COLUMNS)
     except DataError:  # somebody edited it; it only saves time, so everything is measured again
         return {}
-    numbers = table[["thumbnail", *LOOKS_COLUMNS]].apply(pd.to_numeric, errors="coerce")
+    numbers = table[["thumbnail", *STATISTICS_COLUMNS]].apply(pd.to_numeric, errors="coerce")
     places = numbers["thumbnail"]
-    looked = (table[list(LOOKS_COLUMNS)] != "").all(axis=1)
+    looked = (table[list(STATISTICS_COLUMNS)] != "").all(axis=1)
     whole = (
         places.between(0, stored_count(thumbnails_path(workspace)) - 1)
         & table["version"].eq(__version__)
         & (numbers.notna().all(axis=1) | ~looked)
     )
     # Not as pandas read them, whose last digit may differ: the same data give the same bytes.
-    exact = ([float(cell or "nan") for cell in table.loc[whole, name].tolist()] for name in LOOKS_COLUMNS)
+    exact = (
+        [float(cell or "nan") for cell in table.loc[whole, name].tolist()] for name in STATISTICS_COLUMNS
+    )
     figures = zip(*exact, strict=True)
     texts = (table.loc[whole, name].tolist() for name in ("key", "pixel_sha256", "sha256", "text_regions"))
     return {
@@ -263,10 +282,10 @@ def _read_known(workspace: Workspace) -> dict[str, Measurement]:
             pixel_sha256=pixels,
             sha256=content,
             text_regions=None if regions == _NOT_SEARCHED else regions,
-            looks=Looks(*figure) if has_looks else None,
+            statistics=ImageStatistics(*figure) if has_statistics else None,
             thumbnail=int(place),
         )
-        for key, pixels, content, regions, has_looks, figure, place in zip(
+        for key, pixels, content, regions, has_statistics, figure, place in zip(
             *texts, looked[whole].tolist(), figures, places[whole].tolist(), strict=True
         )
     }

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.audit.findings import AuditContext
-from medimg_cli.audit.measurements.image_statistics import LOOKS_COLUMNS
+from medimg_cli.audit.measurements.image_statistics import STATISTICS_COLUMNS
 from medimg_cli.audit.measurements.thumbnails import SIDE_PX
 from medimg_cli.audit.shortcuts.column_traits import Trait, TraitKind, column_traits
 from medimg_cli.audit.shortcuts.file_traits import FileTraits, file_traits
@@ -187,7 +187,7 @@ def _edges(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
 def _of_looks(context: AuditContext, rows: pd.DataFrame) -> Iterator[Trait]:
     """Yield what was measured of each picture, whatever figures there are."""
     measured = context.measurements.reindex(rows["image_id"])
-    for name in LOOKS_COLUMNS:
+    for name in STATISTICS_COLUMNS:
         values = pd.to_numeric(measured[name], errors="coerce").to_numpy(dtype=np.float64)
         title = _LOOKS_TITLES.get(name, name.replace("_", " "))
         yield Trait(title, _LOOKS_KINDS.get(name, "content"), values)

@@ -19,7 +19,7 @@ from medimg_cli.dataset.class_names import (
 from medimg_cli.dataset.exams import UIDS, exams_named, with_exams
 from medimg_cli.dataset.ingest.collect import Changes, Gathered, compare, refuse_one_patient, remark
 from medimg_cli.dataset.ingest.examine import Copier, Examined, Examiner, quarantine_row
-from medimg_cli.dataset.ingest.plausible import Question, doubts, tables_in
+from medimg_cli.dataset.ingest.plausible import Question, open_questions, tables_in
 from medimg_cli.dataset.ingest.previous import Containers, PreviousDataset, to_remember
 from medimg_cli.dataset.ingest.sources import Reading, merge, plan_readings, records
 from medimg_cli.dataset.labels import LabelSpace
@@ -122,7 +122,7 @@ class Ingest:
         # Who names the layout, or one of the folders as the disease, has said what the folders are.
         stated = self.settings.layout != "auto" or self.settings.positive in self.listing.classes
         meant = self.settings.assume_yes or (stated and not self.listing.columns)
-        self.questions = doubts(self.listing, self.layout) if first and not meant else []
+        self.questions = open_questions(self.listing, self.layout) if first and not meant else []
         if self.questions and not self.dry:
             worst = self.questions[0]
             raise UsageError(

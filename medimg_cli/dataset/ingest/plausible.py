@@ -143,7 +143,7 @@ class Question:
     option: str
 
 
-def doubts(listing: Listing, layout: str) -> list[Question]:
+def open_questions(listing: Listing, layout: str) -> list[Question]:
     """Return what a careful reader would ask about the classes of a listing; nothing for an ordinary data set.
 
     Args:

@@ -49,14 +49,14 @@ def name_sources(
     if not paths:
         raise UsageError("no source is named", "name a folder of images or an .npz archive")
     prefixes = set(taken)
-    alone = len(paths) == 1 and not prefixes
+    is_single = len(paths) == 1 and not prefixes
     sources = []
     for path in paths:
         if not path.exists():
             raise DataError(f"{path} does not exist", "check the path")
         name = path.absolute().name
         numbered = (f"{name}/" if number == 1 else f"{name}-{number}/" for number in count(1))
-        prefix = "" if alone else next(each for each in numbered if each not in prefixes)
+        prefix = "" if is_single else next(each for each in numbered if each not in prefixes)
         prefixes.add(prefix)
         sources.append(Source(path.absolute(), prefix, frozenset(ignored)))
     return sources

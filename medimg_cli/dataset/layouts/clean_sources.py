@@ -117,12 +117,12 @@ def clean_sources(
     outcomes: list[Outcome] = []
     for source in (path.absolute() for path in sources):
         originals, refused = originals_of(source, ignored)
-        alone = len(originals) == 1 and originals[0].path == source and originals[0].member is None
+        is_single = len(originals) == 1 and originals[0].path == source and originals[0].member is None
         folder = images / _folder_name(source, map_path(key), pseudonyms)
         done = [*worker.files(originals, folder, remarks.progress), *refused]
         _forget(folder, {outcome.name for outcome in done if outcome.written})
         update_map(map_path(key), source, done, folder=folder.name)
-        paths.append(folder / done[0].name if alone and done[0].written else folder)
+        paths.append(folder / done[0].name if is_single and done[0].written else folder)
         folder.mkdir(parents=True, exist_ok=True)
         outcomes += done
     write_log(workspace.manifest_path.parent, outcomes, profile)

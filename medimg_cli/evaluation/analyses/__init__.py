@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from pydantic import BaseModel
 
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.preprocessing.corruptions import DisturbedAnswers
 from medimg_cli.preprocessing.intensities import Intensities
 from medimg_cli.registry import Registry
@@ -25,14 +25,14 @@ class ComparedModel:
 
     Args:
         name: of its run or file.
-        answered: its answers in the order of the images that are evaluated, decided by `rule`.
+        scored: its answers in the order of the images that are evaluated, decided by `rule`.
         same_images: SHA-256 over image ids and reference standard, which both share.
         predictions_sha256: of its predictions file.
         rule: under which both decide, in words.
     """
 
     name: str
-    answered: Answered
+    scored: ScoredPredictions
     same_images: str
     predictions_sha256: str
     rule: str = ""
@@ -58,9 +58,9 @@ class Subject:
         disturbed: what the model answered to disturbed images of `here`, or one line why that is not known.
     """
 
-    here: Answered
+    here: ScoredPredictions
     settings: EvaluateSettings = field(default_factory=EvaluateSettings)
-    tuning: Answered | None = None
+    tuning: ScoredPredictions | None = None
     metadata: pd.DataFrame = field(default_factory=pd.DataFrame)
     training: pd.DataFrame | None = None
     temperature: float | None = None

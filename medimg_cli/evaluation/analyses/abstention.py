@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.metrics import rate
 from medimg_cli.evaluation.results.calibration import Abstention, Conformal, Referral
 from medimg_cli.evaluation.summary import mean_recall
@@ -51,7 +51,7 @@ def abstention(subject: Subject) -> Abstention | str:
     )
 
 
-def certainty_of(here: Answered) -> tuple[NDArray[np.float64], str]:
+def certainty_of(here: ScoredPredictions) -> tuple[NDArray[np.float64], str]:
     """Return how certain each decision (N,) is, and what that is in words."""
     threshold = here.point.threshold
     if threshold is None or here.labels.positive is None:
@@ -61,7 +61,7 @@ def certainty_of(here: Answered) -> tuple[NDArray[np.float64], str]:
     return np.abs(logit(here.labels.positive_score(here.probabilities)) - cut), words
 
 
-def _referrals(here: Answered, order: NDArray[np.int64]) -> tuple[Referral, ...]:
+def _referrals(here: ScoredPredictions, order: NDArray[np.int64]) -> tuple[Referral, ...]:
     """Return what is left at each share, the least certain images taken away.
 
     Args:
@@ -73,7 +73,7 @@ def _referrals(here: Answered, order: NDArray[np.int64]) -> tuple[Referral, ...]
     return tuple(_referral(here, share, count, rank >= count) for share, count in referred)
 
 
-def _referral(here: Answered, share: float, referred: int, kept: NDArray[np.bool_]) -> Referral:
+def _referral(here: ScoredPredictions, share: float, referred: int, kept: NDArray[np.bool_]) -> Referral:
     """Return what is left of one share, `kept` (N,) True where an image is."""
     wrong, missed = here.truth != here.called, None
     if here.labels.positive is None:

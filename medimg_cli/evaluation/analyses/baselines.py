@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from medimg_cli.audit.shortcuts.column_traits import OfTwoSets, Values, of_two_sets, same_images
 from medimg_cli.dataset.manifest import UNKNOWN_COLUMN
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.metrics import METRICS, rate
 from medimg_cli.evaluation.metrics.ranking import macro_auroc
 from medimg_cli.evaluation.results.surroundings import Baseline, Baselines
@@ -151,7 +151,7 @@ def _truth_of_training(subject: Subject) -> NDArray[np.int64] | None:
     return np.nan_to_num(marks, nan=-1).astype(np.int64)
 
 
-def _majority(here: Answered, truth: NDArray[np.int64] | None) -> Baseline:
+def _majority(here: ScoredPredictions, truth: NDArray[np.int64] | None) -> Baseline:
     """Return the figures of answering every image by the commonest class of training, of this split without it."""
     learnt = truth is not None and bool((truth >= 0).any())
     if truth is None or not learnt:
@@ -167,7 +167,7 @@ def _majority(here: Answered, truth: NDArray[np.int64] | None) -> Baseline:
     return Baseline(name="majority class", metrics=figures, remark=remark)
 
 
-def _of_majority(here: Answered, commonest: int, figures: dict[str, Estimate]) -> str:
+def _of_majority(here: ScoredPredictions, commonest: int, figures: dict[str, Estimate]) -> str:
     """Say what always answering the commonest class comes to."""
     positive = here.labels.positive
     accuracy = figures["accuracy"].value or 0.0
@@ -200,8 +200,8 @@ def _metadata_only(subject: Subject, truth: NDArray[np.int64] | None) -> Baselin
     if not features.names:
         return "nothing that stands beside the pixels differs between images of training"
     fitted, answers = answers_of(features, truth, learnt, _outcomes(here))
-    answered = _instead(here, answers, _point(here, fitted, truth[learnt]))
-    figures = _figures(answered)
+    scored = _instead(here, answers, _point(here, fitted, truth[learnt]))
+    figures = _figures(scored)
     return Baseline(
         name="metadata only",
         uses=features.names,
@@ -211,7 +211,7 @@ def _metadata_only(subject: Subject, truth: NDArray[np.int64] | None) -> Baselin
 
 
 def _strongest(
-    here: Answered, columns: Sequence[OfTwoSets], truth: NDArray[np.int64], learnt: NDArray[np.int64]
+    here: ScoredPredictions, columns: Sequence[OfTwoSets], truth: NDArray[np.int64], learnt: NDArray[np.int64]
 ) -> str:
     """Return the columns that tell most, each by the AUROC of a regression on it alone; unranked where there are many."""
     if len(columns) > _MOST_RANKED:
@@ -225,15 +225,15 @@ def _strongest(
     return ", ".join(f"{name} (AUROC {found[name]:.3f})" for name in best[:_NAMED]) + rest
 
 
-def _area(answered: Answered) -> Estimate:
+def _area(scored: ScoredPredictions) -> Estimate:
     """Return the area under the ROC curve of the positive class, else the mean over classes."""
-    positive = answered.labels.positive
+    positive = scored.labels.positive
     if positive is None:
-        return macro_auroc(answered.views.values(), answered.sampling)
-    return METRICS.get("auroc")(answered.view_of(positive))
+        return macro_auroc(scored.views.values(), scored.sampling)
+    return METRICS.get("auroc")(scored.view_of(positive))
 
 
-def _point(here: Answered, fitted: Floats, truth: NDArray[np.int64]) -> OperatingPoint:
+def _point(here: ScoredPredictions, fitted: Floats, truth: NDArray[np.int64]) -> OperatingPoint:
     """Return the highest threshold whose recall on training is the one the model's own threshold was chosen at."""
     decided_on = here.positive_threshold
     if isinstance(decided_on, str) or decided_on[1].achieved_recall is None:
@@ -253,7 +253,7 @@ def _point(here: Answered, fitted: Floats, truth: NDArray[np.int64]) -> Operatin
     return OperatingPoint(thresholds={positive: chosen}) if several else OperatingPoint(chosen)
 
 
-def _of_metadata(here: Answered, figures: dict[str, Estimate], named: str) -> str:
+def _of_metadata(here: ScoredPredictions, figures: dict[str, Estimate], named: str) -> str:
     """Say how near the baseline comes to the model, by the area under the ROC curve."""
     model = _area(here)
     baseline = figures["macro_auroc" if here.labels.positive is None else "auroc"]
@@ -270,31 +270,31 @@ def _of_metadata(here: Answered, figures: dict[str, Estimate], named: str) -> st
     return f"{compared}: these columns alone tell no more than chance; strongest: {named}"
 
 
-def _figures(answered: Answered) -> dict[str, Estimate]:
+def _figures(scored: ScoredPredictions) -> dict[str, Estimate]:
     """Return the figures of the positive class and, of several classes, those over all: each as the model's is defined."""
-    positive, figures = answered.labels.positive, {}
+    positive, figures = scored.labels.positive, {}
     if positive is not None:
-        figures = {name: METRICS.get(name)(answered.view_of(positive)) for name in _OF_POSITIVE}
-    if answered.labels.several or (positive is not None and len(answered.classes) == 2):
+        figures = {name: METRICS.get(name)(scored.view_of(positive)) for name in _OF_POSITIVE}
+    if scored.labels.several or (positive is not None and len(scored.classes) == 2):
         return figures
-    recall = mean_recall(answered, "a class does not occur")
+    recall = mean_recall(scored, "a class does not occur")
     return figures | {
         "macro_recall": recall,
         **({"balanced_accuracy": recall} if figures else {}),
-        "accuracy": rate(answered.truth == answered.called, answered.sampling, undefined="no image"),
-        "macro_auroc": macro_auroc(answered.views.values(), answered.sampling),
+        "accuracy": rate(scored.truth == scored.called, scored.sampling, undefined="no image"),
+        "macro_auroc": macro_auroc(scored.views.values(), scored.sampling),
     }
 
 
-def _outcomes(here: Answered) -> int:
+def _outcomes(here: ScoredPredictions) -> int:
     """Return how many answers there are: the classes, of several labels whether the positive one is there."""
     return 2 if here.labels.several else len(here.classes)
 
 
-def _instead(here: Answered, answers: Floats, point: OperatingPoint) -> Answered:
+def _instead(here: ScoredPredictions, answers: Floats, point: OperatingPoint) -> ScoredPredictions:
     """Return the same images with other answers (N, outcomes)."""
     named = (
         {here.labels.positive: 1} if here.labels.several else {name: k for k, name in enumerate(here.classes)}
     )
     table = here.table.assign(**{f"{PROBABILITY_PREFIX}{name}": answers[:, k] for name, k in named.items()})
-    return Answered(table, here.labels, point, here.sampling)
+    return ScoredPredictions(table, here.labels, point, here.sampling)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest, rate, unvaried
 from medimg_cli.evaluation.metrics.probability import (
     BINS,
@@ -58,13 +58,13 @@ def calibration(subject: Subject) -> Calibration | str:
     )
 
 
-def _figures(here: Answered, probabilities: NDArray[np.float64]) -> dict[str, float]:
+def _figures(here: ScoredPredictions, probabilities: NDArray[np.float64]) -> dict[str, float]:
     """Return Brier score, log loss and calibration error of probabilities (N, C) for the images of `here`."""
     figures = _of_labels(here, probabilities) if here.labels.several else _of_one(here, probabilities)
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def _of_one(here: Answered, probabilities: NDArray[np.float64]) -> Mapping[str, float | None]:
+def _of_one(here: ScoredPredictions, probabilities: NDArray[np.float64]) -> Mapping[str, float | None]:
     """Return the figures of one label an image; those of two classes are the positive one's, as among the metrics."""
     positive = here.labels.positive
     figures: dict[str, float | None] = {
@@ -78,7 +78,7 @@ def _of_one(here: Answered, probabilities: NDArray[np.float64]) -> Mapping[str, 
     return of_positive if len(here.classes) == 2 else figures | {"ece": of_positive["ece"]}
 
 
-def _of_labels(here: Answered, probabilities: NDArray[np.float64]) -> Mapping[str, float | None]:
+def _of_labels(here: ScoredPredictions, probabilities: NDArray[np.float64]) -> Mapping[str, float | None]:
     """Return the figures of several labels an image: Brier score and calibration error of the positive one only."""
     positive = here.labels.positive
     figures = {} if positive is None else _of_view(here, positive, probabilities)
@@ -86,7 +86,9 @@ def _of_labels(here: Answered, probabilities: NDArray[np.float64]) -> Mapping[st
     return {**figures, "log_loss": float(losses.sum() / judged.sum()) if judged.any() else None}
 
 
-def _of_view(here: Answered, name: str, probabilities: NDArray[np.float64]) -> dict[str, float | None]:
+def _of_view(
+    here: ScoredPredictions, name: str, probabilities: NDArray[np.float64]
+) -> dict[str, float | None]:
     """Return the figures of one class against the rest, among the images in which it was judged."""
     truth = here.view_of(name).truth
     column = probabilities[:, here.classes.index(name)] if name in here.classes else None
@@ -207,7 +209,7 @@ def histograms(subject: Subject) -> Histograms | str:
     return Histograms(by_class=by_class)
 
 
-def _true_classes(here: Answered) -> dict[str, NDArray[np.bool_]]:
+def _true_classes(here: ScoredPredictions) -> dict[str, NDArray[np.bool_]]:
     """Return class → its images (N,), the positive one first."""
     order = sorted(range(len(here.classes)), key=lambda index: not here.labels.is_positive[index])
     return {here.classes[index]: here.truth == index for index in order}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.errors import DataError, RunError, UsageError
 from medimg_cli.evaluation.analyses import ANALYSES, ComparedModel, Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluation import read_evaluation
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest, rate, table_influence
 from medimg_cli.evaluation.metrics.counts import balanced_accuracy_of
@@ -114,7 +114,7 @@ def is_table(named: str) -> bool:
     return named.lower().endswith(_TABLE)
 
 
-def read_compared(file: ComparedFile, here: Answered) -> ComparedModel:
+def read_compared(file: ComparedFile, here: ScoredPredictions) -> ComparedModel:
     """Return the other answers in the order of the images of `here`.
 
     Raises:
@@ -137,12 +137,14 @@ def read_compared(file: ComparedFile, here: Answered) -> ComparedModel:
     order = table.set_index(table["image_id"].astype(str)).loc[here.table["image_id"].astype(str).tolist()]
     columns = [PROBABILITY_PREFIX + name for name in here.classes]
     alike = here.table.assign(**{column: order[column].to_numpy() for column in columns})
-    undecided = Answered(alike, here.labels, OperatingPoint(), here.sampling)
+    undecided = ScoredPredictions(alike, here.labels, OperatingPoint(), here.sampling)
     point, rule = _same_rule(file, here, undecided)
     return ComparedModel(file.name, replace(undecided, point=point), same_images, file.sha256(), rule)
 
 
-def _same_rule(file: ComparedFile, here: Answered, other: Answered) -> tuple[OperatingPoint, str]:
+def _same_rule(
+    file: ComparedFile, here: ScoredPredictions, other: ScoredPredictions
+) -> tuple[OperatingPoint, str]:
     """Return how the other model decides so that both are under one rule, and that rule in words.
 
     At its own threshold where the rule of this one's chose it on its validation; else where it finds as many of the
@@ -204,7 +206,7 @@ def _by_rule(
         return None, f"validation has no such threshold: {error.what}"
 
 
-def _matched(here: Answered, other: Answered) -> OperatingPoint:
+def _matched(here: ScoredPredictions, other: ScoredPredictions) -> OperatingPoint:
     """Return the highest thresholds at which the other model finds as many positives of these images as this one."""
     found: dict[str, Threshold] = {}
     names = here.point.thresholds if here.labels.several else here.questions
@@ -261,7 +263,7 @@ def comparison(subject: Subject) -> Comparison | str:
     other_model = subject.other_model
     if other_model is None:
         return NOT_ASKED
-    here, other = subject.here, other_model.answered
+    here, other = subject.here, other_model.scored
     rows = _of_labels(here, other) if here.labels.several else _of_classes(here, other)
     adjusted = holm([row.p for row in rows])
     return Comparison(
@@ -277,7 +279,7 @@ def comparison(subject: Subject) -> Comparison | str:
     )
 
 
-def _of_classes(here: Answered, other: Answered) -> list[Difference]:
+def _of_classes(here: ScoredPredictions, other: ScoredPredictions) -> list[Difference]:
     """Return recall, specificity and AUROC of the positive class where there is one, else means over classes."""
     right, also = here.truth == here.called, other.truth == other.called
     everyone = np.ones(here.n, dtype=bool)
@@ -295,7 +297,7 @@ def _of_classes(here: Answered, other: Answered) -> list[Difference]:
     ]
 
 
-def _of_labels(here: Answered, other: Answered) -> list[Difference]:
+def _of_labels(here: ScoredPredictions, other: ScoredPredictions) -> list[Difference]:
     """Return recall and AUROC of each label."""
     rows = []
     for name, view in here.views.items():
@@ -364,7 +366,7 @@ def _of_areas(name: str, view: OneVsRest, against: OneVsRest) -> Difference:
     return _of_two(name, mine, theirs, (added[0], added[1]), sampling, test=test, variance=variance)
 
 
-def _of_mean_area(here: Answered, other: Answered) -> Difference:
+def _of_mean_area(here: ScoredPredictions, other: ScoredPredictions) -> Difference:
     """Return the difference of the mean areas over classes, by what each image adds to the error of both."""
     mine, theirs = (macro_auroc(each.views.values(), each.sampling) for each in (here, other))
     if mine.value is None or theirs.value is None:
@@ -375,7 +377,7 @@ def _of_mean_area(here: Answered, other: Answered) -> Difference:
     return _of_two("macro_auroc", mine, theirs, (first, second), here.sampling, test=test)
 
 
-def _of_balanced(here: Answered, other: Answered) -> Difference:
+def _of_balanced(here: ScoredPredictions, other: ScoredPredictions) -> Difference:
     """Return the difference of the mean recalls over classes, by what each image adds to the error of both."""
     mine, theirs = (mean_recall(each, "a class does not occur") for each in (here, other))
     if mine.value is None or theirs.value is None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from medimg_cli.dataset.manifest import EXAM
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluation import ExamFigures
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest
 from medimg_cli.evaluation.results.decisions import PatientLevel, PatientLevels
@@ -30,7 +30,7 @@ def exams(subject: Subject) -> ExamFigures | str:
     clustered = here.sampling.clustered
     units = here.sampling.unit_of[first] if clustered else None
     sampling = Sampling(units, len(table), exact=here.sampling.exact, seed=here.sampling.seed)
-    whole = Answered(table, labels, OperatingPoint(by.threshold, by.thresholds), sampling)
+    whole = ScoredPredictions(table, labels, OperatingPoint(by.threshold, by.thresholds), sampling)
     return ExamFigures(
         n=whole.n,
         images=here.n,

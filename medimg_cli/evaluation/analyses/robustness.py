@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.analyses.subgroups import Brief, asked_about
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.results.surroundings import Disturbed, Robustness
 from medimg_cli.predictions.predictions import PROBABILITY_PREFIX
 from medimg_cli.preprocessing.corruptions import DISTURBANCES, Disturbance, DisturbedAnswers
@@ -29,28 +29,28 @@ def robustness(subject: Subject) -> Robustness | str:
         return disturbed
     rows = np.zeros(subject.here.n, dtype=np.bool_)
     rows[disturbed.rows] = True
-    answered = subject.here.of(rows)
-    over, undefined = asked_about(answered, 1)
+    scored = subject.here.of(rows)
+    over, undefined = asked_about(scored, 1)
     if not over:
         return undefined
-    as_it_is = Brief(answered, over)
+    as_it_is = Brief(scored, over)
     return Robustness(
-        n=answered.n,
+        n=scored.n,
         pixels=disturbed.pixels,
         undisturbed=as_it_is.figures,
         rows=tuple(
-            _row(disturbance, as_it_is, Brief(_answering(answered, probabilities), over))
+            _row(disturbance, as_it_is, Brief(_answering(scored, probabilities), over))
             for disturbance, probabilities in zip(DISTURBANCES, disturbed.probabilities, strict=True)
         ),
     )
 
 
-def _answering(answered: Answered, probabilities: NDArray[np.float64]) -> Answered:
+def _answering(scored: ScoredPredictions, probabilities: NDArray[np.float64]) -> ScoredPredictions:
     """Return the same images with other answers (N, C), decided alike."""
     columns = {
-        PROBABILITY_PREFIX + name: probabilities[:, index] for index, name in enumerate(answered.classes)
+        PROBABILITY_PREFIX + name: probabilities[:, index] for index, name in enumerate(scored.classes)
     }
-    return Answered(answered.table.assign(**columns), answered.labels, answered.point, answered.sampling)
+    return ScoredPredictions(scored.table.assign(**columns), scored.labels, scored.point, scored.sampling)
 
 
 def _row(disturbance: Disturbance, as_it_is: Brief, disturbed: Brief) -> Disturbed:
@@ -76,7 +76,7 @@ def change_of_recall(before: Brief, after: Brief) -> Estimate:
     changes = after.rights() - before.rights()
     carried: NDArray[np.bool_] = ~np.isnan(changes)
     moved = np.where(carried, changes, 0.0)
-    sampling, n = before.answered.sampling, len(np.flatnonzero(carried.any(axis=1)))
+    sampling, n = before.scored.sampling, len(np.flatnonzero(carried.any(axis=1)))
     value = float((moved.sum(axis=0) / carried.sum(axis=0)).mean())
     why = sampling.nothing_from(sampling.units)
     if why:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest, bounded, even_size
 from medimg_cli.evaluation.metrics.ranking import Rows, mean_area
 from medimg_cli.evaluation.results.surroundings import Grouping, Subgroup, Subgroups
@@ -35,12 +35,12 @@ class Brief:
     """The figures of some images.
 
     Args:
-        answered: the images, N.
+        scored: the images, N.
         over: the classes that the figures are of: the positive one, or those that are averaged over. All of them
             occur, and images without them as well.
     """
 
-    answered: Answered
+    scored: ScoredPredictions
     over: tuple[str, ...]
 
     @property
@@ -51,12 +51,12 @@ class Brief:
     @cached_property
     def figures(self) -> dict[str, Estimate]:
         """Return the figures by name, each with its interval."""
-        answered, views = self.answered, self._views
+        scored, views = self.scored, self._views
         if self._one:
             return {name: METRICS.get(name)(views[0]) for name in OF_ONE}
-        area = mean_area(self._placed, answered.sampling, auroc_influence)
-        if not answered.labels.several:
-            return {"macro_recall": mean_recall(answered, "a class does not occur"), "macro_auroc": area}
+        area = mean_area(self._placed, scored.sampling, auroc_influence)
+        if not scored.labels.several:
+            return {"macro_recall": mean_recall(scored, "a class does not occur"), "macro_auroc": area}
         shares = {f"macro_{name}": self._mean_share(name) for name in ("recall", "specificity")}
         return shares | {"macro_auroc": area}
 
@@ -75,10 +75,10 @@ class Brief:
 
     def rights(self) -> NDArray[np.float64]:
         """Return (N, C'), C' the classes of `over`: 1 called, 0 missed, NaN where an image is none of the class."""
-        answered = self.answered
-        found = np.full((answered.n, len(self.over)), np.nan)
+        scored = self.scored
+        found = np.full((scored.n, len(self.over)), np.nan)
         for column, (name, view) in enumerate(zip(self.over, self._views, strict=True)):
-            found[answered.rows_of(name)[view.truth], column] = view.called[view.truth]
+            found[scored.rows_of(name)[view.truth], column] = view.called[view.truth]
         return found
 
     @property
@@ -86,26 +86,24 @@ class Brief:
         if self._one:
             return OF_ONE
         return tuple(
-            f"macro_{name}" for name in OF_ONE if self.answered.labels.several or name != "specificity"
+            f"macro_{name}" for name in OF_ONE if self.scored.labels.several or name != "specificity"
         )
 
     @property
     def _one(self) -> bool:
-        return self.over == (self.answered.labels.positive,)
+        return self.over == (self.scored.labels.positive,)
 
     @property
     def _views(self) -> list[OneVsRest]:
-        return [self.answered.view_of(name) for name in self.over]
+        return [self.scored.view_of(name) for name in self.over]
 
     @property
     def _placed(self) -> list[tuple[OneVsRest, Rows]]:
-        return [
-            (view, self.answered.rows_of(name)) for name, view in zip(self.over, self._views, strict=True)
-        ]
+        return [(view, self.scored.rows_of(name)) for name, view in zip(self.over, self._views, strict=True)]
 
     def _spread(self, of_view: Callable[[OneVsRest], NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the mean over the classes of what each image (N,) adds; nothing where it was not judged."""
-        whole = np.zeros(self.answered.n)
+        whole = np.zeros(self.scored.n)
         for view, rows in self._placed:
             whole[rows] += of_view(view) / len(self.over)
         return whole
@@ -116,10 +114,10 @@ class Brief:
         value = float(np.mean([METRICS.get(name)(view).value or 0.0 for view in self._views]))
         units = [view.sampling.units_among(side) for view, side in zip(self._views, sides, strict=True)]
         influence = self.influences[f"macro_{name}"]
-        return bounded(value, influence, self.answered.sampling, size=even_size(units))
+        return bounded(value, influence, self.scored.sampling, size=even_size(units))
 
 
-def asked_about(answered: Answered, least: int) -> tuple[tuple[str, ...], str]:
+def asked_about(scored: ScoredPredictions, least: int) -> tuple[tuple[str, ...], str]:
     """Return the classes that figures of these images can be of, or none and the reason.
 
     Args:
@@ -129,13 +127,13 @@ def asked_about(answered: Answered, least: int) -> tuple[tuple[str, ...], str]:
         The positive class where one is stated. Else every class, of which none may be rare; of several labels an image
         those that are not rare.
     """
-    positive = answered.labels.positive
+    positive = scored.labels.positive
     if positive is not None:
-        return _of_positive(answered.view_of(positive), positive, least)
-    images = {name: int(view.truth.sum()) for name, view in answered.views.items()}
-    if answered.labels.several:
+        return _of_positive(scored.view_of(positive), positive, least)
+    images = {name: int(view.truth.sum()) for name, view in scored.views.items()}
+    if scored.labels.several:
         enough = tuple(
-            name for name, view in answered.views.items() if images[name] >= least and not view.truth.all()
+            name for name, view in scored.views.items() if images[name] >= least and not view.truth.all()
         )
         return (
             enough,
@@ -191,7 +189,7 @@ def subgroups(subject: Subject) -> Subgroups | str:
     )
 
 
-def _grouping(here: Answered, levels: Levels, least: int) -> Grouping:
+def _grouping(here: ScoredPredictions, levels: Levels, least: int) -> Grouping:
     groups, compared = [], []
     for place, name in enumerate(levels.names):
         members = levels.codes == place
@@ -209,7 +207,7 @@ def _grouping(here: Answered, levels: Levels, least: int) -> Grouping:
     )
 
 
-def _subgroup(part: Answered, name: str, least: int) -> tuple[Subgroup, Brief | None]:
+def _subgroup(part: ScoredPredictions, name: str, least: int) -> tuple[Subgroup, Brief | None]:
     """Return what is shown of a group, and its figures where it has some."""
     positive = part.labels.positive
     over, suppressed = asked_about(part, least)

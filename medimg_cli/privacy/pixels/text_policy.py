@@ -55,7 +55,7 @@ _TELEPHONE = re.compile(r"\+ ?\d[\d ()/-]{7,}\d|(?<![\d.])\d{3}[ -]\d{3}[ -]\d{4
 
 
 @dataclass(frozen=True)
-class Judgement:
+class TextCategory:
     """What a text is.
 
     Args:
@@ -67,20 +67,20 @@ class Judgement:
     kinds: tuple[str, ...] = ()
 
 
-def judge(text: str, confidence: float = 1.0, values: IdentityValues | None = None) -> Judgement:
+def classify_text(text: str, confidence: float = 1.0, values: IdentityValues | None = None) -> TextCategory:
     """Return what a text read from pixels amounts to.
 
     Args:
         confidence: of the reader, 0..1.
         values: of the header of the same picture.
 
-    >>> judge("DOE^JANE").kinds, judge("R LAT").meaning, judge("19:02:31").kinds
+    >>> classify_text("DOE^JANE").kinds, classify_text("R LAT").meaning, classify_text("19:02:31").kinds
     (('name',), 'marker', ('time',))
     """
     plain = " ".join(unicodedata.normalize("NFKC", text).split())
     capitals = plain.upper()
     if confidence < _LEAST_CONFIDENCE or not any(sign.isalnum() for sign in plain):
-        return Judgement("nothing")
+        return TextCategory("nothing")
     kinds = dict.fromkeys(_identities(plain, capitals))
     if values is not None and (keywords := values.search(plain, sure=True)):
         # The patient's own attributes come first, private ones last.
@@ -88,14 +88,14 @@ def judge(text: str, confidence: float = 1.0, values: IdentityValues | None = No
             min(keywords, key=lambda word: (not word.startswith("Patient"), word.startswith("("), word))
         ] = None
     if kinds and confidence >= _SURE:
-        return Judgement("identity", tuple(kinds))
+        return TextCategory("identity", tuple(kinds))
     if _TIME.search(plain):
-        return Judgement("text", ("time",))
+        return TextCategory("text", ("time",))
     signs = [sign for sign in capitals if sign.isalnum()]
     if is_marker(capitals):
-        return Judgement("marker" if len(signs) > 1 or signs[0] in _SIDES else "nothing")
+        return TextCategory("marker" if len(signs) > 1 or signs[0] in _SIDES else "nothing")
     least = _LEAST_SIGNS if confidence >= _SURE else _LEAST_SIGNS_UNSURE
-    return Judgement("text", ("text",)) if len(signs) >= least else Judgement("nothing")
+    return TextCategory("text", ("text",)) if len(signs) >= least else TextCategory("nothing")
 
 
 def _identities(plain: str, capitals: str) -> Iterator[str]:
@@ -152,12 +152,12 @@ def _is_name(plain: str, capitals: str) -> bool:
 
 
 def describe(kind: str) -> tuple[str, str]:
-    """Return the letter of Safe Harbor, "" where it has none, and the words for a kind of a `Judgement`."""
+    """Return the letter of Safe Harbor, "" where it has none, and the words for a kind of a `TextCategory`."""
     return KINDS.get(kind) or (letter_of(kind), f"the value of {kind}")
 
 
-def judge_line(line: TextLine, values: IdentityValues | None = None) -> Judgement:
-    return judge(line.text, line.confidence, values)
+def classify_line(line: TextLine, values: IdentityValues | None = None) -> TextCategory:
+    return classify_text(line.text, line.confidence, values)
 
 
 def boxes_to_blank(pixels: Pixels, reader: LineReader | None, *, whole: bool = True) -> list[Box]:
@@ -174,7 +174,7 @@ def boxes_to_blank(pixels: Pixels, reader: LineReader | None, *, whole: bool = T
         return [_wider(region, pixels.shape[1], pixels.shape[0]) for region in regions]
     lines = read_whole(pixels, reader) if whole else []
     lines += read_regions(pixels, regions, reader)
-    covered = [line.box for line in lines if judge_line(line).meaning != "marker"]
+    covered = [line.box for line in lines if classify_line(line).meaning != "marker"]
     return [_wider(box, pixels.shape[1], pixels.shape[0]) for box in covered]
 
 

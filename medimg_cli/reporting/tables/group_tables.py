@@ -205,5 +205,5 @@ def comparison_table(found: Comparison) -> Table:
 
 
 def _test(row: Difference) -> tuple[str, str, str]:
-    alone, adjusted = ("–" if p is None else number(p) for p in (row.p, row.p_adjusted))
-    return alone, adjusted, row.test or "–"
+    unadjusted, adjusted = ("–" if p is None else number(p) for p in (row.p, row.p_adjusted))
+    return unadjusted, adjusted, row.test or "–"

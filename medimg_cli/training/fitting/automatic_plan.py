@@ -70,12 +70,12 @@ def named(settings: Settings, dataset: Dataset, device: torch.device) -> Setting
 
 
 def in_figures(
-    settings: Settings, dataset: Dataset, recipe: Recipe, device: torch.device, *, alone: bool = True
+    settings: Settings, dataset: Dataset, recipe: Recipe, device: torch.device, *, single_process: bool = True
 ) -> Settings:
     """Return the settings with network, augmentation and batch size decided, before anything is written.
 
     Args:
-        alone: this process trains on its own. Several have to agree, so there the free memory decides nothing.
+        single_process: this process trains on its own. Several have to agree, so there the free memory decides nothing.
 
     Raises:
         UsageError: there is no such network.
@@ -86,7 +86,7 @@ def in_figures(
     architecture(chosen.arch)
     if chosen.batch_size != "auto":
         return settings
-    size = _batch(chosen, recipe, facts_of_training(dataset), device, alone=alone).value
+    size = _batch(chosen, recipe, facts_of_training(dataset), device, single_process=single_process).value
     return settings.model_copy(update={"train": chosen.model_copy(update={"batch_size": size})})
 
 
@@ -232,10 +232,17 @@ def _network(chosen: TrainSettings, facts: DataFacts, device: torch.device) -> R
 
 
 def _batch(
-    chosen: TrainSettings, recipe: Recipe, facts: DataFacts, device: torch.device, *, alone: bool = True
+    chosen: TrainSettings,
+    recipe: Recipe,
+    facts: DataFacts,
+    device: torch.device,
+    *,
+    single_process: bool = True,
 ) -> Ruled[int]:
     network = build_network(
         chosen.arch, classes=max(2, len(facts.counts)), channels=recipe.channels, size_px=recipe.size_px
     )
     image = bytes_an_image(network, channels=recipe.channels, size_px=recipe.size_px)
-    return batch_for(facts.images, image, fixed_bytes(network), free_bytes(device) if alone else None)
+    return batch_for(
+        facts.images, image, fixed_bytes(network), free_bytes(device) if single_process else None
+    )

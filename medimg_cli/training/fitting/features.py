@@ -256,12 +256,12 @@ def fit_logistic_head(
         layer.weight.copy_(torch.from_numpy(found.weight))
         if layer.bias is not None:
             layer.bias.copy_(torch.from_numpy(found.bias))
-    fitted, answered = (
+    train_probabilities, val_probabilities = (
         probabilities_from(predict_logits(layer, part, lambda given: given.to(plan.device)), plan.answers)
         for part in (seen, watched)
     )
-    figures = watched_figures(answered, val.targets, plan.positive, target_recall=plan.target_recall)
-    row = {"epoch": 1.0, "train_loss": log_loss_of(fitted, train.targets)}
+    figures = watched_figures(val_probabilities, val.targets, plan.positive, target_recall=plan.target_recall)
+    row = {"epoch": 1.0, "train_loss": log_loss_of(train_probabilities, train.targets)}
     row |= {f"val_{name}": value for name, value in asdict(figures).items()}
     row |= {"lr": 0.0, "seconds": time.perf_counter() - began}
     progress.epoch({name: row[name] for name in ("epoch", "train_loss", *map("val_{}".format, SHOWN))})

@@ -45,19 +45,19 @@ def with_smaller_batch(settings: Settings) -> Settings:
 
 
 def after_lack_of_memory(
-    error: BaseException, settings: Settings, progress: Progress, *, alone: bool
+    error: BaseException, settings: Settings, progress: Progress, *, single_process: bool
 ) -> Settings:
     """Return the settings to begin anew with; any other error is raised again.
 
     Args:
-        alone: this process trains on its own; of several the others have gone on.
+        single_process: this process trains on its own; of several the others have gone on.
 
     Raises:
         MachineError: nothing smaller is left to try.
     """
     if not is_out_of_memory(error):
         raise error
-    if not alone:
+    if not single_process:
         raise MachineError("memory ran out in one of several processes", "lower --batch-size") from error
     smaller = with_smaller_batch(settings)
     progress.warn(

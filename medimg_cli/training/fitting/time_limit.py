@@ -55,7 +55,7 @@ class Deadline(PassedOn):
             raise TimeIsUp
 
 
-def check_time_limit(chosen: TrainSettings, *, alone: bool) -> None:
+def check_time_limit(chosen: TrainSettings, *, single_process: bool) -> None:
     """Refuse a limit where more than one training has to keep it.
 
     Raises:
@@ -68,7 +68,7 @@ def check_time_limit(chosen: TrainSettings, *, alone: bool) -> None:
             "--time-limit fits one training, and --folds or --seeds ask for several",
             "give them --epochs: one training with --time-limit says how many fit",
         )
-    if not alone:
+    if not single_process:
         raise UsageError(
             "--time-limit fits the epochs to the pace of one process, and here are several", "give --epochs"
         )

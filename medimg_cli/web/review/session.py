@@ -259,8 +259,8 @@ def _paginate(finding: Finding, known: dict[str, int]) -> list[list[tuple[str, .
 def _groups(finding: Finding, known: dict[str, int]) -> Iterator[tuple[str, ...]]:
     if finding.groups:
         placed = {image for group in finding.groups for image in group}
-        alone = tuple(image for image in finding.image_ids if image not in placed)
-        wholes = [*finding.groups, *((image,) for image in alone)]
+        ungrouped = tuple(image for image in finding.image_ids if image not in placed)
+        wholes = [*finding.groups, *((image,) for image in ungrouped)]
     else:
         wholes = [finding.image_ids]
     for whole in wholes:

@@ -257,7 +257,7 @@ def test_flaws_planted_in_real_x_rays_are_found(flaw: str, shared_data: Path, tm
 
 
 def test_every_figure_of_a_measurement_is_a_column(tmp_path: Path) -> None:
-    looks = measure(DecodedImage(_draw(0)[..., np.newaxis], 8)).looks
+    looks = measure(DecodedImage(_draw(0)[..., np.newaxis], 8)).statistics
     assert looks is not None
     assert set(asdict(looks)) <= set(clean_cohort(tmp_path).measurements.columns)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.dataset.ingest.plausible import doubts
+from medimg_cli.dataset.ingest.plausible import open_questions
 from medimg_cli.dataset.layouts import LAYOUTS, name_sources
 from medimg_cli.dataset.layouts.folders import find_masks
 from medimg_cli.workspace.settings import IngestSettings
@@ -19,7 +19,7 @@ def questions(root: Path, *files: str, **settings: str) -> list[str]:
     chosen = IngestSettings.model_validate(settings)
     layout = "folders" if chosen.labels is None else "csv"
     listing = LAYOUTS.get(layout).list_images(name_sources([root]), chosen)
-    return [f"{doubt.question} => {doubt.option}" for doubt in doubts(listing, layout)]
+    return [f"{doubt.question} => {doubt.option}" for doubt in open_questions(listing, layout)]
 
 
 def folders(names: list[str], images: int = 4, suffix: str = "png") -> list[str]:

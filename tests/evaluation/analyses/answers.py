@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.dataset.labels import LabelSpace
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.predictions import truth_columns
 from medimg_cli.runs.run import Threshold
@@ -35,7 +35,7 @@ def one_of(
     positive: str | None = None,
     point: OperatingPoint | None = None,
     patients: Sequence[str] | None = None,
-) -> Answered:
+) -> ScoredPredictions:
     """Return images of one class each.
 
     Args:
@@ -52,12 +52,12 @@ def one_of(
         }
     )
     sampling = Sampling(patients, len(truth))
-    return Answered(table, LabelSpace(classes, positive), point or OperatingPoint(), sampling)
+    return ScoredPredictions(table, LabelSpace(classes, positive), point or OperatingPoint(), sampling)
 
 
 def several_of(
     marks: NDArray[np.float32], probabilities: NDArray[np.float64], *, positive: str | None = None
-) -> Answered:
+) -> ScoredPredictions:
     """Return images with several labels each.
 
     Args:
@@ -75,4 +75,4 @@ def several_of(
         }
     )
     labels = LabelSpace(classes, positive, several=True)
-    return Answered(table, labels, OperatingPoint(), Sampling(None, len(marks)))
+    return ScoredPredictions(table, labels, OperatingPoint(), Sampling(None, len(marks)))

@@ -5,7 +5,7 @@ import pytest
 
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
 from medimg_cli.evaluation.analyses.abstention import certainty_of
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.results.calibration import Abstention
 from medimg_cli.evaluation.summary import overall
 from medimg_cli.statistics.intervals import wilson
@@ -22,7 +22,7 @@ ILL = (TRUTH == 1).astype(np.int64)
 PATIENTS = [f"p{place // 4}" for place in range(N)]
 
 
-def held_back(here: Answered) -> Abstention:
+def held_back(here: ScoredPredictions) -> Abstention:
     found = ANALYSES.get("abstention")(Subject(here))
     assert isinstance(found, Abstention)
     return found

@@ -8,7 +8,7 @@ from scipy.stats import binomtest, norm
 
 from medimg_cli.evaluation.analyses import ComparedModel, Subject
 from medimg_cli.evaluation.analyses.comparison import NOT_ASKED, comparison
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.metrics import METRICS
 from medimg_cli.evaluation.results.decisions import Comparison, Difference
 from medimg_cli.statistics.areas import area_variance, auroc_influence
@@ -21,12 +21,12 @@ GOOD = np.clip(0.3 + 0.4 * TRUTH + GENERATOR.normal(0, 0.18, 240), 0.001, 0.999)
 POOR = np.clip(0.4 + 0.2 * TRUTH + GENERATOR.normal(0, 0.25, 240), 0.001, 0.999)
 
 
-def two(score: np.ndarray, patients: list[str] | None = None) -> Answered:
+def two(score: np.ndarray, patients: list[str] | None = None) -> ScoredPredictions:
     probabilities = np.stack([1 - score, score], axis=1)
     return one_of(TRUTH, probabilities, positive="b", point=at(0.5), patients=patients)
 
 
-def compared(first: Answered, second: Answered) -> dict[str, Difference]:
+def compared(first: ScoredPredictions, second: ScoredPredictions) -> dict[str, Difference]:
     first.table["patient_id"] = first.table["image_id"]
     found = comparison(Subject(here=first, other_model=ComparedModel("other", second, "s", "p")))
     assert isinstance(found, Comparison)
@@ -77,7 +77,7 @@ def test_a_model_does_not_differ_from_itself() -> None:
 
 
 def test_patients_with_copies_of_their_images_make_nothing_surer() -> None:
-    def copies(score: np.ndarray) -> Answered:
+    def copies(score: np.ndarray) -> ScoredPredictions:
         once = two(score)
         patients = [f"p{place}" for place in range(240)] * 3
         probabilities = np.tile(once.probabilities, (3, 1))

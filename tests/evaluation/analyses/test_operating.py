@@ -5,7 +5,7 @@ import pandas as pd
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.results.decisions import OperatingPoints
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.statistics.sampling import Sampling
@@ -19,7 +19,7 @@ def subject(truth: list[str], positive: str | None = None, **options: object) ->
     scores = GENERATOR.dirichlet(np.ones(3), len(truth))
     table = pd.DataFrame({"image_id": range(len(truth)), "y_true": truth})
     table = table.assign(**{f"prob_{name}": scores[:, index] for index, name in enumerate(NAMES)})
-    here = Answered(table, LabelSpace(NAMES, positive), OperatingPoint(), Sampling(None, len(truth)))
+    here = ScoredPredictions(table, LabelSpace(NAMES, positive), OperatingPoint(), Sampling(None, len(truth)))
     return Subject(here, EvaluateSettings.model_validate(options))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
-from medimg_cli.evaluation.decided import Answered
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.results.decisions import PatientLevels
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.runs.run import Threshold
@@ -33,7 +33,7 @@ def subject(
     table = table.assign(prob_well=1 - score, prob_ill=score)
     sampling = Sampling(patients if known else None, 8)
     return Subject(
-        Answered(table, LabelSpace(("well", "ill"), positive), OperatingPoint(threshold), sampling)
+        ScoredPredictions(table, LabelSpace(("well", "ill"), positive), OperatingPoint(threshold), sampling)
     )
 
 
@@ -82,5 +82,5 @@ def test_of_several_labels_only_judged_images_count() -> None:
     table = table.assign(prob_ill=scores, prob_old=0.1)
     labels = LabelSpace(("ill", "old"), "ill", several=True)
     point = OperatingPoint(thresholds={"ill": THRESHOLD})
-    found = levels(Subject(Answered(table, labels, point, Sampling(patients, 8)))).levels[0]
+    found = levels(Subject(ScoredPredictions(table, labels, point, Sampling(patients, 8)))).levels[0]
     assert (found.n, found.positives, found.metrics["recall"].count, found.missed) == (4, 2, 1, ("z",))
