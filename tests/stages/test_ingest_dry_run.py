@@ -151,3 +151,12 @@ def test_every_spelling_of_a_class_gets_its_map(tmp_path: Path) -> None:
     mapping = dict(part.split()[0].split("=") for part in said.split("--map ")[1:])
     merged, _ = run(tmp_path, tmp_path / "raw", map_classes=mapping, fresh=True)
     assert sorted(merged.classes.values()) == [4, 12]
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_the_spelling_of_most_images_is_the_one_to_keep(tmp_path: Path, dry: bool) -> None:
+    for number, (name, images) in enumerate((("Benign", 1), ("benign", 6), ("malignant", 4))):
+        for image in range(images):
+            draw(tmp_path / "raw" / name / f"{name}{image}.png", 10 * number + image)
+    call = ["ingest", str(tmp_path / "raw"), *(["--dry-run"] * dry), "-C", str(tmp_path / "w")]
+    assert "--map Benign=benign makes them one" in " ".join(CliRunner().invoke(app, call).output.split())

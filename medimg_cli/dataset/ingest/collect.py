@@ -1,5 +1,6 @@
 """Examined images column by column: a million of them as dictionaries would not fit into memory."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
@@ -152,7 +153,8 @@ def remark(
     elif info.positive is None:
         remarks.note("no disease class is named: recall comes per class only (--positive CLASS)")
     spelt: dict[str, list[str]] = {}
-    for name in info.classes:
+    images = Counter(part for label in rows["label"] for part in {label, *parts_of(label)})
+    for name in sorted(info.classes, key=lambda name: -images[name]):  # the spelling of most images stays
         spelt.setdefault(name.casefold(), []).append(name)
     if maps := [f"--map {quote(f'{name}={first}')}" for first, *rest in spelt.values() for name in rest]:
         alike = ", ".join(name for name, names in spelt.items() if len(names) > 1)
