@@ -1,13 +1,17 @@
 """Ingest on a data set that stands: nobody moves, only what is new is read, and every change has a name."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from medimg_cli.dataset.manifest import leaks, read_dataset, read_quarantine
+from medimg_cli.cli.app import run
+from medimg_cli.dataset.manifest import RELABELLED, leaks, read_dataset, read_quarantine, write_dataset
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.workspace.workspace import Workspace
 from tests.stages.ingest_again import again, cohort, draw, splits, watch_reading
@@ -183,3 +187,40 @@ def test_new_images_of_an_official_train_folder_even_out_its_validation(tmp_path
     assert {name: after[name] for name in before} == before
     assert result.splits["test"] == 24
     assert result.splits["val"] == pytest.approx(80 * 0.15 / 0.85, abs=2)
+
+
+def test_a_dry_run_again_says_of_changes_what_names_tell_and_no_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = cohort(tmp_path / "raw", range(60))  # more images than a dry run decodes
+    again(tmp_path, raw)
+    call = ["ingest", str(raw), "--dry-run", "-C", str(tmp_path / "study")]
+    assert run(call) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "nothing is new or gone" in said
+    assert not any(f" {kind}: " in said for kind in ("changed", "new", "vanished"))
+    draw(raw / "SICK" / "p901_a.png", 1)
+    (raw / "WELL" / "p000_a.png").unlink()
+    assert run(call) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 new: SICK/p901_a.png" in said and "1 vanished: WELL/p000_a.png" in said
+    assert "changed" not in said
+
+
+def test_a_dry_run_again_takes_neither_frames_nor_reviewed_labels_for_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = cohort(tmp_path / "raw", range(12))
+    for name in ("a", "b"):
+        pages = [Image.fromarray(np.full((6, 8), 9 * n + ord(name), np.uint8)) for n in range(3)]
+        pages[0].save(raw / "SICK" / f"{name}.tif", save_all=True, append_images=pages[1:])
+    again(tmp_path, raw, frames="all")
+    workspace = Workspace(tmp_path / "study")
+    dataset = read_dataset(workspace)
+    rows = dataset.rows.copy()
+    image = rows.index[rows["label"] == "SICK"][0]
+    rows.loc[image, ["label", "reason"]] = ["WELL", f"{RELABELLED} SICK"]
+    write_dataset(workspace, replace(dataset, rows=rows), read_quarantine(workspace))
+    assert run(["ingest", str(raw), "--dry-run", "-C", str(workspace.root)]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "nothing is new or gone" in said and "another label" not in said

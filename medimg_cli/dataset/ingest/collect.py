@@ -1,7 +1,7 @@
 """Examined images column by column: a million of them as dictionaries would not fit into memory."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 from typing import Any
@@ -11,13 +11,16 @@ import pandas as pd
 from medimg_cli.dataset.ingest.examine import Examined
 from medimg_cli.dataset.ingest.previous import PreviousDataset
 from medimg_cli.dataset.labels import parts_of
-from medimg_cli.dataset.listing import Entry
-from medimg_cli.dataset.manifest import COLUMNS, SPLITS, DatasetInfo, leaks
+from medimg_cli.dataset.listing import Entry, without_frame
+from medimg_cli.dataset.manifest import COLUMNS, RELABELLED, SPLITS, DatasetInfo, leaks
 from medimg_cli.errors import DataError
 from medimg_cli.workspace.progress import Remarks
 from medimg_cli.workspace.settings import IngestSettings
 
 _NAMED = 3
+_SAME_NAMES = (
+    "nothing is new or gone; whether the bytes of an image changed, ingest without --dry-run looks up"
+)
 _NO_IMAGE = "not an image"
 """How a reader begins to say that a file is of another kind altogether."""
 
@@ -87,12 +90,14 @@ class Changes:
         changed: other bytes than before, readable or not.
         vanished: no longer there, or no longer in the table of labels.
         unreadable: those of the changed that cannot be read any more.
+        by_name_alone: no bytes were compared, as a dry run hashes nothing.
     """
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
     vanished: tuple[str, ...]
     unreadable: tuple[str, ...] = ()
+    by_name_alone: bool = False
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -105,17 +110,25 @@ class Changes:
         return [f"{len(names):,} {kind}: {_first(names)}" for kind, names in kinds if names]
 
 
-def compare(gathered: Gathered, previous: PreviousDataset) -> Changes:
-    """Return how the images differ from those that stand."""
-    present = {entry.image_id for entry in gathered.entries}
+def compare(gathered: Gathered, previous: PreviousDataset, named: Sequence[Entry] | None = None) -> Changes:
+    """Return how the images differ from those that stand.
+
+    Args:
+        named: of a dry run, all images that are listed and not known to be unreadable; those gathered are a sample.
+    """
+    dry, entries = named is not None, gathered.entries if named is None else named
+    # Without hashes, images are known by their files: which frames are taken, a dry run does not look up.
+    whole: Callable[[str], str] = without_frame if dry else str
+    present, before = {whole(entry.image_id) for entry in entries}, set(map(whole, previous.positions))
     lost = [name for name in gathered.unreadable if name in previous]
-    gone = (name for name in previous.positions if name not in present)
     unreadable = set(lost)
+    gone = (name for name in previous.positions if whole(name) not in present)
     return Changes(
-        added=tuple(entry.image_id for entry in gathered.entries if entry.image_id not in previous),
-        changed=(*gathered.changed, *lost),
+        added=tuple(entry.image_id for entry in entries if whole(entry.image_id) not in before),
+        changed=(*(() if dry else gathered.changed), *lost),
         vanished=tuple(name for name in gone if name not in unreadable),
         unreadable=tuple(lost),
+        by_name_alone=dry,
     )
 
 
@@ -192,7 +205,9 @@ def _remark_changes(
     relabelled = [
         image
         for image, label in zip(rows["image_id"], rows["label"], strict=True)
-        if image in previous and previous.cell(image, "label") != label
+        if image in previous
+        and previous.cell(image, "label") != label
+        and not (changes.by_name_alone and previous.cell(image, "reason").startswith(RELABELLED))
     ]
     lines = changes.lines()
     for line in lines:
@@ -200,4 +215,5 @@ def _remark_changes(
     if relabelled:
         remarks.note(f"{len(relabelled):,} have another label now: {', '.join(relabelled[:3])}")
     if not lines and not relabelled:
-        remarks.note("nothing is new, changed or gone: the data set is as it was")
+        looked = "nothing is new, changed or gone: the data set is as it was"
+        remarks.note(_SAME_NAMES if changes.by_name_alone else looked)

@@ -160,7 +160,7 @@ class Ingest:
             else:
                 self.gathered.add(outcome, self.previous)
         self._entries = [e for e in entries if e.image_id not in lost] if self.dry else self.gathered.entries
-        self.changes = compare(self.gathered, self.previous)
+        self.changes = compare(self.gathered, self.previous, self._entries if self.dry else None)
         if self.dry:
             found = [(row.path, row.reason) for row in rejected]
             self.quarantine = pd.DataFrame(found, columns=["path", "reason"])
