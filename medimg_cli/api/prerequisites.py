@@ -192,7 +192,7 @@ def images_from_elsewhere(
         load: workspace → settings by which images are read there, `reading` among them.
 
     Raises:
-        UsageError: how to read the images is told of a folder that is ingested already.
+        UsageError: options for reading are given for a folder that is ingested already.
     """
     from medimg_cli.errors import UsageError
     from medimg_cli.evaluation.external import external_place, is_fresh, reading_of
@@ -209,7 +209,7 @@ def images_from_elsewhere(
     place = external_place(run, folder)
     # The workspace's own settings of `ingest` are about its own images, so they are not asked.
     settings = reading_of(run.read_card(), load(place).ingest)
-    # The model knows its classes: whether these are the same is told by name, not by how they look.
+    # The model knows its classes: these are compared by name, not by appearance.
     settings = settings.model_copy(update={"fresh": is_fresh(place, folder, settings), "assume_yes": True})
     ingest(place, [folder], settings, progress)
     return place

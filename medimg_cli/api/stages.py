@@ -382,7 +382,7 @@ def serve(
 
     Args:
         run: name or folder, or the zip of `bundle`; None for the newest.
-        announce: told the address once all workers answer; without it, the address is printed.
+        announce: called with the address once all workers answer; without it, the address is printed.
 
     Returns:
         whether every request under way was finished at the end.

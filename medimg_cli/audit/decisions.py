@@ -53,7 +53,7 @@ def decisions_path(workspace: Workspace) -> Path:
 def append_decision(workspace: Workspace, decision: Decision) -> None:
     """Append one line and wait until it is on the disk.
 
-    What a killed process left of a line it had not finished goes first: nobody was told it was kept.
+    What a killed process left of a line it had not finished goes first: it was never reported as kept.
 
     Raises:
         MachineError: it cannot be written.

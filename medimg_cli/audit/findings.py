@@ -98,7 +98,7 @@ class AuditContext:
         thumbnails: small grey pictures of the readable images.
         read: returns the pixels of an absolute path; raises `UnreadableImage`.
         settings: what the user asked the audit for.
-        progress: told about work that takes its time.
+        progress: notified of work that takes its time.
         embed: absolute paths (N) → features (N, D) of a network whose weights are at hand; None without one.
     """
 

@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = run(sys.argv[1:] if arguments is None else arguments)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)  # it ends already
-    except KeyboardInterrupt:  # a second one, or one that came when all was said
+    except KeyboardInterrupt:  # a second one, or one that came after the last message
         code = ExitCode.INTERRUPTED
     if work_is_left():  # code that hangs in a thread may hold, or break, the interpreter's own end
         _leave_at_once(code)
@@ -145,7 +145,7 @@ def _end_in_time() -> None:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    if hasattr(os, "register_at_fork"):  # what a copy of this process is told is not said to this one
+    if hasattr(os, "register_at_fork"):  # signals to a copy of this process are not for this one
         os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
 
     def wait() -> None:

@@ -23,7 +23,7 @@ def download(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option("--size", metavar="PX", min=1, help="Side of the images; the smallest if not said."),
+        typer.Option("--size", metavar="PX", min=1, help="Side of the images; the smallest if not given."),
     ] = None,
     to: Annotated[
         Path | None,

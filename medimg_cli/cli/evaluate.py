@@ -113,7 +113,7 @@ def _refuse_what_does_not_fit(given: Mapping[str, Any]) -> None:
     """Refuse options that say nothing of what is evaluated.
 
     Args:
-        given: every argument and option by its name, None where it was not said.
+        given: every argument and option by its name, None where it was not given.
 
     Raises:
         UsageError: there are some.

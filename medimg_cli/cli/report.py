@@ -59,7 +59,7 @@ def report(
     found = find_run(session.workspace, run)
     outputs = out or ([] if card or datasheet else [found.folder / "report.html"])
     check_outputs(outputs, card, datasheet)
-    facts_of(session.workspace, settings.report)  # a slip in it is told before anything is computed
+    facts_of(session.workspace, settings.report)  # an error in it is reported before anything is computed
     evaluation_of_run(session.workspace, found, as_evaluated(settings, found), session.progress)
     result = run_stage(
         session.workspace,

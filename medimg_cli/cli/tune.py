@@ -50,7 +50,7 @@ def tune(session: Session, resume: _Resume = None) -> None:
 
 
 def _begun(session: Session, named: str) -> "tuple[Search, Settings]":
-    """Return the search to go on with and its settings, with the trials and the time limit said now."""
+    """Return the search to go on with and its settings, with the trials and the time limit given now."""
     from medimg_cli.runs.run_folders import find_search
     from medimg_cli.stages.tune import settings_to_resume
 

@@ -169,7 +169,7 @@ def _shown(text: str) -> str:
 
 
 def respelt(listing: Listing, mapping: Mapping[str, str], *, several: bool) -> Listing:
-    """Return a listing in which each class has one spelling; what is changed is said in its notes.
+    """Return a listing in which each class has one spelling; its notes record what is changed.
 
     Args:
         several: an image may carry several labels.
@@ -209,7 +209,7 @@ def respelt(listing: Listing, mapping: Mapping[str, str], *, several: bool) -> L
 
 
 def label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
-    """Return the classes and the disease among them; told before hours are spent on decoding.
+    """Return the classes and the disease among them; reported before hours are spent on decoding.
 
     Raises:
         DataError: there is no image, one class only, or a class with the sign between labels in its name.
@@ -249,7 +249,7 @@ def label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
 def code_book_for(
     space: LabelSpace, code_book: Mapping[str, LabelCode] | None, previous: PreviousDataset
 ) -> dict[str, LabelCode]:
-    """Return what the classes mean, as said now, else as said before.
+    """Return what the classes mean, as stated now, else as stated before.
 
     Raises:
         UsageError: the code book knows a class that the data set has not.
@@ -271,7 +271,7 @@ def without_foreign_classes(
     previous: PreviousDataset,
     remarks: Remarks,
 ) -> LabelSpace:
-    """Return the classes but for folders that hold no image at all, which is said; those that stand stay.
+    """Return the classes but for folders that hold no image at all, which is noted; those that stand stay.
 
     Args:
         foreign: labels whose every file is something else than an image.

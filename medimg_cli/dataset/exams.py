@@ -54,7 +54,7 @@ def exams_named(
 ) -> tuple[list[str], str]:
     """Return the exam of each image (N,), "" where none is named, and what an exam is; "" for the latter without exams.
 
-    Where nobody said, the folders that rows of a table name are exams, and files of which several frames are taken.
+    Where nothing is given, the folders that rows of a table name are exams, and files of which several frames are taken.
 
     Args:
         headers: study_uid and series_uid of each image's DICOM header; none of an image that was not decoded again.

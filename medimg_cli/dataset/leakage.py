@@ -1,4 +1,4 @@
-"""One number for a leak: images of a split with a counterpart elsewhere, the same wherever it is told."""
+"""One number for a leak: images of a split with a counterpart elsewhere, the same wherever it is reported."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

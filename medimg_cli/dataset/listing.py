@@ -1,4 +1,4 @@
-"""What sources are said to hold, before anything is decoded: what layouts return and ingest reads."""
+"""What sources list as their content, before anything is decoded: what layouts return and ingest reads."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

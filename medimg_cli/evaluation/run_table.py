@@ -171,7 +171,7 @@ def _weights_of(run: Run) -> list[Path]:
     try:
         members = run.read_card().members
     except (MedimgError, OSError):
-        members = ()  # whoever uses the model is told what is wrong with its card
+        members = ()  # errors in its card are reported where the model is used
     return [run.folder / member.folder / run.weights_path.name for member in members] or [run.weights_path]
 
 

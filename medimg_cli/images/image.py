@@ -144,7 +144,7 @@ def sniff_format(head: bytes) -> str | None:
     That is one of `jpeg png tiff bmp webp jp2 avif heic dicom nifti npz npy zip tar gzip`; a NIfTI file in a gzip is one.
 
     Args:
-        head: the first `HEAD_BYTES` bytes of the file. DICOM is told by its preamble (PS3.10 §7.1) or, where
+        head: the first `HEAD_BYTES` bytes of the file. DICOM is recognised by its preamble (PS3.10 §7.1) or, where
             that is missing, by its first element; NumPy's .npz by the name of the first array in the zip.
     """
     if head[128:132] == b"DICM":

@@ -28,7 +28,7 @@ def answers_to_disturbed(
         cache: pixels made by the model's own recipe; they are disturbed as they stand there.
         image_ids: (N,), of the whole predictions table.
         rows: (M,), the images to disturb, places in `image_ids`.
-        progress: told of every image and disturbance.
+        progress: notified of every image and disturbance.
     """
     chosen = [image_ids[row] for row in rows]
     positions = cache.positions(chosen)

@@ -31,7 +31,7 @@ class ExamGroups:
     _answers: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, exam: str, answer: Answer) -> None:
-        """Add what was said of an image."""
+        """Add the prediction of an image."""
         self._answers[exam or answer[0]].append(answer)
 
     def answers(self) -> Iterator[ExamAnswer]:

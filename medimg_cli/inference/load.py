@@ -35,7 +35,7 @@ class Opened:
 
     Args:
         classifier: answers.
-        about: what people said of it; None of a run's folder, whose workspace knows.
+        about: what people stated about it; None of a run's folder, whose workspace knows.
         explained: what is known of its heat maps; None where nobody has looked at them.
         tested: what was measured on test at its threshold; None where that was not.
     """
@@ -60,7 +60,7 @@ def open_classifier(place: Path) -> Classifier | None:
 
 
 def open_model(place: Path) -> Opened | None:
-    """Return the model at `place` and what is told of it; arguments and errors as of `open_classifier`."""
+    """Return the model at `place` and the facts about it; arguments and errors as of `open_classifier`."""
     if not is_bundle(place):
         return _opened(Run(place))
     with unpacked(place) as folder:

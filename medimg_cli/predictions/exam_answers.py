@@ -1,4 +1,4 @@
-"""What a model says of an exam, from what it said of its images; the same on the command line and on the page."""
+"""The prediction for an exam, from those for its images; the same on the command line and on the page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass

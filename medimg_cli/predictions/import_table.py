@@ -108,7 +108,7 @@ def _not_heeded(
     if "y_pred" in called and not several:
         keys = [key_of(name) for name in classes]
         pairs = zip(rows[called["y_pred"]], numbers.argmax(axis=1), strict=True)
-        differ = sum(bool(said.strip()) and key_of(said) != keys[highest] for said, highest in pairs)
+        differ = sum(bool(cell.strip()) and key_of(cell) != keys[highest] for cell, highest in pairs)
         if differ:
             notes.append(
                 f"y_pred is not read: in {differ:,} of {len(rows):,} rows it is not the class of the highest"

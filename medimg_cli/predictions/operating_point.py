@@ -174,7 +174,7 @@ def _point_of_labels(
         drawn_from = sampling.of(known) if sampling else None
         try:
             thresholds[name] = threshold_by(rule, truth, score, split=split, sampling=drawn_from)
-        except NoThresholdError as error:  # the other labels have theirs; whoever asked is told of this one
+        except NoThresholdError as error:  # the other labels have theirs; this one's reason is reported
             unmet[name] = error.what
     return OperatingPoint(thresholds=thresholds, unmet=unmet)
 

@@ -18,8 +18,8 @@ class Prediction:
 
     Args:
         status: what became of it.
-        label: the class, or labels joined by `|`; None where nothing is said.
-        confidence: the calibrated probability of the label, of several labels the highest; None where nothing is said.
+        label: the class, or labels joined by `|`; None where nothing is predicted.
+        confidence: the calibrated probability of the label, of several labels the highest; None where nothing is predicted.
         probabilities: class → 0..1, also of a refused image, for the record; None each where it could not be read.
         decision: at the stored threshold; None where the model has none.
         prediction_set: the classes probable enough to be named, see `statistics.conformal`, which excludes no other; None
@@ -55,7 +55,7 @@ class Prediction:
 
 
 def unreadable(classes: tuple[str, ...], reason: str) -> Prediction:
-    """Return what is said of an input that is no image."""
+    """Return the prediction for an input that is no image."""
     return Prediction("unreadable", None, None, dict.fromkeys(classes), message=reason)
 
 

@@ -96,7 +96,7 @@ class Done:
 
 
 class RowFile:
-    """Rows written as they come: flushed when told to, and on the disk within seconds; `.csv` or `.jsonl`.
+    """Rows written as they come: flushed on request, and on the disk within seconds; `.csv` or `.jsonl`.
 
     A context manager; what was written stays, whatever ends it.
 

@@ -1,4 +1,4 @@
-"""What people said in `report.yaml`, ready to print, and what they were asked and did not say."""
+"""The authors' answers in `report.yaml`, ready to print, and the questions left open."""
 
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ def given(content: ReportContent, key: str) -> str:
 
 
 def not_reported(content: ReportContent) -> tuple[str, ...]:
-    """Return what guidelines ask of people, nobody said, and no record answers in their place."""
+    """Return what guidelines ask of the authors, none of them stated, and no record answers in their place."""
     answers, open_keys = content.facts.answers, _open_keys(content)
     return tuple(title_of(key) for key in QUESTIONS if answers[key] is None and key in open_keys)
 

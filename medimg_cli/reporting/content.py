@@ -107,7 +107,7 @@ class ReportContent:
         cases: kinds of errors, missed cases first.
         notes: what the reader must know that the evaluation cannot say.
         looks: at the same images before; None where they are not counted.
-        facts: what people said in `report.yaml`.
+        facts: the authors' answers in `report.yaml`.
         external: evaluations of the same model on data from elsewhere.
         explained: None where nobody looked at the model's heat maps.
     """

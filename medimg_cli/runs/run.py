@@ -315,7 +315,7 @@ class Run:
 
     Attributes:
         onnx_path: the network's copy for ONNX Runtime: it answers like the weights, without torch.
-        reference_path: what the training images were like: images are told by it that the model does not know.
+        reference_path: what the training images were like: it identifies images unlike them.
         explanation_path: what is known of the network's heat maps, see `runs.explanation`.
         state_path: where a training that is not over keeps what it goes on from.
         members_path: where an ensemble keeps the runs of its members; a single network has no such folder.

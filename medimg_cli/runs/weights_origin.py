@@ -1,4 +1,4 @@
-"""Whose weights a training began with, and under which licence: told on, with the model, to whoever gets it."""
+"""Whose weights a training began with, and under which licence: passed on with the model."""
 
 import os
 import re
@@ -25,7 +25,7 @@ class WeightsOrigin(BaseModel):
     Args:
         source: the file's name, or "imagenet".
         sha256: of the file, None where torchvision fetched it.
-        licence: as it was given or as its card says, None where nobody said.
+        licence: as it was given or as its card says, None where it is not stated.
         said_by: who says so: "--weights-licence", or the card's name.
     """
 

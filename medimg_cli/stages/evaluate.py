@@ -183,7 +183,7 @@ def evaluate(
         model: of the run; answers.
         cache: pixels of the split, made by the model's own recipe.
         settings: split, threshold, requirements.
-        progress: told of every image.
+        progress: notified of every image.
 
     Raises:
         GateError: the split shares patients or files with another one, and neither `allow_leak` nor
@@ -235,7 +235,7 @@ def evaluate_external(
         place: holds the other data set.
         cache: its pixels, made by the model's own recipe.
         settings: threshold, requirements.
-        progress: told of every image.
+        progress: notified of every image.
         name: of the other data set.
 
     Raises:

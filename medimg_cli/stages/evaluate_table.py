@@ -55,7 +55,7 @@ def evaluate_table(
 ) -> TableResult:
     """Write the metrics of a table of predictions beside it.
 
-    Where it has a column `split`, the rows of the split in the settings are evaluated (test, unless said), and those of
+    Where it has a column `split`, the rows of the split in the settings are evaluated (test by default), and those of
     val are there to choose a threshold on and to calibrate conformal sets; else all rows are.
 
     Args:

@@ -97,7 +97,7 @@ def export(
         shown: pixels that the file has to answer like medimg.
         facts: about the model that only people know.
         files: images that both have to answer alike from the file on; None for none.
-        progress: told of every file that is compared.
+        progress: notified of every file that is compared.
 
     Raises:
         UsageError: `out` is no name for it.

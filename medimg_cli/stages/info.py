@@ -173,7 +173,7 @@ def _shown(element: DataElement) -> str:
 def _identities(file: Path) -> tuple[str, ...]:
     try:
         found = read_header_identities(file).attributes
-    except UnreadableHeader:  # its pixels were read all the same; nothing can be said about names in it
+    except UnreadableHeader:  # its pixels were read all the same; names in it cannot be searched
         return ()
     named = sorted((rule for rule in found if rule.tag), key=lambda rule: rule.tag)
     return tuple(f"{rule.keyword} {rule.display_tag}" for rule in named)

@@ -42,7 +42,7 @@ class IngestResult:
         splits: images by split.
         manifest: path of the manifest.
         positive: the disease class, None when neither named nor plain.
-        notes: what the user should know, as told to `progress` too.
+        notes: what the user should know, as reported to `progress` too.
         changes: what differs from the data set as it stood; on the first ingest every image is added.
         reused: images taken over without decoding, as their bytes are those of the last ingest.
         folds: parts that train and val are numbered in, None for none.

@@ -98,8 +98,8 @@ def predict(
         out: also write the rows there, each as it is known; `.csv` or `.jsonl` by its suffix.
         resume: go on with the rows that `out` has.
         exams: which images are one exam; None = nobody asks.
-        tell: told of every row, in order, also of those that `out` has.
-        progress: told of every file.
+        tell: called with every row, in order, also of those that `out` has.
+        progress: notified of every file.
 
     Raises:
         UsageError: `out` has another suffix, or holds what cannot be gone on with.

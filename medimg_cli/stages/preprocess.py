@@ -69,7 +69,7 @@ def preprocess(
         train: whose network's preferred size "auto" takes; None = the usual one's.
         wants: as of `plan_recipe`.
         splits: only these are decoded; training leaves the test images untouched.
-        progress: told of every image that is decoded.
+        progress: notified of every image that is decoded.
 
     Raises:
         DataError: no data set, or an image changed or vanished since ingest; what was decoded is kept.

@@ -106,7 +106,7 @@ def _write_croissant(workspace: Workspace, dataset: Dataset, facts: Facts, datas
 
 
 def _parts(output: Path, appendix: str | None) -> list[tuple[Path, Part]]:
-    """Return the files of one output: a PDF has its appendix beside it, a page behind it, unless told otherwise."""
+    """Return the files of one output: a PDF has its appendix beside it, a page behind it, by default."""
     where = appendix or ("separate" if output.suffix.lower() == ".pdf" else "inside")
     if where == "inside":
         return [(output, "whole")]
@@ -203,7 +203,7 @@ def gather(
 
 
 def facts_of(workspace: Workspace, settings: ReportSettings) -> Facts:
-    """Return what people said: in the file they named, else in the workspace's own, else nothing.
+    """Return the authors' facts: from the file they named, else in the workspace's own, else nothing.
 
     Raises:
         UsageError: the file cannot be read, or holds an answer that nobody asked for.

@@ -41,7 +41,7 @@ def review(
 
     Args:
         result: the audit whose findings are reviewed.
-        announce: told the address to open, once the page answers.
+        announce: called with the address to open, once the page answers.
 
     Raises:
         MachineError: the port is taken.

@@ -38,7 +38,7 @@ def serve(
     announce: Callable[[Announced], None],
     note: Callable[[str], None],
 ) -> bool:
-    """Serve a model until the process is told to stop; return whether every request under way was finished.
+    """Serve a model until the process gets a signal to stop; return whether every request under way was finished.
 
     Args:
         workspace: its facts say what the model is intended for, where a bundle does not.
@@ -47,8 +47,8 @@ def serve(
         open_model: returns an `inference.opening.Opened`; a function of a module, for every worker calls it in its own
             process.
         work: `inference.worker.work`, or a function of a module that calls it: this process loads none of it.
-        announce: told the address once all workers answer.
-        note: told of every worker that died.
+        announce: called with the address once all workers answer.
+        note: called for every worker that died.
 
     Raises:
         UsageError: the address is in reach of others and there is no token, or a token that can be guessed.

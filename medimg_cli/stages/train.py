@@ -80,7 +80,7 @@ def plan(workspace: Workspace, settings: Settings, progress: Progress = SilentPr
 
     Args:
         settings: what is set already; without an earlier plan's part.
-        progress: told where an earlier plan is kept.
+        progress: notified where an earlier plan is kept.
 
     Raises:
         DataError, UsageError, RunError: as of `train`.
@@ -112,7 +112,7 @@ def train(
         workspace: holds the data set; the run is written below its `runs/`.
         settings: section `train` decides; written to the run's `config.yaml` with what was left open filled in.
         cache: pixels of train and val.
-        progress: told of steps and epochs.
+        progress: notified of steps and epochs.
         resume: a run whose training is not over; it goes on after its last whole epoch, or begins anew within the first, with
             `settings` being its own; of one that is complete what it came to is returned.
         began: when the command did, by `time.perf_counter`: `time_limit` counts from then; None = from now.

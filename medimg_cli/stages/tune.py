@@ -67,7 +67,7 @@ def tune(
         workspace: holds the data set; the search is written below its `tune/`.
         settings: section `tune` decides what is searched, section `train` everything else.
         pixels: called before the first trial for every size that is tried.
-        progress: told of every trial.
+        progress: notified of every trial.
         resume: a search to go on with; `settings` are its own, but for trials and time limit.
 
     Raises:
@@ -155,7 +155,7 @@ def _refuse_other_data(study: Study, dataset: Dataset) -> None:
 
 
 def settings_to_resume(search: Search, *, trials: int | None, time_limit: str | None) -> Settings:
-    """Return a search's own settings, with more trials or another time limit where they were said.
+    """Return a search's own settings, with more trials or another time limit where they were given.
 
     Raises:
         UsageError: a value is out of range.

@@ -78,7 +78,7 @@ def fit_logistic(
         own = standard[question.asked], question.labels[question.asked], question.weights[question.asked]
         if len(np.unique(own[1])) < 2:
             yes = int(own[1].sum())
-            # Nothing to tell apart: the odds of what was said, none quite certain.
+            # Nothing to tell apart: the odds of the only label, none quite certain.
             bias[question.rows[-1]] = math.log((yes + 0.5) / (len(own[1]) - yes + 0.5))
             continue
         strength = _strength(*own, folds[question.asked], intercept)

@@ -52,7 +52,7 @@ def train_run(
         settings: section `train` decides; written to the run's `config.yaml` with what was left open filled in.
         root: the workspace's folder, whose git commit is noted.
         resume: go on after the last whole epoch.
-        on_epoch: told after every epoch, and may raise to end the training; a training so watched keeps no
+        on_epoch: called after every epoch, and may raise to end the training; a training so watched keeps no
             state from which it could be resumed.
         asked: the settings before the plan's rules filled them in, for its words; None = these.
 

@@ -1,4 +1,4 @@
-"""Who else is told of a training: TensorBoard and MLflow. `history.csv` is written in any case."""
+"""Further logs of a training: TensorBoard and MLflow. `history.csv` is written in any case."""
 
 import math
 import os
@@ -50,7 +50,7 @@ def open_trackers(settings: TrainSettings, run: Run, root: Path, done: int, prog
     Args:
         run: TensorBoard's files go into its folder.
         root: the workspace, where MLflow's files go unless MLFLOW_TRACKING_URI names a server.
-        done: epochs that a resumed training has told already.
+        done: epochs that a resumed training has logged already.
         progress: warned when one of them fails.
     """
     openers: dict[str, Callable[[], Tracker]] = {
@@ -61,7 +61,7 @@ def open_trackers(settings: TrainSettings, run: Run, root: Path, done: int, prog
 
 
 class _Unfailing:
-    """Several trackers; one that fails is warned of once and told nothing more."""
+    """Several trackers; one that fails is warned of once and not used again."""
 
     def __init__(self, openers: Mapping[str, Callable[[], Tracker]], progress: Progress) -> None:
         self._progress = progress
@@ -113,7 +113,7 @@ class MLflow:
     """A run of MLflow's, with the settings as parameters and the history as metrics; a resumed one goes on.
 
     It goes to the server of MLFLOW_TRACKING_URI, else to files below the workspace's `mlruns`. Neither user nor
-    host nor path is told, and nothing is sent anywhere else.
+    host nor path is logged, and nothing is sent anywhere else.
     """
 
     def __init__(self, run: Run, settings: TrainSettings, root: Path) -> None:

@@ -31,9 +31,9 @@ def load_settings(
         workspace: its `medimg.yaml` is read where it exists.
         config: a further file that goes over it.
         assignments: `SECTION.KEY=VALUE` texts (`--set`), values read as YAML.
-        options: section → option → value from the command line; None means "not said".
+        options: section → option → value from the command line; None means "not given".
         planned: read the workspace's `plan.yaml` where it exists; what does not fit the rest is left out of it.
-        note: told what was left out.
+        note: called with what was left out.
 
     Raises:
         UsageError: a file is missing or malformed, a name is unknown, a value is out of range.
@@ -220,7 +220,7 @@ def write_plan(path: Path, text: str) -> Path | None:
 def fitting_part(
     plan: Mapping[str, Mapping[str, Any]], above: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], str]:
-    """Return what of a plan holds below the settings that go over it, and what is to be said of the rest, "" if nothing.
+    """Return what of a plan holds below the settings that go over it, and a remark on the rest, "" if none.
 
     A learning rate planned for one network is none for another: where the settings `above` name another network or
     start, what follows from it is left out.

@@ -203,11 +203,11 @@ def read_spreadsheet(
     """Read a CSV (UTF-8, UTF-16 or, as spreadsheets save it in the West, Windows-1252) or a workbook.
 
     The header is the row that holds the columns named, or one that columns are called by, or else the first that looks like
-    names; what stands above is left out, and said.
+    names; what stands above is left out, with a note.
 
     Args:
         sheet: name or number, from 1, of a workbook's sheet; else the shown one that holds a table.
-        named: columns that somebody said are there.
+        named: columns that were stated to be there.
         is_name: whether a cell is what a column of such a table is called.
         called: stands before the path in messages, such as an option's name.
 
@@ -401,7 +401,7 @@ def _table(bare: Table, rows: Sequence[Cells], header: int) -> Table:
 
 
 def without_remarks(table: Table, is_row: Callable[[dict[str, str]], bool]) -> Table:
-    """Return a table without the legend, totals and notes that stand below it, which is said.
+    """Return a table without the legend, totals and notes that stand below it, which is noted.
 
     Args:
         is_row: whether cells are a row of the table beyond doubt.

@@ -103,7 +103,7 @@ def not_read(name: str, what: str, advice: str, images: Sequence[str]) -> list[F
     """Return the finding of a check on images whose metadata cannot be read, none without such an image.
 
     Args:
-        what: said of them, with `{}` for their number.
+        what: text about them, with `{}` for their number.
     """
     message = what.format(plural(len(images), "header"))
     return [Finding(name, "warning", message, advice, tuple(images), len(images))] if images else []

@@ -131,11 +131,11 @@ _TIED = "annotators disagree: "
 
 @dataclass(frozen=True)
 class _Readings:
-    """What each reader said.
+    """The label that each reader gave.
 
     Args:
         readers: names of their columns in the table of labels.
-        labels: (N, readers), "" where one said nothing; usable images first, then those without a majority.
+        labels: (N, readers), "" where one gave none; usable images first, then those without a majority.
         patients: (N,).
         image_ids: of the usable images, the first rows of `labels`.
     """

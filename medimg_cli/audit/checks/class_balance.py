@@ -12,7 +12,7 @@ from medimg_cli.statistics.intervals import wilson
 
 NAME = "class-balance"
 FEW_TEST_CASES = 10
-EXPECTED_RECALL = 0.95  # what `train --target-recall` aims at unless told otherwise
+EXPECTED_RECALL = 0.95  # what `train --target-recall` aims at by default
 _LONGEST_NAME = 40
 UNEVEN_RATIO = 10.0
 VERY_UNEVEN_RATIO = 100.0

@@ -40,7 +40,7 @@ class Problem:
 
     Args:
         name: short, as it stands in the sentence on what was looked at.
-        words: what is said of such images, after their number.
+        words: text about such images, after their number.
         advice: one line: what to do.
         score: table of measurements with `width` and `height` in pixels (N rows) → (N,) in 0..1.
     """
@@ -58,7 +58,7 @@ class Problem:
         The second are below the floor without standing out among their peers, and more than a tenth of all.
 
         Args:
-            explained: images (N,) whose score has a cause that is told already.
+            explained: images (N,) whose score has a cause that is reported already.
         """
         fence = self._fence(scores)
         bad = (scores < np.clip(fence, self.floor, self.ceiling)) & ~explained

@@ -21,7 +21,7 @@ from medimg_cli.privacy.forms.names import mask_identities
 
 NAME = "near-duplicates"
 FILM = 8
-"""From so many frames on, what shows one patient in one split is told; fewer views alike are ordinary."""
+"""From so many frames on, what shows one patient in one split is reported; fewer views alike are ordinary."""
 SAME = 0.95
 """Similarity from which different labels cannot both be right."""
 
@@ -47,7 +47,7 @@ def near_duplicates(context: AuditContext) -> Checked:
     """Group images that show the same and say what each group breaks; equal pixels are another check's.
 
     A group with several labels is a label conflict; apart from that it counts once, under the worst of: several
-    splits, several patients (where patients are known), a copy. A film of one patient within one split is told as
+    splits, several patients (where patients are known), a copy. A film of one patient within one split is reported as
     information, and so are pairs that may be copies.
     """
     rows, small = _comparable(context)

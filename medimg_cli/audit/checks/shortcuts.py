@@ -1,4 +1,4 @@
-"""Whether the label can be told from what is not anatomy, one trait at a time."""
+"""Whether the label can be predicted from what is not anatomy, one trait at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ TELLS_AUROC = 0.7
 LEAST_LOWER_END = 0.6
 FEW_IMAGES = 15
 FEW_PATIENTS = 10
-# Traits whose evidence correlates so much say the same thing, and are told together.
+# Traits whose evidence correlates so much carry the same information, and are reported together.
 SAME_EVIDENCE = 0.75
 _EFFECT_BEYOND_CAUSE = 0.03
 _MOST_OTHERS = 6
@@ -63,7 +63,7 @@ _ADVICE: dict[TraitKind, str] = {
 
 @dataclass(frozen=True)
 class _Target:
-    """A class to be told from the rest: its name and which images (N,) belong to it."""
+    """A class to be separated from the rest: its name and which images (N,) belong to it."""
 
     name: str
     truth: NDArray[np.bool_]
@@ -92,7 +92,7 @@ class _PredictiveTrait:
 def shortcuts(context: AuditContext) -> Checked:
     """Predict the label from every trait alone, out of fold by patient, and tell those that can.
 
-    A trait is told at an AUROC above 0.7 whose interval stays above 0.6, unless it may be chance among so many
+    A trait is reported at an AUROC above 0.7 whose interval stays above 0.6, unless it may be chance among so many
     traits; of several classes, for the one it gives away most.
     What no network sees (file names, other columns) is info.
 

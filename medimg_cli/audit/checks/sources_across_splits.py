@@ -25,7 +25,7 @@ _LEAST_SHARE = 0.02
 def sources_across_splits(context: AuditContext) -> Checked:
     """Look for what one examination, one series or one file of several frames gave to two splits.
 
-    What a patient known by name already leaks is told by patients-across-splits, and not again here.
+    What a patient known by name already leaks is reported by patients-across-splits, and not again here.
     """
     rows = context.dataset.usable
     findings: list[Finding] = []

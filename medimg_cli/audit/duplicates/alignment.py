@@ -20,7 +20,7 @@ from medimg_cli.audit.measurements.thumbnails import SIDE_PX
 CERTAIN = 0.97
 """Similarity from which nothing is gained by aligning better."""
 GOOD, _HOPELESS = 0.90, 0.60
-"""Between these a better map may change what is said of a pair."""
+"""Between these a better map may change the verdict on a pair."""
 SMOOTHING_PX, NEIGHBOURHOOD_PX = 4.0, 8.0
 CONTRAST = 40.0
 """Standard deviation every picture is given, in grey levels; `FLOOR` is one tenth of it."""

@@ -305,7 +305,7 @@ def find_near_duplicates(
         look: positions (N) → thumbnails (N, SIDE_PX, SIDE_PX) uint8; `pictures.__getitem__` of an array will do.
         count: how many pictures there are.
         limit: how many likely pairs are compared at most, None = one for each picture, at least 5,000.
-        progress: told about every pair compared.
+        progress: notified of every pair compared.
     """
     if count < 2:
         return NearDuplicates((), 0, 0, 0)

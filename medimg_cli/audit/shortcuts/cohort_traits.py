@@ -194,7 +194,7 @@ def _of_looks(context: AuditContext, rows: pd.DataFrame) -> Iterator[Trait]:
 
 
 def _of_names(context: AuditContext, rows: pd.DataFrame) -> Iterator[Trait]:
-    """Yield folder and way of naming, without the class they may hold: that is how the labels were told."""
+    """Yield folder and way of naming, without the class they may hold: labels were read from it."""
     classes = sorted((name for name in context.dataset.info.classes if name), key=len, reverse=True)
     inner = "|".join(map(re.escape, classes))
     own = re.compile(rf"(?<![^\W\d_])(?:{inner})(?![^\W\d_])", re.IGNORECASE) if classes else None

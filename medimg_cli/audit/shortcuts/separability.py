@@ -1,4 +1,4 @@
-"""How well a class is told by one trait alone: cross-validated by patient, with an interval."""
+"""How well one trait alone predicts a class: cross-validated by patient, with an interval."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -30,7 +30,7 @@ class Gathered:
     """The usable images, in the order of their listing.
 
     Args:
-        entries: what the source said of each.
+        entries: what the source states of each.
         headers: patient_id, study_uid and series_uid of each one's DICOM header, those there are.
         unreadable: ids of the listed images that could not be read.
         changed: ids of images that stood with other bytes.

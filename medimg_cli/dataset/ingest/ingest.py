@@ -115,11 +115,11 @@ class Ingest:
         """Tell the classes; a dry run collects what is implausible, else an ingest without `--yes` stops there.
 
         Raises:
-            UsageError: something is implausible, and nobody said that it is meant so.
+            UsageError: something is implausible, and is not confirmed by an option.
             DataError: there is no image, or one class only.
         """
         first = self.previous.info is None
-        # Who names the layout, or one of the folders as the disease, has said what the folders are.
+        # Who names the layout, or one of the folders as the disease, has stated what the folders are.
         stated = self.settings.layout != "auto" or self.settings.positive in self.listing.classes
         meant = self.settings.assume_yes or (stated and not self.listing.columns)
         self.questions = open_questions(self.listing, self.layout) if first and not meant else []

@@ -109,16 +109,16 @@ def read_previous(workspace: Workspace, *, fresh: bool) -> PreviousDataset:
 
 
 def settings_in_force(settings: IngestSettings, previous: PreviousDataset) -> IngestSettings:
-    """Return the settings: what is said now, and for the rest what the data set was made with.
+    """Return the settings: what is given now, and for the rest what the data set was made with.
 
     Raises:
-        UsageError: what is said contradicts what decided the splits that stand.
+        UsageError: what is given contradicts what decided the splits that stand.
     """
     if previous.info is None:
         return settings
     remembered = previous.info.settings
     if settings.patient_regex == "auto" and remembered.get("patient_regex") is not None:
-        kept = {"patient_regex": remembered["patient_regex"]}  # the one that auto took, or that was said
+        kept = {"patient_regex": remembered["patient_regex"]}  # the one that auto took, or that was given
         settings = IngestSettings.model_validate({**settings.model_dump(exclude_unset=True), **kept})
     now = settings.model_dump(mode="json")
     for name in DECIDING:
@@ -143,7 +143,7 @@ def settings_in_force(settings: IngestSettings, previous: PreviousDataset) -> In
 
 
 def to_remember(settings: IngestSettings) -> dict[str, Any]:
-    """Return the settings that the next ingest takes over where nothing else is said."""
+    """Return the settings that the next ingest takes over where nothing else is given."""
     kept = settings.model_dump(mode="json", include={*DECIDING, "copy_images"})
     return kept if settings.positive is None else {**kept, "positive": settings.positive}
 

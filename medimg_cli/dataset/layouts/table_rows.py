@@ -205,7 +205,7 @@ def list_rows(
 ) -> Listing:
     """List the images a table names; rows without file and files without row are rejected, each with its reason.
 
-    Lines below the table (totals, a legend) are left out, which is said.
+    Lines below the table (totals, a legend) are left out, which is noted.
 
     Args:
         key: the column that tells the image, where the layout knows it already.

@@ -26,7 +26,7 @@ class Grey:
         values: (H, W), stored or modality values.
         low, high: the least and greatest that they can be, whatever this image holds.
         is_stored: nothing was applied to them.
-        trusted: False where a modality transform is said and cannot be applied: windows and tables, which are in
+        trusted: False where a modality transform is stated and cannot be applied: windows and tables, which are in
             its unit, do not go with `values` then.
         skipped: what could not be applied, and why.
     """

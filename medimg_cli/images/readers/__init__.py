@@ -35,7 +35,7 @@ _NAMED_FORMATS = {
     ".png": "png",
     ".webp": "webp",
 }
-"""What a suffix promises; a file that is something else is read all the same, and it is said."""
+"""What a suffix promises; a file that is something else is read all the same, with a note."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from medimg_cli.images.readers import READERS, Content, Reader
 
 _LIMIT_BYTES = 4 << 30
 _HARMLESS_BYTES, _LIMIT_RATIO = 512 << 20, 300
-_MEASURED = 2_000_000  # samples that the range of a volume is told by, evenly spread
+_MEASURED = 2_000_000  # samples that the range of a volume is measured on, evenly spread
 _AIR, _LEAST_CT = -900, -3100  # Hounsfield units: air, and what scanners pad with
 _CT_WINDOW = (40.0, 400.0)
 
@@ -37,7 +37,7 @@ class _Volume:
         samples: (X, Y, Z, T) or, of colour, (X, Y, Z, T, 3).
         axis: 0, 1 or 2: along which the slices lie.
         low, high: what is shown black and white.
-        words: how that was told.
+        words: how that was found.
         bits: of a stored sample.
         note: what the header says of the picture that is not heeded, or does not say.
     """

@@ -1,1 +1,1 @@
-"""Identities told by their form: in names, numbers, dates and cells."""
+"""Identities recognised by their form: in names, numbers, dates and cells."""

@@ -1,4 +1,4 @@
-"""Identities told by their form in names of files and in texts: dates, numbers, persons; and how they are masked."""
+"""Identities recognised by form in names of files and in texts: dates, numbers, persons; and how they are masked."""
 
 import re
 from bisect import bisect

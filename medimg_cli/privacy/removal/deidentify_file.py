@@ -164,7 +164,7 @@ class Deidentifier:
         except CannotDeidentify as error:
             return Outcome(original, name, "", {}, str(error))
         target = folder / name
-        if original.relative in given_up:  # it is told as not written
+        if original.relative in given_up:  # it is reported as not written
             return Outcome(original, name, kind, {}, takes_too_long(self.seconds))
         if not target.is_file() or target.read_bytes() != clean.content:
             with atomic_path(target) as temporary:
@@ -184,7 +184,7 @@ def _header_values(original: Original) -> IdentityValues:
             return IdentityValues()
         with quiet_decoding():
             return harvest(header_of(io.BytesIO(content)))
-    except Exception:  # whatever is wrong with it is told when it is cleaned
+    except Exception:  # its errors are reported when it is cleaned
         return IdentityValues()
 
 

@@ -19,7 +19,7 @@ from medimg_cli.privacy.removal.profile import Profile, Verb
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 
 _OLDEST_AGE_YEARS = 89
-"""45 CFR 164.514(b)(2)(i)(C): older ages may only be told as "90 or more"."""
+"""45 CFR 164.514(b)(2)(i)(C): older ages may only be given as "90 or more"."""
 
 _DATE = re.compile(r"(?P<year>\d{4})(?P<dot>\.?)(?P<month>\d{2})(?P=dot)(?P<day>\d{2})")
 # The date may break off after the year or the month; what follows, time and offset, stays.

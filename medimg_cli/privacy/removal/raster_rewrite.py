@@ -47,7 +47,7 @@ _BMP_SRGB = b"BGRs"
 
 
 def jpeg_without_metadata(content: bytes, orientation: int) -> bytes:
-    """Return a JPEG of its first picture alone, how it is turned and its colours said as before."""
+    """Return a JPEG of its first picture alone, how it is turned and its colours stated as before."""
     more = b""
     if orientation != _UPRIGHT:
         more += jpeg_segment(_APP1, b"Exif\0\0" + exif_orientation(orientation))

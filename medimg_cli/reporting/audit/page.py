@@ -42,7 +42,7 @@ class Card:
         name: the id as it is printed.
         facts: class, split and patient, in words.
         note: what the check says of this one image.
-        decision: what a reviewer said of it, "" when nobody did.
+        decision: a reviewer's decision on it, "" without one.
         picture: `data:` address, None where there is none; then `absence` says why.
     """
 

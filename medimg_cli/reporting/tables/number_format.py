@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 from medimg_cli.statistics.estimate import Estimate
 
 FEW = 10
-"""A share of fewer images than this is told by its counts only."""
+"""A share of fewer images than this is given by its counts only."""
 _SHARES = frozenset(["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "npv", "share"])
 _CODE = re.compile(r"`([^`]+)`")
 _AVERAGES = ("macro", "micro", "weighted")
@@ -97,7 +97,7 @@ def _hundredths(value: float) -> str:
 
 
 def interval(name: str, estimate: Estimate) -> str:
-    """Return the interval alone, or "" where there is none or only counts are told.
+    """Return the interval alone, or "" where there is none or only counts are given.
 
     >>> interval("recall", Estimate(value=0.9, low=0.75, high=0.99999, n=390))
     '(75.0 to > 99.9)'

@@ -208,7 +208,7 @@ class Flaw:
         kind: what it is, in two or three words.
         files: the files concerned, relative to the folder.
         check: the check of `label-audit` that should name them; None where only a look finds it.
-        expect: what should be said about them.
+        expect: what the audit should report about them.
     """
 
     kind: str

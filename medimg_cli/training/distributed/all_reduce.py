@@ -146,7 +146,7 @@ class World:
         return mine
 
     def stop_is_asked(self) -> bool:
-        """Return whether this process was told to stop, or whoever started it is gone."""
+        """Return whether this process got a signal to stop, or whoever started it is gone."""
         return bool(self._stop_asked) or os.getppid() != self._parent
 
     @contextmanager

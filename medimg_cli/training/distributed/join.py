@@ -168,9 +168,9 @@ def launch(processes: int) -> None:
 
     Raises:
         MachineError: one of them was killed.
-        SystemExit: one of them failed, or they were interrupted; it has said why.
+        SystemExit: one of them failed, or they were interrupted; it has printed why.
     """
-    logging.disable(logging.CRITICAL)  # torchrun's own; what went wrong is said once, by us
+    logging.disable(logging.CRITICAL)  # torchrun's own; errors are reported once, by medimg
     os.environ[LAUNCHED] = str(processes)
     # torchrun would warn and set 1; how many threads a process runs is decided in `prepare_processor`.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -206,7 +206,7 @@ def _config(processes: int, folder: str) -> LaunchConfig:
 
 
 def _ended_as(failures: list[ProcessFailure], processes: int) -> BaseException:
-    """Return how this process ends when others failed: as they said, or, of those that could not, saying it."""
+    """Return how this process ends when others failed: as they reported, or, for those that could not, with a report."""
     # SIGTERM is what torchrun ends the others with.
     killed = [failure for failure in failures if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM]
     codes = [failure.exitcode for failure in failures if failure.exitcode > 0]
@@ -225,7 +225,7 @@ class Part:
 
     Args:
         run: the run's folder in the leader; elsewhere a copy, thrown away in the end.
-        settings: elsewhere without what would be told twice.
+        settings: elsewhere without what would be reported twice.
         progress: elsewhere silent.
     """
 

@@ -21,7 +21,7 @@ class Process:
         local_rank: its number on this machine, which is also the number of its GPU.
         local_size: processes on this machine.
         address, port: where the processes meet; the first of them listens there.
-        cores: processor cores that are this process's own, None when nobody said so.
+        cores: processor cores that are this process's own, None when not stated.
     """
 
     rank: int = 0

@@ -64,7 +64,7 @@ def explain_run(
     Args:
         val: the validation split.
         rows: of the manifest, of its images.
-        progress: told where that failed; `predict --explain` tries again.
+        progress: notified where that failed; `predict --explain` tries again.
     """
     places = drawn_evenly(
         rows["image_id"].tolist(), [str(target) for target in val.targets.tolist()], MOST_IMAGES

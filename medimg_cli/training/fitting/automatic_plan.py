@@ -1,4 +1,4 @@
-"""The plan of a training: what the rules of `preprocessing.automatic_choices` choose, filled into the settings, and said in words."""
+"""The plan of a training: what the rules of `preprocessing.automatic_choices` choose, filled into the settings, with its reasons."""
 
 from collections.abc import Sequence
 from pathlib import Path

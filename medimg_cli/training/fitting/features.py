@@ -122,7 +122,7 @@ def collect_features(
     views: Views,
     kept: FeatureCache | None = None,
 ) -> FeatureBatches:
-    """Return the features of all images, told to `progress` as `task`.
+    """Return the features of all images, reported to `progress` as `task`.
 
     Args:
         prepare: images 0..255 to the network's input, on its device.

@@ -50,7 +50,7 @@ def fit(
     """Train `network` and return its best epoch by the plan's monitor on validation.
 
     Args:
-        on_epoch: told after every epoch what there is, and the state from which training goes on. On the
+        on_epoch: called after every epoch with what there is, and the state from which training goes on. On the
             processor it goes on to the same bits as if it had never stopped.
         resume: such a state, of the same network, data and plan.
         before: what an earlier part of the same training left in `network`; its best epoch may stay the best.

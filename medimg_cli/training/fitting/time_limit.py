@@ -161,7 +161,7 @@ def _look_seconds(network: nn.Module, train: PixelBatches, prepare: Prepare) -> 
 
 
 def fitted(plan: TrainingPlan, epoch_seconds: float, left_seconds: float, progress: Progress) -> TrainingPlan:
-    """Return the plan with as many of its epochs as fit, and one at least; what was decided is told.
+    """Return the plan with as many of its epochs as fit, and one at least; the decision is reported.
 
     Args:
         plan: its epochs are the most.

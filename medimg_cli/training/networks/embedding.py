@@ -36,7 +36,7 @@ class Embedding:
     Args:
         weights: file of weights whose name begins with the architecture, such as `resnet18-f37072fd.pth`.
         read: takes an absolute path, or one of a member, and returns its pixels.
-        progress: told of every image.
+        progress: notified of every image.
         device: "auto", "cpu", "cuda", "mps".
         cache_dir: the workspace's `cache/`, where features are kept; None keeps none.
 

@@ -99,7 +99,7 @@ def frozen_part(chosen: TrainSettings) -> str:
 def starting_network(
     chosen: TrainSettings, classes: int, recipe: Recipe, train: PixelBatches, progress: Progress
 ) -> Start:
-    """Return the network with the weights it starts from; `progress` is told which parameters start fresh.
+    """Return the network with the weights it starts from; `progress` reports which parameters start fresh.
 
     Raises:
         UsageError: unknown architecture, or no ImageNet weights of it.

@@ -79,7 +79,7 @@ def with_copy(run: Run, card: ModelCard, network: nn.Module, pixels: Pixels, pro
     Args:
         network: as it was trained, on any device.
         pixels: (N, H, W, C) images of the training; the first 64 must be answered alike, within 1e-4 in probability.
-        progress: told where the network cannot be copied, or the copy answers otherwise.
+        progress: notified where the network cannot be copied, or the copy answers otherwise.
     """
     before = next(network.parameters()).device
     try:

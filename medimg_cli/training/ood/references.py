@@ -30,7 +30,7 @@ from medimg_cli.workspace.threads import map_ordered
 
 MOST_IMAGES = 1000
 ALPHA = 0.1
-"""Of the prediction sets, as `evaluate` has it unless told otherwise."""
+"""Of the prediction sets, as `evaluate` has it by default."""
 _AXES = 64
 _IMAGES_AN_AXIS = 4
 _FAINTEST = 1e-3  # thumbnails and scores that do not differ have no direction and no span
@@ -42,7 +42,7 @@ _FOLDS = 10
 _SPAN = 0.9
 _NEGATIVE_QUANTILE = 0.99
 _MARGIN = 0.5
-_FEWEST_NEGATIVES = 0.5  # share of validation's negatives that have to be told
+_FEWEST_NEGATIVES = 0.5  # share of validation's negatives that have to be recognised
 
 
 @dataclass(frozen=True)

@@ -278,7 +278,7 @@ class Study:
         self, suggestion: "Suggestion", state: State, value: float | None, facts: Mapping[str, Any]
     ) -> Outcome:
         """Write down how a trial ended."""
-        # The facts go first: the end of a trial that was told half is told again from them.
+        # The facts go first: the end of a trial that was half recorded is recorded again from them.
         for name, fact in {**facts, "value": value, "state": state}.items():
             suggestion.trial.set_user_attr(name, fact)
         index = suggestion.number - 1

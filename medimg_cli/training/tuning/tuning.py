@@ -279,7 +279,7 @@ class Tuning:
         self.progress.note(self._line(name, self._tried(outcome)))
 
     def _verdict(self, suggestion: Suggestion, epoch: int, value: float) -> State | None:
-        """Return how a trial ends after this epoch; the pruner is told of every epoch."""
+        """Return how a trial ends after this epoch; the pruner gets every epoch."""
         if suggestion.is_hopeless(epoch, value):
             return "pruned"
         # A search always ends with a figure: until there is one, its trial may take longer than the limit.

@@ -47,7 +47,7 @@ Given = TypeVar("Given")
 
 @dataclass(frozen=True)
 class UploadAnswer:
-    """One image of a request with what was said of it.
+    """One image of a request with its prediction.
 
     Args:
         member: the frame or page, None of a file that is one image.

@@ -45,9 +45,9 @@ class AuditLog:
         """Append a line for each answer and see it on the disk.
 
         Args:
-            request_id: as the client is told it.
+            request_id: as sent to the client.
             route: what was asked.
-            answers: (SHA-256 of the upload, frame of it or None, what was said).
+            answers: (SHA-256 of the upload, frame of it or None, prediction).
 
         Raises:
             Refusal: it could not be written; nothing may be answered then.

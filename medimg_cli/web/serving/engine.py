@@ -49,7 +49,7 @@ class Engine(Protocol):
         """Return a prediction each; what else is in the batch changes none."""
 
     def unreadable(self, reason: str) -> Prediction:
-        """Return what is said of an upload that is no image."""
+        """Return the prediction for an upload that is no image."""
 
     def heatmap(
         self, upload: Upload, member: str | None, label: str | None, shown: DecodedImage

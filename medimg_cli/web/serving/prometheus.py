@@ -33,7 +33,7 @@ class Numbers(Protocol):
 
 
 def last_beat(numbers: Numbers, worker: int) -> float:
-    """Return when a worker last told how things stand, in seconds of `time.monotonic`; 0 before it is ready."""
+    """Return when a worker last reported its state, in seconds of `time.monotonic`; 0 before it is ready."""
     return numbers[worker * SLOTS + _place("beat")]
 
 

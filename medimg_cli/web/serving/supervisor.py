@@ -43,7 +43,7 @@ class Supervisor:
         start: starts the worker of a slot, from 0; returns its process and where it reports.
         workers: how many slots there are.
         grace_seconds: for running requests at the end.
-        note: told of every worker that died.
+        note: called for every worker that died.
         last_beat: when the worker of a slot last did something, in seconds of `time.monotonic`; 0 before it is ready.
     """
 

@@ -41,7 +41,7 @@ NOTICE = "decision-support-for-research"
 
 
 def work(plan: Plan, listener: socket.socket, numbers: Numbers, slot: int, reports: Connection) -> None:
-    """Be a worker: load the model, say so, and serve until told to stop."""
+    """Be a worker: load the model, say so, and serve until a signal to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody; the supervisor says when to stop
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     try:
@@ -103,7 +103,7 @@ def _config(plan: Plan, api: Api) -> uvicorn.Config:
 
 
 def _facts_of(plan: Plan, opened: Opened) -> dict[str, Any]:
-    """Return what `GET /api/model` says: the card, what people said of the model, and what an upload may be."""
+    """Return what `GET /api/model` says: the card, what people stated about the model, and what an upload may be."""
     card, about = opened.classifier.card, opened.about
     text = card.model_dump(
         mode="json", include={"arch", "classes", "positive", "answers", "threshold", "thresholds", "exams"}

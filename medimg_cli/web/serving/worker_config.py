@@ -1,4 +1,4 @@
-"""What every worker of a server is told; it travels from one process to another."""
+"""The settings of every worker of a server; they travel from one process to another."""
 
 import ipaddress
 import socket
