@@ -26,9 +26,11 @@ def doctor(session: Session) -> None:
 
 
 def _draw(console: "Console", diagnoses: "tuple[Diagnosis, ...]") -> None:
+    from rich.markup import escape
+
     from medimg_cli.cli.views.render import plain_table
 
     table = plain_table("", "what", "found")
     for item in diagnoses:
-        table.add_row("[green]ok[/green]" if item.ok else "[red]no[/red]", item.name, item.found)
+        table.add_row("[green]ok[/green]" if item.ok else "[red]no[/red]", item.name, escape(item.found))
     console.print(table)

@@ -123,6 +123,8 @@ def _refuse_what_does_not_fit(given: Mapping[str, Any]) -> None:
     elif given["data"] is not None:
         _refuse(given, (*_NOT_EXTERNAL, *_OF_A_TABLE), "images from elsewhere (--data)")
     else:
+        hint = "which class counts as disease is said once, for model and data: medimg ingest … --positive A,B, then train"
+        _refuse(given, ("positive",), "a run", hint=hint)
         _refuse(given, _OF_A_TABLE, "a run", hint="it goes with --predictions FILE")
         _refuse(given, (*_OF_IMAGES, "sheet"), "a run's own split", hint="it goes with --data DIR")
 

@@ -1,8 +1,10 @@
 """doctor: what this machine can do."""
 
+import re
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 import torch
 
@@ -34,7 +36,11 @@ class Diagnosis:
 
 def doctor(workspace: Workspace) -> tuple[Diagnosis, ...]:
     """Return what was found, one diagnosis per thing."""
-    return (_device(), *_readers(), _pango(), _templates(), _disk(workspace))
+    extras = [
+        _libraries(f"extra {name}", packages, dict.fromkeys(packages, name))
+        for name, packages in _extras().items()
+    ]
+    return (_device(), *_readers(), *extras, _pango(), _templates(), _disk(workspace))
 
 
 def _device() -> Diagnosis:
@@ -46,18 +52,32 @@ def _device() -> Diagnosis:
 
 
 def _readers() -> list[Diagnosis]:
-    return [_reader(name, READERS.get(name).needs) for name in READERS.names()]
+    optional = {package: extra for extra, packages in _extras().items() for package in packages}
+    return [_libraries(f"reader {name}", READERS.get(name).needs, optional) for name in READERS.names()]
 
 
-def _reader(name: str, needs: tuple[str, ...]) -> Diagnosis:
+def _extras() -> dict[str, list[str]]:
+    """Return extra → the distributions it brings, by the metadata of medimg; what only its own tests need is left out."""
+    extras: dict[str, list[str]] = {}
+    for line in requires("medimg") or ():
+        if found := re.match(r"""([\w.-]+).*extra == ['"]([\w-]+)['"]""", line):
+            extras.setdefault(found[2], []).append(found[1])
+    return {name: packages for name, packages in sorted(extras.items()) if name != "test"}
+
+
+def _libraries(name: str, needs: Iterable[str], optional: Mapping[str, str]) -> Diagnosis:
+    """Return what is there of `needs`; what an extra would bring is no fault where it is missing."""
     found, missing = [], []
     for package in needs:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             missing.append(package)
+    if missing and all(package in optional for package in missing):
+        extra = optional[missing[0]]
+        return Diagnosis(name, ok=True, found=f"not installed; optional: pip install 'medimg[{extra}]'")
     return Diagnosis(
-        f"reader {name}",
+        name,
         ok=not missing,
         found=", ".join(found),
         advice=f"pip install {' '.join(missing)}" if missing else "",
