@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medimg_cli.inference.exam_groups import ExamGroups
     from medimg_cli.inference.explaining import HeatMaps
     from medimg_cli.predictions.prediction import Prediction
+    from medimg_cli.runs.tested import Tested
 
 _LIST = "-"
 _Inputs = Annotated[
@@ -81,7 +82,7 @@ def predict(
     place = _place(session, run)
     from medimg_cli.runs.run import Run
 
-    classifier = _opened(place, tta=settings.tta)
+    classifier, tested = _opened(place, tta=settings.tta)
     Run(place).note_seal(classifier.card, session.progress)
     if classifier.remark:
         session.progress.note(classifier.remark)
@@ -89,7 +90,7 @@ def predict(
     maps = _heat_maps(session, place, explain) if explain is not None else None
     from medimg_cli.stages.predict import predict as run_stage
 
-    with unbroken_stdout(), _view(session, classifier, place) as view:
+    with unbroken_stdout(), _view(session, classifier, place, tested) as view:
 
         def tell(path: str, prediction: "Prediction") -> None:
             view.tell(path, prediction)
@@ -136,17 +137,21 @@ def _exams(session: Session, classifier: "Classifier", asked: str | None) -> "Ex
     return groups
 
 
-def _opened(place: Path, *, tta: bool) -> "Classifier":
-    """Return the model; torch is imported only where a network has no ONNX copy, or for several views of an image."""
+def _opened(place: Path, *, tta: bool) -> "tuple[Classifier, Tested | None]":
+    """Return the model, and what test said of it as it answers here.
+
+    Torch is imported only where a network has no ONNX copy, or for several views of an image.
+    """
     from medimg_cli.api.prerequisites import opened_model
 
-    classifier = opened_model(place).classifier
+    opened = opened_model(place)
+    classifier = opened.classifier
     if not tta:
-        return classifier
+        return classifier, opened.tested
     from medimg_cli.inference.classifier import Classifier
     from medimg_cli.training.networks.torch_network import in_views
 
-    return Classifier(in_views(classifier.predictor), classifier.references, classifier.withheld)
+    return Classifier(in_views(classifier.predictor), classifier.references, classifier.withheld), None
 
 
 def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None":
@@ -175,13 +180,13 @@ def _listed(inputs: list[Path]) -> Iterator[str | Path]:
 
 @contextmanager
 def _view(
-    session: Session, classifier: "Classifier", place: Path
+    session: Session, classifier: "Classifier", place: Path, tested: "Tested | None"
 ) -> "Iterator[PredictionJson | PredictionTable]":
     """Yield what shows the rows on stdout."""
     from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
 
     if not session.json:
-        yield PredictionTable(classifier.card)
+        yield PredictionTable(classifier.card, tested)
         return
     from medimg_cli.workspace.files import SCHEMA
 

@@ -50,7 +50,7 @@ def answered(number: int) -> Prediction:
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Let a model that nobody trained answer; return a folder of pictures, 50 of them."""
-    monkeypatch.setattr(door, "_opened", lambda *_, **__: judge())
+    monkeypatch.setattr(door, "_opened", lambda *_, **__: (judge(), None))
     monkeypatch.setattr(door, "_place", lambda *_: Path("made-up"))
     folder = tmp_path / "set"
     folder.mkdir()
@@ -247,3 +247,17 @@ def test_several_views_are_asked_for_through_torch(
         answers.append(json.loads(capsys.readouterr().out)["predictions"][0]["probabilities"]["SPOT"])
     assert answers[0] != answers[1]
     assert answers[0] == pytest.approx(answers[1], abs=0.5)
+
+
+def test_the_figures_beside_the_decision_are_those_of_test(
+    trained: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = trained.absolute(read_dataset(trained).usable["path"].iloc[0])
+    capsys.readouterr()
+    assert run(["predict", image, "--run", "first", "-C", str(trained.root), "-q"]) == ExitCode.DONE
+    text = " ".join(capsys.readouterr().out.split())
+    found = json.loads((trained.runs_dir / "first" / "metrics-test.json").read_text())
+    missed = f"missed {found['missed']['count']} of {found['missed']['of']}"
+    assert f"(test: recall {found['metrics']['recall']['value']:.3f}" in text
+    assert missed in text
+    assert "on val" not in text

@@ -16,6 +16,7 @@ from medimg_cli.workspace.plain_text import visible_line
 
 if TYPE_CHECKING:
     from medimg_cli.runs.run import ModelCard, Threshold
+    from medimg_cli.runs.tested import Figure, Tested
     from medimg_cli.stages.predict import PredictResult
 
 MOST_ROWS = 40
@@ -33,10 +34,11 @@ class PredictionTable:
 
     Args:
         card: of the model that answers.
+        tested: what test said of it, None where it was not tested as it answers.
     """
 
-    def __init__(self, card: "ModelCard") -> None:
-        self._card = card
+    def __init__(self, card: "ModelCard", tested: "Tested | None" = None) -> None:
+        self._card, self._tested = card, tested
         self._console = stdout_console()
         self._first: list[tuple[str, Prediction]] = []
         self._faults: dict[str, list[tuple[str, Prediction]]] = {"refused": [], "unreadable": []}
@@ -65,7 +67,7 @@ class PredictionTable:
             self._console.print(_exams(result.exams))
             self._console.print(said_of_rule(self._card.exams), markup=False)
         self._console.print()
-        for line in _in_words(self._card, result):
+        for line in _in_words(self._card, self._tested, result):
             self._console.print(line)
         if out is not None:
             self._console.print(f"rows: {out}", markup=False)
@@ -196,7 +198,7 @@ def _sums(card: "ModelCard", result: "PredictResult") -> Table:
     return table
 
 
-def _in_words(card: "ModelCard", result: "PredictResult") -> list[str]:
+def _in_words(card: "ModelCard", tested: "Tested | None", result: "PredictResult") -> list[str]:
     """Return what the answers rest on, and how many there are."""
     lines = []
     if card.answers == "sigmoid":
@@ -204,7 +206,7 @@ def _in_words(card: "ModelCard", result: "PredictResult") -> list[str]:
     elif card.threshold is not None and card.positive is not None:
         lines.append(
             f"decision: {escape(card.positive)} at a probability of {card.threshold.value:.4f} or more"
-            f"{_measured(card.threshold)}"
+            f"{_measured(card.threshold, tested)}"
         )
     endings = {"refused": "unlike the training and refused", "unreadable": "could not be read"}
     parts = [f"{result.statuses['ok']:,} answered"]
@@ -222,10 +224,20 @@ def _in_words(card: "ModelCard", result: "PredictResult") -> list[str]:
     return lines
 
 
-def _measured(threshold: "Threshold") -> str:
+def _measured(threshold: "Threshold", tested: "Tested | None") -> str:
+    """Return recall and specificity of test with their intervals; of the data that chose the threshold where untested."""
+    if tested is not None:
+        recall, specificity = (_with_interval(figure) for figure in (tested.recall, tested.specificity))
+        missed = f"missed {tested.missed.count} of {tested.missed.of}"
+        return f" (test: recall {recall}, {missed}; specificity {specificity})"
     if threshold.achieved_recall is None or threshold.achieved_specificity is None:
         return ""
     return (
-        f" (recall {threshold.achieved_recall:.3f}, specificity {threshold.achieved_specificity:.3f}"
-        f" on {escape(threshold.split)})"
+        f" (not tested; on {escape(threshold.split)}, where it was chosen, recall {threshold.achieved_recall:.3f},"
+        f" specificity {threshold.achieved_specificity:.3f})"
     )
+
+
+def _with_interval(figure: "Figure") -> str:
+    known = figure.low is not None and figure.high is not None
+    return f"{figure.value:.3f}" + (f" ({figure.low:.3f} to {figure.high:.3f})" if known else "")
