@@ -1,7 +1,6 @@
 """predict --resume: a file of rows is gone on with as if nobody had ended the first call."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,7 +190,7 @@ def test_of_two_calls_that_write_one_file_the_second_is_refused(images: Path, tm
 @pytest.mark.parametrize("found", [None, (), ("CLEAR",), ("CLEAR", "SPOT")])
 @SUFFIXES
 def test_sets_of_classes_come_back_as_they_were(
-    images: Path, tmp_path: Path, suffix: str, found: Sequence[str] | None, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, suffix: str, found: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = Classifier.prediction
     monkeypatch.setattr(
