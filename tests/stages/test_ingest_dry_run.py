@@ -15,6 +15,7 @@ from medimg_cli.stages.ingest import dry_run, ingest
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
+from tests.images.dicom_file import dicom_image, write
 from tests.stages.ingest_cohort import cohort, draw, run
 
 
@@ -160,3 +161,18 @@ def test_the_spelling_of_most_images_is_the_one_to_keep(tmp_path: Path, dry: boo
             draw(tmp_path / "raw" / name / f"{name}{image}.png", 10 * number + image)
     call = ["ingest", str(tmp_path / "raw"), *(["--dry-run"] * dry), "-C", str(tmp_path / "w")]
     assert "--map Benign=benign makes them one" in " ".join(CliRunner().invoke(app, call).output.split())
+
+
+def test_the_layout_of_dicom_is_offered_where_there_is_dicom(tmp_path: Path) -> None:
+    raw = cohort(tmp_path / "raw")
+    table = tmp_path / "t.csv"
+
+    def offered() -> set[str]:
+        images = [path for path in sorted(raw.rglob("*")) if path.is_file()]
+        rows = [f"{path.name},{path.parent.name}" for path in images]
+        table.write_text("\n".join(["file,dx", *rows]) + "\n")
+        return {other.name for other in preview(tmp_path, raw, labels=table).others}
+
+    assert "dicom" not in offered()
+    write(dicom_image(np.arange(48, dtype=np.uint8).reshape(6, 8)), raw / "SICK" / "scan.dcm")
+    assert "dicom" in offered()

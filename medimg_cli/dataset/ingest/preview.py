@@ -1,18 +1,20 @@
 """What a dry run of an ingest tells."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from medimg_cli.dataset.ingest.ingest import Ingest, reasons
+from medimg_cli.dataset.ingest.ingest import SAMPLE, Ingest, reasons
 from medimg_cli.dataset.ingest.plausible import Question, tables_in
 from medimg_cli.dataset.labels import parts_of
 from medimg_cli.dataset.layouts import LAYOUTS
-from medimg_cli.dataset.listing import Column, Source
+from medimg_cli.dataset.listing import Column, Entry, Source
 from medimg_cli.dataset.manifest import SPLITS
 from medimg_cli.dataset.name_groups import NameGroups
 from medimg_cli.dataset.patients import FROM_HEADER
 from medimg_cli.errors import MedimgError
+from medimg_cli.privacy.dicom.headers import is_dicom
 
 _EXAMPLES = 3
 
@@ -107,10 +109,18 @@ def _classes(tried: Ingest) -> dict[str, ClassPreview]:
 def _others(tried: Ingest) -> Iterator[Fit]:
     sources = [source for _, reading in tried.readings for source in reading.sources]
     for name in LAYOUTS.names():
-        if name not in tried.layout.split("+") and all(_fits(name, source, tried) for source in sources):
+        if name in tried.layout.split("+") or (name == "dicom" and not _shows_dicom(tried.listing.entries)):
+            continue
+        if all(_fits(name, source, tried) for source in sources):
             yield Fit(name, f"{LAYOUTS.get(name).summary}: --layout {name}")
     if tried.settings.labels is None and (tables := tables_in(tried.listing)):
         yield Fit("csv", f"{LAYOUTS.get('csv').summary}: --labels {tables[0]}")
+
+
+def _shows_dicom(entries: Sequence[Entry]) -> bool:
+    """Return whether any image of a sample is DICOM by its content."""
+    paths = (Path(entry.path) for entry in entries[:: max(1, len(entries) // SAMPLE)])
+    return any(path.is_file() and is_dicom(path) for path in paths)
 
 
 def _fits(name: str, source: Source, tried: Ingest) -> bool:
