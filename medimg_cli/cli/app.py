@@ -75,10 +75,14 @@ class _Commands(TyperGroup):
         named, command, rest = super().resolve_command(ctx, args)
         if named is None or command is None:
             return named, command, rest
-        name = ALIASES.get(named, named)
-        single = typer.Typer(add_completion=False, **_LOOK)
-        single.command(name)(with_session(name, COMMANDS[name]))
-        return named, typer.main.get_command(single), rest
+        return named, _with_options(ALIASES.get(named, named)), rest
+
+
+def _with_options(name: str) -> Any:
+    """Return a command with the options that its settings make."""
+    single = typer.Typer(add_completion=False, **_LOOK)
+    single.command(name)(with_session(name, COMMANDS[name]))
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(name="medimg", cls=_Commands, invoke_without_command=True, **_LOOK)
@@ -180,6 +184,9 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except TyperException as error:
         named = next((name for name in arguments if name in COMMANDS or name in ALIASES), None)
+        if hasattr(error, "possibilities") and (others := _commands_with(error.option_name)):
+            _say(f"No such option: {error.option_name}", f"it is an option of {_listed(others)}")
+            return ExitCode.USAGE
         help_of = f"medimg {named} --help" if named else "medimg --help"
         _say(_one_line(error.format_message()), f"see `{help_of}`")
         return ExitCode.USAGE
@@ -201,6 +208,16 @@ def run(arguments: Sequence[str]) -> int:
             "run it again with MEDIMG_DEBUG=1 and send us the traceback",
         )
         return ExitCode.BUG
+
+
+def _commands_with(option: str) -> list[str]:
+    """Return the commands that have an option of exactly this name."""
+    return [name for name in COMMANDS if any(option in each.opts for each in _with_options(name).params)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = (f"`medimg {name}`" for name in names)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _with_values(arguments: Sequence[str]) -> list[str]:

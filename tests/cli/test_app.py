@@ -270,3 +270,23 @@ def test_an_interruption_that_a_library_took_for_its_own_error_is_no_bug(
     monkeypatch.setattr("medimg_cli.cli.app.app", build)
     assert run(["runs"]) == ExitCode.INTERRUPTED
     assert capsys.readouterr().err.splitlines()[0] == "error: interrupted"
+
+
+@pytest.mark.parametrize(
+    ("call", "where"),
+    [
+        (("train", "--positive", "X"), "`medimg ingest`"),
+        (("ingest", "raw", "--epochs", "3"), "`medimg train`"),
+        (("train", "--list"), None),
+    ],
+)
+def test_an_option_of_another_command_is_told_with_its_command(
+    call: tuple[str, ...], where: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(call) == 2
+    said, hint = capsys.readouterr().err.splitlines()
+    if where is None:
+        assert "Possible options: --list-archs" in said and hint == "hint: see `medimg train --help`"
+    else:
+        assert said == f"error: No such option: {call[-2]}" and hint.startswith("hint: it is an option of ")
+        assert where in hint
