@@ -18,6 +18,7 @@ _FEW_PATIENTS = 20
 _CHANCE = 0.5
 _NAMED = 6
 TELLS_NOTHING = "this decision tells no image from another"
+BELOW_CHANCE = "is below 0.5: "
 
 
 def remarks_of(here: ScoredPredictions, leakage: Leakage) -> list[str]:
@@ -157,7 +158,7 @@ def remarks_on_results(
     found, area = [], metrics.get("auroc" if positive is not None else "macro_auroc")
     if area is not None and area.value is not None and area.value < _CHANCE:
         which = f"is {positive} the positive class, and are its" if positive is not None else "are the"
-        found.append(f"AUROC {area.value:.3f} is below 0.5: {which} probabilities in the right columns?")
+        found.append(f"AUROC {area.value:.3f} {BELOW_CHANCE}{which} probabilities in the right columns?")
     if calibration is not None and calibration.ece is not None:
         before = calibration.uncalibrated.get("ece")
         if before is not None and calibration.ece > before:

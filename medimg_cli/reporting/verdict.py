@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
-from medimg_cli.evaluation.remarks import TELLS_NOTHING
+from medimg_cli.evaluation.remarks import BELOW_CHANCE, TELLS_NOTHING
 from medimg_cli.reporting.content import FEW_POSITIVES, Fact, ReportContent
 from medimg_cli.reporting.tables.number_format import (
     change,
@@ -334,9 +334,10 @@ def weakest_table(evaluation: Evaluation) -> Table:
 def gravest(content: ReportContent) -> tuple[Fact, ...]:
     """Return the three warnings that weigh most on the figures, the gravest first."""
     notes = [Fact("Note", note) for note in further_warnings(content.evaluation)]
-    notes.sort(key=lambda each: TELLS_NOTHING not in each.text)
-    useless = sum(TELLS_NOTHING in each.text for each in notes)
-    return (*notes[:useless], *_grave(content), *notes[useless:], *_light(content))[:_WARNINGS]
+    useless = [each for each in notes if TELLS_NOTHING in each.text]
+    doubts = [Fact("Below chance", each.text) for each in notes if BELOW_CHANCE in each.text]
+    notes = [each for each in notes if TELLS_NOTHING not in each.text and BELOW_CHANCE not in each.text]
+    return (*useless, *_grave(content, doubts), *notes, *_light(content))[:_WARNINGS]
 
 
 def further_warnings(evaluation: Evaluation) -> tuple[str, ...]:
@@ -350,8 +351,8 @@ def further_warnings(evaluation: Evaluation) -> tuple[str, ...]:
     )
 
 
-def _grave(content: ReportContent) -> list[Fact]:
-    """Return what may make the figures wrong."""
+def _grave(content: ReportContent, doubts: list[Fact]) -> list[Fact]:
+    """Return what may make the figures wrong; `doubts`, what the figures say against themselves, after leaks."""
     evaluation, record = content.evaluation, content.record
     found = [Fact("Out of date", note) for note in content.notes]
     if evaluation.exploration:
@@ -362,6 +363,7 @@ def _grave(content: ReportContent) -> list[Fact]:
         found.append(
             Fact("Not tested", f"These are {split} images: threshold or weights were chosen on them.")
         )
+    found += doubts
     if (of := positives(evaluation)) is not None and of < FEW_POSITIVES:
         found.append(
             Fact("Few cases", f"{plural(of, 'tested image')} of {evaluation.positive}: read counts.")

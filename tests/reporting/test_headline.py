@@ -1,18 +1,24 @@
 """The first number of a report."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medimg_cli.evaluation.evaluation import ExamFigures, Leakage, Missed
+from medimg_cli.evaluation.remarks import remarks_on_results
 from medimg_cli.reporting.verdict import (
+    gravest,
     headline,
     leakage_line,
     resampling_line,
     threshold_line,
     weakest_class,
 )
+from medimg_cli.stages.report import gather
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.progress import SilentProgress
+from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import make_cohort
 
 
@@ -146,3 +152,15 @@ def test_the_verdict_is_that_of_exams_where_the_model_decides_on_them(tmp_path: 
     assert verdict.label.endswith(", by exam")
     assert (verdict.figure, verdict.beside) == ("50.0 %", "missed 5 of 10")
     assert verdict.facts[-1].text.startswith("20 exams (folder), pooled by max")
+
+
+def test_an_area_below_chance_stands_before_training_that_was_cut_off(tmp_path: Path) -> None:
+    cohort = make_cohort(tmp_path, per_class=3, missed=2)
+    area = Estimate(value=0.444, low=0.02, high=0.98, n=6)
+    doubt = remarks_on_results("PNEUMONIA", {"auroc": area}, None)
+    evaluation = cohort.evaluation.model_copy(update={"warnings": (*cohort.evaluation.warnings, *doubt)})
+    content = gather(cohort.workspace, cohort.run, ReportSettings(), SilentProgress(), split="test")
+    content = replace(content, evaluation=evaluation)
+    content = replace(content, record=content.record.model_copy(update={"status": "interrupted"}))
+    assert [each.label for each in gravest(content)] == ["Below chance", "Few cases", "Cut-off training"]
+    assert gravest(content)[0].text.startswith("AUROC 0.444 is below 0.5: is PNEUMONIA the positive class")
