@@ -6,9 +6,9 @@ from medimg_cli.evaluation.evaluation import Evaluation, Leakage
 from medimg_cli.evaluation.remarks import BELOW_CHANCE, TELLS_NOTHING
 from medimg_cli.reporting.content import FEW_POSITIVES, Fact, ReportContent
 from medimg_cli.reporting.tables.number_format import (
+    bounds,
     change,
     grouped,
-    interval,
     measured,
     metric_title,
     number,
@@ -163,7 +163,7 @@ def _of_positive_class(evaluation: Evaluation, positive: str) -> Headline:
 
 
 def _figure(recall: Estimate | None) -> tuple[str, str]:
-    return (point("recall", recall), interval("recall", recall)) if recall else ("not defined", "")
+    return (point("recall", recall), bounds("recall", recall)) if recall else ("not defined", "")
 
 
 def _upper_bound(evaluation: Evaluation, recall: Estimate | None, of: int) -> str:
@@ -184,7 +184,7 @@ def _over_all_classes(evaluation: Evaluation) -> Headline:
     weakest = weakest_class(evaluation)
     if weakest is not None:
         name, recall = weakest
-        beside = f"weakest class: {name}, {measured('recall', recall)}"
+        beside = f"weakest class: {name}, {' '.join(_figure(recall)).rstrip()}"
         if recall.count is not None:
             remark = f"Missed {grouped(recall.n - recall.count)} of {plural(recall.n, 'image')} of {name}. "
     if not evaluation.several_labels:
@@ -260,8 +260,13 @@ def _target(evaluation: Evaluation) -> tuple[str, str]:
     found, recall = evaluation.contract, positive_recall(evaluation)
     if found is None or found.target is None or not found.verdict or recall is None:
         return "", ""
-    between = interval("recall", recall).strip("()")
-    between = f"{between} %" if between else point("recall", recall)
+    between = bounds("recall", recall).strip("()").removesuffix(" %")
+    if not between:
+        return (
+            f"It is a sensitivity of at least {100 * found.target:g} %; there is no interval",
+            found.verdict,
+        )
+    between += " %"
     why = {
         "met": f"the whole interval, {between}, lies above it",
         "missed": f"the whole interval, {between}, lies below it",
@@ -316,7 +321,7 @@ def weakest_table(evaluation: Evaluation) -> Table:
             name,
             grouped(recall.n),
             "–" if recall.count is None else grouped(recall.n - recall.count),
-            measured("recall", recall),
+            " ".join(_figure(recall)).rstrip(),
         )
         for name, recall in ordered[:_WEAKEST]
     )

@@ -7,6 +7,7 @@ import pytest
 
 from medimg_cli.evaluation.evaluation import ExamFigures, Leakage, Missed
 from medimg_cli.evaluation.remarks import remarks_on_results
+from medimg_cli.evaluation.results.decisions import Contract
 from medimg_cli.reporting.verdict import (
     gravest,
     headline,
@@ -14,6 +15,7 @@ from medimg_cli.reporting.verdict import (
     resampling_line,
     threshold_line,
     weakest_class,
+    weakest_table,
 )
 from medimg_cli.stages.report import gather
 from medimg_cli.statistics.estimate import Estimate
@@ -164,3 +166,61 @@ def test_an_area_below_chance_stands_before_training_that_was_cut_off(tmp_path: 
     content = replace(content, record=content.record.model_copy(update={"status": "interrupted"}))
     assert [each.label for each in gravest(content)] == ["Below chance", "Few cases", "Cut-off training"]
     assert gravest(content)[0].text.startswith("AUROC 0.444 is below 0.5: is PNEUMONIA the positive class")
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high", "outcome", "why", "shown"),
+    [
+        (1, 0.0614, 0.7923, "missed", "the whole interval, 6.1–79.2 %, lies below it", "1 of 3 (6.1–79.2 %)"),
+        (
+            2,
+            0.2077,
+            0.9615,
+            "cannot be told",
+            "it lies within the interval, 20.8–96.2 %",
+            "2 of 3 (20.8–96.2 %)",
+        ),
+        (3, 0.4385, 1.0, "cannot be told", "it lies within the interval, 43.9–100 %", "3 of 3 (43.9–100 %)"),
+        (2, None, None, "cannot be told", "there is no interval", "2 of 3"),
+    ],
+)
+def test_of_few_images_counts_stand_beside_their_interval_which_the_target_is_held_against(
+    tmp_path: Path, count: int, low: float | None, high: float | None, outcome: str, why: str, shown: str
+) -> None:
+    evaluation = make_cohort(tmp_path).evaluation
+    recall = Estimate(value=count / 3, low=low, high=high, n=3, count=count)
+    contract = Contract(
+        positive="PNEUMONIA",
+        target=0.95,
+        verdict=outcome,
+        change={},
+        positives=3,
+        patients=3,
+        expected=None,
+        reaches=None,
+        least_for_bound=None,
+        promise="",
+        outcome="",
+    )
+    verdict = headline(
+        evaluation.model_copy(
+            update={
+                "metrics": evaluation.metrics | {"recall": recall},
+                "missed": Missed(count=3 - count, of=3, ids=()),
+                "contract": contract,
+            }
+        )
+    )
+    assert verdict.target == f"It is a sensitivity of at least 95 %; {why}"
+    page = f"{verdict.figure} {verdict.between}".rstrip(), verdict.beside
+    assert page == (
+        (shown, f"missed {3 - count} of 3") if count < 3 else ("missed 0 of 3", f"sensitivity {shown}")
+    )
+
+
+def test_without_a_positive_class_the_weakest_of_few_images_has_its_interval(tmp_path: Path) -> None:
+    evaluation = make_cohort(tmp_path, positive=None).evaluation
+    recall = Estimate(value=1 / 3, low=0.0614, high=0.7923, n=3, count=1)
+    evaluation = evaluation.model_copy(update={"per_class": {"PNEUMONIA": {"recall": recall}}})
+    assert headline(evaluation).beside == "weakest class: PNEUMONIA, 1 of 3 (6.1–79.2 %)"
+    assert weakest_table(evaluation).rows[0][-1] == "1 of 3 (6.1–79.2 %)"

@@ -102,13 +102,22 @@ def interval(name: str, estimate: Estimate) -> str:
     >>> interval("recall", Estimate(value=0.9, low=0.75, high=0.99999, n=390))
     '(75.0 to > 99.9)'
     """
-    if estimate.low is None or estimate.high is None or counts_only(name, estimate):
+    return "" if counts_only(name, estimate) else bounds(name, estimate)
+
+
+def bounds(name: str, estimate: Estimate) -> str:
+    """Return the interval, also beside counts of few images, of a share then with its unit; "" where there is none.
+
+    >>> bounds("recall", Estimate(value=1 / 3, low=0.0614, high=0.7923, n=3, count=1))
+    '(6.1–79.2 %)'
+    """
+    if estimate.low is None or estimate.high is None:
         return ""
     show = _hundredths if is_share(name) else number
     low, high = show(estimate.low), show(estimate.high)
     # A dash beside a sign reads as another sign.
     between = "–" if low[0].isdigit() and high[0].isdigit() else " to "
-    return f"({low}{between}{high})"
+    return f"({low}{between}{high}{' %' if counts_only(name, estimate) else ''})"
 
 
 def counts_only(name: str, estimate: Estimate) -> bool:
