@@ -1,13 +1,19 @@
 """Curves, matrices, bars and whiskers, before they are drawn."""
 
+import re
 from pathlib import Path
 
+import jinja2
+import numpy as np
 import pandas as pd
+import pytest
+from numpy.typing import NDArray
 
 from medimg_cli.evaluation.evaluation import Confusion, Curve
 from medimg_cli.reporting.charts.curves import learning_charts, precision_recall_chart, roc_chart
 from medimg_cli.reporting.charts.forest import forest_chart
 from medimg_cli.reporting.charts.matrix_charts import MATRIX_CLASSES, confusion_matrix
+from medimg_cli.workspace.files import templates_dir
 from tests.reporting.cohort import make_cohort
 
 
@@ -77,6 +83,37 @@ def test_a_confusion_matrix_shows_each_count_with_its_share_of_the_row() -> None
         ("9", "90.0 %"), ("1", "10.0 %"), ("0", ""), ("0", ""),
     ]  # fmt: skip
     assert "reference a: predicted a 9, b 1" in chart.title
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_each_text_of_a_confusion_matrix_stands_out_from_its_shade(dark: bool) -> None:
+    folder = templates_dir() / "report"
+    chart = confusion_matrix(Confusion(labels=("a", "b"), matrix=((9, 0), (3, 7))))
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True)
+    drawn = environment.from_string('{% import "charts.svg.j2" as c %}{{ c.matrix(chart) }}').render(
+        chart=chart
+    )
+    of_theme = (folder / "style.css").read_text(encoding="utf-8").split("prefers-color-scheme: dark")[dark]
+    colours = {name: _rgb(code) for name, code in re.findall(r"--(\w+): #([0-9a-f]{6})", of_theme)}
+    cells = drawn.split("<rect ")[1:]
+    assert [cell.count("</text>") for cell in cells] == [2] * 4
+    for cell in cells:
+        opacity = float(re.findall('fill-opacity="(.*?)"', cell)[0])
+        shade = colours["paper"] + opacity * (colours["cell"] - colours["paper"])
+        for tone in re.findall(r'<text class="f-(\w+)"', cell):
+            lighter, darker = sorted((_luminance(shade), _luminance(colours[tone])), reverse=True)
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (opacity, tone)
+
+
+def _rgb(code: str) -> NDArray[np.float64]:
+    return np.array([int(code[at : at + 2], 16) for at in (0, 2, 4)], dtype=np.float64)
+
+
+def _luminance(rgb: NDArray[np.float64]) -> float:
+    """Return the relative luminance (WCAG 2.2) of sRGB 0..255."""
+    share = rgb / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def test_a_matrix_of_too_many_classes_is_not_drawn() -> None:
