@@ -204,7 +204,7 @@ class ModelCard(BaseModel):
     weights_sha256: str
     head: HeadKind = "own"
     stem: StemKind = "own"
-    temperature: Annotated[_Number, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0), BeforeValidator(_no_word)] = 1.0
     augment: str = "none"
     members: tuple[Member, ...] = ()
     folds: int | None = None
