@@ -184,8 +184,9 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except TyperException as error:
         named = next((name for name in arguments if name in COMMANDS or name in ALIASES), None)
-        if hasattr(error, "possibilities") and (others := _commands_with(error.option_name)):
-            _say(f"No such option: {error.option_name}", f"it is an option of {_listed(others)}")
+        option = getattr(error, "option_name", "") if hasattr(error, "possibilities") else ""
+        if option and (others := _commands_with(option)):
+            _say(f"No such option: {option}", f"it is an option of {_listed(others)}")
             return ExitCode.USAGE
         help_of = f"medimg {named} --help" if named else "medimg --help"
         _say(_one_line(error.format_message()), f"see `{help_of}`")
