@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -284,6 +285,14 @@ def _trained_on(workspace: Workspace, card: ModelCard) -> Dataset | None:
 def _check_same_dataset(dataset: Dataset, card: ModelCard, settings: EvaluateSettings) -> None:
     if card.fingerprint.dataset_hash == dataset.content_hash() or settings.allow_leak:
         return
+    former, now = card.labels.positive, dataset.info.positive
+    asked = replace(dataset, info=dataset.info.model_copy(update={"positive": former}))
+    if former != now and card.fingerprint.dataset_hash == asked.content_hash():
+        back = "" if former is None else f", or ingest again with --positive {quote(former)}"
+        raise RunError(
+            f"the positive class changed from {former or 'none'} to {now or 'none'} since this run was trained",
+            f"run `medimg train` again{back}",
+        )
     raise RunError(
         "the data set changed since this run was trained: its test images may have been trained on",
         "run `medimg train` again, or --allow-leak if you know better",

@@ -119,6 +119,22 @@ def test_a_data_set_that_changed_since_training_is_refused(own: tuple[Workspace,
         evaluated(own)
 
 
+def test_another_positive_class_is_told_by_ingest_and_named_by_evaluate(
+    own: tuple[Workspace, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = next(name for name in read_dataset(own[0]).info.classes if name != "SPOT")
+    capsys.readouterr()
+    assert run(["ingest", str(tmp_path / "raw"), "--positive", other, "-C", str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"the positive class changed from SPOT to {other}: runs trained before" in said
+    assert "no image is new, changed or gone" in said and "as it was" not in said
+    with pytest.raises(RunError, match=f"the positive class changed from SPOT to {other}") as caught:
+        evaluated(own)
+    assert "ingest again with --positive SPOT" in caught.value.hint
+    assert run(["ingest", str(tmp_path / "raw"), "--positive", "SPOT", "-C", str(tmp_path)]) == 0
+    assert evaluated(own).evaluation.split == "test"
+
+
 def test_a_leaky_split_is_refused_unless_allowed_or_left_out_and_one_number_says_how_leaky(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

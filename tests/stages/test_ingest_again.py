@@ -224,3 +224,15 @@ def test_a_dry_run_again_takes_neither_frames_nor_reviewed_labels_for_changes(
     assert run(["ingest", str(raw), "--dry-run", "-C", str(workspace.root)]) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "nothing is new or gone" in said and "another label" not in said
+
+
+def test_every_class_of_a_joined_positive_is_marked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(("benign", "malignant", "unclear")):
+        for image in range(4):
+            draw(tmp_path / "raw" / name / f"{image}.png", 10 * number + image)
+    call = ["ingest", str(tmp_path / "raw"), "-C", str(tmp_path / "study"), "--positive"]
+    assert run([*call, "malignant,unclear"]) == 0
+    marked = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "(positive)" in line]
+    assert marked == ["malignant", "unclear"]

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from medimg_cli.cli.views.render import plain_table
 from medimg_cli.dataset.ingest.preview import IngestPreview
+from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.listing import Column
 from medimg_cli.stages.ingest import IngestResult
 
@@ -71,8 +72,9 @@ def _draw_columns(console: Console, columns: Sequence[Column]) -> None:
 def draw_result(console: Console, result: IngestResult) -> None:
     """Draw what an ingest did."""
     table = plain_table("class", ">images")
+    positives = LabelSpace(tuple(result.classes), result.positive).positives
     for name, count in result.classes.items():
-        mark = "  [bold](positive)[/bold]" if name == result.positive else ""
+        mark = "  [bold](positive)[/bold]" if name in positives else ""
         table.add_row(escape(name) + mark, f"{count:,}")
     console.print(table)
     splits = ", ".join(f"{name} {count:,}" for name, count in result.splits.items())

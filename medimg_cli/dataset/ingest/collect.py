@@ -176,7 +176,7 @@ def remark(
         )
     _remark_splits(rows, info, settings, remarks)
     if previous.info is not None:
-        _remark_changes(rows, previous, changes, remarks)
+        _remark_changes(rows, info, previous, changes, remarks)
 
 
 def _remark_splits(rows: pd.DataFrame, info: DatasetInfo, settings: IngestSettings, remarks: Remarks) -> None:
@@ -200,7 +200,7 @@ def _remark_splits(rows: pd.DataFrame, info: DatasetInfo, settings: IngestSettin
 
 
 def _remark_changes(
-    rows: pd.DataFrame, previous: PreviousDataset, changes: Changes, remarks: Remarks
+    rows: pd.DataFrame, info: DatasetInfo, previous: PreviousDataset, changes: Changes, remarks: Remarks
 ) -> None:
     relabelled = [
         image
@@ -212,8 +212,17 @@ def _remark_changes(
     lines = changes.lines()
     for line in lines:
         remarks.note(line)
+    former = None if previous.info is None else previous.info.positive
+    if former != info.positive:
+        back = "" if former is None else f", or ingest again with --positive {quote(former)}"
+        remarks.warn(
+            f"the positive class changed from {former or 'none'} to {info.positive or 'none'}: runs trained before "
+            f"answer another question (train again{back})"
+        )
     if relabelled:
         remarks.note(f"{len(relabelled):,} have another label now: {', '.join(relabelled[:3])}")
     if not lines and not relabelled:
-        looked = "nothing is new, changed or gone: the data set is as it was"
-        remarks.note(_SAME_NAMES if changes.by_name_alone else looked)
+        same = "nothing is new, changed or gone: the data set is as it was"
+        if former != info.positive:
+            same = "no image is new, changed or gone"
+        remarks.note(_SAME_NAMES if changes.by_name_alone else same)
