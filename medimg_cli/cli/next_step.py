@@ -11,6 +11,7 @@ from medimg_cli.errors import MedimgError
 from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_unfinished, list_runs
 from medimg_cli.workspace.files import read_json
+from medimg_cli.workspace.spreadsheets import TABLES
 from medimg_cli.workspace.workspace import Workspace, find_workspace
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".bmp", ".webp", ".npz", ".zip", ".tar"}
@@ -55,17 +56,26 @@ def _step(workspace: Workspace) -> tuple[str, str]:
 def _beginning(root: Path) -> tuple[str, str]:
     """Return the step before there is a data set: the folder with the most names of images, or a demo."""
     counted = {
-        path: images
-        for path in sorted(root.iterdir())
-        if path.is_dir() and path.name not in _NOT_RAW and not path.name.startswith(".")
-        if (images := _images(path))
+        path: images for path in _folders(root) if path.name not in _NOT_RAW if (images := _images(path))
     }
     if not counted:
         return "no data set and no images here", "medimg demo cohort"
     classes = [path for path in counted if any(map(_is_image, path.iterdir()))]
     source = "." if len(classes) > 1 else max(counted, key=lambda path: counted[path]).name
     where = "here" if source == "." else f"in {source}"
-    return f"images {where}, no data set yet", f"medimg ingest {shlex.quote(source)} --dry-run"
+    tables = [path.name for path in sorted(root.iterdir()) if _is_table(path)]
+    grouped = len(classes) > 1 or sum(map(bool, map(_images, _folders(root / source)))) > 1
+    # A table beside images that no folders sort: their labels stand in it, or in none that can be told.
+    labels = f" --labels {shlex.quote(tables[0])}" if len(tables) == 1 and not grouped else ""
+    return f"images {where}, no data set yet", f"medimg ingest {shlex.quote(source)}{labels} --dry-run"
+
+
+def _folders(place: Path) -> list[Path]:
+    return [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _is_table(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in TABLES and not path.name.startswith((".", "~"))
 
 
 def _images(folder: Path) -> int:

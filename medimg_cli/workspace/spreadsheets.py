@@ -144,6 +144,7 @@ def _main(path: str, sheet: str) -> int:
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # ZIP and OLE compound file
 _SEPARATORS = ",;\t|"
+TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")
 _HINT = "save the table as CSV (UTF-8) or as .xlsx"
 _HEAD_ROWS = 50
 # What no column is called: numbers, files, "Exported:" before a value.

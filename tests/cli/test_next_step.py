@@ -46,6 +46,23 @@ def test_before_there_is_a_data_set(
     assert said_in(tmp_path, monkeypatch, capsys)[1] == "medimg ingest . --dry-run"
 
 
+def test_one_table_beside_unsorted_images_is_proposed_as_their_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def proposed(*files: str) -> str:
+        place = tmp_path / f"study{len(list(tmp_path.iterdir()))}"
+        touched(*(place / file for file in files))
+        return said_in(place, monkeypatch, capsys)[1].removeprefix("medimg ingest ")
+
+    for table in ("findings.xlsx", "labels.CSV", "all.tsv"):
+        assert proposed("images/1.png", "images/2.png", table) == f"images --labels {table} --dry-run"
+    assert proposed("images/all/1.png", "my labels.csv") == "images --labels 'my labels.csv' --dry-run"
+    for files in (("a.csv", "b.csv"), ("notes.txt",), ("~$a.xlsx",)):
+        assert proposed("images/1.png", *files) == "images --dry-run"
+    assert proposed("images/ill/1.png", "images/well/2.png", "a.csv") == "images --dry-run"
+    assert proposed("ill/1.png", "well/2.png", "a.csv") == ". --dry-run"
+
+
 def test_from_the_images_to_the_audit_to_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from medimg_cli.dataset.layouts.folders import IMAGE_FOLDERS, is_mask_folder
 from medimg_cli.dataset.listing import NO_LABEL, Entry, Listing
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
+from medimg_cli.workspace.spreadsheets import TABLES
 
 _CASE = re.compile(
     r"(?:.*[ _-])?(?:patients?|pat|pats|subjects?|subj|sub|cases?|persons?|participants?|volunteers?|donors?|stud(?:y|ies)"
@@ -120,7 +121,6 @@ def is_diagnosis(name: str) -> bool:
     return _DIAGNOSES.fullmatch(name.strip()) is not None
 
 
-TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")
 _NO_IMAGES = (*TABLES, *".txt .md .json .xml .html .pdf .doc .docx .py .ipynb .yaml .yml .log".split())
 _COPY = re.compile(r"(.+?)(?: \(\d+\)|[ _-]+(?:copy|kopie|copie|copia)(?: ?\(?\d+\)?)?)", re.IGNORECASE)
 """How file managers call a second folder."""
