@@ -7,6 +7,7 @@ import typer
 
 from medimg_cli.cli.options import RunName, Session, fields_of
 from medimg_cli.errors import ExitCode, UsageError
+from medimg_cli.workspace.plain_text import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +75,7 @@ def bundle(
 
 
 def _draw(console: "Console", result: "BundleResult") -> None:
-    lines = [f"wrote {result.out}: {len(result.files)} files, {result.size_bytes / 1e6:.1f} MB"]
+    lines = [f"wrote {result.out}: {plural(len(result.files), 'file')}, {result.size_bytes / 1e6:.1f} MB"]
     lines.append(f"SHA-256 {result.sha256}")
     if not result.model_card:
         lines.append("no model card: the run was not evaluated on test")
@@ -105,7 +106,7 @@ def _bundle_dataset(session: Session, run: str | None, out: Path, columns: str |
     for image, reason in list(result.not_written.items())[:20]:
         session.progress.warn(f"not written: {image}: {reason}")
     splits = ", ".join(f"{name} {count:,}" for name, count in result.splits.items())
-    line = f"wrote {out}: {result.images:,} images of {result.patients:,} patients ({splits})"
+    line = f"wrote {out}: {plural(result.images, 'image')} of {plural(result.patients, 'patient')} ({splits})"
     payload = asdict(result)
     session.show(payload, lambda console: console.print(line, markup=False))
     if result.not_written:

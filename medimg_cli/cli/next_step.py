@@ -11,6 +11,7 @@ from medimg_cli.errors import MedimgError
 from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_unfinished, list_runs
 from medimg_cli.workspace.files import read_json
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.spreadsheets import TABLES
 from medimg_cli.workspace.workspace import Workspace, find_workspace
 
@@ -33,7 +34,7 @@ def _step(workspace: Workspace) -> tuple[str, str]:
         return _beginning(workspace.root)
     with workspace.manifest_path.open(encoding="utf-8-sig", newline="") as lines:
         images = sum(row.get("status") == "ok" for row in csv.DictReader(lines))
-    here = f"{images:,} images ingested"
+    here = f"{plural(images, 'image')} ingested"
     audit = workspace.audit_dir / "audit.json"
     if not audit.is_file():
         return f"{here}, not audited", "medimg label-audit"

@@ -7,6 +7,7 @@ import typer
 
 from medimg_cli.cli.options import Session, fields_of
 from medimg_cli.cli.setting_options import takes
+from medimg_cli.workspace.plain_text import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +75,8 @@ def _draw(console: "Console", result: "PreprocessResult", cache: str, preview: P
         rate = f"{result.images_per_second:,.0f}/s"
         did = f"{result.decoded:,} decoded in {result.seconds:.1f} s ({rate})"
     console.print(
-        f"{result.images:,} images, {text}; {_bytes(result.bytes)}: {did}\ncache: {cache}", markup=False
+        f"{plural(result.images, 'image')}, {text}; {_bytes(result.bytes)}: {did}\ncache: {cache}",
+        markup=False,
     )
     if preview is not None:
         console.print(f"preview: {preview}", markup=False)

@@ -8,6 +8,7 @@ import typer
 from medimg_cli.cli.options import LAST, OURS, Session, fields_of
 from medimg_cli.cli.setting_options import takes
 from medimg_cli.errors import ExitCode, UsageError
+from medimg_cli.workspace.plain_text import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -208,7 +209,7 @@ def _draw_thresholds(console: "Console", result: "TrainResult") -> None:
 def _kept(result: "TrainResult") -> str:
     if result.best_epoch is None:
         stopped = " (interrupted: those that were trained to their end)" if result.interrupted else ""
-        return f"{result.members} networks{stopped}, {result.epochs_run} epochs together"
+        return f"{plural(result.members, 'network')}{stopped}, {plural(result.epochs_run, 'epoch')} together"
     stopped = " (interrupted: best epoch so far kept)" if result.interrupted else ""
     return f"epoch {result.best_epoch} of {result.epochs_run} kept{stopped}"
 

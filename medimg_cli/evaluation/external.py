@@ -16,6 +16,7 @@ from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.registry import did_you_mean
 from medimg_cli.runs.run import ModelCard, Run
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
 
@@ -146,7 +147,7 @@ def leakage_from(
     patients = set(measured["patient_id"]) & set(learnt["patient_id"]) if comparable else set()
     if (files or patients) and not allowed:
         raise GateError(
-            f"{len(files)} files and {len(patients)} patients were used in training already: {leak.line('tested')}",
+            f"{plural(len(files), 'file')} and {plural(len(patients), 'patient')} were used in training already: {leak.line('tested')}",
             "--without-leaked measures on the rest, --allow-leak on all and says so in the report",
         )
     leakage = Leakage(

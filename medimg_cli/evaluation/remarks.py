@@ -11,6 +11,7 @@ from medimg_cli.evaluation.metrics import OneVsRest
 from medimg_cli.evaluation.results.calibration import Calibration
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.plain_text import plural
 
 _FEW_POSITIVES = 30
 _TOO_FEW_POSITIVES = 10
@@ -40,7 +41,7 @@ def remarks_on_positives(positives: int | None) -> list[str]:
     if positives is None:
         return ["no positive class was stated: recall is the mean over classes"]
     if positives < _TOO_FEW_POSITIVES:
-        return [f"only {positives} positive images: read counts, not percentages"]
+        return [f"only {plural(positives, 'positive image')}: read counts, not percentages"]
     if positives < _FEW_POSITIVES:
         return [f"only {positives} positive images: intervals are wide"]
     return []
@@ -77,7 +78,7 @@ def remarks_on_decisions(here: ScoredPredictions) -> list[str]:
         best = here.probabilities == here.probabilities.max(axis=1, keepdims=True)
         if equal := int(np.count_nonzero(best.sum(axis=1) > 1)):
             found.append(
-                f"of {equal:,} images several classes are the most probable: the first of them is called"
+                f"of {plural(equal, 'image')} several classes are the most probable: the first of them is called"
             )
     return found
 
@@ -132,7 +133,7 @@ def remarks_on_data(here: ScoredPredictions, leakage: Leakage) -> list[str]:
         )
     elif leakage.shared_patients or leakage.shared_files:
         found.append(
-            f"this split shares {leakage.shared_patients} patients and {leakage.shared_files} files "
+            f"this split shares {plural(leakage.shared_patients, 'patient')} and {plural(leakage.shared_files, 'file')} "
             "with other splits: the figures are too good"
         )
     if leakage.left_out:

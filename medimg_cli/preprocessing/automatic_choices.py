@@ -14,6 +14,7 @@ import pandas as pd
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import DataError
 from medimg_cli.preprocessing.recipe import Interpolation, Recipe
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.settings import PreprocessSettings, TrainSettings
 
 Value = TypeVar("Value")
@@ -78,8 +79,8 @@ class DataFacts:
         rarest, most = min(self.counts.values(), default=0), max(self.counts.values(), default=0)
         kind = f", {self.modality}" if self.modality else ""
         return (
-            f"{self.images:,} training images of {self.patients:,} patients, {self.val_images:,} for validation; "
-            f"{len(self.counts)} classes of {rarest:,} to {most:,}; "
+            f"{plural(self.images, 'training image')} of {plural(self.patients, 'patient')}, {self.val_images:,} for validation; "
+            f"{plural(len(self.counts), 'class')} of {rarest:,} to {most:,}; "
             f"{'grey' if self.channels == 1 else 'colour'}{kind}, {self.bit_depth} bits, longer side {self.side_px} px"
         )
 

@@ -18,8 +18,9 @@ from medimg_cli.reporting.content import (
     Fact,
     ReportContent,
 )
-from medimg_cli.reporting.tables.number_format import percent, plural, sentence
+from medimg_cli.reporting.tables.number_format import percent, sentence
 from medimg_cli.runs.explanation import Explanation
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.tables import safe_csv
 
 _SHUFFLED = "Maps of the same network, its weights shuffled"

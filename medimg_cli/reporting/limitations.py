@@ -6,8 +6,9 @@ from medimg_cli.audit.findings import AuditResult, Finding
 from medimg_cli.dataset.manifest import Dataset, DatasetInfo
 from medimg_cli.evaluation.evaluation import Evaluation
 from medimg_cli.reporting.content import FEW_POSITIVES, Fact, ReportContent
-from medimg_cli.reporting.tables.number_format import plural, sentence, split_title
+from medimg_cli.reporting.tables.number_format import sentence, split_title
 from medimg_cli.reporting.verdict import further_warnings, positives
+from medimg_cli.workspace.plain_text import plural
 
 _SHORTCUTS = 4
 _LARGE_SHIFTS = 4

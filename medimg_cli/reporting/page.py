@@ -30,6 +30,7 @@ from medimg_cli.reporting.tables import calibration_tables, group_tables, tables
 from medimg_cli.reporting.tables import number_format as numbers
 from medimg_cli.reporting.verdict import headline, leakage_line
 from medimg_cli.workspace.files import templates_dir
+from medimg_cli.workspace.plain_text import plural
 
 Part = Literal["whole", "report", "appendix"]
 """Both on one page, or one of the two by itself."""
@@ -140,7 +141,7 @@ def page_environment(templates: Path | None = None) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(_public(numbers, scales))
+    environment.filters.update(_public(numbers, scales) | {"plural": plural})
     environment.globals.update(_public(*_BUILDERS))
     return environment
 

@@ -13,13 +13,13 @@ from medimg_cli.reporting.tables.number_format import (
     metric_title,
     number,
     percent,
-    plural,
     point,
     sentence,
     split_title,
 )
 from medimg_cli.reporting.tables.tables import Table
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.plain_text import plural
 
 _BESIDE = ("specificity", "auroc")
 _BESIDE_MACRO = ("accuracy", "macro_specificity", "macro_auroc")

@@ -21,6 +21,7 @@ from medimg_cli.images.readers import read_image
 from medimg_cli.registry import did_you_mean
 from medimg_cli.reporting.croissant import croissant_of
 from medimg_cli.workspace.files import atomic_path, sha256_of_file, write_json, write_text
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.tables import safe_csv
 from medimg_cli.workspace.workspace import Workspace
@@ -171,7 +172,9 @@ def _described(
             "findings": findings,
         }
         write_json(folder / "audit.json", summary)
-        verdict = f"{'passed' if audit.passed else 'not passed'}, {len(findings)} findings (`audit.json`)"
+        verdict = (
+            f"{'passed' if audit.passed else 'not passed'}, {plural(len(findings), 'finding')} (`audit.json`)"
+        )
         verdict += "" if of_these else "; the data set has changed since"
     splits = {split: int((rows["split"] == split).sum()) for split in SPLITS}
     counts = [f"- {split}: {', '.join(f'{name} {number:,}' for name, number in dataset.counts(rows[rows['split'] == split]).items())}" for split in SPLITS if splits[split]]  # fmt: skip

@@ -43,6 +43,7 @@ from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.view_predictions import val_over_views
 from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.operating_settings import EvaluateSettings
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.workspace import Workspace
 
@@ -335,7 +336,7 @@ def _leakage(
     certain = dataset.info.patients_certain
     if ((patients and certain) or files) and not settings.allow_leak:
         raise GateError(
-            f"the {settings.split} split shares {len(patients)} patients and {len(files)} files with other splits: "
+            f"the {settings.split} split shares {plural(len(patients), 'patient')} and {plural(len(files), 'file')} with other splits: "
             f"{leak.line(settings.split)}",
             "`medimg label-audit` names them; --without-leaked measures on the rest, --allow-leak on all and says so",
         )

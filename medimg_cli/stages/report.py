@@ -32,6 +32,7 @@ from medimg_cli.reporting.study_facts import Facts, read_facts, write_questions
 from medimg_cli.runs.ledger import EarlierEvaluations, looks_before
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.workspace.files import atomic_path, sha256_of_file, write_json, write_text
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import ReportSettings
 from medimg_cli.workspace.tables import read_table
@@ -224,8 +225,8 @@ def _default_title(evaluation: Evaluation) -> str:
     if evaluation.positive is not None:
         return f"Detection of {evaluation.positive} in medical images"
     if evaluation.several_labels:
-        return f"Detection of {len(evaluation.classes)} findings in medical images"
-    return f"Classification of medical images into {len(evaluation.classes)} classes"
+        return f"Detection of {plural(len(evaluation.classes), 'finding')} in medical images"
+    return f"Classification of medical images into {plural(len(evaluation.classes), 'class')}"
 
 
 def _read_settings(run: Run) -> dict[str, Any]:

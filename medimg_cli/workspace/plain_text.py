@@ -66,3 +66,16 @@ def may_need_shield(cells: Iterable[str]) -> bool:
     """Return False where `shielded` changes none of many cells for sure; a column of ordinary texts is seen through at once."""
     text = "\0".join(["", *cells])
     return any(sign in text for sign in ";\t\r\n") or any(f"\0{sign}" in text for sign in "'=+-@＝＋－＠")
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its English noun.
+
+    >>> plural(1, "class"), plural(1200, "image"), plural(2, "class"), plural(0, "study"), plural(3, "day")
+    ('1 class', '1,200 images', '2 classes', '0 studies', '3 days')
+    """
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"

@@ -85,7 +85,7 @@ def test_patients_are_compared_only_by_the_ids_of_dicom_headers() -> None:
     theirs = Dataset(theirs.rows.assign(sha256="other"), theirs.info)
     assert "not comparable" in leakage_from(ours, theirs, allowed=False)[0].not_compared
     named = Dataset(theirs.rows, ours.info)
-    with pytest.raises(GateError, match="0 files and 1 patients"):
+    with pytest.raises(GateError, match="0 files and 1 patient were"):
         leakage_from(ours, named, allowed=False)
     allowed, measured = leakage_from(ours, named, allowed=True)
     assert len(measured.rows) == 1 and allowed.leak is not None and allowed.leak.patient == 1

@@ -109,7 +109,7 @@ def test_a_decision_that_calls_every_image_or_none_is_said() -> None:
 def test_how_often_the_first_of_equally_probable_classes_is_called_is_said() -> None:
     truth, score = np.array([True, False, True]), np.array([0.5, 0.1, 0.9])
     (said,) = remarks_on_decisions(two_classes(truth, score).here)
-    assert "of 1 images several classes are the most probable" in said
+    assert "of 1 image several classes are the most probable" in said
     assert remarks_on_decisions(two_classes(truth, score, point=threshold(0.3)).here) == []
 
 

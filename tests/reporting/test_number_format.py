@@ -12,11 +12,11 @@ from medimg_cli.reporting.tables.number_format import (
     number,
     percent,
     plain,
-    plural,
     point,
     sentence,
 )
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.plain_text import plural
 
 
 def test_a_share_is_printed_in_per_cent_with_its_interval() -> None:

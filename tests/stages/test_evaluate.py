@@ -151,7 +151,7 @@ def test_a_leaky_split_is_refused_unless_allowed_or_left_out_and_one_number_says
     assert medimg(tmp_path, "label-audit", "--checks", "patients-across-splits", "--json") == 1
     assert json.loads(capsys.readouterr().out)["leak"]["images"] == leak.images
     own = (workspace, find_run(workspace, None))
-    with pytest.raises(GateError, match="shares 1 patients") as caught:
+    with pytest.raises(GateError, match="shares 1 patient and") as caught:
         evaluated(own)
     assert leak.line() in caught.value.what
     assert "--without-leaked" in caught.value.hint

@@ -245,7 +245,7 @@ def test_several_files_are_one_exam_and_the_image_that_shows_it_most_is_opened(
         page.goto(address)
         upload(page, files, "negative", "positive")
         page.get_by_role("button", name="Answer as one exam").click()
-        see(page, "#exam-body", "The exam: 2 images")
+        see(page, "#exam-body", "Images of the exam: 2")
         see(page, "#exam-body .headline", "PNEUMONIA 62.0%, at or above the limit of 42.0%")
         see(page, "#exam-body", "Shown most by image 2")
         see(page, "#answer-of", "Image 2")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,8 @@ from medimg_cli.cli.views.render import LineProgress, SafeConsole, json_text
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.predictions.resumable_table import RowFile
 from medimg_cli.reporting.cases import predictions_csv
-from medimg_cli.workspace.plain_text import shielded, unshielded, visible, visible_line
+from medimg_cli.workspace.files import templates_dir
+from medimg_cli.workspace.plain_text import plural, shielded, unshielded, visible, visible_line
 from medimg_cli.workspace.spreadsheets import read_spreadsheet
 from medimg_cli.workspace.tables import read_table, write_table
 
@@ -123,3 +125,28 @@ def test_nothing_a_stranger_wrote_controls_a_terminal(text: str, capsys: pytest.
 
 def test_one_line_stays_one_line() -> None:
     assert visible_line("a\nb\tc\x00") == "a\\nb\\tc\\x00"
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [
+        (0, "image", "0 images"),
+        (1, "class", "1 class"),
+        (3, "class", "3 classes"),
+        (2, "study", "2 studies"),
+        (2, "day", "2 days"),
+        (2, "box", "2 boxes"),
+        (1200, "patch", "1,200 patches"),
+    ],
+)
+def test_a_count_stands_with_its_noun(count: int, noun: str, text: str) -> None:
+    assert plural(count, noun) == text
+
+
+_PLURAL = re.compile(r"\{(n|count|of)\} (places|images|Stellen|Bilder)\b")
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_page_sets_no_noun_in_the_plural_behind_a_count_that_may_be_one(language: str) -> None:
+    lines = (templates_dir() / "serve" / "strings" / f"{language}.yaml").read_text(encoding="utf-8")
+    assert [line for line in lines.splitlines() if _PLURAL.search(line) and "{of}" not in line] == []

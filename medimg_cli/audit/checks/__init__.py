@@ -11,6 +11,7 @@ from medimg_cli.audit.findings import Check, Finding
 from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.dataset.manifest import SPLITS, UNKNOWN_COLUMN, DatasetInfo
 from medimg_cli.registry import Registry
+from medimg_cli.workspace.plain_text import plural
 
 Need = Literal["looks", "text"]
 
@@ -72,16 +73,6 @@ def labels_conflict(rows: pd.DataFrame) -> bool:
 def named_patients(rows: pd.DataFrame) -> int:
     """Return how many patients images have; an image called like its patient names none (see ingest)."""
     return int(rows.loc[rows["patient_id"] != rows["image_id"], "patient_id"].nunique())
-
-
-def plural(count: int, noun: str) -> str:
-    """Return the count with its noun.
-
-    >>> plural(1, "image"), plural(1200, "image"), plural(2, "class")
-    ('1 image', '1,200 images', '2 classes')
-    """
-    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
-    return f"{count:,} {noun}{ending}"
 
 
 def split_pairs(places: Iterable[Iterable[str]]) -> str:

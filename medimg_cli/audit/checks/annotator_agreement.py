@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.statistics.intervals import LEVEL, REPLICATES
+from medimg_cli.workspace.plain_text import plural
 
 _BATCH = 200
 """Replicates at once: patients × replicates in memory stay small."""

@@ -9,11 +9,12 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from medimg_cli.audit.checks import check, plural, split_pairs
+from medimg_cli.audit.checks import check, split_pairs
 from medimg_cli.audit.duplicates.alignment import resemblance
 from medimg_cli.audit.findings import AuditContext, Checked, Finding
 from medimg_cli.dataset.name_groups import AUGMENTED
 from medimg_cli.privacy.forms.names import mask_identities
+from medimg_cli.workspace.plain_text import plural
 
 _WORD = re.compile(rf"(?:{'|'.join(AUGMENTED)})\d{{0,4}}", re.IGNORECASE)
 # What Keras writes with `save_to_dir`: PREFIX_INDEX_RANDOM.EXT, see keras.preprocessing.image.Iterator.

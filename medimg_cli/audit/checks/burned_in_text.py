@@ -11,7 +11,7 @@ import numpy as np
 from pydicom import Dataset
 from scipy.special import betaincinv
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
 from medimg_cli.audit.measurements.measurements import Reader
 from medimg_cli.images.dicom.bombs import header_of
@@ -30,6 +30,7 @@ from medimg_cli.privacy.pixels.text_reading import (
     read_whole,
 )
 from medimg_cli.privacy.pixels.text_regions import Box, decode_regions
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, tracked
 from medimg_cli.workspace.threads import map_ordered
 

@@ -5,10 +5,11 @@ from math import sqrt
 
 import pandas as pd
 
-from medimg_cli.audit.checks import check, label_sets, plural
+from medimg_cli.audit.checks import check, label_sets
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.dataset.manifest import SPLITS, DatasetInfo
 from medimg_cli.statistics.intervals import wilson
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "class-balance"
 FEW_TEST_CASES = 10

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from medimg_cli.audit.checks import check, not_read, plural
+from medimg_cli.audit.checks import check, not_read
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.images.image import split_member
 from medimg_cli.privacy.dicom.headers import (
@@ -15,6 +15,7 @@ from medimg_cli.privacy.dicom.headers import (
     read_header_identities,
 )
 from medimg_cli.privacy.dicom.rules import HeaderRule
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.threads import map_ordered
 
 NAME = "dicom-headers"

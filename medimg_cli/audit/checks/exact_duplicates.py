@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from medimg_cli.audit.checks import check, label_sets, labels_conflict, named_patients, plural, split_pairs
+from medimg_cli.audit.checks import check, label_sets, labels_conflict, named_patients, split_pairs
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Remedy, Severity
 from medimg_cli.privacy.forms.names import mask_identities
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "exact-duplicates"
 

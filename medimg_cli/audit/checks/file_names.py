@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
 from medimg_cli.privacy.forms.names import (
     SAFE_HARBOR,
@@ -14,6 +14,7 @@ from medimg_cli.privacy.forms.names import (
     mask_identities,
     own_part,
 )
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "file-names"
 # A UID or a web address names no person by itself; neither do numbers that follow each other, or one for all.

@@ -1,9 +1,10 @@
 """Groups that file names give away, with images in more than one split: a leak to suspect."""
 
-from medimg_cli.audit.checks import check, plural, split_pairs
+from medimg_cli.audit.checks import check, split_pairs
 from medimg_cli.audit.findings import AuditContext, Checked, Finding
 from medimg_cli.dataset.leakage import leak_of
 from medimg_cli.dataset.name_groups import groups_in_names
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "groups-across-splits"
 

@@ -7,7 +7,7 @@ from functools import cache
 
 import pandas as pd
 
-from medimg_cli.audit.checks import check, not_read, plural
+from medimg_cli.audit.checks import check, not_read
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.dataset.listing import without_frame
 from medimg_cli.dataset.manifest import COLUMNS
@@ -19,6 +19,7 @@ from medimg_cli.privacy.forms.names import mask_identities, own_part
 from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata as read_raster
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import tracked
 from medimg_cli.workspace.threads import map_ordered
 

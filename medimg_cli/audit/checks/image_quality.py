@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding
 from medimg_cli.audit.orientation import CommonLayout, fit_common_layout, why_no_up
+from medimg_cli.workspace.plain_text import plural
 
 Scores = NDArray[np.float64]
 Bad = NDArray[np.bool_]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.audit.label_quality import (
     Confident,
@@ -19,6 +19,7 @@ from medimg_cli.audit.label_quality import (
 )
 from medimg_cli.audit.shortcuts.separability import FOLDS, folds_by_patient
 from medimg_cli.dataset.splits import group_identical
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "label-errors"
 MIN_IMAGES = 50

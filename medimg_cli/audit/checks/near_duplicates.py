@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.audit.checks import check, label_sets, labels_conflict, named_patients, plural, split_pairs
+from medimg_cli.audit.checks import check, label_sets, labels_conflict, named_patients, split_pairs
 from medimg_cli.audit.duplicates.across_splits import keep_pairs
 from medimg_cli.audit.duplicates.near_duplicates import (
     LEAST_SIDE_PX,
@@ -18,6 +18,7 @@ from medimg_cli.audit.duplicates.near_duplicates import (
 )
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Remedy, Severity
 from medimg_cli.privacy.forms.names import mask_identities
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "near-duplicates"
 FILM = 8

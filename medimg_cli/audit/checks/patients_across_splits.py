@@ -1,8 +1,9 @@
 """Patients who stand in more than one split."""
 
-from medimg_cli.audit.checks import check, plural, split_pairs
+from medimg_cli.audit.checks import check, split_pairs
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.dataset.manifest import leaks
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "patients-across-splits"
 

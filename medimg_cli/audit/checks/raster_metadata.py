@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
 from medimg_cli.images.image import HEAD_BYTES, UnreadableImage, sniff_format
 from medimg_cli.images.image_files import ImageFile, image_files
@@ -17,6 +17,7 @@ from medimg_cli.privacy.metadata.raster_metadata import (
     read_metadata,
     read_metadata_of,
 )
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import tracked
 from medimg_cli.workspace.threads import map_ordered
 

@@ -2,12 +2,13 @@
 
 import pandas as pd
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
 from medimg_cli.dataset.listing import without_frame
 from medimg_cli.dataset.manifest import COLUMNS
 from medimg_cli.privacy.forms.manifest_columns import ColumnIdentity, identities_in_column
 from medimg_cli.privacy.forms.names import mask_identities
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "raw-identifiers"
 _ADVICE = {

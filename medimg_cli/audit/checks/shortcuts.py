@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg_cli.audit.checks import check, label_sets, plural
+from medimg_cli.audit.checks import check, label_sets
 from medimg_cli.audit.findings import AuditContext, Checked, CheckSkipped, Finding, Severity
 from medimg_cli.audit.shortcuts.cohort_traits import traits_of
 from medimg_cli.audit.shortcuts.column_traits import Trait, TraitKind
@@ -25,6 +25,7 @@ from medimg_cli.audit.shortcuts.separability import (
 )
 from medimg_cli.dataset.manifest import DatasetInfo
 from medimg_cli.privacy.forms.names import mask_identities
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "shortcuts"
 TELLS_AUROC = 0.7

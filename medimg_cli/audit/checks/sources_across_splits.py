@@ -4,8 +4,9 @@ import re
 
 import pandas as pd
 
-from medimg_cli.audit.checks import check, plural, split_pairs
+from medimg_cli.audit.checks import check, split_pairs
 from medimg_cli.audit.findings import AuditContext, Checked, Finding
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "sources-across-splits"
 # The levels of PS3.3 C.7.2.1 and C.7.3.1, and what tables call them.

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from medimg_cli.audit.checks import check, label_sets, plural
+from medimg_cli.audit.checks import check, label_sets
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
 from medimg_cli.dataset.manifest import SPLITS
 from medimg_cli.dataset.official_splits import official_splits
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "splits-and-manifest"
 _STATES = ("ok", "excluded")

@@ -3,9 +3,10 @@
 from collections import Counter
 from pathlib import PurePosixPath
 
-from medimg_cli.audit.checks import check, plural
+from medimg_cli.audit.checks import check
 from medimg_cli.audit.findings import AuditContext, Checked, Finding
 from medimg_cli.privacy.forms.names import mask_identities
+from medimg_cli.workspace.plain_text import plural
 
 NAME = "unreadable"
 _SHOWN_REASONS = 3

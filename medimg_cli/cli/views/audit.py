@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from medimg_cli.audit.exclusions import Change
 from medimg_cli.audit.findings import AuditResult
 from medimg_cli.privacy.forms.names import mask_identities
+from medimg_cli.workspace.plain_text import plural
 
 if TYPE_CHECKING:
     from medimg_cli.stages.review import ReviewResult
@@ -29,7 +30,7 @@ def draw_audit(console: Console, outcome: "Outcome") -> None:
                 f"[dim]{outcome.for_somebody:,} groups have several labels: a reader must look[/dim]"
             )
     if outcome.review is not None:
-        console.print(f"{outcome.review.decisions:,} decisions in audit/decisions.jsonl")
+        console.print(f"{plural(outcome.review.decisions, 'decision')} in audit/decisions.jsonl")
         _draw_change(console, outcome.review.change, "marked by the review at its end")
     _draw_findings(console, result)
     _draw_silent(console, result)
@@ -38,7 +39,9 @@ def draw_audit(console: Console, outcome: "Outcome") -> None:
     if result.leak is not None:
         console.print(escape(result.leak.line()))
     verdict = "[green]passed[/green]" if result.passed else "[red]did not pass[/red]"
-    console.print(f"\n{len(result.checks_run)} checks, {len(result.findings)} findings: {verdict}")
+    console.print(
+        f"\n{plural(len(result.checks_run), 'check')}, {plural(len(result.findings), 'finding')}: {verdict}"
+    )
     console.print(f"[dim]page: {escape(str(outcome.page))}[/dim]")
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from medimg_cli.cli.views.render import plain_table
+from medimg_cli.workspace.plain_text import plural
 
 if TYPE_CHECKING:
     from medimg_cli.evaluation.evaluation import Evaluation, ExamFigures
@@ -106,7 +107,7 @@ def _draw_headline(console: Console, evaluation: "Evaluation") -> None:
     if exams is None and evaluation.contract is not None and evaluation.contract.outcome:
         console.print(f"[bold]{escape(evaluation.contract.outcome)}[/bold]")
     if exams is not None:
-        text = f"{exams.n:,} exams ({exams.source}), pooled by {exams.pooling}: {exams.why}"
+        text = f"{plural(exams.n, 'exam')} ({exams.source}), pooled by {exams.pooling}: {exams.why}"
         console.print(text, markup=False)
     if (threshold := decided.threshold) is not None:
         where = "" if threshold.rule == "given" else f" on {threshold.split}"
@@ -118,12 +119,12 @@ def _draw_headline(console: Console, evaluation: "Evaluation") -> None:
 
 def _tested_on(evaluation: "Evaluation") -> str:
     """Return run, split, images and patients; of images that name no patient how many these are."""
-    line = f"{evaluation.run} on {evaluation.split}: {evaluation.n:,} images"
+    line = f"{evaluation.run} on {evaluation.split}: {plural(evaluation.n, 'image')}"
     if not evaluation.leakage.patients_known:
         return f"{line}, patients not known"
     nameless = evaluation.leakage.nameless
     unknown = f" ({nameless:,} images name no patient, each counts as one)" if nameless else ""
-    return f"{line} of {evaluation.patients:,} patients{unknown}"
+    return f"{line} of {plural(evaluation.patients, 'patient')}{unknown}"
 
 
 def _draw_operating(console: Console, evaluation: "Evaluation") -> None:
@@ -263,7 +264,7 @@ def _draw_robustness(console: Console, robustness: "Robustness") -> None:
         table.add_row(row.disturbance, row.strength, first, change, _interval(row.change), *rest)
     console.print(table)
     console.print(
-        f"[dim]{robustness.n:,} images, disturbed after preprocessing ({escape(robustness.pixels)})[/dim]"
+        f"[dim]{plural(robustness.n, 'image')}, disturbed after preprocessing ({escape(robustness.pixels)})[/dim]"
     )
 
 

@@ -12,6 +12,7 @@ from medimg_cli.dataset.ingest.preview import IngestPreview
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.listing import Column
 from medimg_cli.stages.ingest import IngestResult
+from medimg_cli.workspace.plain_text import plural
 
 _REASONS, _CLASSES = 6, 20
 
@@ -78,8 +79,8 @@ def draw_result(console: Console, result: IngestResult) -> None:
         table.add_row(escape(name) + mark, f"{count:,}")
     console.print(table)
     splits = ", ".join(f"{name} {count:,}" for name, count in result.splits.items())
-    of_patients = f" of {result.patients:,} patients" if result.patients_known else ""
-    console.print(f"\n{result.images:,} images{of_patients}: {splits}")
+    of_patients = f" of {plural(result.patients, 'patient')}" if result.patients_known else ""
+    console.print(f"\n{plural(result.images, 'image')}{of_patients}: {splits}")
     if result.first:
         console.print(f"layout: {result.layout}; label of an image: {result.label_source}", markup=False)
     if result.reused:

@@ -20,8 +20,8 @@ from medimg_cli.reporting.charts.scales import has_long_word, shortened, squeeze
 from medimg_cli.reporting.content import STATEMENT, Fact
 from medimg_cli.reporting.tables import number_format as numbers
 from medimg_cli.reporting.tables import tables
-from medimg_cli.reporting.tables.number_format import plural
 from medimg_cli.workspace.files import templates_dir
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import tracked
 from medimg_cli.workspace.threads import map_ordered, takes_too_long
 
@@ -287,7 +287,7 @@ def _environment() -> jinja2.Environment:
     filters = (
         numbers.coded,
         numbers.grouped,
-        numbers.plural,
+        plural,
         numbers.sentence,
         has_long_word,
         shortened,
@@ -301,16 +301,16 @@ def _about(content: AuditPageContent) -> str:
     """Return the set's name and size: "chest_xray: 5,840 images of 2 classes"."""
     info, usable = content.dataset.info, content.dataset.usable
     name = ", ".join(map(mask_identities, tables.source_names(info.sources))) or "data set"
-    size = f"{numbers.plural(len(usable), 'image')} of {numbers.plural(len(info.classes), 'class')}"
+    size = f"{plural(len(usable), 'image')} of {plural(len(info.classes), 'class')}"
     patients = usable["patient_id"].nunique()
-    return f"{name}: {size}" + (f", {numbers.plural(patients, 'patient')}" if info.patients_known else "")
+    return f"{name}: {size}" + (f", {plural(patients, 'patient')}" if info.patients_known else "")
 
 
 def _counts(content: AuditPageContent) -> str:
     """Return "2 errors, 1 warning", or that nothing was found."""
     tally = Counter(finding.severity for finding in content.result.findings)
     nouns = {"error": "error", "warning": "warning", "info": "remark"}
-    parts = [numbers.plural(tally[name], nouns[name]) for name in SEVERITIES if tally[name]]
+    parts = [plural(tally[name], nouns[name]) for name in SEVERITIES if tally[name]]
     return ", ".join(parts) or "no findings"
 
 

@@ -18,7 +18,8 @@ from medimg_cli.reporting.charts.curves import (
     plane,
 )
 from medimg_cli.reporting.charts.scales import Scale, Tick, outline, path, shortened, ticks
-from medimg_cli.reporting.tables.number_format import FEW, grouped, measured, number, percent, plural
+from medimg_cli.reporting.tables.number_format import FEW, grouped, measured, number, percent
+from medimg_cli.workspace.plain_text import plural
 
 MOST_CLASSES = 4  # of charts that show one class each
 _HISTOGRAM_ROWS = 6

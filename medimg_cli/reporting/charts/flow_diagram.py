@@ -7,8 +7,9 @@ import pandas as pd
 
 from medimg_cli.dataset.manifest import SPLITS, Dataset
 from medimg_cli.reporting.charts.scales import shortened
-from medimg_cli.reporting.tables.number_format import grouped, percent, plural, split_title
+from medimg_cli.reporting.tables.number_format import grouped, percent, split_title
 from medimg_cli.reporting.tables.tables import exclusion_table, source_names
+from medimg_cli.workspace.plain_text import plural
 
 _WIDTH = 640.0
 _MAIN, _SIDE = 300.0, 300.0

@@ -4,8 +4,9 @@ import re
 
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.reporting.content import ReportContent
-from medimg_cli.reporting.tables.number_format import grouped, plural, split_title
+from medimg_cli.reporting.tables.number_format import grouped, split_title
 from medimg_cli.reporting.tables.tables import source_names
+from medimg_cli.workspace.plain_text import plural
 
 _METHOD = re.compile(
     r"\b(ai|cnn|artificial intelligence|machine[- ]learning|deep[- ]learning|neural|network|networks)\b",

@@ -2,9 +2,10 @@
 
 from medimg_cli.reporting.content import ReportContent
 from medimg_cli.reporting.limitations import limitations
-from medimg_cli.reporting.tables.number_format import grouped, measured, metric_title, plural
+from medimg_cli.reporting.tables.number_format import grouped, measured, metric_title
 from medimg_cli.reporting.verdict import positive_recall, threshold_line
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.plain_text import plural
 
 _CALLED = ("recall", "specificity", "auroc", "macro_recall", "accuracy", "macro_auroc")
 _NAMED_METRICS = 6
@@ -122,7 +123,7 @@ def parts(content: ReportContent) -> str:
     """Return for which parts of the data performance is given beside the whole."""
     evaluation = content.evaluation
     chosen_on = "validation and test at the threshold" if evaluation.threshold is not None else "test"
-    return f"{chosen_on}; {len(evaluation.per_class)} classes"
+    return f"{chosen_on}; {plural(len(evaluation.per_class), 'class')}"
 
 
 def failures(content: ReportContent) -> str:

@@ -21,10 +21,10 @@ from medimg_cli.reporting.tables.number_format import (
     metric_title,
     number,
     percent,
-    plural,
 )
 from medimg_cli.reporting.tables.tables import Table
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.plain_text import plural
 
 FLAG = "†"
 _RULES = {"max": "highest probability of their images", "mean": "mean probability of their images"}

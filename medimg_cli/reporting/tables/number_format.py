@@ -231,15 +231,6 @@ def coded(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun.
-
-    >>> plural(1, "file"), plural(1200, "file")
-    ('1 file', '1,200 files')
-    """
-    return f"{grouped(count)} {noun}{'' if count == 1 else 's'}"
-
-
 def split_title(name: str) -> str:
     """Return the name of a split as a word: train is "training", val is "validation"."""
     return {"train": "training", "val": "validation"}.get(name, name)
