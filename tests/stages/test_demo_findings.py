@@ -9,6 +9,9 @@ from PIL import Image
 
 from medimg_cli.errors import UsageError
 from medimg_cli.stages.demo import DemoResult, demo
+from medimg_cli.stages.ingest import dry_run
+from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +61,18 @@ def test_findings_show_in_the_picture(result: DemoResult) -> None:
 def test_flaws_and_findings_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--flaws, --findings and --exams exclude"):
         demo(tmp_path / "cohort", flaws=True, findings=True)
+
+
+@pytest.mark.parametrize("kind", ["findings", "exams", None])
+def test_an_ingest_of_the_whole_folder_does_not_list_the_truth_of_a_demo(
+    tmp_path: Path, kind: str | None
+) -> None:
+    folder = demo(tmp_path / "cohort", patients=6, **{kind: True} if kind else {}).folder
+    settings = IngestSettings(labels=folder / "labels.csv" if kind else None, multi_label=kind == "findings")
+
+    def refused() -> dict[str, int]:
+        return dry_run(Workspace(tmp_path / "study"), [folder], settings).quarantine
+
+    assert refused() == {}
+    (folder / "truth.json").write_text('{"images": []}')  # somebody's own
+    assert sum(refused().values()) == 1

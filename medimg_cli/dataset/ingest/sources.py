@@ -11,6 +11,7 @@ from medimg_cli.dataset.labels import natural_order
 from medimg_cli.dataset.listing import Entry, Listing, Rejected, Source
 from medimg_cli.dataset.manifest import Origin
 from medimg_cli.errors import DataError, UsageError
+from medimg_cli.workspace.files import read_json
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
 
@@ -21,6 +22,7 @@ READING = tuple(
 )
 _FIXED = ("layout", "patient_col", "use_split_col")
 """Of these, what may not change under images that have a split."""
+_MOST_TRUTH = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,18 @@ def plan_readings(
     planned += [(new, given) for new in named if not any(new.path.samefile(path) for path in known)]
     artefacts = (workspace.manifest_path.parent, workspace.audit_dir, workspace.cache_dir, workspace.runs_dir)
     tables = {Path(reading["labels"]).absolute() for _, reading in planned if reading.get("labels")}
-    ignored = frozenset([*artefacts, workspace.settings_path, *tables])
+    truths = (source.path / "truth.json" for source, _ in planned)
+    ignored = frozenset([*artefacts, workspace.settings_path, *tables, *filter(_is_of_a_demo, truths)])
     return _together(planned, settings, ignored)
+
+
+def _is_of_a_demo(path: Path) -> bool:
+    """Return whether a file is what `medimg demo` writes of its images beside them, which is no input."""
+    try:
+        truth = read_json(path, most_bytes=_MOST_TRUTH)
+    except DataError:  # there is none, or somebody else's, which is listed as every file is
+        return False
+    return isinstance(truth, dict) and {"schema", "seed", "patients", "flaws", "images"} <= truth.keys()
 
 
 def records(workspace: Workspace, readings: Iterable[tuple[str, Reading]]) -> tuple[Origin, ...]:
