@@ -72,6 +72,19 @@ def test_what_was_measured_on_test_is_quoted_instead_of_validation() -> None:
     assert "not measured on test images" in untested and "the validation images" in untested
 
 
+def test_of_few_images_their_own_number_is_told() -> None:
+    specificity = {"value": 0.5, "low": 0.19, "high": 0.81}
+    few = TESTED | {"n": 9, "missed": {"count": 2, "of": 3}, "specificity": specificity}
+    text = " ".join(measured_in_words(FACTS | {"tested": few}, words_of("en")))
+    assert "found 1 of 3 images with PNEUMONIA in the test images, and counted 3 of 6 others" in text
+    chosen = FACTS["threshold"] | {"achieved_recall": 0.75, "positives": [4, 4]}
+    text = " ".join(measured_in_words(FACTS | {"threshold": chosen}, words_of("en")))
+    assert "found 3 of 4 images" in text and "It missed 1 of 4:" in text
+    many = FACTS["threshold"] | {"achieved_recall": 0.75, "positives": [80, 80]}
+    text = " ".join(measured_in_words(FACTS | {"threshold": many}, words_of("en")))
+    assert "found 75 of 100 images" in text and "It missed 25 of 100:" in text
+
+
 def test_predictive_values_are_those_of_a_prevalence_that_the_place_has_set() -> None:
     """By Bayes: .9 x .1 / (.9 x .1 + .3 x .9) = .25 and .7 x .9 / (.7 x .9 + .1 x .1) = .984."""
     *_, said = measured_in_words(FACTS | {"tested": TESTED, "prevalence": 0.1}, words_of("en"))

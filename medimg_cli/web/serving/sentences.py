@@ -21,6 +21,7 @@ _ERRORS = ("unreadable", "empty", "archive", "too_many_pixels", "internal")
 """Codes that an entry of `predictions` may carry; the catalogue has a sentence for each."""
 _SPLITS = {"val": "result.split_val", "out-of-fold": "result.split_oof"}
 _MOST_TIMES = 100.0
+_FEW = 50  # images, of which so many of a hundred would promise more than was seen
 _UNLIKE = "out-of-distribution"
 CATALOGUE = "en"
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -228,19 +229,22 @@ def measured_in_words(model: Fields, words: Words) -> Iterator[str]:
     if recall["value"] is None or specificity["value"] is None:
         yield words("result.unmeasured")
         return
-    false = words.of_hundred(1 - specificity["value"])
     if tested:
         missed, of = tested["missed"]["count"], tested["missed"]["of"]
-        yield words("result.found_of", count=of - missed, of=of, false=false, split=split, **named)
+        _, false, others = _of_images(specificity["value"], tested["n"] - of, words)
+        yield words(
+            "result.found_of", count=of - missed, of=of, false=false, others=others, split=split, **named
+        )
     else:
-        found = words.of_hundred(recall["value"])
-        yield words("result.found", found=found, false=false, split=split, **named)
+        found, missed, of = _of_images(recall["value"], (threshold.get("positives") or (0,))[0], words)
+        false = words.of_hundred(1 - specificity["value"])
+        yield words("result.found", found=found, of=of, false=false, others=100, split=split, **named)
     if recall["value"] >= 1:
         yield words("result.missed_none", **named)
     elif tested:
         yield words("result.missed_of", missed=missed, **named)
     else:
-        yield words("result.missed_some", missed=words.rest_of_hundred(recall["value"]), **named)
+        yield words("result.missed_some", missed=missed, of=of, **named)
     yield words(
         "result.measured",
         sensitivity=_with_bounds(recall, words),
@@ -252,6 +256,15 @@ def measured_in_words(model: Fields, words: Words) -> Iterator[str]:
         yield words(
             "result.predictive", **named, **_predictive(recall, specificity, model["prevalence"], words)
         )
+
+
+def _of_images(share: float, images: int, words: Words) -> tuple[object, object, int]:
+    """Return a share of images as a count, the rest, and of how many: of fewer than 50 their own number, else 100."""
+    count = round(share * images)
+    if 0 < images < _FEW and abs(share * images - count) < 1e-6:
+        return count, images - count, images
+    rest = words.rest_of_hundred(share)
+    return words.of_hundred(share), rest, 100
 
 
 def _with_bounds(figure: Fields, words: Words, key: str = "result.with_bounds") -> str:
