@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -22,6 +23,8 @@ from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import ReportSettings
 from tests.reporting.cohort import make_cohort
+
+Verdict = Literal["met", "missed", "cannot be told", ""]
 
 
 def test_sensitivity_of_the_positive_class_comes_first_with_interval_and_missed_cases(tmp_path: Path) -> None:
@@ -185,7 +188,7 @@ def test_an_area_below_chance_stands_before_training_that_was_cut_off(tmp_path: 
     ],
 )
 def test_of_few_images_counts_stand_beside_their_interval_which_the_target_is_held_against(
-    tmp_path: Path, count: int, low: float | None, high: float | None, outcome: str, why: str, shown: str
+    tmp_path: Path, count: int, low: float | None, high: float | None, outcome: Verdict, why: str, shown: str
 ) -> None:
     evaluation = make_cohort(tmp_path).evaluation
     recall = Estimate(value=count / 3, low=low, high=high, n=3, count=count)
