@@ -67,7 +67,7 @@ def test_flaws_and_findings_exclude_each_other(tmp_path: Path) -> None:
 def test_an_ingest_of_the_whole_folder_does_not_list_the_truth_of_a_demo(
     tmp_path: Path, kind: str | None
 ) -> None:
-    folder = demo(tmp_path / "cohort", patients=6, **{kind: True} if kind else {}).folder
+    folder = demo(tmp_path / "cohort", patients=6, findings=kind == "findings", exams=kind == "exams").folder
     settings = IngestSettings(labels=folder / "labels.csv" if kind else None, multi_label=kind == "findings")
 
     def refused() -> dict[str, int]:
