@@ -251,6 +251,11 @@ class ModelCard(BaseModel):
             "classes: one is named twice": len(classes) < len(self.classes),
             f"{', '.join(beyond)}: a threshold lies between 0 and 1": bool(beyond),
             f"thresholds or sets: {sorted(strangers)[:1]} does not fit the classes": bool(strangers),
+            "threshold: it needs a positive class (`positive`) and one class an image (`answers`)": (
+                self.threshold is not None and (self.positive is None or self.answers == "sigmoid")
+            ),
+            "thresholds: they need several labels an image (`answers`)": bool(self.thresholds)
+            and self.answers != "sigmoid",
             "normalisation: it has not as many figures as the recipe has channels": {
                 len(self.normalisation.mean),
                 len(self.normalisation.std),

@@ -39,6 +39,8 @@ def changed(place: str, value: object) -> str:
         ),
         *(("temperature", value) for value in (0, -1, True, float("nan"), float("inf"))),
         ("positive", "OTHER"),
+        ("positive", None),
+        ("answers", "sigmoid"),
         ("classes", []),
         ("classes", ["SPOT", "SPOT"]),
         ("classes", ["", "SPOT"]),
