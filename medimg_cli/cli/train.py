@@ -164,7 +164,7 @@ def _show_architectures(session: Session, which: str) -> None:
 
 def _draw(console: "Console", result: "TrainResult") -> None:
     from medimg_cli.cli.views.render import plain_table
-    from medimg_cli.predictions.exam_answers import said_of_rule
+    from medimg_cli.predictions.exam_answers import rule_text
     from medimg_cli.predictions.threshold_choice import promise_of
 
     spread = (">mean of folds", "range") if result.folds else ()
@@ -181,7 +181,7 @@ def _draw(console: "Console", result: "TrainResult") -> None:
         console.print(promise_of(result.threshold), markup=False)
     _draw_thresholds(console, result)
     if result.exams is not None:
-        console.print(f"{said_of_rule(result.exams)}; {result.exams.why}", markup=False)
+        console.print(f"{rule_text(result.exams)}; {result.exams.why}", markup=False)
     console.print(
         f"{result.run.name}: {_kept(result)}, "
         f"{result.parameters:,} parameters, {result.seconds:.0f} s on {result.device}"

@@ -21,6 +21,7 @@ from typing import BinaryIO, Protocol
 from medimg_cli.errors import DataError
 from medimg_cli.images.decoding import RecentFiles
 from medimg_cli.images.image import HEAD_BYTES, UnreadableImage, sniff_format
+from medimg_cli.workspace.plain_text import reason_of
 
 _CHUNK_BYTES = 1 << 16
 _STEP_BYTES = 2 << 20
@@ -242,7 +243,7 @@ def list_members(path: Path) -> list[str]:
         raise DataError(f"{path}: {error}", "name a .zip, .tar or .tar.gz of images") from error
     except _DAMAGES as error:
         raise DataError(
-            f"{path} cannot be read as an archive: {_one_line(error)}", "copy or download it again"
+            f"{path} cannot be read as an archive: {_fault(error)}", "copy or download it again"
         ) from error
     return [name for name in names if not is_litter(name)]
 
@@ -281,13 +282,13 @@ def _plain_reasons() -> Iterator[None]:
     try:
         yield
     except _DAMAGES as error:
-        raise UnreadableImage(f"the archive cannot be read: {_one_line(error)}") from error
+        raise UnreadableImage(f"the archive cannot be read: {_fault(error)}") from error
 
 
-def _one_line(error: BaseException) -> str:
+def _fault(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return reason_of(error)
 
 
 class _Zip:

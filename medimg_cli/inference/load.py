@@ -20,6 +20,7 @@ from medimg_cli.runs.bundle import ABOUT, About, is_bundle, unpacked
 from medimg_cli.runs.explanation import Explanation, read_explanation
 from medimg_cli.runs.run import Run, read_model
 from medimg_cli.runs.tested import Tested, tested_of, withheld_sets
+from medimg_cli.workspace.plain_text import reason_of
 
 _TRIAL_SECONDS = 120
 _TRIAL_BYTES = 4 << 30
@@ -156,7 +157,6 @@ def try_out(folder: str, most_bytes: int) -> None:
         Exception,
         RecursionError,
     ) as error:  # whatever a stranger's file makes fail, it is that file's fault
-        said_of_it = " ".join(str(error).split())[:200] or type(error).__name__
-        sys.stdout.write(json.dumps([f"{folder} cannot be used: {said_of_it}", _AGAIN]))
+        sys.stdout.write(json.dumps([f"{folder} cannot be used: {reason_of(error)}", _AGAIN]))
     else:
         sys.stdout.write("ok")

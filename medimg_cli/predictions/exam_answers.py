@@ -193,7 +193,7 @@ def answer_of_exam(exam: str, answers: Sequence[Answer], by: Exams, labels: Labe
     )
 
 
-def said_of_rule(by: Exams) -> str:
+def rule_text(by: Exams) -> str:
     """Return in words how exams are decided on."""
     at = "" if by.threshold is None else f" at {by.threshold.value:.4f} or more ({by.threshold.rule})"
     return f"exams: {by.pooling} of the images' probabilities{at}"

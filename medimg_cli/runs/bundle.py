@@ -29,6 +29,7 @@ from medimg_cli.errors import MachineError, RunError
 from medimg_cli.images.archives import HARMLESS_BYTES, LIMIT_RATIO
 from medimg_cli.runs.tested import Tested
 from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.plain_text import reason_of
 
 SUMS, ABOUT, NOTICE, MODEL_CARD = "SHA256SUMS", "about.json", "NOTICE.txt", "MODEL_CARD.md"
 LIMIT_FILES = 1_000
@@ -132,7 +133,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 if name != SUMS:
                     _take_out(path, archive, info, folder / name, sums[name])
     except _DAMAGES as error:
-        raise RunError(f"{path} is damaged, or no bundle: {_one_line(error)}", _AGAIN) from error
+        raise RunError(f"{path} is damaged, or no bundle: {reason_of(error)}", _AGAIN) from error
     except OSError as error:
         if error.errno not in _NO_ROOM:  # a place before the file's beginning, a name that is a folder's, too
             raise RunError(f"{path} is damaged, or no bundle: {error.strerror or error}", _AGAIN) from error
@@ -201,7 +202,3 @@ def _take_out(
             stream.write(chunk)
     if digest.hexdigest() != expected:
         raise RunError(f"{path}: {info.filename} is not the file that its {SUMS} names", _AGAIN)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

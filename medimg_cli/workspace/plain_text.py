@@ -68,6 +68,15 @@ def may_need_shield(cells: Iterable[str]) -> bool:
     return any(sign in text for sign in ";\t\r\n") or any(f"\0{sign}" in text for sign in "'=+-@＝＋－＠")
 
 
+def reason_of(error: BaseException) -> str:
+    """Return what an error of another library says, as one line of at most 200 characters; its kind where it says nothing.
+
+    >>> reason_of(ValueError("no\\n  header")), reason_of(EOFError())
+    ('no header', 'EOFError')
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def plural(count: int, noun: str) -> str:
     """Return a count with its English noun.
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from medimg_cli.cli.views.render import json_text, plain_table, stdout_console
-from medimg_cli.predictions.exam_answers import ExamAnswer, said_of_rule
+from medimg_cli.predictions.exam_answers import ExamAnswer, rule_text
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.workspace.plain_text import visible_line
 
@@ -65,7 +65,7 @@ class PredictionTable:
         if result.exams and self._card.exams is not None:
             self._console.print()
             self._console.print(_exams(result.exams))
-            self._console.print(said_of_rule(self._card.exams), markup=False)
+            self._console.print(rule_text(self._card.exams), markup=False)
         self._console.print()
         for line in _in_words(self._card, self._tested, result):
             self._console.print(line)
