@@ -102,16 +102,19 @@ def patients_of(
         if any(exams)
         else found
     )
+    _remark_on_unknown(found, own, remarks)
+    return [name or image_name for name, image_name in zip(found, own, strict=True)], origin
+
+
+def _remark_on_unknown(found: Sequence[str | None], own: Sequence[str], remarks: Remarks) -> None:
+    """Remark on images (N,) that name no patient, or nobody but themselves."""
     unknown = sum(name in (None, image_name) for name, image_name in zip(found, own, strict=True))
-    if unknown == len(entries):
+    if unknown == len(own):
         remarks.warn(
             "patients are not known, so leaks between splits cannot be excluded (see --patient-regex, --patient-col)"
         )
     elif unknown:
-        remarks.note(
-            f"{unknown} of {len(entries)} images name no patient: each counts as a patient of its own"
-        )
-    return [name or image_name for name, image_name in zip(found, own, strict=True)], origin
+        remarks.note(f"{unknown} of {len(own)} images name no patient: each counts as a patient of its own")
 
 
 def _differ(headers: Sequence[str], previous: PreviousDataset) -> bool:
