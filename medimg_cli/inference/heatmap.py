@@ -268,7 +268,7 @@ def panel(
     sheet.paste(left, (start, top))
     sheet.paste(right, (start + left.width + _GAP, top))
     below = top + left.height + 12
-    _draw_bar(sheet, pen, (_MARGIN, below), _name(card, label))
+    _draw_bar(sheet, pen, (_MARGIN, below), writable(card, label))
     for number, line in enumerate(lines, start=1):
         pen.text((_MARGIN, below + number * _LINE), line, fill=_FAINT, font=ImageFont.load_default(14))
     return sheet
@@ -277,9 +277,9 @@ def panel(
 def _headline(card: ModelCard, prediction: Prediction, label: str) -> str:
     probability = prediction.probabilities.get(label)
     text = (
-        f"{_name(card, label)}: probability {probability:.3f}"
+        f"{writable(card, label)}: probability {probability:.3f}"
         if probability is not None
-        else _name(card, label)
+        else writable(card, label)
     )
     return f"{text}, decision {prediction.decision}" if prediction.decision else text
 
@@ -288,14 +288,14 @@ def _words(card: ModelCard, prediction: Prediction, heat: Heat, label: str, *, w
     """Return what stands below the pictures, each line short enough for the narrowest of them."""
     places = f"The map has {heat.shape[0]} x {heat.shape[1]} places: it is as coarse as that."
     if not warm:
-        return [f"Hardly anything here speaks for {_name(card, label)}.", places]
+        return [f"Hardly anything here speaks for {writable(card, label)}.", places]
     lines = ["No colour: nothing there speaks for it, or it speaks against it.", places]
     if (
         prediction.decision != "positive"
         and prediction.label
         and label not in prediction.label.split(LABEL_SEP)
     ):
-        lines.append(f"The answer is {_name(card, prediction.label)}: what is warm did not decide.")
+        lines.append(f"The answer is {writable(card, prediction.label)}: what is warm did not decide.")
     return [*lines, "Not the outline of a disease, and no proof of one."]
 
 
@@ -310,7 +310,7 @@ def _draw_bar(sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, i
     pen.text((x + _BAR[0] + 10, y), "much", fill=_INK, font=ImageFont.load_default(14))
 
 
-def _name(card: ModelCard, label: str) -> str:
+def writable(card: ModelCard, label: str) -> str:
     """Return a class as the font can write it: marks of letters left out, and its number where that is not enough."""
     if label.isascii():
         return label

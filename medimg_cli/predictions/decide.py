@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from medimg_cli.dataset.labels import LABEL_SEP, LabelSpace
 from medimg_cli.runs.run import Threshold
 
-_UNDECIDED = 0.5
+UNDECIDED = 0.5
 """Where a label is called that has no threshold of its own."""
 
 
@@ -73,7 +73,7 @@ def decide(
     """
     if labels.several:
         own = thresholds or {}
-        edges = [own[name].value if name in own else _UNDECIDED for name in labels.classes]
+        edges = [own[name].value if name in own else UNDECIDED for name in labels.classes]
         return Decided(labels, probabilities >= np.array(edges), None)
     allowed, reached = np.ones(probabilities.shape, dtype=bool), None
     if threshold is not None and labels.positive is not None:
