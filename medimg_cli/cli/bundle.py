@@ -31,11 +31,18 @@ def bundle(
             metavar="A,B", help="With --dataset: columns of the manifest that travel, such as sex,age."
         ),
     ] = None,
+    similar_cases: Annotated[
+        bool,
+        typer.Option(
+            "--similar-cases",
+            help="Let small pictures of training images travel: `serve` shows the three most alike.",
+        ),
+    ] = False,
 ) -> None:
     """Write a run as one zip that `predict --run` and `serve` take where nothing else of the study is.
 
     It holds the ONNX copies, thresholds and limits, a checksum of every file, what `report.yaml` says of use and
-    licence and, of an evaluated run, a model card; no image and no patient.
+    licence and, of an evaluated run, a model card; no patient, and no image unless `--similar-cases` asks for it.
 
     Example: `medimg bundle --out model.zip`
 
@@ -43,6 +50,8 @@ def bundle(
     audit's verdict and checksums; patients are numbered, and columns stay behind unless `--columns` names them.
     """
     if dataset:
+        if similar_cases:
+            raise UsageError("--similar-cases is of a model's bundle", "leave it out with --dataset")
         _bundle_dataset(session, run, out or Path("dataset-bundle"), columns)
         return
     if columns:
@@ -66,6 +75,8 @@ def bundle(
         target,
         facts=facts,
         model_card=model_card_of(session.workspace, found, settings, session.progress),
+        shown=session.workspace if similar_cases else None,
+        progress=session.progress,
     )
     more = {"no_heat_maps": result.no_heat_maps or None, "restriction": result.restriction or None}
     payload = fields_of(result, "size_bytes", bytes=result.size_bytes, **more)
@@ -77,6 +88,9 @@ def bundle(
 def _draw(console: "Console", result: "BundleResult") -> None:
     lines = [f"wrote {result.out}: {plural(len(result.files), 'file')}, {result.size_bytes / 1e6:.1f} MB"]
     lines.append(f"SHA-256 {result.sha256}")
+    if result.similar_cases:
+        pictures = f"pictures of {plural(result.similar_cases, 'training image')}"
+        lines.append(f"{pictures} travel in it: give it only to those who may see them")
     if not result.model_card:
         lines.append("no model card: the run was not evaluated on test")
     if result.no_heat_maps:

@@ -3,12 +3,9 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from numpy.typing import NDArray
 from PIL import Image
 
 from medimg_cli.dataset.labels import LABEL_SEP
@@ -21,8 +18,7 @@ from medimg_cli.inference.load import open_model
 from medimg_cli.inference.predictor import Predictor, quick_predictor
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.privacy.forms.names import mask_identities
-from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
-from medimg_cli.privacy.pixels.text_regions import mask_regions
+from medimg_cli.privacy.pixels.text_policy import covered
 from medimg_cli.runs.explanation import Explanation, read_explanation
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.workspace.files import atomic_path
@@ -117,15 +113,6 @@ def label_of(card: ModelCard, prediction: Prediction) -> str:
         return max(card.labels.positives, key=lambda name: prediction.probabilities[name] or 0.0)
     names = prediction.label.split(LABEL_SEP) if prediction.label else list(card.classes)
     return max(names, key=lambda name: prediction.probabilities[name] or 0.0)
-
-
-def covered(image: DecodedImage) -> DecodedImage:
-    """Return the image with every row of signs in it covered, as `deidentify --mask-text` does without a reader."""
-    boxes = boxes_to_blank(image.as_uint8(), None)
-    if not boxes:
-        return image
-    masked: NDArray[Any] = mask_regions(image.pixels, boxes)
-    return replace(image, pixels=masked)
 
 
 def safe_stem(path: str) -> str:

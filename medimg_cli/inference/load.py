@@ -16,6 +16,7 @@ from medimg_cli.images.image import DecodedImage
 from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.ood_reference import references_of
 from medimg_cli.inference.predictor import NO_NUMBER, members_of, quick_predictor
+from medimg_cli.inference.similar_cases import SimilarCases, similar_cases_of
 from medimg_cli.runs.bundle import ABOUT, About, is_bundle, unpacked
 from medimg_cli.runs.explanation import Explanation, read_explanation
 from medimg_cli.runs.run import Run, read_model
@@ -39,12 +40,14 @@ class Opened:
         about: what people stated about it; None of a run's folder, whose workspace knows.
         explained: what is known of its heat maps; None where nobody has looked at them.
         tested: what was measured on test at its threshold; None where that was not.
+        similar: training images to compare with; None unless whoever made the bundle asked for them.
     """
 
     classifier: Classifier
     about: About | None = None
     explained: Explanation | None = None
     tested: Tested | None = None
+    similar: SimilarCases | None = None
 
 
 def open_classifier(place: Path) -> Classifier | None:
@@ -81,11 +84,13 @@ def _opened(run: Run) -> Opened | None:
     about = read_model(path, About, _AGAIN) if path.is_file() else None
     tested = about.tested if about is not None else tested_of(run, card)
     withheld = about.withheld_sets if about is not None else withheld_sets(run, card)
+    classifier = Classifier(predictor, references_of(members_of(run, card)), withheld)
     return Opened(
-        Classifier(predictor, references_of(members_of(run, card)), withheld),
+        classifier,
         about=about,
         explained=read_explanation(run, card),
         tested=tested if tested is not None and tested.is_of(card) else None,
+        similar=similar_cases_of(run.folder, classifier),
     )
 
 

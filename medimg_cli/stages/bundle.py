@@ -1,17 +1,23 @@
 """bundle: a run → one zip with which another machine answers as this one does."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from medimg_cli import __version__
-from medimg_cli.errors import RunError, UsageError
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.errors import DataError, RunError, UsageError
+from medimg_cli.images.image import DecodedImage, UnreadableImage
+from medimg_cli.images.readers import read_image
 from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.load import open_classifier
 from medimg_cli.inference.predictor import members_of
+from medimg_cli.inference.similar_cases import FILE as SIMILAR
+from medimg_cli.inference.similar_cases import MOST, SimilarCases, gathered
 from medimg_cli.preprocessing.probe_images import noise
 from medimg_cli.reporting.study_facts import NOT_REPORTED, QUESTIONS
 from medimg_cli.runs.bundle import ABOUT, MODEL_CARD, NOTICE, About, write_bundle
@@ -19,6 +25,9 @@ from medimg_cli.runs.explanation import read_explanation
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.runs.tested import tested_of, withheld_sets
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
+from medimg_cli.workspace.plain_text import plural
+from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
+from medimg_cli.workspace.workspace import Workspace
 
 FACTS = "intended_use intended_users care_setting out_of_scope limitations licence citation contact".split()
 """What travels of `report.yaml`: what whoever uses a model has to know of it."""
@@ -27,7 +36,7 @@ _NOTICE_HEAD = """\
 Decision support for research. Not a medical device, and not for diagnosis.
 
 This bundle was written by medimg {version}. `medimg predict IMAGE --run FILE.zip` and `medimg serve FILE.zip` answer from
-it. It holds no image and no name of a patient.{reference}
+it. It holds {images} and no name of a patient.{reference}
 """
 _REFERENCE = """ Of the training images it holds what the network made of some
 of them, and their mean and principal components: by these it tells images that are unlike them."""
@@ -42,6 +51,7 @@ class BundleResult:
         model_card: whether it has one, for which the run has to be evaluated.
         no_heat_maps: why another machine will show none, "" where it will.
         restriction: what the licence of the weights that training began with forbids, "" where nothing.
+        similar_cases: training images that travel.
         not_reported: facts that nobody gave.
     """
 
@@ -52,6 +62,7 @@ class BundleResult:
     model_card: bool
     no_heat_maps: str
     restriction: str
+    similar_cases: int
     not_reported: tuple[str, ...]
 
 
@@ -64,7 +75,13 @@ def check_out(out: Path) -> None:
 
 
 def bundle(
-    run: Run, out: Path, *, facts: Mapping[str, str] | None = None, model_card: str | None = None
+    run: Run,
+    out: Path,
+    *,
+    facts: Mapping[str, str] | None = None,
+    model_card: str | None = None,
+    shown: Workspace | None = None,
+    progress: Progress = SilentProgress(),
 ) -> BundleResult:
     """Write the bundle of a run; it is opened and has to answer like the run before it takes its place.
 
@@ -72,10 +89,12 @@ def bundle(
         run: its networks have ONNX copies.
         facts: about the model that only people know; those of `FACTS` travel.
         model_card: Markdown, None where there is none.
+        shown: the study whose training images travel, to be shown beside answers; None: none does.
 
     Raises:
         UsageError: `out` is no .zip.
         RunError: the run cannot be used, or has no copies.
+        DataError: training images are to travel, and none can be read.
     """
     check_out(out)
     classifier = open_classifier(run.folder)
@@ -83,7 +102,11 @@ def bundle(
         raise RunError(f"run '{run.name}' has no ONNX copy", "`medimg bundle` writes it")
     files = _model_files(run, classifier.card)
     content = {name: facts[name] for name in FACTS if facts and facts.get(name)}
-    files |= {ABOUT: _about(run, classifier.card, content), NOTICE: _notice(content, classifier)}
+    cases = None if shown is None else _similar_cases(shown, classifier, progress)
+    files[ABOUT] = _about(run, classifier.card, content)
+    files[NOTICE] = _notice(content, classifier, 0 if cases is None else len(cases.labels))
+    if cases is not None:
+        files[SIMILAR] = cases.to_bytes()
     if model_card is not None:
         files[MODEL_CARD] = model_card.encode()
     with atomic_path(out) as temporary:
@@ -99,6 +122,7 @@ def bundle(
         model_card=model_card is not None,
         no_heat_maps=_no_heat_maps(run, classifier),
         restriction=began.restriction if began else "",
+        similar_cases=0 if cases is None else len(cases.labels),
         not_reported=tuple(name for name in FACTS if name not in content),
     )
 
@@ -115,6 +139,24 @@ def _model_files(run: Run, card: ModelCard) -> dict[str, Path | bytes]:
     return found
 
 
+def _similar_cases(workspace: Workspace, classifier: Classifier, progress: Progress) -> SimilarCases:
+    """Return training images as the network sees them: at most `MOST`, of every class alike where there are as many."""
+    rows = read_dataset(workspace).of_split("train")
+    turn = rows.groupby("label").cumcount()
+    pairs = rows.assign(turn=turn).sort_values(["turn", "label"], kind="stable")[["path", "label"]]
+    options = classifier.card.recipe.read_options
+
+    def readable() -> Iterator[tuple[DecodedImage, str]]:
+        for path, label in tracked(pairs[:MOST].itertuples(index=False), progress, "reading training images"):
+            with suppress(UnreadableImage):
+                yield read_image(workspace.absolute(path), options), str(label)
+
+    images = list(readable())
+    if not images:
+        raise DataError("no training image can be read", "leave out --similar-cases")
+    return gathered(classifier, images)
+
+
 def _about(run: Run, card: ModelCard, facts: Mapping[str, str]) -> bytes:
     versions = run.read_record().versions if run.record_path.is_file() else {}
     about = About(
@@ -129,9 +171,10 @@ def _about(run: Run, card: ModelCard, facts: Mapping[str, str]) -> bytes:
     return (json.dumps(about.model_dump(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _notice(facts: Mapping[str, str], classifier: Classifier) -> bytes:
+def _notice(facts: Mapping[str, str], classifier: Classifier, similar: int) -> bytes:
     reference = _REFERENCE if classifier.references is not None else ""
-    head = _NOTICE_HEAD.format(version=__version__, reference=reference)
+    images = f"small pictures of {plural(similar, 'training image')}" if similar else "no image"
+    head = _NOTICE_HEAD.format(version=__version__, reference=reference, images=images)
     if (began := classifier.card.began_with) is not None:
         head += f"\nWeights that training began with\n  {began.in_words}\n"
         head += f"  {began.restriction}\n" if began.restriction else ""

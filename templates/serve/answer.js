@@ -1,5 +1,6 @@
 // The answer of the chosen image.
 
+import { similar } from "./api.js";
 import { find, icon, make } from "./dom.js";
 import { failure, said, say } from "./words.js";
 
@@ -18,7 +19,7 @@ function sectionsOf(item, page, retry) {
   if (!item.entry) return [note(say(item.state === "waiting" ? "list.waiting" : "list.working"))];
   const { entry } = item;
   const words = said(entry);
-  return [verdict(words, entry), flagsOf(words, entry, page.model), chart(words), setOf(words), meaning(words)];
+  return [verdict(words, entry), flagsOf(words, entry, page.model), chart(words), setOf(words), meaning(words), similarTo(item, page)];
 }
 
 /** Draw the answer to all images as one exam, and a way to the image that shows it most; null takes it away. */
@@ -120,6 +121,40 @@ function drawBar({ name, share, said: percent, threshold, limit }, place) {
 function setOf({ set: [classes, level] }) {
   if (!classes) return null;
   return make("section", {}, make("h3", {}, say("result.set")), make("p", {}, classes), level ? note(level) : null);
+}
+
+/** Training images most like this one, asked for when the reader opens them; only where the model carries any. */
+function similarTo(item, page) {
+  if (!page.model.similar_cases || item.entry.status !== "ok") return null;
+  const place = make("div", { class: "similar" });
+  const { frame } = item;
+  const open = Boolean(item.similarOpen); // the answer is drawn anew whenever anything on the page changes
+  const section = make("details", { open }, make("summary", {}, say("similar.show")), place, note(say("similar.note")));
+  section.addEventListener("toggle", () => {
+    item.similarOpen = section.open;
+    if (section.open && !place.childElementCount) fill(place, item, frame, page);
+  });
+  return make("section", {}, section);
+}
+
+async function fill(place, item, frame, page) {
+  place.replaceChildren(note(say("similar.working")));
+  try {
+    item.similar ??= new Map();
+    if (!item.similar.has(frame)) item.similar.set(frame, similar(item.file, item.entries.length > 1 ? frame : null));
+    place.replaceChildren(...(await Promise.all((await item.similar.get(frame)).map(drawCase))));
+  } catch (error) {
+    item.similar.delete(frame);
+    place.replaceChildren(note(failure(error.code ?? "internal", page)));
+  }
+}
+
+async function drawCase({ label, picture }) {
+  const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+  const canvas = make("canvas", { role: "img", "aria-label": say("similar.picture", { class: label }), width: bitmap.width, height: bitmap.height });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  return make("figure", {}, canvas, make("figcaption", {}, label));
 }
 
 function meaning({ meaning: [first, ...others] }) {

@@ -28,6 +28,9 @@ export async function heatmap(file, label, look, options) {
   return (await post("/api/heatmap", { file: [file], label, ...look }, options)).blob();
 }
 
+/** The training images most like an image: [{ label, likeness, picture }]. */
+export const similar = async (file, frame, options) => (await (await post("/api/similar", { file: [file], frame }, options)).json()).cases;
+
 export async function pdf(files, lang, options) {
   return (await post("/api/result.pdf", { files, lang }, options)).blob();
 }

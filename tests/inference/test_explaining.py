@@ -7,12 +7,13 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
-from medimg_cli.inference.explaining import HeatMaps, covered, label_of, safe_stem
+from medimg_cli.inference.explaining import HeatMaps, label_of, safe_stem
 from medimg_cli.inference.heatmap import gives_maps, panel
 from medimg_cli.inference.onnx_network import Seen
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.preprocessing.recipe import Pixels
+from medimg_cli.privacy.pixels.text_policy import covered
 from medimg_cli.runs.explanation import Explanation, combined, withheld_for
 from medimg_cli.runs.run import ModelCard
 from tests.inference.test_heatmap import card_of

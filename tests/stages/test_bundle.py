@@ -9,11 +9,20 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import ExitCode, UsageError
+from medimg_cli.images.pictures import shrunk
+from medimg_cli.images.readers import read_image
 from medimg_cli.inference.load import open_model
+from medimg_cli.inference.similar_cases import SIDE_PX
+from medimg_cli.privacy.pixels.text_policy import covered
+from medimg_cli.runs.bundle import unpacked, write_bundle
 from medimg_cli.stages.bundle import check_out
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import REPOSITORY, medimg
@@ -112,3 +121,74 @@ def test_another_suffix_is_refused_before_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is not a \.zip file"):
         check_out(tmp_path / "model.onnx")
     assert medimg(tmp_path, "bundle") == ExitCode.RUN
+
+
+@pytest.fixture(scope="module")
+def showing(made: Path) -> Path:
+    """Return the bundle of the same run with training images."""
+    out = made.with_name("showing.zip")
+    assert medimg(made.parents[1], "bundle", "first", "--out", str(out), "--similar-cases") == 0
+    return out
+
+
+def test_training_images_travel_only_where_asked_for_and_the_most_alike_comes_first(
+    made: Path, showing: Path, trained: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, opened = open_model(made), open_model(showing)
+    assert plain is not None and plain.similar is None
+    assert opened is not None and opened.similar is not None
+    rows = read_dataset(trained).of_split("train")
+    assert len(opened.similar.labels) == len(rows)
+    classifier = opened.classifier
+    recipe = classifier.card.recipe
+    for path, label in rows[["path", "label"]].head(5).itertuples(index=False):
+        image = read_image(trained.absolute(path), recipe.read_options)
+        answer = classifier.predictor.answer(recipe.apply(image)[None])
+        first, *others = opened.similar.nearest([each[0] for each in answer.features])
+        assert (first.label, round(first.likeness, 4), len(others)) == (label, 1, 2)
+        assert first.picture.size == (SIDE_PX, SIDE_PX)
+        small = shrunk(covered(image), SIDE_PX)
+        left, top = (SIDE_PX - small.width) // 2, (SIDE_PX - small.height) // 2
+        middle = first.picture.crop((left, top, left + small.width, top + small.height))
+        assert np.array_equal(np.asarray(small), np.asarray(middle))
+    with zipfile.ZipFile(showing) as archive:
+        assert f"pictures of {len(rows)} training images" in archive.read("NOTICE.txt").decode()
+    assert medimg(made.parents[1], "bundle", "first", "--out", str(showing), "--similar-cases") == 0
+    assert "give it only to those who may see them" in capsys.readouterr().out
+    assert medimg(made.parents[1], "bundle", "--dataset", "--similar-cases") == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "width", "labels", "pictures", "nan"])
+def test_similar_cases_of_another_model_or_damaged_are_refused(
+    showing: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with unpacked(showing) as folder:
+        files: dict[str, Path | bytes] = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != "SHA256SUMS"
+        }
+    content = files["similar.safetensors"]
+    assert isinstance(content, bytes)
+    with safe_open(_kept(tmp_path / "whole", content), "numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a mapping
+        labels = file.metadata()["labels"]
+    if damage == "width":
+        arrays["features0"] = arrays["features0"][:, :-1].copy()
+    elif damage == "labels":
+        labels = json.dumps(json.loads(labels)[:-1])
+    elif damage == "pictures":
+        arrays["pictures"] = arrays["pictures"].astype(np.float32)
+    elif damage == "nan":
+        arrays["features0"][0, 0] = np.nan
+    files["similar.safetensors"] = content[:-9] if damage == "cut" else save(arrays, {"labels": labels})
+    write_bundle(tmp_path / "bad.zip", files)
+    image = tmp_path / "x.png"
+    Image.new("L", (64, 64)).save(image)
+    assert medimg(tmp_path, "predict", str(image), "--run", str(tmp_path / "bad.zip")) == ExitCode.RUN
+    assert "similar.safetensors" in capsys.readouterr().err
+
+
+def _kept(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path

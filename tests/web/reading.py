@@ -20,13 +20,14 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from medimg_cli.images.image import DecodedImage, ReadOptions
 from medimg_cli.images.pictures import shrunk
 from medimg_cli.images.readers import count_content, read_content
+from medimg_cli.inference.similar_cases import SimilarCase
 from medimg_cli.predictions.prediction import Prediction, unreadable
 from medimg_cli.reporting.pdf import write_pdf
 from medimg_cli.web.serving.access import Gate, Load
 from medimg_cli.web.serving.api import Api
 from medimg_cli.web.serving.app import serve_app
 from medimg_cli.web.serving.batching import Batcher
-from medimg_cli.web.serving.engine import NoHeatmapError
+from medimg_cli.web.serving.engine import NoHeatmapError, NoSimilarError
 from medimg_cli.web.serving.prometheus import SLOTS, Counters
 from medimg_cli.web.serving.uploads import Upload
 from medimg_cli.web.serving.worker_config import MB, Address, Limits
@@ -54,6 +55,7 @@ FACTS: dict[str, Any] = {
     "onnx_sha256": "0a" * 32,
     "versions": {"medimg": "0.1.0"},
     "medimg": "0.1.0",
+    "similar_cases": 3,
     "limits": {"false_alarms": 0.05, "alpha": 0.1},
 }  # fmt: skip
 ENTRY: dict[str, Any] = {
@@ -109,6 +111,13 @@ class StandIn:
         picture = shrunk(shown, 1024).convert("RGB")
         warm = Image.new("RGB", picture.size, (250, 230, 90) if label == "PNEUMONIA" else (40, 110, 150))
         return Image.composite(warm, picture, _spot(picture.size))
+
+    def similar(self, upload: Upload, member: str | None) -> list[SimilarCase]:
+        if self.read(upload, member).width < 64:
+            raise NoSimilarError("no training image travels with this model")
+        return [
+            SimilarCase(name, 0.9, Image.new("L", (96, 96), 90)) for name in ("PNEUMONIA", "NORMAL", "NORMAL")
+        ]
 
     def to_pdf(self, html: str) -> bytes:
         buffer = BytesIO()

@@ -18,13 +18,14 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorag
 from medimg_cli.errors import MachineError
 from medimg_cli.images.image import DecodedImage, ReadOptions
 from medimg_cli.images.readers import count_content, read_content
+from medimg_cli.inference.similar_cases import SimilarCase
 from medimg_cli.predictions.prediction import Prediction, unreadable
 from medimg_cli.web.serving.access import Gate, Load
 from medimg_cli.web.serving.api import Api
 from medimg_cli.web.serving.app import serve_app
 from medimg_cli.web.serving.audit_log import AuditLog
 from medimg_cli.web.serving.batching import Batcher
-from medimg_cli.web.serving.engine import NoHeatmapError
+from medimg_cli.web.serving.engine import NoHeatmapError, NoSimilarError
 from medimg_cli.web.serving.prometheus import SLOTS, Counters
 from medimg_cli.web.serving.uploads import Upload
 from medimg_cli.web.serving.worker_config import Address, Limits
@@ -129,6 +130,12 @@ class BrightnessEngine:
             raise NoHeatmapError("nothing speaks for it")
         return Image.fromarray(shown.as_uint8()[..., 0]).convert("RGB")
 
+    def similar(self, upload: Upload, member: str | None) -> list[SimilarCase]:
+        level = int(self.read(upload, member).as_uint8().mean())
+        if level < 20:
+            raise NoSimilarError("the image is unlike all that the model learnt from")
+        return [SimilarCase("LIGHT", 0.9, Image.new("L", (4, 4), level))]
+
     def to_pdf(self, html: str) -> bytes:
         if 'lang="vi"' in html:
             raise MachineError("no Pango", "install it")
@@ -152,7 +159,7 @@ class Served:
 
     def code(self, path: str, *uploads: tuple[str, bytes], **fields: str) -> tuple[int, str]:
         """Return the status and code of what is refused."""
-        name = "file" if path in ("/api/view", "/api/heatmap") else "files"
+        name = "file" if path in ("/api/view", "/api/heatmap", "/api/similar") else "files"
         answer = self.client.post(path, files=[(name, upload) for upload in uploads], data=fields)
         return answer.status_code, answer.json()["error"]
 

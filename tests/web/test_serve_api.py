@@ -153,6 +153,15 @@ def test_a_view_that_makes_no_sense_is_refused(fields: dict[str, str], served: S
     assert served.code("/api/view", ("a.png", png()), **fields) == (400, "bad_request")
 
 
+def test_similar_training_images_are_shown_with_their_label_or_a_reason(served: Served) -> None:
+    answer = served.client.post("/api/similar", files={"file": ("x", png())}).json()
+    (case,) = answer["cases"]
+    assert (case["label"], case["likeness"]) == ("LIGHT", 0.9)
+    assert Image.open(io.BytesIO(base64.b64decode(case["picture"]))).size == (4, 4)
+    assert served.code("/api/similar", ("x", png(0))) == (409, "no_similar")
+    assert served.code("/api/similar", ("x", b"GIF")) == (422, "unreadable")
+
+
 def test_a_heatmap_is_a_picture_or_a_reason(served: Served) -> None:
     answer = served.client.post("/api/heatmap", files={"file": ("x", png())}, data={"label": "LIGHT"})
     assert opened(answer.content).mode == "RGB"

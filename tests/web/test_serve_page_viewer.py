@@ -77,6 +77,21 @@ def test_a_heatmap_is_laid_over_the_picture_for_a_class_and_taken_off(
     assert pixels_of(reading) == grey
 
 
+def test_similar_training_images_come_when_they_are_asked_for(
+    reading: "Page", files: dict[str, Path]
+) -> None:
+    asked: list[str] = []
+    reading.on("request", lambda request: asked.append(request.url))
+    upload(reading, files, "dicom")
+    assert not any("similar" in url for url in asked)
+    reading.get_by_text("Similar training images").click()
+    expect(reading.locator(".similar figure")).to_have_count(3)
+    reading.get_by_label("Show file names").check()  # draws the answer anew, and what was opened stays open
+    expect(reading.locator(".similar figcaption")).to_have_text(["PNEUMONIA", "NORMAL", "NORMAL"])
+    see(reading, ".answer", "proves no finding")
+    assert sum("similar" in url for url in asked) == 1
+
+
 def test_a_heatmap_that_is_withheld_leaves_the_picture(reading: "Page", files: dict[str, Path]) -> None:
     upload(reading, files, "small")
     wait_for_picture(reading)

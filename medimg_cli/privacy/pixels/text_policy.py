@@ -3,14 +3,17 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from numpy.typing import NDArray
+
+from medimg_cli.images.image import DecodedImage
 from medimg_cli.privacy.dicom.header_values import IdentityValues, letter_of
 from medimg_cli.privacy.forms.names import SAFE_HARBOR, Identity, find_identities, is_date
 from medimg_cli.privacy.pixels.markers import has_known_word, is_marker
 from medimg_cli.privacy.pixels.text_reading import LineReader, TextLine, read_regions, read_whole
-from medimg_cli.privacy.pixels.text_regions import Box, Pixels, find_text_regions
+from medimg_cli.privacy.pixels.text_regions import Box, Pixels, find_text_regions, mask_regions
 
 Meaning = Literal["identity", "text", "marker", "nothing"]
 
@@ -176,6 +179,15 @@ def boxes_to_blank(pixels: Pixels, reader: LineReader | None, *, whole: bool = T
     lines += read_regions(pixels, regions, reader)
     covered = [line.box for line in lines if classify_line(line).meaning != "marker"]
     return [_wider(box, pixels.shape[1], pixels.shape[0]) for box in covered]
+
+
+def covered(image: DecodedImage) -> DecodedImage:
+    """Return the image with every row of signs in it covered, as `deidentify --mask-text` does without a reader."""
+    boxes = boxes_to_blank(image.as_uint8(), None)
+    if not boxes:
+        return image
+    masked: NDArray[Any] = mask_regions(image.pixels, boxes)
+    return replace(image, pixels=masked)
 
 
 def _wider(box: Box, width: int, height: int) -> Box:

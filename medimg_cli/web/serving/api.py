@@ -4,6 +4,7 @@ Nothing is kept: the client sends a file again for each of them.
 """
 
 import asyncio
+import base64
 import json
 import sys
 import time
@@ -29,7 +30,7 @@ from medimg_cli.web.serving import pictures
 from medimg_cli.web.serving.access import Load, Ticket, client_of
 from medimg_cli.web.serving.audit_log import AuditLog
 from medimg_cli.web.serving.batching import Batcher, StuckError
-from medimg_cli.web.serving.engine import Engine, NoHeatmapError
+from medimg_cli.web.serving.engine import Engine, NoHeatmapError, NoSimilarError
 from medimg_cli.web.serving.page import Result, result_page
 from medimg_cli.web.serving.prometheus import Counters
 from medimg_cli.web.serving.refusals import Code, Refusal
@@ -149,6 +150,15 @@ class Api:
         async def work(form: Form) -> Response:
             png = await self._read(self._heatmap, _only_file(form), form)
             return Response(png, media_type="image/png")
+
+        return await self._serve(request, work)
+
+    async def similar(self, request: Request) -> Response:
+        """Answer `POST /api/similar`."""
+
+        async def work(form: Form) -> Response:
+            cases = await self._read(self._similar, _only_file(form), form)
+            return json_response({"schema": SCHEMA, "model": self.identity(), "cases": cases})
 
         return await self._serve(request, work)
 
@@ -273,6 +283,8 @@ class Api:
             raise Refusal(422, "unreadable", _sentence(reason)) from reason
         except NoHeatmapError as reason:
             raise Refusal(409, "no_heatmap", _sentence(reason)) from reason
+        except NoSimilarError as reason:
+            raise Refusal(409, "no_similar", _sentence(reason)) from reason
         except Refusal:
             raise
         except Exception as error:  # as in `_answer_one`
@@ -288,6 +300,17 @@ class Api:
         image = self.engine.read(upload, member)
         shown = pictures.without(image, pictures.rows_of_text(image))
         return pictures.png_of(self.engine.heatmap(upload, member, label, shown))
+
+    def _similar(self, upload: Upload, form: Form) -> list[dict[str, Any]]:
+        member = pictures.asked_member(upload, self.engine.frames(upload), pictures.frame_of(form))
+        return [
+            {
+                "label": one.label,
+                "likeness": one.likeness,
+                "picture": base64.b64encode(pictures.png_of(one.picture)).decode(),
+            }
+            for one in self.engine.similar(upload, member)
+        ]
 
     def _with_picture(self, answer: UploadAnswer) -> Result:
         picture = None

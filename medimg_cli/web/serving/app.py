@@ -123,6 +123,19 @@ def _add_api(app: FastAPI, api: Api) -> None:
         """Return the picture with the evidence for a class over it; 409 where there is none."""
         return await api.heatmap(request)
 
+    @app.post(
+        "/api/similar",
+        tags=["api"],
+        summary="Show similar training images",
+        openapi_extra=schemas.form_of(schemas.SIMILAR_FIELDS),
+        responses=schemas.answer_of("The three most alike", schemas.SIMILAR)
+        | schemas.UPLOAD_REFUSALS
+        | schemas.refusals(409, 422),
+    )
+    async def similar(request: Request) -> Response:
+        """Return the training images most alike, with their labels; 409 where none travels with the model."""
+        return await api.similar(request)
+
 
 def _add_facts(app: FastAPI, api: Api) -> None:
     @app.post(

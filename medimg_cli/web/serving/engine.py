@@ -12,6 +12,7 @@ from medimg_cli.images.readers import count_content, read_content
 from medimg_cli.inference.classifier import Classifier, Prepared
 from medimg_cli.inference.explaining import label_of
 from medimg_cli.inference.heatmap import evidence, overlay
+from medimg_cli.inference.similar_cases import SimilarCase, SimilarCases
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.predictions.prediction import unreadable as unreadable_prediction
 from medimg_cli.runs.explanation import Explanation
@@ -25,6 +26,10 @@ _UNLIKE = "The image is unlike all that the model learnt from"
 
 class NoHeatmapError(Exception):
     """Raised where there is no heatmap to show; its text says why, one English sentence."""
+
+
+class NoSimilarError(Exception):
+    """Raised where no similar training image is to be shown; its text says why, one English sentence."""
 
 
 class Engine(Protocol):
@@ -65,6 +70,14 @@ class Engine(Protocol):
             NoHeatmapError: the model has none, none that can be trusted, or none for this image.
         """
 
+    def similar(self, upload: Upload, member: str | None) -> list[SimilarCase]:
+        """Return the training images most like an image.
+
+        Raises:
+            UnreadableImage: it is no image.
+            NoSimilarError: the model carries none, or the image is unlike all of them.
+        """
+
     def to_pdf(self, html: str) -> bytes:
         """Return a page as PDF; raises `MachineError` where this machine cannot."""
 
@@ -77,6 +90,7 @@ class UploadedEngine:
         facts: what `GET /api/model` says.
         most_pixels: an image of more is refused by its header.
         explanation: what is known of its heatmaps; None = nobody has looked.
+        similar: training images to compare with, None where none travels with the model.
         to_pdf: turns a page into a document.
     """
 
@@ -87,12 +101,13 @@ class UploadedEngine:
         *,
         most_pixels: int,
         explanation: Explanation | None,
+        similar: SimilarCases | None,
         to_pdf: Callable[[str], bytes],
     ) -> None:
         self._classifier = classifier
         self._card = classifier.card
         self._facts, self._most_pixels = facts, most_pixels
-        self._explanation = explanation
+        self._explanation, self._similar = explanation, similar
         self._asking = threading.Lock()
         self.to_pdf = to_pdf
 
@@ -137,6 +152,16 @@ class UploadedEngine:
             raise NoHeatmapError(_NO_MAPS)
         heat = evidence(self._card, maps, label or label_of(self._card, text))
         return overlay(shown, self._card.recipe, heat, full=known.full)
+
+    def similar(self, upload: Upload, member: str | None) -> list[SimilarCase]:
+        if self._similar is None:
+            raise NoSimilarError("No training image travels with this model")
+        prepared = self.prepare(upload, member)
+        with self._asking:
+            if self._classifier([prepared])[0].status != "ok":
+                raise NoSimilarError(_UNLIKE)
+            answer = self._classifier.predictor.answer(prepared.pixels[None])
+        return self._similar.nearest([of_network[0] for of_network in answer.features])
 
     def _decoded(self, upload: Upload, member: str | None, options: ReadOptions) -> DecodedImage:
         options = replace(options, most_pixels=self._most_pixels)

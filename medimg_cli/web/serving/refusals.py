@@ -6,7 +6,7 @@ from fastapi.responses import JSONResponse
 
 Code = Literal[
     "too_large", "too_many", "too_many_pixels", "unreadable", "archive", "empty", "busy", "rate_limited",
-    "unauthorised", "forbidden", "not_found", "no_heatmap", "bad_request", "internal",
+    "unauthorised", "forbidden", "not_found", "no_heatmap", "no_similar", "bad_request", "internal",
 ]  # fmt: skip
 """What went wrong, for programs and for the catalogue of the page's words."""
 

@@ -16,7 +16,7 @@ _REASONS = {
     401: "A token is asked for",
     403: "The request comes from another site",
     408: "The upload took too long",
-    409: "There is no heatmap for this model or image",
+    409: "There is none for this model or image",
     413: "Too large, too many files, or too many pixels",
     415: "An archive",
     421: "Not the name of this server",
@@ -63,6 +63,12 @@ PREDICTIONS = _object(
     model=_IDENTITY,
     predictions={"type": "array", "items": _ENTRY},
 )
+_CASE = _object(
+    label={**_TEXT, "description": "the reference standard of the training image"},
+    likeness={"type": "number", "minimum": -1, "maximum": 1, "description": "cosine of the features"},
+    picture={**_TEXT, "description": "a PNG, in base64"},
+)
+SIMILAR = _object(schema={"const": 1}, model=_IDENTITY, cases={"type": "array", "items": _CASE})
 MODEL = _object(
     arch=_TEXT,
     classes={"type": "array", "items": _TEXT},
@@ -84,6 +90,7 @@ HEATMAP_FIELDS: dict[str, Schema] = {
     "label": {**_TEXT, "description": "a class; else the positive one, or the predicted one"},
     "frame": VIEW_FIELDS["frame"],
 }
+SIMILAR_FIELDS: dict[str, Schema] = {"frame": VIEW_FIELDS["frame"]}
 PREDICT_FIELDS: dict[str, Schema] = {
     "said": {"enum": ["1"], "description": "also the answer in words"},
     "exam": {"enum": ["1"], "description": "all files are one exam, which gets an answer under `exam`"},

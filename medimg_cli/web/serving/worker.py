@@ -70,6 +70,7 @@ def _api(plan: Plan, counters: Counters) -> Api:
         _facts_of(plan, opened),
         most_pixels=plan.limits.pixels,
         explanation=opened.explained,
+        similar=opened.similar,
         to_pdf=_as_pdf,
     )
     audit = None
@@ -124,6 +125,7 @@ def _facts_of(plan: Plan, opened: Opened) -> dict[str, Any]:
         "onnx_sha256": card.onnx_sha256,
         "medimg": __version__,
         "notice": NOTICE,
+        "similar_cases": 0 if opened.similar is None else len(opened.similar.labels),
         "tested": None if opened.tested is None else opened.tested.model_dump(mode="json"),
         "prevalence": plan.settings.prevalence,
         "upload": {
