@@ -33,6 +33,9 @@ class MedimgError(Exception):
         self.what = what
         self.hint = hint
 
+    def __reduce__(self) -> tuple[type["MedimgError"], tuple[str, str]]:
+        return type(self), (self.what, self.hint)  # it may be raised in another process
+
 
 class GateError(MedimgError):
     """A gate said no: audit findings, an unmet requirement, a leaky split."""

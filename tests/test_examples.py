@@ -127,6 +127,27 @@ def test_several_tasks_train_together_and_one_process_does_the_rest(job: Job) ->
     ]
 
 
+def in_array(job: Job, *call: str, **more: str) -> int:
+    """Run a task of an array that divides one command; Slurm says how many there are."""
+    slurm = {"SLURM_ARRAY_TASK_MAX": "8", **more}
+    script = ["bash", str(EXAMPLES / "slurm-array.sbatch"), *call]
+    return subprocess.run(script, cwd=job.study, env=job.environment | slurm, check=False).returncode
+
+
+def test_each_task_of_an_array_does_its_shard_of_a_command(job: Job) -> None:
+    assert in_array(job, "predict", "./my films", "--out", "answers.csv") == 0
+    assert in_array(job, "ingest", "./raw", SHARDS="12", SLURM_ARRAY_TASK_MAX="3") == 0
+    assert in_array(job, "ingest", FAILS="ingest") == 3
+    assert job.calls == [
+        "predict ./my films --out answers.csv --shard 3/8",
+        "ingest ./raw --shard 3/12",
+        "ingest --shard 3/8",
+    ]
+    job.environment.pop("SLURM_ARRAY_TASK_ID")
+    assert in_array(job, "ingest") != 0
+    assert len(job.calls) == 3
+
+
 @pytest.mark.parametrize(
     ("there", "first"),
     [

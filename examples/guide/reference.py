@@ -80,6 +80,7 @@ JSON_KEYS = {
     "bundle": "out sha256 bytes files model_card no_heat_maps restriction not_reported, with --dataset: out images patients splits "
     "not_written audited leaking",
     "serve": "address run workers token",
+    "merge": "all of the command whose shards they are; what each shard wrote: shard task done resumed folder waiting_for",
     "runs": "runs, with --diff: diff warnings, with --remove: removed bytes",
     "demo": "folder images patients classes flaws",
     "info": "path format bytes width height channels bit_depth pixel_type frames facts header identities histogram minimum maximum "

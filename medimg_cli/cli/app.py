@@ -20,14 +20,14 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from medimg_cli import __version__
-from medimg_cli.cli.options import IN_WORKSPACE, LAST, OURS, with_session
+from medimg_cli.cli.options import ARGUMENTS, IN_WORKSPACE, LAST, OURS, with_session
 from medimg_cli.errors import ExitCode, MedimgError
 from medimg_cli.workspace.plain_text import visible_line
 from medimg_cli.workspace.threads import work_is_left
 
 _NAMES = (
     "init ingest download label-audit sample-size deidentify preprocess train tune evaluate recalibrate predict "
-    "report export bundle serve runs demo info doctor"
+    "report export bundle serve merge runs demo info doctor"
 )
 
 
@@ -174,6 +174,7 @@ def _leave_at_once(code: int) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become two lines on stderr."""
+    ARGUMENTS.set(tuple(arguments))
     try:
         code = app(_with_values(arguments), prog_name="medimg", standalone_mode=False)
         if code == ExitCode.INTERRUPTED:  # Typer turns the interruption itself into a code

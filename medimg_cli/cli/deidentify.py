@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medimg_cli.cli.options import Session, fields_of
-from medimg_cli.cli.setting_options import takes
+from medimg_cli.cli.setting_options import DIVIDED, takes
 from medimg_cli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _Source = Annotated[
 _Dest = Annotated[Path, typer.Argument(metavar="DEST", help="New folder for the copies.", show_default=False)]
 
 
-@takes("deidentify")
+@takes("deidentify", DIVIDED)
 def deidentify(session: Session, source: _Source, dest: _Dest) -> None:
     """Write de-identified copies of DICOM files and pictures; the originals stay as they are.
 

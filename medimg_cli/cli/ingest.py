@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from medimg_cli.cli.options import Session, fields_of
-from medimg_cli.cli.setting_options import takes
+from medimg_cli.cli.setting_options import DIVIDED, takes
 from medimg_cli.errors import ExitCode
 
 _NAMED = 20
@@ -21,7 +21,7 @@ _DryRun = Annotated[
 ]
 
 
-@takes("ingest")
+@takes("ingest", DIVIDED)
 def ingest(session: Session, sources: _Sources, dry_run: _DryRun = False) -> None:
     """Read images and labels into `dataset/manifest.csv`, one row per image, split by patient.
 

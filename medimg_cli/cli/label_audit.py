@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from medimg_cli.cli.options import Session
-from medimg_cli.cli.setting_options import takes
+from medimg_cli.cli.setting_options import DIVIDED, takes
 from medimg_cli.errors import GateError, UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from medimg_cli.workspace.settings import LabelAuditSettings
 
 
-@takes("label_audit")
+@takes("label_audit", DIVIDED)
 def label_audit(session: Session) -> None:
     """Find leaks, duplicates, label errors, shortcuts, poor images and identities before a reviewer does.
 

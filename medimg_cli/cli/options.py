@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -31,6 +32,10 @@ OURS = "own"
 """What a bare --list-archs stands for: medimg's networks and torchvision's."""
 IN_WORKSPACE = "workspace"
 """What a bare --init-facts stands for."""
+
+
+ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
+"""The command line that is run."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,14 @@ def with_session(name: str, body: Callable[..., None]) -> Callable[..., None]:
         for each in taken:
             if (value := values.pop(each.key)) is not None:
                 given[each.section][each.key] = value
-        body(Session(command=name, options=given, **common), **values)
+        session = Session(command=name, options=given, **common)
+        if "cluster" not in given:
+            body(session, **values)
+            return
+        from medimg_cli.cli.divided import at_work
+
+        with at_work(session):
+            body(session, **values)
 
     arguments = [each for each in own if isinstance(get_args(each.annotation)[-1], ArgumentInfo)]
     others = [each for each in own if each not in arguments]

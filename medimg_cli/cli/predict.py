@@ -10,7 +10,7 @@ import typer
 
 from medimg_cli import __version__
 from medimg_cli.cli.options import Session, unbroken_stdout
-from medimg_cli.cli.setting_options import takes
+from medimg_cli.cli.setting_options import DIVIDED, takes
 from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _Explain = Annotated[
 ]
 
 
-@takes("predict")
+@takes("predict", DIVIDED)
 def predict(
     session: Session,
     inputs: _Inputs,

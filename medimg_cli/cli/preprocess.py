@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medimg_cli.cli.options import Session, fields_of
-from medimg_cli.cli.setting_options import takes
+from medimg_cli.cli.setting_options import DIVIDED, takes
 from medimg_cli.workspace.plain_text import plural
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ _Preview = Annotated[
 
 
 @takes(
-    "preprocess", {"train.augment": "augmentation the preview shows", "train.arch": "network the size is for"}
+    "preprocess",
+    {
+        "train.augment": "augmentation the preview shows",
+        "train.arch": "network the size is for",
+        **DIVIDED,
+    },
 )
 def preprocess(session: Session, preview: _Preview = None) -> None:
     """Decode and resize every image once, into one memory-mapped array.

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Body = TypeVar("Body", bound=Callable[..., None])
 _TAKES = "__medimg_takes__"
+DIVIDED = {"cluster.shard": ""}
+"""What commands take whose work can be divided over processes and machines."""
 
 
 @dataclass(frozen=True)

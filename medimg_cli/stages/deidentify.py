@@ -22,6 +22,7 @@ from medimg_cli.privacy.removal.profile import profile_of
 from medimg_cli.privacy.removal.pseudonyms import read_or_make_key
 from medimg_cli.workspace.progress import Progress, Remarks, SilentProgress
 from medimg_cli.workspace.settings import DeidentifySettings
+from medimg_cli.workspace.threads import in_part
 from medimg_cli.workspace.workspace import Workspace
 
 
@@ -89,7 +90,8 @@ def deidentify(
     key = (settings.key or workspace.root / "deidentify.key").absolute()
     source, destination = source.absolute(), destination.absolute()
     _check(source, destination, key)
-    forget_killed_runs(destination, key)
+    if not in_part():  # elsewhere others may be writing theirs
+        forget_killed_runs(destination, key)
     originals, refused = originals_of(source)
     if not [*originals, *refused]:
         raise DataError(f"{source} holds no files", "name the folder or archive with the images")

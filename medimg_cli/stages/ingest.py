@@ -5,6 +5,7 @@ On a data set that stands, ingest adds: images keep their split, new ones get on
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from medimg_cli.workspace.lock import dataset_lock
 from medimg_cli.workspace.progress import Progress, Remarks, SilentProgress
 from medimg_cli.workspace.section import LabelCode
 from medimg_cli.workspace.settings import DeidentifySettings, IngestSettings
+from medimg_cli.workspace.threads import in_part
 from medimg_cli.workspace.workspace import Workspace
 
 
@@ -100,7 +102,9 @@ def ingest(
         MachineError: the workspace cannot be written, or another ingest is writing it.
     """
     _check(settings)
-    with dataset_lock(workspace):
+    if in_part() and settings.deidentify:
+        raise UsageError("--shard cannot be had with --deidentify", "`medimg deidentify --shard I/N` first")
+    with nullcontext() if in_part() else dataset_lock(workspace):
         previous = read_previous(workspace, fresh=settings.fresh)
         chosen = settings_in_force(settings, previous)
         remarks = Remarks(progress)

@@ -3,13 +3,13 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -27,7 +27,7 @@ from medimg_cli.workspace.files import atomic_path, sha256_of_text
 from medimg_cli.workspace.plain_text import shielded
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import PredictSettings
-from medimg_cli.workspace.threads import map_ordered, one_ahead, takes_too_long
+from medimg_cli.workspace.threads import ENGINE, map_ordered, one_ahead, takes_too_long
 
 if TYPE_CHECKING:  # it loads what reads tables, which images alone need not
     from medimg_cli.inference.exam_groups import ExamGroups
@@ -194,11 +194,18 @@ def _batches(
     preparer = _Preparer(classifier, takes_too_long(seconds), by_header)
     by_path = exams if by_header is None else None
     images = _images(named, done, settings, by_path)
-    prepared = map_ordered(preparer, images, workers=workers, seconds=seconds, late=preparer.late)
+    prepare = partial(map_ordered, preparer, workers=workers, seconds=seconds, late=preparer.late)
+    whole = ENGINE.get() is not None  # then a batch is prepared and answered in one place
+    prepared: Generator[Any, None, None] = images if whole else prepare(images)
     progress.start("predict", total)
     try:
         batches = iter(lambda: list(islice(prepared, settings.batch_size)), [])
-        for batch in one_ahead(partial(_answered, classifier), batches):
+        if whole:
+            answer = partial(_prepared_and_answered, classifier, prepare)
+            answered = map_ordered(answer, batches, workers=1, task="predict")
+        else:
+            answered = one_ahead(partial(_answered, classifier), batches)
+        for batch in answered:
             yield batch
             progress.advance(sum(image.files for image, _ in batch))
     finally:
@@ -208,7 +215,7 @@ def _batches(
 
 def _images(
     named: Iterable[str | Path], done: DoneRows, settings: PredictSettings, by_path: "ExamGroups | None"
-) -> Iterator[_Image]:
+) -> Generator[_Image, None, None]:
     seconds = settings.decode_seconds
     for file, paths in map_ordered(
         _with_images,
@@ -254,6 +261,14 @@ class _Preparer:
 
     def _unreadable(self, reason: str) -> Prediction:
         return unreadable(self._judge.card.classes, reason)
+
+
+def _prepared_and_answered(
+    classifier: Classifier,
+    prepare: Callable[[Iterable[_Image]], Iterator[_Prepared]],
+    images: Sequence[_Image],
+) -> list[tuple[_Image, Prediction]]:
+    return _answered(classifier, list(prepare(images)))
 
 
 def _answered(classifier: Classifier, batch: Sequence[_Prepared]) -> list[tuple[_Image, Prediction]]:

@@ -1,6 +1,7 @@
 """preprocess: manifest → one memory-mapped array of pixels."""
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,13 @@ import pandas as pd
 from medimg_cli.dataset.manifest import SPLITS, Dataset, read_dataset, warn_of_edits
 from medimg_cli.errors import DataError
 from medimg_cli.preprocessing.automatic_choices import WantedImages, plan_recipe
-from medimg_cli.preprocessing.cache import PixelCache, cache_folder, open_cache
+from medimg_cli.preprocessing.cache import PixelCache, cache_folder, open_cache, present
 from medimg_cli.preprocessing.cache_writer import writing
 from medimg_cli.preprocessing.probe_images import read_ingested, refuse_changed
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import PreprocessSettings, TrainSettings
-from medimg_cli.workspace.threads import map_ordered, takes_too_long
+from medimg_cli.workspace.threads import in_part, map_ordered, takes_too_long
 from medimg_cli.workspace.workspace import Workspace
 
 
@@ -129,6 +130,11 @@ def _bring_up_to_date(
         )
     if before is not None and not damaged and before.holds(wanted):
         return PreprocessResult(before, len(wanted), 0, time.perf_counter() - began, reused=True)
+    if in_part():
+        missing = wanted
+        if before is not None:
+            missing = wanted[~present(before.index[~before.index["image_id"].isin(damaged)], wanted)]
+        deque(_images(workspace, recipe, missing, workers, seconds), maxlen=0)
     with writing(workspace, recipe) as writer:
         writer.forget(damaged)
         missing = writer.missing(wanted)
@@ -160,4 +166,4 @@ def _images(
         raise DataError(f"'{row[0]}' can no longer be read: {takes_too_long(seconds)}", hint)
 
     triples = zip(rows["image_id"], rows["path"], rows["sha256"], strict=True)
-    return map_ordered(decode, triples, workers=workers, seconds=seconds, late=late)
+    return map_ordered(decode, triples, workers=workers, seconds=seconds, late=late, task="preprocess")

@@ -390,6 +390,24 @@ class ExportSettings(Section):
     images: PositiveInt = setting(64, "how many files to verify on")
 
 
+class ClusterSettings(Section):
+    """Where the work of ingest, label-audit, preprocess, predict and deidentify is done."""
+
+    shard: str | None = setting(
+        None, "do part I of N of the work; `medimg merge` puts them together", metavar="I/N", panel="Cluster"
+    )
+
+    @field_validator("shard")
+    @classmethod
+    def _check_shard(cls, value: str | None) -> str | None:
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value or "1/1")
+        if not (match and 1 <= int(match[1]) <= int(match[2])):
+            raise ValueError(
+                "I/N with I from 1 to N; of a job array: --array=1-8 and --shard $SLURM_ARRAY_TASK_ID/8"
+            )
+        return value
+
+
 class LabelsSection(Section):
     """The code book: class → `LabelCode`. Its keys are the data's, so they are no fields."""
 
@@ -418,6 +436,7 @@ class Settings(Section):
     report: ReportSettings = Field(default_factory=ReportSettings)
     export: ExportSettings = Field(default_factory=ExportSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings)
 
     @classmethod
     def fields_of(cls, section: str) -> dict[str, FieldInfo]:

@@ -4,12 +4,14 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, wait
+from contextvars import ContextVar
+from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 from threading import Thread, current_thread
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,7 +19,33 @@ Result = TypeVar("Result")
 _IN_FLIGHT_PER_WORKER = 8
 PATIENCE_SECONDS = 1.5
 """How long an interrupted command waits for what its threads have begun, here and once more on leaving."""
+TOO_LONG = "reading it takes longer than"
 _LOST: set[Thread] = set()
+
+
+class Engine(Protocol):
+    """What does the named tasks of a command in place of this process's own threads.
+
+    Args:
+        partial: it does a part and ends the command with it, which then writes nothing else.
+    """
+
+    partial: bool
+
+    def map(
+        self, task: str, work: Callable[[Iterable[Item]], Iterator[Result]], items: Iterable[Item]
+    ) -> Iterator[Result]:
+        """Yield the result of every item, in order; `work` gives those of some items by the threads of a process."""
+
+
+ENGINE: ContextVar[Engine | None] = ContextVar("engine", default=None)
+"""The engine in force; None = threads."""
+
+
+def in_part() -> bool:
+    """Return whether this command does a part of its work, beside others that do the rest, and writes nothing else."""
+    engine = ENGINE.get()
+    return engine is not None and engine.partial
 
 
 def usable_cores() -> int:
@@ -37,7 +65,7 @@ def work_is_left() -> bool:
 
 def takes_too_long(seconds: float) -> str:
     """Return the reason a file gets that was given up."""
-    return f"reading it takes longer than {seconds:g} s"
+    return f"{TOO_LONG} {seconds:g} s"
 
 
 def map_ordered(
@@ -47,6 +75,7 @@ def map_ordered(
     workers: int | None = None,
     seconds: float = math.inf,
     late: Callable[[Item], Result] | None = None,
+    task: str = "",
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` for every item, in order, from a bounded pool of threads.
 
@@ -55,7 +84,13 @@ def map_ordered(
     Args:
         seconds: an item may take, once it has begun; its thread is given up then, and another takes its place.
         late: what to yield for an item that took longer; without it nothing is late.
+        task: name under which an engine in force, a cluster or a shard, may do it; "" keeps it in this process.
     """
+    engine = ENGINE.get() if task else None
+    if engine is not None:
+        work = partial(map_ordered, function, workers=workers, seconds=seconds, late=late)
+        yield from engine.map(task, work, items)
+        return
     count = workers or usable_cores()
     remaining = iter(items)
     pool = _WorkerPool(function, count)

@@ -74,6 +74,16 @@ class Workspace:
         return self.root / "cache"
 
     @property
+    def shards_dir(self) -> Path:
+        return self.root / "shards"
+
+    @property
+    def artefacts(self) -> tuple[Path, ...]:
+        """Return what is no input where the workspace lies in a source."""
+        own = (self.audit_dir, self.cache_dir, self.runs_dir, self.shards_dir)
+        return self.manifest_path.parent, *own
+
+    @property
     def runs_dir(self) -> Path:
         return self.root / "runs"
 

@@ -34,6 +34,7 @@ DESIGN = [
     "serve",
     "export",
     "bundle",
+    "merge",
     "runs",
     "demo",
     "info",

@@ -1,6 +1,7 @@
 """What an audit measures of each image, kept beside the audit so that no image is decoded twice for it."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,7 @@ from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
 from medimg_cli.workspace.files import disk_errors, sha256_of_file
 from medimg_cli.workspace.progress import Progress, tracked
 from medimg_cli.workspace.tables import read_table, write_table
-from medimg_cli.workspace.threads import map_ordered, takes_too_long
+from medimg_cli.workspace.threads import in_part, map_ordered, takes_too_long
 from medimg_cli.workspace.workspace import Workspace
 
 Reader = Callable[[str], DecodedImage]
@@ -137,7 +138,7 @@ def measure_images(
     def late(path: str) -> tuple[str, Measurement]:
         return "", Measurement(readable=False, reason=takes_too_long(seconds), sha256=contents[path])
 
-    measured = map_ordered(measure_one, paths, workers=workers, seconds=seconds, late=late)
+    measured = map_ordered(measure_one, paths, workers=workers, seconds=seconds, late=late, task="measure")
     done = tracked(measured, progress, "measuring images", total=len(paths))
     results = _keep(workspace, done, known)
     index = pd.Index(rows["image_id"].iloc[: len(results)], name="image_id")
@@ -190,6 +191,8 @@ def _keep(
     path = thumbnails_path(workspace)
     keep = 1 + max((result.thumbnail for result in known.values()), default=-1)
     hint = "free some disk space or choose another workspace"
+    if in_part():
+        deque(done, maxlen=0)
     with disk_errors(path, hint), appending(path, keep=keep) as pictures:
         try:
             for key, result in done:

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from medimg_cli.dataset.listing import Entry, Rejected
 from medimg_cli.dataset.manifest import EXAM, RELABELLED, UNKNOWN_COLUMN
 from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
+from medimg_cli.workspace.threads import TOO_LONG
 from medimg_cli.workspace.workspace import Workspace
 
 _KEPT_FACTS = tuple(
@@ -76,6 +78,14 @@ class Examiner:
             return Rejected(entry.path, (error.strerror or "cannot be read").lower())
         cells = _cells(entry, decoded, content or decoded.pixel_sha256())
         return Examined(entry, cells, _named(decoded))
+
+    def hash_container(self, entry: Entry, outcome: Examined | Rejected) -> None:
+        """Have the archive of an image hashed here too, where another process examined the image."""
+        file, member = _parts(entry)
+        gone = isinstance(outcome, Rejected) and outcome.reason.startswith(TOO_LONG)
+        if self.hashing and member is not None and not gone:
+            with suppress(OSError):  # its images say so
+                self.containers.unchanged(self.workspace.relative(file), file)
 
 
 def quarantine_row(workspace: Workspace, row: Rejected, *, hashing: bool = True) -> dict[str, str | int]:

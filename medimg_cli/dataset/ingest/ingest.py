@@ -294,11 +294,13 @@ class Ingest:
         )
         chosen = _sample(entries) if self.dry else entries
         seconds = self.settings.decode_seconds
-        outcomes = map_ordered(examiner.examine, chosen, seconds=seconds, late=self._late)
+        task = "" if self.dry else "examine"
+        outcomes = map_ordered(examiner.examine, chosen, seconds=seconds, late=self._late, task=task)
         started = monotonic()
         for pair in tracked(
             zip(chosen, outcomes, strict=True), self.remarks.progress, "reading images", total=len(chosen)
         ):
+            examiner.hash_container(*pair)
             yield pair
             if self.dry and monotonic() - started > SAMPLE_SECONDS:
                 outcomes.close()

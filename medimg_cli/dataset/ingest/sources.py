@@ -72,7 +72,7 @@ def plan_readings(
         planned.append((Source(path, origin.prefix), reading))
     known = [source.path for source, _ in planned]
     planned += [(new, given) for new in named if not any(new.path.samefile(path) for path in known)]
-    artefacts = (workspace.manifest_path.parent, workspace.audit_dir, workspace.cache_dir, workspace.runs_dir)
+    artefacts = workspace.artefacts
     tables = {Path(reading["labels"]).absolute() for _, reading in planned if reading.get("labels")}
     truths = (source.path / "truth.json" for source, _ in planned)
     ignored = frozenset([*artefacts, workspace.settings_path, *tables, *filter(_is_of_a_demo, truths)])

@@ -108,7 +108,7 @@ def clean_sources(
     profile = profile_of(cleaning)
     mask = TextMask() if cleaning.mask_text else None
     worker = Deidentifier(profile, pseudonyms, cleaning.names, mask, cleaning.decode_seconds)
-    artefacts = (workspace.manifest_path.parent, workspace.audit_dir, workspace.cache_dir, workspace.runs_dir)
+    artefacts = workspace.artefacts
     ignored = frozenset([*artefacts, key, map_path(key), workspace.settings_path])
     if settings.labels is not None:
         ignored |= {settings.labels.absolute()}

@@ -155,7 +155,7 @@ class Deidentifier:
             given_up.add(original.relative)
             return Outcome(original, names.of(original.relative), "", {}, takes_too_long(self.seconds))
 
-        outcomes = map_ordered(one, originals, seconds=self.seconds, late=late)
+        outcomes = map_ordered(one, originals, seconds=self.seconds, late=late, task="deidentify")
         yield from tracked(outcomes, progress, "de-identifying", total=len(originals))
 
     def _write(self, original: Original, folder: Path, name: str, given_up: set[str]) -> Outcome:
