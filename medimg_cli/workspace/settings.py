@@ -400,7 +400,7 @@ class ClusterSettings(Section):
     @field_validator("shard")
     @classmethod
     def _check_shard(cls, value: str | None) -> str | None:
-        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value or "1/1")
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", "1/1" if value is None else value)
         if not (match and 1 <= int(match[1]) <= int(match[2])):
             raise ValueError(
                 "I/N with I from 1 to N; of a job array: --array=1-8 and --shard $SLURM_ARRAY_TASK_ID/8"
