@@ -45,6 +45,13 @@ def serving_worker(*arguments: "Any") -> None:
     work(*arguments)
 
 
+def dicom_answerer(*arguments: "Any") -> None:
+    """Be a process that answers what the DICOM node of `serve` has stored."""
+    from medimg_cli.web.dicom.worker import work
+
+    work(*arguments)
+
+
 def embedder_for_curve(
     workspace: "Workspace", settings: "Settings", progress: "Progress"
 ) -> "Embedder | None":

@@ -364,7 +364,7 @@ def recalibrate(
 
 
 def _print_address(announced: "Announced") -> None:
-    print(f"upload page: {announced.address}")  # noqa: T201 -- without the address nobody can open it
+    print(f"upload page: {announced.address or announced.dicom}")  # noqa: T201 -- without the address nobody can open it
 
 
 def serve(
@@ -387,21 +387,23 @@ def serve(
     Returns:
         whether every request under way was finished at the end.
     """
-    from medimg_cli.api.prerequisites import opened_model, serving_worker
+    from medimg_cli.api.prerequisites import dicom_answerer, opened_model, serving_worker
     from medimg_cli.runs.bundle import is_bundle
     from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.serve import serve as stage
 
     place = place_of(workspace)
-    chosen = in_force(place, settings, "serve", options).serve
+    whole = in_force(place, settings, "serve", options)
     is_file = run is not None and is_bundle(Path(run))
     model = Path(str(run)) if is_file else find_run(place, None if run is None else str(run)).folder
     return stage(
         place,
         model.absolute(),
-        chosen,
+        whole.serve,
         open_model=opened_model,
         work=serving_worker,
+        answer_dicom=dicom_answerer,
+        codes=whole.labels.codes,
         announce=announce,
         note=progress.warn,
     )

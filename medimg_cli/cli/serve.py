@@ -26,10 +26,13 @@ def serve(
     Images are read in memory and not kept. Any --host but this machine's own needs a token. Decision support for
     research; not for diagnosis.
 
+    With --dicom-port also a DICOM node: what is stored is answered, and the results (Secondary Capture and structured
+    report) are sent to the peers of --send-to.
+
     Example: `medimg serve --port 8000`
     """
     settings = session.settings().serve
-    from medimg_cli.api.prerequisites import opened_model, serving_worker
+    from medimg_cli.api.prerequisites import dicom_answerer, opened_model, serving_worker
     from medimg_cli.runs.run import Run
     from medimg_cli.runs.run_folders import find_run
     from medimg_cli.stages.serve import serve as serve_stage
@@ -44,6 +47,8 @@ def serve(
         settings,
         open_model=opened_model,
         work=serving_worker,
+        answer_dicom=dicom_answerer,
+        codes=session.settings().labels.codes,
         announce=lambda announced: _announce(session, announced, browse=settings.open),
         note=session.progress.warn,
     )
@@ -53,11 +58,15 @@ def serve(
 
 def _announce(session: Session, announced: "Announced", *, browse: bool) -> None:
     # Also with --quiet: without the address the page cannot be opened.
-    asked = "; it asks for the token" if announced.token else ""
-    typer.echo(f"upload page: {announced.address}{asked}\nCtrl-C ends it", err=True)
+    if announced.address is not None:
+        asked = "; it asks for the token" if announced.token else ""
+        typer.echo(f"upload page: {announced.address}{asked}", err=True)
+    if announced.dicom is not None:
+        typer.echo(f"DICOM: {announced.dicom}", err=True)
+    typer.echo("Ctrl-C ends it", err=True)
     if session.json:
         session.show(fields_of(announced), lambda _console: None)
-    if browse:
+    if browse and announced.address is not None:
         import webbrowser
 
         webbrowser.open(announced.address)

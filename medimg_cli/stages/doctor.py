@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 
 import torch
 
@@ -12,9 +13,11 @@ from medimg_cli.errors import MachineError
 from medimg_cli.images.readers import READERS
 from medimg_cli.reporting.pdf import check_pango
 from medimg_cli.workspace.files import templates_dir
+from medimg_cli.workspace.serve_settings import ServeSettings, queue_of
 from medimg_cli.workspace.threads import usable_cores
 from medimg_cli.workspace.workspace import Workspace
 
+_MOST_SHOWN = 20
 _LEAST_FREE_BYTES = 2 << 30
 
 
@@ -34,13 +37,51 @@ class Diagnosis:
     advice: str = ""
 
 
-def doctor(workspace: Workspace) -> tuple[Diagnosis, ...]:
-    """Return what was found, one diagnosis per thing."""
+def doctor(workspace: Workspace, dicom: ServeSettings | None = None) -> tuple[Diagnosis, ...]:
+    """Return what was found, one diagnosis per thing.
+
+    Args:
+        dicom: settings of a DICOM node, whose peers and queue alone are looked at; None = the machine.
+
+    Raises:
+        UsageError: a peer has no address of one.
+    """
+    if dicom is not None:
+        return (*_peers(dicom), _queue(queue_of(workspace, dicom)))
     extras = [
         _libraries(f"extra {name}", packages, dict.fromkeys(packages, name))
         for name, packages in _extras().items()
     ]
     return (_device(), *_readers(), *extras, _pango(), _templates(), _disk(workspace))
+
+
+def _peers(settings: ServeSettings) -> list[Diagnosis]:
+    """Return which peers answer: DICOM nodes a C-ECHO, DICOMweb servers a query."""
+    try:
+        from medimg_cli.web.dicom.peers import PeerDownError, PeerRefusesError, peers_of
+    except ImportError:
+        return [_libraries("extra dicom", _extras()["dicom"], {})]
+    found = []
+    for peer in peers_of(settings):
+        try:
+            peer.echo()
+            found.append(Diagnosis(peer.name, ok=True, found="answers"))
+        except (PeerDownError, PeerRefusesError) as reason:
+            advice = "is it up, and does it know our AE title, address and certificate?"
+            found.append(Diagnosis(peer.name, ok=False, found=str(reason), advice=advice))
+    return found or [Diagnosis("peers", ok=False, found="none is named", advice="name one: serve.send_to")]
+
+
+def _queue(folder: Path) -> Diagnosis:
+    """Return what waits in the queue, and what in it was put out of the way, with the reasons."""
+    from medimg_cli.web.dicom.queue import read_only
+
+    waiting, results, dead = read_only(folder)
+    lines = [
+        f"{waiting} objects wait for their answer, {results} results for their peer, {len(dead)} in {folder / 'dead'}"
+    ]
+    lines += [f"{name}: {note.get('reason', '')}" for name, note in sorted(dead.items())[:_MOST_SHOWN]]
+    return Diagnosis("queue", ok=True, found="; ".join(lines))
 
 
 def _device() -> Diagnosis:

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from medimg_cli.workspace.section import PositiveInt, Section, Several, setting
+from medimg_cli.workspace.workspace import Workspace
 
 LEAST_TOKEN = 12
 """Characters of a token: 12 hexadecimal digits are 48 bits, and attempts to sign in are counted."""
@@ -63,3 +64,54 @@ class ServeSettings(Section):
     grace_seconds: PositiveInt = setting(
         30, "for what is under way when the server ends", option=False, unit="seconds"
     )
+    page: bool = setting(True, "serve the upload page and the API", option=False)
+    dicom_port: int | None = setting(
+        None, "take DICOM objects on this port too; 0 = any", unset="none", ge=0, le=65535, panel="DICOM"
+    )
+    ae: str = setting("MEDIMG", "own AE title", metavar="TITLE", min_length=1, max_length=16, panel="DICOM")
+    send_to: Several[str] = setting(
+        (),
+        "who gets the results: dicom://AE@HOST:PORT, dicoms:// for TLS, https://HOST/dicom-web (MEDIMG_DICOM_TOKEN)",
+        metavar="PEER",
+        repeated=True,
+        panel="DICOM",
+    )
+    dicom_host: str = setting(
+        "127.0.0.1",
+        "address that DICOM listens on; any but this machine's needs dicom_addresses or dicom_ca",
+        option=False,
+    )
+    dicom_queue: Path | None = setting(
+        None,
+        "folder of objects that wait for answer or delivery",
+        unset="dicom-queue in the workspace",
+        option=False,
+    )
+    dicom_callers: Several[str] = setting((), "AE titles that may call", unset="any", option=False)
+    dicom_addresses: Several[str] = setting(
+        (), "addresses and networks that may connect", unset="any", option=False
+    )
+    dicom_cert: Path | None = setting(
+        None, "own certificate (PEM), for DICOM over TLS", unset="no TLS", option=False
+    )
+    dicom_key: Path | None = setting(
+        None, "its private key (PEM)", unset="in the certificate's file", option=False
+    )
+    dicom_ca: Path | None = setting(
+        None, "who signs the certificates of callers and peers (PEM)", unset="none is asked for", option=False
+    )
+    dicom_associations: PositiveInt = setting(8, "associations at once", option=False)
+    dicom_reserve_mb: PositiveInt = setting(
+        1000, "room on the disk below which objects are refused", option=False, unit="MB"
+    )
+    dicom_exam_seconds: PositiveInt = setting(
+        60, "an exam is answered when so long no image of it came", option=False, unit="seconds"
+    )
+    dicom_retry_seconds: PositiveInt = setting(
+        300, "longest pause before a peer that is down is tried again", option=False, unit="seconds"
+    )
+
+
+def queue_of(workspace: Workspace, settings: ServeSettings) -> Path:
+    """Return the folder of a DICOM node's queue."""
+    return settings.dicom_queue or workspace.root / "dicom-queue"

@@ -33,7 +33,6 @@ HEAVY = (
     "scipy",
     "matplotlib",
     "pydicom",
-    "highdicom",
     "weasyprint",
     "jinja2",
 )

@@ -17,10 +17,42 @@ ROUTES = (
 STATUSES = (200, 204, 303, 400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 429, 500, 503)
 _BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _TIMED = ("/api/predict", "/api/view", "/api/heatmap", "/api/result.pdf")
-_GAUGES = ("pid", "beat", "ready", "queue_images", "requests", "bytes", "images", "refused_images")
+_GAUGES = (
+    "pid beat ready queue_images requests bytes images refused_images dicom_associations dicom_rejected dicom_received "
+    "dicom_refused dicom_answered dicom_declined dicom_own dicom_delivered dicom_retries dicom_waiting dicom_undelivered dicom_dead"
+).split()
 _CODES = len(ROUTES) * len(STATUSES)
 _LATENCY = len(_BOUNDS) + 2  # one count a bucket, +Inf, and the sum
 SLOTS = _CODES + len(_TIMED) * _LATENCY + len(_GAUGES)
+_DICOM = (
+    ("dicom_associations", "medimg_dicom_associations_total", "counter", "DICOM associations accepted."),
+    (
+        "dicom_rejected",
+        "medimg_dicom_rejected_total",
+        "counter",
+        "DICOM connections and associations rejected.",
+    ),
+    ("dicom_received", "medimg_dicom_received_total", "counter", "DICOM objects acknowledged."),
+    (
+        "dicom_refused",
+        "medimg_dicom_refused_total",
+        "counter",
+        "DICOM objects refused: no room, or too large.",
+    ),
+    ("dicom_answered", "medimg_dicom_images_total", "counter", "Images of DICOM objects with an answer."),
+    (
+        "dicom_declined",
+        "medimg_dicom_images_refused_total",
+        "counter",
+        "Images of DICOM objects that got none.",
+    ),
+    ("dicom_own", "medimg_dicom_own_total", "counter", "Results of medimg that came back and were dropped."),
+    ("dicom_delivered", "medimg_dicom_delivered_total", "counter", "Results that a peer has taken."),
+    ("dicom_retries", "medimg_dicom_retries_total", "counter", "Attempts that found a peer down."),
+    ("dicom_waiting", "medimg_dicom_waiting", "gauge", "DICOM objects that wait for their answer."),
+    ("dicom_undelivered", "medimg_dicom_undelivered", "gauge", "Answers that some peer lacks."),
+    ("dicom_dead", "medimg_dicom_dead", "gauge", "Objects and results in the dead-letter folder."),
+)
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -74,8 +106,12 @@ class Counters:
 
     def answered_images(self, ok: int, refused: int) -> None:
         """Count images with an answer, and ones that got none: unreadable, or unlike what the model knows."""
-        self._add(_place("images"), ok)
-        self._add(_place("refused_images"), refused)
+        self.add(images=ok, refused_images=refused)
+
+    def add(self, **counts: float) -> None:
+        """Add to this worker's counts."""
+        for name, count in counts.items():
+            self._add(_place(name), count)
 
     def set(self, **gauges: float) -> None:
         """Set this worker's gauges."""
@@ -122,6 +158,7 @@ class Counters:
             ("queue_images", "medimg_queue_images", "gauge", "Images that wait for the model."),
             ("requests", "medimg_requests_under_way", "gauge", "Requests with uploads under way."),
             ("bytes", "medimg_upload_bytes", "gauge", "Bytes of uploads in memory."),
+            *_DICOM,
         ):
             yield from _head(name, kind, text)
             yield f"{name} {self._sum(_place(gauge)):.15g}"

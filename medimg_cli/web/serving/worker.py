@@ -45,7 +45,7 @@ def work(plan: Plan, listener: socket.socket, numbers: Numbers, slot: int, repor
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody; the supervisor says when to stop
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     try:
-        api = _api(plan, Counters(numbers, slot, plan.settings.workers))
+        api = _api(plan, Counters(numbers, slot, plan.rows))
         server = uvicorn.Server(_config(plan, api))
     except MedimgError as error:
         reports.send(("error", type(error), error.what, error.hint))
@@ -65,14 +65,7 @@ def work(plan: Plan, listener: socket.socket, numbers: Numbers, slot: int, repor
 def _api(plan: Plan, counters: Counters) -> Api:
     settings = plan.settings
     opened = plan.open(plan.place)
-    engine = UploadedEngine(
-        opened.classifier,
-        _facts_of(plan, opened),
-        most_pixels=plan.limits.pixels,
-        explanation=opened.explained,
-        similar=opened.similar,
-        to_pdf=_as_pdf,
-    )
+    engine = engine_of(plan, opened)
     audit = None
     if settings.audit_log is not None:
         audit = AuditLog(settings.audit_log, opened.classifier.card.weights_sha256)
@@ -80,6 +73,18 @@ def _api(plan: Plan, counters: Counters) -> Api:
         engine.classify, decoders=settings.decoders or usable_cores(), batch=settings.batch_size
     )
     return Api(engine, batcher, Load(plan.limits), counters, audit)
+
+
+def engine_of(plan: Plan, opened: Opened) -> UploadedEngine:
+    """Return what answers with a model as the plan has it."""
+    return UploadedEngine(
+        opened.classifier,
+        _facts_of(plan, opened),
+        most_pixels=plan.limits.pixels,
+        explanation=opened.explained,
+        similar=opened.similar,
+        to_pdf=_as_pdf,
+    )
 
 
 def _config(plan: Plan, api: Api) -> uvicorn.Config:

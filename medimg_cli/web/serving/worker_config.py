@@ -2,12 +2,13 @@
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medimg_cli.errors import MachineError, UsageError
+from medimg_cli.workspace.section import LabelCode
 from medimg_cli.workspace.serve_settings import ServeSettings
 
 _BACKLOG = 1024
@@ -130,6 +131,7 @@ class Plan:
         place: of the model, a run's folder or a bundle.
         open: opens it; a function of a module, for it is called in another process.
         intended_use: of the model as the workspace's facts have it, None where they say nothing.
+        codes: class → what it is in a terminology, for results as DICOM.
     """
 
     place: Path
@@ -138,6 +140,12 @@ class Plan:
     limits: Limits
     settings: ServeSettings
     intended_use: str | None
+    codes: Mapping[str, LabelCode] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Return how many processes count: the workers of the page, and one for a DICOM node."""
+        return self.settings.workers + (self.settings.dicom_port is not None)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,1 @@
+"""`medimg serve --dicom-port`: a DICOM node that stores, answers and delivers."""
