@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PERCENTILES = (0.5, 99.5)
+_LEAST_KINDS = 32
 
 
 def significant_bits(largest: int) -> int:
@@ -44,6 +45,42 @@ def robust_range(values: NDArray[Any]) -> tuple[float, float]:
         return 0.0, 0.0
     low, high = (float(edge) for edge in np.percentile(finite, PERCENTILES))
     return (low, high) if low < high else (float(finite.min()), float(finite.max()))
+
+
+def without_padding(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    """Return the values (any shape) without what stands for no measurement, (M,), and the words for it, "" for none.
+
+    Padding nobody declared is one value at an end of the range, in 0.5 % of the samples or more, so far from all others
+    that stretched with it they would share less than a third of the greys: -32768 around a CT, -3.4e38 in an elevation map.
+    Values of fewer than 32 kinds are labels or a mask, and stay.
+    """
+    kept, found = values[np.isfinite(values)].ravel(), []
+    for edge in (np.min, np.max, np.min):
+        rest = _without_edge(kept, float(edge(kept))) if kept.size else None
+        if rest is not None:
+            found.append(f"{float(edge(kept)):g}")
+            kept = rest
+    return kept, f"; {' and '.join(found)} taken for padding" if found else ""
+
+
+def _without_edge(values: NDArray[Any], edge: float) -> NDArray[Any] | None:
+    """Return finite values (N,) without one at their end that is padding, None where it is none."""
+    padded = values == values.dtype.type(edge)
+    if int(np.count_nonzero(padded)) * 100 < values.size * PERCENTILES[0] or padded.all():
+        return None
+    # A look at a few thousand spares most images the rest.
+    if not _is_far(edge, values[:: max(1, values.size // 4096)]):
+        return None
+    rest: NDArray[Any] = values[~padded]
+    return rest if _is_far(edge, rest) and np.unique(rest).size >= _LEAST_KINDS else None
+
+
+def _is_far(edge: float, values: NDArray[Any]) -> bool:
+    others = values[values != values.dtype.type(edge)].astype(np.float64)
+    if not others.size:
+        return False
+    low, high = robust_range(others)
+    return min(abs(float(others.min()) - edge), abs(float(others.max()) - edge)) > 2 * (high - low) > 0
 
 
 def stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
@@ -111,14 +148,19 @@ def show_samples(samples: NDArray[Any]) -> tuple[NDArray[np.uint8] | NDArray[np.
         return samples.astype(np.uint8, copy=False), 8, {}
     if kind == "b":
         return samples.astype(np.uint8) * np.uint8(255), 1, {}
-    if kind in "ui" and samples.size and samples.min() >= 0 and samples.max() <= 65535:
-        used = significant_bits(int(samples.max()))
-        facts = {} if used == 16 else {"window": f"{used} of 16 bits in use"}
-        return spread_to_uint16(samples, used), used, facts
     if kind not in "uif":
         raise TypeError(f"samples of type {samples.dtype}")
+    if kind in "ui" and samples.size and samples.min() >= 0 and samples.max() <= 65535:
+        most, padding = int(samples.max()), ""
+        if most >= 1 << 12:
+            rest, padding = without_padding(samples)
+            most = int(rest.max())
+        used = significant_bits(most)
+        facts = {} if used == 16 else {"window": f"{used} of 16 bits in use{padding}"}
+        return spread_to_uint16(np.minimum(samples, (1 << used) - 1), used), used, facts
     missing = describe_missing(samples)
-    low, high = robust_range(samples)
-    words = describe_range(low, high) + missing
+    rest, padding = without_padding(samples)
+    low, high = robust_range(rest)
+    words = describe_range(low, high) + padding + missing
     pixels = np.rint(stretch(samples, low, high) * 65535).astype(np.uint16)
     return pixels, bits, {"window": words}

@@ -47,6 +47,7 @@ from medimg_cli.images.greyscale import (
     robust_range,
     significant_bits,
     stretch,
+    without_padding,
 )
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
 from medimg_cli.images.readers import Content
@@ -394,8 +395,9 @@ def _as_the_file_says(
         padding = padding_mask(stored, dataset)
     except Unusable as error:
         grey.skipped.append(str(error))
-    low, high = robust_range(grey.values if padding is None or padding.all() else grey.values[~padding])
-    return stretch(grey.values, low, high), describe_range(low, high)
+    rest, words = without_padding(grey.values if padding is None or padding.all() else grey.values[~padding])
+    low, high = robust_range(rest)
+    return stretch(grey.values, low, high), describe_range(low, high) + words
 
 
 def _spread(display: NDArray[np.float64], bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:

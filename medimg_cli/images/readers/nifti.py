@@ -18,6 +18,7 @@ from medimg_cli.images.greyscale import (
     robust_range,
     stretch,
     window_edges,
+    without_padding,
 )
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
 from medimg_cli.images.readers import READERS, Content, Reader
@@ -188,13 +189,15 @@ def _load(stream: BinaryIO) -> _Volume:
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if np.isfinite([low, high]).all() and low < high:
         return _Volume(samples, axis, low, high, f"cal_min {low:g}, cal_max {high:g}", bits, note)
-    least, most = robust_range(measured)
-    if _LEAST_CT <= np.nanmin(measured) <= _AIR and most > 0:
+    rest, padding = without_padding(measured)
+    least, most = robust_range(rest)
+    if _LEAST_CT <= rest.min() <= _AIR and most > 0:
         centre, width = _CT_WINDOW
         low, high = window_edges(centre, width)
-        words = f"center {centre:g}, width {width:g}: values as of CT"
+        words = f"center {centre:g}, width {width:g}: values as of CT{padding}"
         return _Volume(samples, axis, low, high, words, bits, note)
-    return _Volume(samples, axis, least, most, f"{describe_range(least, most)} of the volume", bits, note)
+    words = f"{describe_range(least, most)} of the volume{padding}"
+    return _Volume(samples, axis, least, most, words, bits, note)
 
 
 def _note(image: Any, oriented: bool) -> str:
