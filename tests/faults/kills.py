@@ -70,7 +70,13 @@ CASES: dict[str, Case] = {
         ("predict", "{}/raw", "--run", "first", "--out", "{}/work/new.csv"), (),
         ("predict", "{}/raw", "--run", "first", "--out", "{}/work/new.csv", "--resume"), ("new.csv",),
     ),
+    "predict-explain": Case(
+        ("predict", "{}/raw/SPOT", "--run", "first", "--explain", "{}/work/maps", "--out", "{}/work/new.csv"), (), (),
+        ("new.csv", "maps/*.png"),
+    ),
     "report": Case(("report", "first", "--out", "{}/work/new.html"), ("out.html",), (), ("runs/first/metrics-test.json",)),
+    "report-pdf": Case(("report", "first", "--out", "{}/work/new.pdf"), (), (), ("runs/first/metrics-test.json",)),
+    "init": Case(("init",), ("medimg.yaml",), (), ("medimg.yaml",)),
     "export": Case(("export", "first", "--out", "{}/work/new.onnx"), (), (), ("new.onnx",)),
     "bundle": Case(("bundle", "first", "--out", "{}/work/new.zip"), (), (), ("new.zip",)),
     "recalibrate": Case(
@@ -248,8 +254,9 @@ def try_command(
             continue
         tried[number.name] += 1
         if fault:
-            tried["faults"] += 1
+            tried[f"{number.name} fault"] += 1
             say(f"FAULT {name} {number.name} after {after:.3f} of {seconds:.2f} s: {fault}")
+    tried["milliseconds"] = round(1000 * seconds)
     return tried
 
 
@@ -273,7 +280,15 @@ def main() -> None:
     for name in [n for n in CASES if wanted.only in ("", n) or n in wanted.only.split(",")]:
         if time.monotonic() < until:
             tried = try_command(pristine, name, chance, wanted.moments, until, say)
-            say(f"{name}: {dict(tried)}")
+            say(row_of(name, tried))
+
+
+def row_of(name: str, tried: Counter[str]) -> str:
+    """Return a row of the table: command, its seconds, held of tried for each signal, kills that came too late."""
+    cells = [f"{tried[s.name] - tried[f'{s.name} fault']} of {tried[s.name]}" for s in SIGNALS]
+    return " | ".join(
+        ["", name, f"{tried['milliseconds'] / 1000:.2f} s", *cells, str(tried["too late"]), ""]
+    ).strip()
 
 
 def load_everything() -> None:
