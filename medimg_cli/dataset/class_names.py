@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -296,7 +296,11 @@ def without_foreign_classes(
 
 
 def refuse_empty_classes(
-    space: LabelSpace, labels: Sequence[str], reasons: Sequence[str], missed: Sequence[Missed] = ()
+    space: LabelSpace,
+    labels: Sequence[str],
+    reasons: Sequence[str],
+    missed: Sequence[Missed] = (),
+    why_lost: Callable[[str], str] = lambda _name: "",
 ) -> None:
     """Refuse a class that none of the readable images has.
 
@@ -304,6 +308,7 @@ def refuse_empty_classes(
         labels: of each readable image (N,).
         reasons: why the others cannot be read.
         missed: rows of tables without a file.
+        why_lost: why images of a class cannot be read, "" where it has none.
 
     Raises:
         DataError: there is such a class, or no image at all.
@@ -322,7 +327,8 @@ def refuse_empty_classes(
             "write paths from the source on, so that each names one file",
         )
     if empty is not None:
+        why = why_lost(empty)
         raise DataError(
-            f"class '{empty}' has no readable image",
+            f"class '{empty}' has no readable image" + (f": {why}" if why else ""),
             "add images, or take its folder or rows out of the source",
         )

@@ -236,6 +236,17 @@ def refuse_cut_jpeg(read: Callable[[], bytes], pixels: NDArray[Any]) -> None:
         raise UnreadableImage("the file is truncated: its samples end before the picture does")
 
 
+def refuse_huge_file(path: Path) -> None:
+    """Refuse a file that no archive is and that has more bytes than may be read of one.
+
+    Raises:
+        UnreadableImage: it has.
+        OSError: it is not there.
+    """
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise UnreadableImage(f"{size:,} bytes, more than the limit of {MOST_BYTES:,}")
+
+
 def refuse_huge(width_px: int, height_px: int, most_pixels: int | None = None) -> None:
     """Refuse an image before its pixels are decoded.
 

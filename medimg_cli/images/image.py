@@ -17,6 +17,12 @@ _MEMBER = re.compile(
 )
 _FRAME = re.compile(r"^(?P<file>.+)#(?P<member>(?:frame|page)/[0-9]+)$", re.DOTALL)
 HEAD_BYTES = 1024  # NIfTI's mark is at byte 344, and may lie in a gzip
+# What office programs begin their zips with (ECMA-376 part 2; OpenDocument 1.3 part 2, 3.3): documents, no archives of images.
+_OFFICE = re.compile(
+    rb"PK\x03\x04.{26}(?:\[Content_Types\]\.xml|_rels/\.rels|docProps/\w+\.xml|(?:xl|word|ppt)/[\w/]+\.xml"
+    rb"|mimetypeapplication/)",
+    re.DOTALL,
+)
 Samples = TypeVar("Samples", bound=np.generic)
 # A data set without preamble (written before 1998, or cut out of a message) starts with an element of group 0002
 # or 0008: a low element number, then a value representation (explicit) or a short length (implicit). PS3.5 §7.1.
@@ -167,7 +173,7 @@ def sniff_format(head: bytes) -> str | None:
     for signature, name in signatures:
         if head.startswith(signature):
             return name
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(b"PK\x03\x04") and not _OFFICE.match(head):
         return "npz" if _FIRST_ARRAY.match(head) else "zip"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"

@@ -17,6 +17,7 @@ from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.statistics.intervals import clopper_pearson
 from medimg_cli.statistics.sample_size import (
+    MOST_CASES,
     Forecast,
     cases_for_auroc,
     cases_for_lower_bound,
@@ -151,6 +152,8 @@ def _test_sizes(settings: SampleSizeSettings, facts: _Facts) -> list[TestSize]:
     def size(
         figure: str, expected: float, aim: str, cases: int | None, share: float | None, have: int | None
     ) -> TestSize:
+        if cases is None and ": never" not in aim:
+            aim += f": more than {MOST_CASES:,} cases"
         images = None if cases is None else math.ceil(cases * effect)
         patients = None if images is None else math.ceil(images / facts.images)
         in_all = None if images is None or not share else math.ceil(images / share)
@@ -173,6 +176,7 @@ def _test_sizes(settings: SampleSizeSettings, facts: _Facts) -> list[TestSize]:
             bound = settings.lower_bound
             cases = cases_for_lower_bound(expected, bound, settings.confidence, settings.assurance)
             aim = f"lower end at {bound:g} or above with a chance of {settings.assurance:.0%}"
+            aim += f": never, as {expected:g} is expected" if expected <= bound else ""
             found.append(size(figure, expected, aim, cases, shares[place], have))
     if settings.auroc is not None:
         if prevalence is None:

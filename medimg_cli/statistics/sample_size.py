@@ -17,13 +17,13 @@ from scipy.stats import beta, binom
 
 from medimg_cli.statistics.intervals import clopper_pearson
 
-_MOST_CASES = 1_000_000
+MOST_CASES = 1_000_000
 _SAW_TEETH = 30
 _DRAWS = 500
 
 
-def cases_for_width(share: float, width: float, confidence: float = 0.95) -> int:
-    """Return how many cases give an expected exact interval of at most `width`, from high to low.
+def cases_for_width(share: float, width: float, confidence: float = 0.95) -> int | None:
+    """Return how many cases give an expected exact interval of at most `width`, from high to low; None beyond `MOST_CASES`.
 
     Args:
         share: the recall (or specificity) that is expected, 0..1.
@@ -43,7 +43,7 @@ def cases_for_lower_bound(
     """Return how many cases let the exact interval's lower end reach `bound` with probability `assurance`.
 
     Args:
-        share: the recall that is expected, 0..1; None is returned where it is not above the bound.
+        share: the recall that is expected, 0..1; None is returned where it is not above the bound, and beyond `MOST_CASES`.
     """
     if share <= bound:
         return None
@@ -59,8 +59,10 @@ def cases_for_lower_bound(
     return _least(is_enough)
 
 
-def cases_for_auroc(auroc: float, prevalence: float, width: float, confidence: float = 0.95) -> int:
+def cases_for_auroc(auroc: float, prevalence: float, width: float, confidence: float = 0.95) -> int | None:
     """Return how many cases, positive and negative, give an AUROC an interval of at most `width` (Riley 2021, eq. 11).
+
+    None beyond `MOST_CASES`.
 
     Args:
         prevalence: share of the positives among them, 0..1.
@@ -85,13 +87,13 @@ def design_effect(images_per_patient: float, icc: float) -> float:
     return 1 + max(images_per_patient - 1, 0) * icc
 
 
-def _least(is_enough: Callable[[int], bool]) -> int:
-    """Return the smallest n from which on `is_enough` holds, over the saw teeth of discrete counts."""
+def _least(is_enough: Callable[[int], bool]) -> int | None:
+    """Return the smallest n from which on `is_enough` holds, over the saw teeth of discrete counts; None beyond `MOST_CASES`."""
     high = 2
     while not is_enough(high):
         high *= 2
-        if high > _MOST_CASES:
-            return _MOST_CASES
+        if high > MOST_CASES:
+            return None
     low = high // 2
     while low < high:  # the largest tooth is near: a search by halves finds one, the steps below the last one
         middle = (low + high) // 2

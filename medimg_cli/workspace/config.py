@@ -99,6 +99,8 @@ def _validated(merged: Mapping[str, Any]) -> Settings:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"{path} has more than {_MOST_BYTES >> 20} MiB", "check --config")
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check --config") from error
@@ -165,6 +167,7 @@ _HEAD = """\
 # medimg.yaml, --config, --set and options: change a value, or delete its line to have it chosen anew.
 """
 _REASONS_FROM = 32
+_MOST_BYTES = 16 << 20
 # What a plan rests on, and what of it then holds for nothing else.
 _RESTS_ON = ("arch", "weights", "freeze", "stem")
 _FOLLOWS = {"preprocess": ("size",), "train": ("epochs", "lr", "patience", "batch_size", "layer_decay")}

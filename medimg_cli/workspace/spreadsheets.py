@@ -147,6 +147,7 @@ _SEPARATORS = ",;\t|"
 TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")
 _HINT = "save the table as CSV (UTF-8) or as .xlsx"
 _HEAD_ROWS = 50
+_MOST_BYTES = 1 << 30
 # What no column is called: numbers, files, "Exported:" before a value.
 _NO_NAME = re.compile(r"[+-]?[\d.,]+%?|.*\.(png|jpe?g|tiff?|dcm|bmp|gif|webp|nii|gz|npy)|.*:", re.IGNORECASE)
 _TOTALS = re.compile(
@@ -231,6 +232,8 @@ def read_spreadsheet(
 
 def _content(path: Path, called: str) -> bytes:
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{called} {path}: more than {_MOST_BYTES >> 30} GiB".strip(), _HINT)
         return path.read_bytes()
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()

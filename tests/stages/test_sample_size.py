@@ -52,3 +52,21 @@ def test_the_curve_rises_is_forecast_and_leaves_test_alone(
 
 def test_an_auroc_without_a_prevalence_is_one_line(tmp_path: Path) -> None:
     assert medimg(tmp_path, "sample-size", "--auroc", "0.9") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "why"),
+    [
+        (("--recall", "0.9", "--lower-bound", "0.95"), 1, ": never, as 0.9 is expected"),
+        (("--recall", "0.9", "--lower-bound", "0.9"), 1, ": never, as 0.9 is expected"),
+        (("--recall", "0.9", "--lower-bound", "0.8999"), 1, ": more than 1,000,000 cases"),
+        (("--recall", "0.9", "--width", "0.0005"), 0, ": more than 1,000,000 cases"),
+        (("--auroc", "0.9", "--prevalence", "0.001", "--width", "0.001"), -1, ": more than 1,000,000 cases"),
+    ],
+)
+def test_an_aim_that_cannot_be_reached_says_why(
+    options: tuple[str, ...], place: int, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = asked(tmp_path, capsys, *options)["test"][place]  # type: ignore[index]
+    assert (size["cases"], size["images"], size["patients"], size["in_all"]) == (None,) * 4
+    assert size["aim"].endswith(why)

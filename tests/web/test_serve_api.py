@@ -3,12 +3,14 @@
 import base64
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from medimg_cli.web.serving.worker_config import MB, Limits
+from tests.dataset.layouts.workbook import write_ods, write_xlsx
 from tests.web.serving import POISON, Served, dicom, encoded, png, png_with_text, serve_for_tests
 
 
@@ -71,6 +73,12 @@ def test_archives_and_forms_without_a_file_are_refused(path: str, served: Served
     assert served.code(path, ("a.png", zipped())) == (415, "archive")
     assert served.client.post(path, files={"lang": (None, "en")}).json()["error"] == "empty"
     assert served.client.post(path, content=b"x").json()["error"] == "bad_request"
+
+
+def test_a_workbook_is_no_archive_but_a_file_that_cannot_be_read(tmp_path: Path, served: Served) -> None:
+    rows = [["image", "label"], ["a.png", "SICK"]]
+    for path in (write_xlsx(tmp_path / "a.xlsx", {"labels": rows}), write_ods(tmp_path / "a.ods", rows)):
+        assert served.code("/api/view", (path.name, path.read_bytes())) == (422, "unreadable")
 
 
 @pytest.mark.parametrize(

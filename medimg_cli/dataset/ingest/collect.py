@@ -45,6 +45,7 @@ class Gathered:
     _columns: dict[str, list[Any]] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
     _damaged: set[str] = field(default_factory=set)
+    _lost: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def add(self, image: Examined, previous: PreviousDataset) -> None:
         """Append an image; a column it is the first to have is empty for those before."""
@@ -62,7 +63,31 @@ class Gathered:
     def lose(self, entry: Entry, reason: str) -> None:
         """Remember a listed file that could not be read, and whether it was an image at all."""
         self.unreadable.append(entry.image_id)
+        self._lost[entry.split or "", entry.label, reason] += 1
         (self._foreign if reason.startswith(_NO_IMAGE) else self._damaged).add(entry.label)
+
+    def why_lost(self, label: str, split: str = "") -> str:
+        """Return why images of a class, or of an official split, cannot be read, "" where there are none such."""
+        reasons = Counter[str]()
+        for (of, named, reason), count in self._lost.items():
+            if of == split if split else label in (named, *parts_of(named)):
+                reasons[reason] += count
+        if not reasons:
+            return ""
+        reason, count = reasons.most_common(1)[0]
+        return f"{reason} ({count:,} of {reasons.total():,} files)"
+
+    def refuse_lost_train(self) -> None:
+        """Refuse an official train split of which no image can be read.
+
+        Raises:
+            DataError: it is one.
+        """
+        why = self.why_lost("", "train")
+        if why and not any(entry.split in (None, "train") for entry in self.entries):
+            raise DataError(
+                f"no image of the train split can be read: {why}", "copy or download the source again"
+            )
 
     def foreign_labels(self) -> set[str]:
         """Return the labels of which every file is something else than an image: folders of licences or tables."""

@@ -11,6 +11,7 @@ from typing import Any
 from medimg_cli.dataset.ingest.previous import Containers, PreviousDataset
 from medimg_cli.dataset.listing import Entry, Rejected
 from medimg_cli.dataset.manifest import EXAM, RELABELLED, UNKNOWN_COLUMN
+from medimg_cli.images.decoding import refuse_huge_file
 from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
 from medimg_cli.workspace.threads import TOO_LONG
@@ -22,6 +23,8 @@ _KEPT_FACTS = tuple(
 """.split()
 )
 """What a reader applied or found that belongs into the manifest; nothing that names a person."""
+_MOST_HASHED = 256 << 20
+"""A larger file that is no image is named without a hash: 20 GB of zeros would be read for minutes."""
 _IDENTITIES = ("patient_id", "study_uid", "series_uid")
 
 
@@ -65,18 +68,22 @@ class Examiner:
                 decoded = self.read_image(entry.path)
                 return Examined(entry, {}, _named(decoded))
             file, member = _parts(entry)
+            if member is None:
+                refuse_huge_file(file)
             same = member is not None and self.containers.unchanged(self.workspace.relative(file), file)
-            content = "" if member is not None else sha256_of_file(file)
+            content = ""
             if entry.image_id in self.previous:
                 cells = self.previous.cells(entry.image_id)
+                content = "" if member is not None else sha256_of_file(file)
                 if same or cells["sha256"] == content:
                     return Examined(entry, _again(entry, cells), reused=True)
-            decoded = self.read_image(entry.path)
+            decoded = self.read_image(entry.path)  # before it is hashed: gigabytes may be no image
+            content = content or (decoded.pixel_sha256() if member is not None else sha256_of_file(file))
         except UnreadableImage as error:
             return Rejected(entry.path, str(error))
         except OSError as error:  # it went away, or may not be read
             return Rejected(entry.path, (error.strerror or "cannot be read").lower())
-        cells = _cells(entry, decoded, content or decoded.pixel_sha256())
+        cells = _cells(entry, decoded, content)
         return Examined(entry, cells, _named(decoded))
 
     def hash_container(self, entry: Entry, outcome: Examined | Rejected) -> None:
@@ -97,7 +104,8 @@ def quarantine_row(workspace: Workspace, row: Rejected, *, hashing: bool = True)
     cells["path"] = workspace.relative(path)
     try:
         if hashing and path.is_file():
-            cells |= {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+            cells["bytes"] = size = path.stat().st_size
+            cells["sha256"] = sha256_of_file(path) if size <= _MOST_HASHED else ""
     except OSError as error:  # the row says why it cannot be hashed either
         cells["reason"] = f"{row.reason} ({(error.strerror or 'cannot be read').lower()})"
     return cells

@@ -175,7 +175,10 @@ class Ingest:
             self.space, self.gathered.foreign_labels(), self.settings, self.previous, self.remarks
         )
         reasons_given, missed = list(self.quarantine["reason"]), self.listing.missed
-        refuse_empty_classes(self.space, self.gathered.labels(), reasons_given, missed)
+        self.gathered.refuse_lost_train()
+        refuse_empty_classes(
+            self.space, self.gathered.labels(), reasons_given, missed, self.gathered.why_lost
+        )
 
     def split(self) -> None:
         """Tell patients apart and give every image its split; the manifest is complete then, but not written."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from zipfile import is_zipfile
 
 from medimg_cli.dataset.listing import Listing, Source
 from medimg_cli.errors import DataError, UsageError
@@ -69,6 +70,8 @@ def find_layout(sources: Sequence[Source], settings: IngestSettings) -> str:
         UsageError: no layout has the name in the settings.
         DataError: none fits, or the named one does not; the text says what was missing.
     """
+    for source in sources:
+        _refuse_damaged_archive(source.path)
     names = LAYOUTS.names() if settings.layout == "auto" else (settings.layout,)
     misfits: dict[str, str] = {}
     for name in names:
@@ -82,3 +85,15 @@ def find_layout(sources: Sequence[Source], settings: IngestSettings) -> str:
         f"{sources[0].path} fits no layout: " + "; ".join(f"{name}: {why}" for name, why in misfits.items()),
         "put each class into a folder of its own, or name a table with --labels FILE --image-col --label-col",
     )
+
+
+def _refuse_damaged_archive(path: Path) -> None:
+    """Refuse a zip whose list of members is missing: cut off, no layout would know it for an archive."""
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        begins_as_zip = stream.read(4) == b"PK\x03\x04"
+    if begins_as_zip and not is_zipfile(path):
+        raise DataError(
+            f"{path} is cut off or damaged: its list of members is missing", "copy or download it again"
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
-from medimg_cli.images.decoding import BoundedStream, foreign_decoder
+from medimg_cli.images.decoding import BoundedStream, foreign_decoder, refuse_huge_file
 from medimg_cli.images.image import (
     HEAD_BYTES,
     DecodedImage,
@@ -158,6 +158,8 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, Path, str | None]]:
         location = Path(file)
         if not S_ISREG(location.stat().st_mode):  # asked first: opening a pipe or a device may wait for ever
             raise UnreadableImage("not a regular file")
+        if member is None and location.suffix.lower() != ".npy":  # of which one image is mapped
+            refuse_huge_file(location)
         with location.open("rb") as stream:
             yield BoundedStream.around(stream), location, member
 

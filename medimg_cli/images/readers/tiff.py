@@ -1,5 +1,6 @@
 """TIFF, BigTIFF and OME-TIFF of any depth, by tifffile; what colour space it leaves alone, by Pillow."""
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from medimg_cli.images.image import (
 )
 from medimg_cli.images.readers import READERS, Content, Reader
 
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs, Python would print on stderr
 _ORIENTATION, _EXTRA_SAMPLES = 274, 338  # TIFF 6.0, sections 8 and 18
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SAMPLES = {
