@@ -152,7 +152,7 @@ class Evaluation(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    version: int = 1
+    version: Literal[1] = 1
     run: str
     split: str
     n: int

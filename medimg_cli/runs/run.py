@@ -288,7 +288,7 @@ class RunRecord(BaseModel):
         recalibrated: on what, and what that gave.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     name: str
     status: Literal["running", "complete", "interrupted"]
     arch: str

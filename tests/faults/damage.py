@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from medimg_cli.cli.app import run
+from medimg_cli.workspace.files import sealed
 from tests.conftest import draw_cohort
 
 ALLOWED = {0, 1, 2, 3, 4, 5, 6}
@@ -188,9 +189,14 @@ def zeros(content: bytes, chance: random.Random) -> bytes:
 
 
 def newer(content: bytes, _chance: random.Random) -> bytes:
-    """Raise every number of a schema or version."""
+    """Raise every number of a schema or version, under a seal that fits, as a newer medimg writes it."""
     raised = re.sub(rb'(["\w]*(?:schema|version)"?\s*[:=]\s*)"?\d[\d.]*"?', rb"\g<1>99", content)
-    return raised if raised != content else content.replace(b"{", b'{"schema": 99, ', 1)
+    raised = raised if raised != content else content.replace(b"{", b'{"schema": 99, ', 1)
+    with contextlib.suppress(ValueError):
+        document = json.loads(raised)
+        if isinstance(document, dict) and document.pop("seal", None):
+            return json.dumps(sealed(document)).encode()
+    return raised
 
 
 ODD: tuple[Any, ...] = (

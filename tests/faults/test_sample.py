@@ -23,7 +23,7 @@ from medimg_cli.workspace.spreadsheets import read_spreadsheet
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.dataset.layouts.workbook import write_xlsx
-from tests.faults import fuzz
+from tests.faults import damage, fuzz
 from tests.images.dicom_file import dicom_image, write
 
 SEED = 7
@@ -160,6 +160,26 @@ def test_a_card_of_an_earlier_version_has_no_seal_and_is_read_with_a_word(
     assert run(["predict", str(image), "--run", "first", "-C", str(study.root)]) == ExitCode.DONE
     assert "has no seal" in capsys.readouterr().err
     assert medimg(study.root, "evaluate", "first") == ExitCode.DONE
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [
+        ("runs/first/run.json", ExitCode.DONE, "run.json: version: Input should be 1"),
+        ("runs/first/model.json", ExitCode.DONE, "model.json: version: Input should be 1"),
+        ("runs/first/metrics-test.json", ExitCode.DONE, '"problem": "metrics-test.json cannot'),
+        ("dataset/dataset.json", ExitCode.DATA, "dataset.json: version: Input should be 1"),
+    ],
+)
+def test_what_a_newer_medimg_wrote_is_not_read_as_if_it_were_of_this_one(
+    name: str, code: ExitCode, says: str, study: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = study.root / name
+    path.write_bytes(damage.newer(path.read_bytes(), random.Random(0)))
+    command = "runs" if name.startswith("runs") else "label-audit"
+    assert medimg(study.root, command, "--json") == code
+    said = capsys.readouterr()
+    assert says in (said.out if code == ExitCode.DONE else said.err)
 
 
 def test_changed_answers_to_validation_choose_no_threshold(
