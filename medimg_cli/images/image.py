@@ -31,6 +31,10 @@ _BARE_DICOM = re.compile(
     rb"|\x00[\x02\x08]\x00[\x00-\x18][A-Z]{2}",
     re.DOTALL,
 )
+_PATTERNS = (
+    (re.compile(rb"P[1-6Ff]\s(?:\s|#[^\r\n]*[\r\n])*\d+\s"), "netpbm"),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "webp"),
+)
 _AVIF, _HEIC = frozenset(b"avif avis".split()), frozenset(b"heic heix heim heis hevc mif1".split())
 # A local file header (APPNOTE 4.3.7) whose file name, at byte 30, is that of an array and stands in no folder.
 _FIRST_ARRAY = re.compile(rb"PK\x03\x04.{26}[^/\x00]{1,200}?\.npy", re.DOTALL)
@@ -147,7 +151,7 @@ def frame_number(member: str) -> int | None:
 def sniff_format(head: bytes) -> str | None:
     """Return the format the first bytes say, or None.
 
-    That is one of `jpeg png tiff bmp webp jp2 avif heic dicom nifti npz npy zip tar gzip`; a NIfTI file in a gzip is one.
+    That is one of `jpeg png gif tiff bmp netpbm webp jp2 avif heic dicom nifti npz npy zip tar gzip`; a NIfTI file in a gzip is one.
 
     Args:
         head: the first `HEAD_BYTES` bytes of the file. DICOM is recognised by its preamble (PS3.10 §7.1) or, where
@@ -165,24 +169,24 @@ def sniff_format(head: bytes) -> str | None:
         (b"II+\x00", "tiff"),  # BigTIFF
         (b"MM\x00+", "tiff"),
         (b"BM", "bmp"),
+        (b"GIF87a", "gif"),
+        (b"GIF89a", "gif"),
         (b"PK\x05\x06", "zip"),  # an empty one
         (b"\x93NUMPY", "npy"),
         (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "jp2"),  # T.800 I.5.1
         (b"\xff\x4f\xff\x51", "jp2"),  # a bare codestream
     )
-    for signature, name in signatures:
-        if head.startswith(signature):
-            return name
+    known = [name for signature, name in signatures if head.startswith(signature)]
+    known += [name for pattern, name in _PATTERNS if pattern.match(head)]
+    if known:
+        return known[0]
     if head.startswith(b"PK\x03\x04") and not _OFFICE.match(head):
         return "npz" if _FIRST_ARRAY.match(head) else "zip"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
     if head[4:8] == b"ftyp":  # ISO/IEC 23008-12: the brands, first the major one
         brands = [
             head[place : place + 4] for place in (8, *range(16, min(int.from_bytes(head[:4], "big"), 80), 4))
         ]
-        known = (name for name, own in (("avif", _AVIF), ("heic", _HEIC)) if own & set(brands))
-        return next(known, None)
+        return next((name for name, own in (("avif", _AVIF), ("heic", _HEIC)) if own & set(brands)), None)
     if head.startswith(b"\x1f\x8b\x08"):
         unzipped = b""
         with suppress(zlib.error):

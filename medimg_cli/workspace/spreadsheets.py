@@ -149,7 +149,9 @@ _HINT = "save the table as CSV (UTF-8) or as .xlsx"
 _HEAD_ROWS = 50
 _MOST_BYTES = 1 << 30
 # What no column is called: numbers, files, "Exported:" before a value.
-_NO_NAME = re.compile(r"[+-]?[\d.,]+%?|.*\.(png|jpe?g|tiff?|dcm|bmp|gif|webp|nii|gz|npy)|.*:", re.IGNORECASE)
+_NO_NAME = re.compile(
+    r"[+-]?[\d.,]+%?|.*\.(png|jpe?g|tiff?|dcm|bmp|gif|p[bgpn]m|webp|nii|gz|npy)|.*:", re.IGNORECASE
+)
 _TOTALS = re.compile(
     r"(total|sum|summe|gesamt|mean|average|mittelwert|count|anzahl|n|legend|legende|key|note|notes|remark|remarks|"
     r"bemerkung|hinweis|source|quelle)\b",

@@ -17,7 +17,20 @@ from medimg_cli.images.readers import READERS, read_image
 
 def test_every_format_that_is_told_by_its_content_has_exactly_one_reader() -> None:
     formats = [name for reader in READERS.names() for name in READERS.get(reader).formats]
-    pictures = ["avif", "bmp", "dicom", "heic", "jp2", "jpeg", "nifti", "png", "tiff", "webp"]
+    pictures = [
+        "avif",
+        "bmp",
+        "dicom",
+        "gif",
+        "heic",
+        "jp2",
+        "jpeg",
+        "netpbm",
+        "nifti",
+        "png",
+        "tiff",
+        "webp",
+    ]
     assert sorted(formats) == sorted([*pictures, "gzip", "npy", "npz", "tar", "zip"])
     assert all(READERS.get(name).needs for name in READERS.names())
 

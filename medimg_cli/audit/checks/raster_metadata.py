@@ -24,6 +24,7 @@ from medimg_cli.workspace.threads import map_ordered
 NAME = "raster-metadata"
 _SHOWN_PLACES = 4
 _ADVICE = "write the pixels alone: `medimg deidentify` strips EXIF, XMP, comments and hidden bytes"
+_NOT_LOOKED_INTO = frozenset("gif netpbm jp2 avif heic".split())
 _Read = list[MetadataIdentity] | UnreadableMetadata | None
 
 
@@ -54,8 +55,8 @@ def _read(file: ImageFile) -> _Read:
     """Return what a file gives away, why it cannot be read, or None for another format or a file that is gone."""
     try:
         content = file.content()
-        if _format(content) not in RASTER_FORMATS:
-            return None
+        if (found := _format(content)) not in RASTER_FORMATS:
+            return UnreadableMetadata(f"{found} is not looked into") if found in _NOT_LOOKED_INTO else None
         texts = read_metadata_of(content) if isinstance(content, bytes) else read_metadata(content)
     except UnreadableMetadata as error:
         return error
@@ -88,4 +89,4 @@ def _unread(images: Sequence[str]) -> list[Finding]:
     message = (
         f"the metadata of {plural(len(images), 'image')} cannot be read, so nobody knows who is named there"
     )
-    return [Finding(NAME, "warning", message, "save these files again", tuple(images), len(images))]
+    return [Finding(NAME, "warning", message, "save these files again, as PNG", tuple(images), len(images))]

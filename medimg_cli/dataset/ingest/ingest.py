@@ -55,7 +55,9 @@ VANISHED = "vanished since the last ingest"
 VANISHED_EARLIER = "vanished since an earlier ingest"
 SAMPLE, SAMPLE_SECONDS = 96, 2.0
 """A dry run decodes so many images, and none any more after so long."""
-_IMAGE_SUFFIXES = tuple(".jpg .jpeg .png .bmp .tif .tiff .webp .dcm .dicom .ima .gz .nii .npy".split())
+_IMAGE_SUFFIXES = tuple(
+    ".jpg .jpeg .png .gif .bmp .pgm .ppm .tif .tiff .webp .dcm .dicom .ima .gz .nii .npy".split()
+)
 
 
 @dataclass

@@ -14,7 +14,8 @@ from medimg_cli.dataset.listing import Rejected, Source
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 
 _SUFFIX = re.compile(
-    r"\.(nii\.gz|nii|png|jpe?g|jp2|tiff?|dcm|dicom|ima|img|bmp|gif|webp|avif|heic|npy|mha)$", re.IGNORECASE
+    r"\.(nii\.gz|nii|png|jpe?g|jp2|tiff?|dcm|dicom|ima|img|bmp|gif|p[bgpn]m|webp|avif|heic|npy|mha)$",
+    re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(r"(file:)?(//+|/|[a-z]:)", re.IGNORECASE)
 _DIGITS = re.compile(r"(\d{1,18})(\.0+)?", re.ASCII)

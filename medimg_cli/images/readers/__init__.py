@@ -30,7 +30,9 @@ _NAMED_FORMATS = {
     **dict.fromkeys((".dcm", ".dicom"), "dicom"),
     **dict.fromkeys((".jp2", ".j2k", ".jpx"), "jp2"),
     **dict.fromkeys((".heic", ".heif"), "heic"),
+    **dict.fromkeys((".pbm", ".pgm", ".ppm", ".pnm", ".pfm"), "netpbm"),
     ".avif": "avif",
+    ".gif": "gif",
     ".nii": "nifti",
     ".png": "png",
     ".webp": "webp",
@@ -171,7 +173,7 @@ def _content_of(stream: BinaryIO, path: Path | None) -> Content:
     found = sniff_format(head)
     if found is None:
         raise UnreadableImage(
-            "not an image of a known format (JPEG, PNG, TIFF, BMP, WebP, JPEG 2000, AVIF, HEIC, DICOM, NIfTI)"
+            "not an image of a known format (JPEG, PNG, GIF, TIFF, BMP, PGM, PPM, WebP, JPEG 2000, AVIF, HEIC, DICOM, NIfTI)"
         )
     stream.seek(0)
     return Content(stream, found, path)

@@ -1,4 +1,4 @@
-"""JPEG, PNG, BMP, WebP, JPEG 2000 and AVIF by Pillow, what it cuts to 8 bits by imagecodecs; HEIC by pillow-heif."""
+"""JPEG, PNG, GIF, BMP, WebP, JPEG 2000 and AVIF by Pillow, what it cuts to 8 bits by imagecodecs; HEIC by pillow-heif."""
 
 import zlib
 from importlib import import_module
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
+    GifImagePlugin,
     Image,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
@@ -45,6 +46,7 @@ def _open_heic(stream: BinaryIO) -> Image.Image:
 _OPENERS: dict[str, Any] = {
     "jpeg": JpegImagePlugin.JpegImageFile,
     "png": PngImagePlugin.PngImageFile,
+    "gif": GifImagePlugin.GifImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
     "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,

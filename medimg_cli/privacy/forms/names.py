@@ -277,7 +277,7 @@ _SEARCHES: tuple[Callable[[str], Iterator[Identity]], ...] = (
 # What parts words in paths and in messages; `_`, `-` and `^` join the parts of one name.
 _BREAKS = frozenset("/\\ \t\r\n'\",;:=()[]")
 _SUFFIX = re.compile(
-    r"\.(?:png|jpe?g|tiff?|bmp|webp|dcm|dicom|ima|npz|npy|zip|tar|tar\.gz|tgz|gz|csv|json|txt)$",
+    r"\.(?:png|jpe?g|gif|p[bgpn]m|tiff?|bmp|webp|dcm|dicom|ima|npz|npy|zip|tar|tar\.gz|tgz|gz|csv|json|txt)$",
     re.IGNORECASE,
 )
 

@@ -124,7 +124,7 @@ NameRule = Literal["auto", "code", "keep"]
 _UID = re.compile(r"(?<!\d)(?<!\d\.)[0-2](?:\.(?:0|[1-9]\d*)){5,}(?!\d)")
 # Only what is known to be a suffix is one: `Quintrell.Zeb.dcm` ends in `.dcm`.
 _SUFFIXES = re.compile(
-    r"(?:\.(?:dcm|dicom|ima|jpe?g|jfif|png|tiff?|bmp|dib|webp|np[yz]|nii|gz|zip|tar|tgz|csv|txt|json|xml|pdf))+$",
+    r"(?:\.(?:dcm|dicom|ima|jpe?g|jfif|png|gif|tiff?|p[bgpn]m|bmp|dib|webp|np[yz]|nii|gz|zip|tar|tgz|csv|txt|json|xml|pdf))+$",
     re.IGNORECASE,
 )
 _COUNTED = frozenset(["counter", "dense", "shared"])
