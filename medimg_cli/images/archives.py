@@ -1,8 +1,8 @@
 """Files inside .zip, .tar and .tar.gz archives, read in memory: nothing is ever unpacked to disk.
 
 A member's name is only a name: `../../etc/passwd` or `/a.png` is looked up in the archive and nowhere else. It is listed
-as unpackers would write it: `./a/b.png`, `/a//b.png` and, in a .zip, `a\\b.png` are `a/b.png`. A plain or gzip-compressed
-file is read at any place, from any thread.
+as unpackers would write it: `./a/b.png`, `/a//b.png` and, in a .zip or where no name has a slash, `a\\b.png` are `a/b.png`. A plain or
+gzip-compressed file is read at any place, from any thread.
 """
 
 import io
@@ -15,6 +15,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -206,6 +207,7 @@ HARMLESS_BYTES = 50 << 20
 
 _LITTER = frozenset(["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"])
 _BLOCK_BYTES = 512
+_BACKSLASH = r"\\(?!x[0-9a-f]{2})"  # `\xe9` is a byte that is no UTF-8
 _DAMAGES = (
     OSError,
     ValueError,
@@ -299,7 +301,7 @@ class _Zip:
         _refuse_many(len(self._file.filelist))
         files = (info.filename for info in self._file.filelist if not info.is_dir())
         self._written = _plain_names(
-            files, separators="/\\"
+            files, separators=r"[/\\]"
         )  # APPNOTE 4.4.17.1 wants "/", not every packer writes it
         self.names = tuple(self._written)
 
@@ -355,13 +357,22 @@ class _Tar:
         return content
 
 
-def _plain_names(written: Iterable[str], separators: str = "/") -> dict[str, str]:
-    """Return what each member is listed as, and its name in the archive; one whose place is taken keeps its own."""
+def _plain_names(written: Iterable[str], separators: str = "[/]") -> dict[str, str]:
+    """Return what each member is listed as, and its name in the archive; one whose place is taken is numbered."""
     names, found = dict.fromkeys(written), dict[str, str]()
+    if not any("/" in name for name in names):  # a .tar made on Windows
+        separators = _BACKSLASH
     for name in names:
-        parts = re.split(f"[{re.escape(separators)}]", name)
-        plain = "/".join(part for part in parts if part not in ("", ".", "..")) or name
-        found[name if plain in names or plain in found else plain] = name
+        parts = [part for part in re.split(separators, name) if part not in ("", ".", "..")]
+        if separators != "[/]" and len(parts) > 1 and re.fullmatch("[A-Za-z]:", parts[0]):
+            del parts[0]
+        plain = listed = "/".join(parts) or "unnamed"
+        stem, dot, suffix = plain.rpartition(".")
+        for number in count(2):
+            if listed == name or not (listed in names or listed in found):
+                break
+            listed = f"{stem} ({number}).{suffix}" if dot and "/" not in suffix else f"{plain} ({number})"
+        found[listed] = name
     return found
 
 

@@ -75,17 +75,33 @@ def test_a_name_that_points_outside_is_only_a_name(tmp_path: Path, kind: str) ->
 def test_names_are_those_that_unpackers_write(tmp_path: Path, kind: str) -> None:
     names = ["./a/1.png", "/a/2.png", "a//3.png", "../a/4.png", "./a/./5.png"]
     path = pack(tmp_path / f"set.{kind}", {name: name.encode() for name in [*names, "a/1.png"]})
-    listed = ["./a/1.png", "a/2.png", "a/3.png", "a/4.png", "a/5.png", "a/1.png"]
-    assert list_members(path) == listed  # the first is written as the last is, so it keeps its own name
+    listed = ["a/1 (2).png", "a/2.png", "a/3.png", "a/4.png", "a/5.png", "a/1.png"]
+    assert list_members(path) == listed  # the first is written as the last is
     assert [read_member(path, name).decode() for name in list_members(path)] == [*names, "a/1.png"]
     assert read_member(path, "/a/2.png") == b"/a/2.png"  # as a manifest of an earlier version has it
 
 
-def test_backslashes_part_the_names_of_a_zip_only(tmp_path: Path) -> None:
-    contents = {"a\\1.png": b"1", "b\\2.png": b"2"}
-    assert list_members(pack(tmp_path / "set.zip", contents)) == ["a/1.png", "b/2.png"]
-    assert read_member(tmp_path / "set.zip", "b/2.png") == b"2"
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("drive", ["", "C:\\", "D:\\", "\\"])
+def test_backslashes_part_names_where_there_are_no_slashes(drive: str, tmp_path: Path, kind: str) -> None:
+    path = pack(tmp_path / f"set.{kind}", {f"{drive}a\\1.png": b"1", f"{drive}b\\2.png": b"2"})
+    assert list_members(path) == ["a/1.png", "b/2.png"]
+    assert read_member(path, "b/2.png") == b"2"
+
+
+def test_a_backslash_in_a_tar_beside_slashes_is_part_of_a_name(tmp_path: Path) -> None:
+    contents = {"a/x\\1.png": b"1", "b\\2.png": b"2"}
     assert list_members(pack(tmp_path / "set.tar", contents)) == list(contents)
+    assert list_members(pack(tmp_path / "set.zip", contents)) == ["a/x/1.png", "b/2.png"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_without_a_name_get_one_each_and_stand_in_no_folder(tmp_path: Path, kind: str) -> None:
+    names = [".", "..", "./..", "a/1.png", "/../a/1.png", "../..", "a//1.png"]
+    path = pack(tmp_path / f"set.{kind}", {name: name.encode() for name in names})
+    listed = ["unnamed", "unnamed (2)", "unnamed (3)", "a/1.png", "a/1 (2).png", "unnamed (4)", "a/1 (3).png"]
+    assert list_members(path) == listed
+    assert [read_member(path, name).decode() for name in listed] == names
 
 
 @pytest.mark.parametrize("kind", KINDS)
