@@ -204,4 +204,74 @@ def test_a_thumbnail_or_a_mask_before_the_picture_is_not_taken_for_it(tmp_path: 
         file.write(RAMP)
     image = read_image(path.as_posix())
     assert np.array_equal(image.pixels[..., 0], RAMP)
-    assert image.facts["frame"] == "3 of 3"
+    assert image.facts["note"] == "left out: 2 thumbnails, masks or labels"
+    assert (frame_count(path.as_posix()), "frame" in image.facts) == (1, False)
+
+
+def drawn(path: Path, *kinds: int, description: str = "") -> Path:
+    """Write pages of these kinds (NewSubfileType), each of its number's grey."""
+    with tifffile.TiffWriter(path) as file:
+        for number, kind in enumerate(kinds):
+            about = description if number == 0 else None
+            samples = np.full((8, 8), number, np.uint8) if kind != 4 else np.ones((8, 8), bool)
+            file.write(samples, subfiletype=kind, description=about, metadata=None)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kinds", "pictures"),
+    [
+        ((0, 1, 0, 4, 0), [0, 2, 4]),  # a thumbnail and a mask between pictures
+        ((2, 2, 2), [0, 1, 2]),  # pages of a document
+        ((0, 3, 9), [0]),  # smaller levels of a picture, and a slide's macro
+        ((1, 1), [0, 1]),  # all are marked, so none is more than the others
+        ((4, 1, 0), [2]),
+    ],
+)
+def test_only_pages_that_are_pictures_are_counted_and_answered(
+    kinds: tuple[int, ...], pictures: list[int], tmp_path: Path
+) -> None:
+    path = drawn(tmp_path / "a.tif", *kinds).as_posix()
+    assert frame_count(path) == len(pictures)
+    for place, number in enumerate(pictures):
+        for word in ("page", "frame"):
+            assert read_image(f"{path}#{word}/{place}").pixels.flat[0] == number
+    with pytest.raises(UnreadableImage, match=f"page/0 to page/{len(pictures) - 1}"):
+        read_image(f"{path}#page/{len(pictures)}")
+    assert ("note" in read_image(path).facts) == (len(pictures) < len(kinds))
+
+
+def test_of_a_slide_by_aperio_the_picture_is_the_only_page(tmp_path: Path) -> None:
+    path = drawn(tmp_path / "a.tif", 0, 0, 0, 1, 9, description="Aperio Image Library v11.2.1").as_posix()
+    assert frame_count(path) == 1
+    assert read_image(path).facts["note"] == "left out: 4 thumbnails, masks or labels"
+
+
+@pytest.mark.parametrize(
+    ("channels", "extra", "note"),
+    [
+        (4, ["unspecified"], "left out: 1 channel beyond the colours"),
+        (5, ["unassalpha", "unspecified"], "left out: 1 channel beyond the colours"),
+        (6, ["unspecified"] * 3, "left out: 3 channels beyond the colours"),
+        (4, ["unassalpha"], None),
+        (3, [], None),
+    ],
+)
+def test_channels_beyond_colour_and_cover_are_said(
+    channels: int, extra: list[str], note: str | None, tmp_path: Path
+) -> None:
+    samples = np.full((8, 8, channels), 255, np.uint8)
+    image = read(tmp_path / "a.tif", samples, photometric="rgb", extrasamples=extra or None)
+    assert image.facts.get("note") == note
+
+
+def test_a_second_channel_beside_grey_is_said(tmp_path: Path) -> None:
+    samples = np.stack([RAMP, RAMP], -1)
+    image = read(
+        tmp_path / "a.tif",
+        samples,
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["unspecified"],
+    )
+    assert image.facts["note"] == "left out: 1 channel beyond the colours"

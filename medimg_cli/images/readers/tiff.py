@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import TiffImagePlugin
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
-from medimg_cli.images.decoding import foreign_decoder, refuse_huge
+from medimg_cli.images.decoding import RecentFiles, foreign_decoder, refuse_huge
 from medimg_cli.images.greyscale import on_black, show_samples, spread_to_uint16
 from medimg_cli.images.image import (
     DecodedImage,
@@ -25,6 +25,7 @@ from medimg_cli.images.readers import READERS, Content, Reader
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs, Python would print on stderr
 _ORIENTATION, _EXTRA_SAMPLES = 274, 338  # TIFF 6.0, sections 8 and 18
+_NUMBERS = RecentFiles[list[int]](8)  # of a stack of thousands, every page would look at all
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SAMPLES = {
     PHOTOMETRIC.MINISWHITE: 1,
@@ -36,7 +37,10 @@ _SAMPLES = {
 
 
 def read_tiff(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
-    """Return a page, the first by default that is no thumbnail and no mask, upright, transparency on black, grey as one channel.
+    """Return a page, the first by default, upright, transparency on black, grey as one channel.
+
+    Pages that are a reduced copy of another or a mask, and those of a slide beside its picture (thumbnail, label, smaller
+    levels), are no pictures: they are not counted, and the fact `note` says that they are there.
 
     Grey and colour of more than 8 bits keep their depth (uint16, spread by the bits in use); signed, 32-bit and
     floating-point samples are stretched over their robust range. WhiteIsZero is inverted at every depth. Facts:
@@ -46,14 +50,16 @@ def read_tiff(content: Content, member: str | None, options: ReadOptions) -> Dec
         UnreadableImage: damaged, truncated, too large, channels that are no colour, no such page.
     """
     with foreign_decoder(), _pages(content) as pages:
-        number = _first_picture(pages) if member is None else frame_number(member)
-        if number is None or number >= len(pages):
+        pictures = _pictures(content, pages)
+        place = 0 if member is None else frame_number(member)
+        if place is None or place >= len(pictures):
             raise UnreadableImage(
-                f"the picture has no {member}; its pages are page/0 to page/{len(pages) - 1}"
+                f"the picture has no {member}; its pages are page/0 to page/{len(pictures) - 1}"
             )
+        number = pictures[place]
         page = pages[number]
         refuse_huge(page.imagewidth, page.imagelength, options.most_pixels)
-        facts = {"frame": f"{number + 1} of {len(pages)}"} if len(pages) > 1 else {}
+        facts = {"frame": f"{place + 1} of {len(pictures)}"} if len(pictures) > 1 else {}
         orientation = int(page.tags.valueof(_ORIENTATION, 1) or 1)
         if not _is_for_tifffile(page):
             shown: tuple[NDArray[Any], int, dict[str, str]] = (_by_pillow(content, number), 8, {})
@@ -62,15 +68,23 @@ def read_tiff(content: Content, member: str | None, options: ReadOptions) -> Dec
             shown = (upright(shown[0], orientation), *shown[1:])
         if 1 < orientation <= 8:
             facts["orientation"] = str(orientation)
-        return DecodedImage(collapse_grey(np.ascontiguousarray(shown[0])), shown[1], facts | shown[2])
+        facts |= shown[2]
+        if beside := len(pages) - len(pictures):
+            words = (
+                f"left out: {beside} thumbnails, masks or labels"
+                if beside > 1
+                else "left out: a thumbnail, mask or label"
+            )
+            facts["note"] = "; ".join([*([facts["note"]] if "note" in facts else []), words])
+        return DecodedImage(collapse_grey(np.ascontiguousarray(shown[0])), shown[1], facts)
 
 
 def count_pages(content: Content, member: str | None) -> int:
-    """Return how many pages there are, 1 where a page is named already."""
+    """Return how many pages are pictures, 1 where a page is named already."""
     if member is not None:
         return 1
     with foreign_decoder(), _pages(content) as pages:
-        return len(pages)
+        return len(_pictures(content, pages))
 
 
 @contextmanager
@@ -82,9 +96,26 @@ def _pages(content: Content) -> Iterator[Any]:
         yield file.pages
 
 
-def _first_picture(pages: Any) -> int:
-    """Return the first page that is neither a reduced copy of another nor a mask (NewSubfileType, TIFF 6.0 section 8)."""
-    return next((number for number, page in enumerate(pages) if not int(page.subfiletype) & 0b101), 0)
+def _pictures(content: Content, pages: Any) -> list[int]:
+    """Return the numbers of the pages that are pictures: no reduced copies, no masks (NewSubfileType, TIFF 6.0 section 8).
+
+    Of a slide by Aperio, whose pages lack that mark, it is the first; where every page has it, all are.
+    """
+
+    def find() -> list[int]:
+        if len(pages) < 2 or str(pages[0].tags.valueof("ImageDescription", "")).startswith("Aperio "):
+            return [0]
+        every = range(len(pages))
+        return [number for number in every if not _is_beside(pages, number)] or list(every)
+
+    return find() if content.path is None else _NUMBERS.get(content.path, find)
+
+
+def _is_beside(pages: Any, number: int) -> bool:
+    try:
+        return bool(int(pages[number].subfiletype) & 0b101)
+    except Exception:  # a damaged page: reading it says why
+        return False
 
 
 def _is_for_tifffile(page: TiffPage) -> bool:
@@ -152,7 +183,12 @@ def _shown(page: TiffPage, samples: NDArray[Any]) -> tuple[NDArray[Any], int, di
         most = np.iinfo(pixels.dtype).max
         ink = most - np.minimum(pixels[..., :3].astype(np.uint32) + pixels[..., 3:], most)
         pixels = ink.astype(pixels.dtype)
-    if extra and extra[0] in (_ASSOCIATED, _UNASSOCIATED) and present > wanted:
+    covered = bool(extra) and extra[0] in (_ASSOCIATED, _UNASSOCIATED) and present > wanted
+    if further := present - wanted - covered:
+        facts = facts | {
+            "note": f"left out: {further} channel{'s' if further > 1 else ''} beyond the colours"
+        }
+    if covered:
         cover = _spread(samples[..., wanted : wanted + 1], int(page.bitspersample), whole=True)[0]
         most = np.iinfo(cover.dtype).max
         if cover.min() < most:
