@@ -108,6 +108,7 @@ MOST_BYTES = 8 << 30
 
 _REASON_CHARACTERS = 200
 _TAIL_BYTES = 24
+_INTERVAL = b"\xff\xdd\x00\x04"
 _MORE_SAMPLES = bytes(range(37, 237, 3))
 Opened = TypeVar("Opened")
 _PLAIN = (OSError, ValueError, SyntaxError, RuntimeError, NotImplementedError)  # their text says enough
@@ -211,7 +212,8 @@ class BoundedStream:
 def refuse_cut_jpeg(read: Callable[[], bytes], pixels: NDArray[Any]) -> None:
     """Refuse a JPEG whose samples end early with an end marker behind them: libjpeg fills the rest and says nothing.
 
-    The last row (of pixels (H, W, ...) as stored) is flat then. Bytes put before the marker change nothing where all
+    The last corner (of pixels (H, W, ...) as stored) is flat then. Where it is black, as the ground of most films, only one
+    whose last row is flat is looked into: what is lost beside that is a part of the last row of blocks. Bytes put before the marker change nothing where all
     samples are there, as decoders pass over them. The flat ground of a whole picture has codes that repeat.
 
     Args:
@@ -220,15 +222,21 @@ def refuse_cut_jpeg(read: Callable[[], bytes], pixels: NDArray[Any]) -> None:
     Raises:
         UnreadableImage: it ends early.
     """
-    if not (pixels[-1] == pixels[-1, :1]).all():
+    part = pixels[-4:, -4:] if pixels[-1, -1].any() else pixels[-1:]
+    if not (part == pixels[-1, -1]).all():
         return
     data = read()
     end = data.rfind(b"\xff\xd9")
     tail = data[max(0, end - _TAIL_BYTES) : end]
     if end < 0 or any(tail[n:] == tail[:-n] for n in range(1, _TAIL_BYTES // 2)):
         return
-    seen = []
-    for content in (data[:end], data[:end] + _MORE_SAMPLES):
+    seen, more = [], _MORE_SAMPLES
+    if (
+        _INTERVAL in data[:end]
+    ):  # more samples belong behind the next of the eight restart markers, T.81 E.1.4
+        last = max((7, *range(7)), key=lambda number: data.rfind(b"\xff%c" % (0xD0 + number), 0, end))
+        more += b"".join(b"\xff%c%b" % (0xD0 + (last + n) % 8, _MORE_SAMPLES) for n in range(1, 9))
+    for content in (data[:end], data[:end] + more):
         picture = JpegImagePlugin.JpegImageFile(BytesIO(content + b"\xff\xd9"))
         picture.draft(None, (max(1, picture.width // 8), max(1, picture.height // 8)))  # the means of blocks
         seen.append(picture.tobytes())

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,6 +129,36 @@ def test_a_jpeg_that_ends_early_with_an_end_marker_behind_it_is_refused(tmp_path
     cut = whole[: int(len(whole) * kept)].rstrip(b"\xff") + b"\xff\xd9"
     with pytest.raises(UnreadableImage, match="the file is truncated: its samples end"):
         read_image(read(tmp_path / "a.jpg", cut))
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 2}, {"restart_marker_blocks": 3}, {"quality": 30}])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("side", [64, 77, 94])
+def test_a_jpeg_that_ends_within_its_last_row_of_blocks_is_refused(
+    side: int, mode: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (side, side, 3)).astype(np.uint8)
+    content = encoded(Image.fromarray(noise).convert(mode), "JPEG", **options)
+    whole = read_image(read(tmp_path / "a.jpg", content)).pixels.copy()
+    for lost in range(40, len(content) // 5, max(1, len(content) // 150)):
+        try:
+            cut = read_image(read(tmp_path / "a.jpg", content[:-lost].rstrip(b"\xff") + b"\xff\xd9")).pixels
+        except UnreadableImage as error:
+            assert "the file is truncated" in str(error)
+            continue
+        rows, columns = np.nonzero((cut != whole).any(axis=2))
+        assert not rows.size or min(rows.min(), columns.min()) >= (side - 1) // 16 * 16 - 1, (
+            f"{lost} bytes lost"
+        )
+
+
+def test_a_jpeg_of_several_pictures_says_so(tmp_path: Path) -> None:
+    views = [Image.fromarray(np.full((16, 16), grey, np.uint8)) for grey in (9, 90, 200)]
+    image = read_image(
+        read(tmp_path / "a.jpg", encoded(views[0], "MPO", save_all=True, append_images=views[1:]))
+    )
+    assert (image.facts["frame"], int(image.pixels[0, 0, 0])) == ("1 of 3", 9)
+    assert "frame" not in read_image(read(tmp_path / "a.jpg", encoded(views[0], "JPEG"))).facts
 
 
 @pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}, {"subsampling": 2}])

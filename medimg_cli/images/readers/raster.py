@@ -67,7 +67,7 @@ def read_raster(content: Content, member: str | None, options: ReadOptions) -> D
     More than 8 bits keep their depth (uint16, spread by the bits in use). A JPEG may be decoded at 1/2, 1/4 or 1/8
     (see `ReadOptions.enough_px`): of its blocks of frequencies only the low ones are computed, which also smooths.
     A PNG's gamma and an ICC profile are not applied: samples are taken as they are. Facts: `orientation` (the EXIF
-    value that was applied), `alpha`, `window`, `decoded_at`, and `frame` of an animation, whose first picture it is.
+    value that was applied), `alpha`, `window`, `decoded_at`, and `frame` of an animation or a JPEG of several pictures, whose first it is.
 
     Raises:
         UnreadableImage: damaged, truncated, too large, a colour space Pillow cannot turn into RGB, no such page.
@@ -197,9 +197,18 @@ def _loaded(picture: Image.Image, content: Content) -> tuple[NDArray[Any], int, 
     if content.image_format == "jpeg":
         content.stream.seek(0)
         refuse_cut_jpeg(content.stream.read, pixels)
-    if (frames := getattr(picture, "n_frames", 1)) > 1:
+    frames = max(getattr(picture, "n_frames", 1), _pictures_of_mpo(picture))
+    if frames > 1:
         facts["frame"] = f"1 of {frames}"
     return pixels, bits, facts
+
+
+def _pictures_of_mpo(picture: Image.Image) -> int:
+    """Return how many pictures a JPEG says that its file holds (CIPA DC-007, 5.2.3.2): views, previews, a map of depth."""
+    try:
+        return int(picture._getmp()[0xB001]) if "mp" in picture.info else 1  # type: ignore[attr-defined]
+    except Exception:  # a damaged list, and the picture itself may be whole
+        return 1
 
 
 def _refuse_damaged_png(stream: BinaryIO) -> None:
