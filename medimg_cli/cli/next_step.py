@@ -15,22 +15,7 @@ from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.spreadsheets import TABLES
 from medimg_cli.workspace.workspace import Workspace, find_workspace
 
-_SUFFIXES = {
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".tif",
-    ".tiff",
-    ".dcm",
-    ".bmp",
-    ".gif",
-    ".pgm",
-    ".ppm",
-    ".webp",
-    ".npz",
-    ".zip",
-    ".tar",
-}
+_SUFFIXES = frozenset(".png .jpg .jpeg .tif .tiff .dcm .bmp .gif .pgm .ppm .webp .npz .zip .tar".split())
 _ENTRIES_SEEN = 2_000
 _NOT_RAW = {"dataset", "audit", "cache", "runs", "tune", "downloads"}
 

@@ -212,8 +212,9 @@ class BoundedStream:
 def refuse_cut_jpeg(read: Callable[[], bytes], pixels: NDArray[Any]) -> None:
     """Refuse a JPEG whose samples end early with an end marker behind them: libjpeg fills the rest and says nothing.
 
-    The last corner (of pixels (H, W, ...) as stored) is flat then. Where it is black, as the ground of most films, only one
-    whose last row is flat is looked into: what is lost beside that is a part of the last row of blocks. Bytes put before the marker change nothing where all
+    The last corner (of pixels (H, W, ...) as stored) is flat then. Where it is black, as the ground of most films, only
+    one whose last row is flat is looked into: else no more than a part of the last row of blocks is lost. Bytes put
+    before the marker change nothing where all
     samples are there, as decoders pass over them. The flat ground of a whole picture has codes that repeat.
 
     Args:
@@ -231,9 +232,7 @@ def refuse_cut_jpeg(read: Callable[[], bytes], pixels: NDArray[Any]) -> None:
     if end < 0 or any(tail[n:] == tail[:-n] for n in range(1, _TAIL_BYTES // 2)):
         return
     seen, more = [], _MORE_SAMPLES
-    if (
-        _INTERVAL in data[:end]
-    ):  # more samples belong behind the next of the eight restart markers, T.81 E.1.4
+    if _INTERVAL in data[:end]:  # more belong behind the next of eight restart markers, T.81 E.1.4
         last = max((7, *range(7)), key=lambda number: data.rfind(b"\xff%c" % (0xD0 + number), 0, end))
         more += b"".join(b"\xff%c%b" % (0xD0 + (last + n) % 8, _MORE_SAMPLES) for n in range(1, 9))
     for content in (data[:end], data[:end] + more):

@@ -114,6 +114,8 @@ def start(
     process = os.fork()
     if process:
         return process
+    for number in (signal.SIGINT, signal.SIGTERM):  # until medimg begins, a signal ends a process
+        signal.signal(number, signal.SIG_DFL)
     try:
         target = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(target, 1)
