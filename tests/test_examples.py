@@ -49,7 +49,7 @@ class Job:
         self.run = self.study / "runs" / "baseline-seed3"
         self.study.mkdir()
         self.calls_path.touch()
-        programs = folder / "bin"
+        programs = self.programs = folder / "bin"
         programs.mkdir()
         for name, content in (("medimg", MEDIMG), ("scontrol", SCONTROL), ("srun", SRUN)):
             (programs / name).write_text(content)
@@ -146,6 +146,52 @@ def test_each_task_of_an_array_does_its_shard_of_a_command(job: Job) -> None:
     job.environment.pop("SLURM_ARRAY_TASK_ID")
     assert in_array(job, "ingest") != 0
     assert len(job.calls) == 3
+
+
+# Stands for Dask's scheduler, which writes where it is, and for a worker; both stay until they are ended.
+DASK = """#!/usr/bin/env bash
+echo "dask $*" >>"$CALLS"
+trap 'exit 0' TERM
+[[ "$1" != scheduler || -n "${FAILS:-}" ]] || echo '{"address": "tcp://node1:4711"}' >"${@: -1}"
+[[ -z "${FAILS:-}" ]] || exit 1
+for _ in {1..400}; do sleep 0.05; done
+"""
+
+
+def on_dask(job: Job, *call: str, **more: str) -> int:
+    program = job.programs / "dask"
+    program.write_text(DASK)
+    program.chmod(0o755)
+    slurm = {"SLURM_NTASKS": "3", "SLURM_CPUS_PER_TASK": "4", **more}
+    script = ["bash", str(EXAMPLES / "slurm-dask.sbatch"), *call]
+    return subprocess.run(
+        script, cwd=job.study, env=job.environment | slurm, check=False, timeout=_PATIENCE_SECONDS
+    ).returncode
+
+
+def test_a_job_of_several_machines_runs_a_command_on_its_own_dask(job: Job) -> None:
+    assert on_dask(job, "preprocess", "--size", "224") == 0
+    file = f"{job.study}/.dask-42.json"
+    assert job.calls[-1] == "preprocess --size 224 --scheduler tcp://node1:4711"
+    assert [
+        call
+        for call in job.calls
+        if call.startswith("srun --overlap --ntasks=2 --cpus-per-task=4 dask worker")
+    ]
+    assert f"dask scheduler --protocol tcp --port 0 --no-dashboard --scheduler-file {file}" in job.calls
+    assert not Path(file).exists()
+
+
+@pytest.mark.parametrize(("surroundings", "code"), [({"SLURM_NTASKS": "1"}, 2), ({"FAILS": "scheduler"}, 5)])
+def test_a_job_without_its_dask_ends_with_a_code(job: Job, surroundings: dict[str, str], code: int) -> None:
+    assert on_dask(job, "preprocess", **surroundings) == code
+    assert not [call for call in job.calls if call.startswith("preprocess")]
+
+
+def test_a_command_that_fails_on_dask_ends_the_job_with_its_code(job: Job) -> None:
+    program = job.programs / "medimg"
+    program.write_text("#!/usr/bin/env bash\nexit 3\n")
+    assert on_dask(job, "preprocess") == 3
 
 
 @pytest.mark.parametrize(

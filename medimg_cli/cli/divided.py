@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medimg_cli.cli.options import ARGUMENTS, Session
+from medimg_cli.errors import UsageError
 from medimg_cli.workspace.files import sha256_of_text
 from medimg_cli.workspace.settings import Settings
 from medimg_cli.workspace.shards import Call, Shard, ShardDone, ShardResult
@@ -20,10 +21,25 @@ def at_work(session: Session) -> Iterator[None]:
         UsageError: the settings contradict each other.
     """
     settings = session.settings()
-    if settings.cluster.shard is None or ENGINE.get() is not None:  # there is one while shards are merged
-        yield
+    chosen = settings.cluster
+    if ENGINE.get() is not None or (chosen.shard is None and chosen.scheduler is None):
+        yield  # there is one while shards are merged
         return
-    number, count = map(int, settings.cluster.shard.split("/"))
+    if chosen.scheduler is not None:
+        if chosen.shard is not None:
+            raise UsageError("--scheduler and --shard contradict each other", "leave one out")
+        from medimg_cli.workspace.cluster import connected
+
+        own = {"chunk": chosen.chunk, "patience_seconds": chosen.patience_seconds}
+        place = session.workspace.shards_dir
+        with connected(chosen.scheduler, place, progress=session.progress, **own) as cluster:
+            token = ENGINE.set(cluster)
+            try:
+                yield
+            finally:
+                ENGINE.reset(token)
+        return
+    number, count = map(int, str(chosen.shard).split("/"))
     folder = session.workspace.shards_dir / session.command
     token = ENGINE.set(Shard(folder, _call(settings), number, count, session.progress))
     try:

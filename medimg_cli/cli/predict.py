@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -144,14 +145,21 @@ def _opened(place: Path, *, tta: bool) -> "tuple[Classifier, Tested | None]":
     """
     from medimg_cli.api.prerequisites import opened_model
 
+    place = place.absolute()
     opened = opened_model(place)
     classifier = opened.classifier
+    classifier.again = partial(_opened_elsewhere, place, tta=tta)
     if not tta:
         return classifier, opened.tested
     from medimg_cli.inference.classifier import Classifier
     from medimg_cli.training.networks.torch_network import in_views
 
-    return Classifier(in_views(classifier.predictor), classifier.references, classifier.withheld), None
+    answering = in_views(classifier.predictor)
+    return Classifier(answering, classifier.references, classifier.withheld, classifier.again), None
+
+
+def _opened_elsewhere(place: Path, *, tta: bool) -> "Classifier":
+    return _opened(place, tta=tta)[0]
 
 
 def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None":

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Body = TypeVar("Body", bound=Callable[..., None])
 _TAKES = "__medimg_takes__"
-DIVIDED = {"cluster.shard": ""}
+DIVIDED = {"cluster.scheduler": "", "cluster.shard": ""}
 """What commands take whose work can be divided over processes and machines."""
 
 

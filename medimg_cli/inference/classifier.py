@@ -1,6 +1,6 @@
 """From decoded images to predictions: probabilities, decision, and what a reader should know of the image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +50,7 @@ class Classifier:
         predictor: answers.
         references: of its networks; None where the model was trained before there were any.
         withheld: class → why a set that leaves it out is not given, by `runs.tested.withheld_sets`.
+        again: opens the same model in another process, to which networks cannot be sent.
 
     Raises:
         RunError: the card contradicts itself.
@@ -60,14 +61,21 @@ class Classifier:
         predictor: Predictor,
         references: References | None = None,
         withheld: Mapping[str, str] | None = None,
+        again: "Callable[[], Classifier] | None" = None,
     ) -> None:
         self.predictor = predictor
         self.card: ModelCard = predictor.card
         self.references = references
         self.withheld = withheld or {}
+        self.again = again
         sets = self.card.sets
         if sets is not None and set(sets.least) != set(self.card.classes):
             raise RunError("the model's prediction sets are of other classes than its own", "train again")
+
+    def __reduce__(self) -> "tuple[Callable[..., Classifier], tuple[Callable[[], Classifier]]]":
+        if self.again is None:
+            raise TypeError("nobody said where this model can be opened again")
+        return _opened_by, (self.again,)
 
     @property
     def remark(self) -> str:
@@ -143,6 +151,10 @@ class Classifier:
             flags=flags,
         )
         return _refused(answer, comparison.unlikeness) if comparison and UNLIKE in flags else answer
+
+
+def _opened_by(again: Callable[[], Classifier]) -> Classifier:
+    return again()
 
 
 def _refused(prediction: Prediction, unlikeness: Mapping[str, float]) -> Prediction:

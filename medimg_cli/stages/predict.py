@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -191,11 +192,11 @@ def _batches(
     total = sum(1 for _ in list_inputs(named)) if isinstance(named, Sequence) else None
     seconds, workers = settings.decode_seconds, settings.workers
     by_header = exams if exams is not None and exams.needs_facts else None
-    preparer = _Preparer(classifier, takes_too_long(seconds), by_header)
+    whole = ENGINE.get() is not None  # then a batch is prepared and answered in one place, maybe elsewhere
+    preparer = _Preparer(classifier, takes_too_long(seconds), by_header, str(Path.cwd()) if whole else "")
     by_path = exams if by_header is None else None
     images = _images(named, done, settings, by_path)
     prepare = partial(map_ordered, preparer, workers=workers, seconds=seconds, late=preparer.late)
-    whole = ENGINE.get() is not None  # then a batch is prepared and answered in one place
     prepared: Generator[Any, None, None] = images if whole else prepare(images)
     progress.start("predict", total)
     try:
@@ -236,8 +237,10 @@ def _with_images(file: Input) -> tuple[Input, Iterable[str]]:
 class _Preparer:
     """Turns an image into what the classifier takes, or into its row where there is nothing to classify."""
 
-    def __init__(self, classifier: Classifier, too_long: str, by_header: "ExamGroups | None") -> None:
-        self._judge = classifier
+    def __init__(
+        self, classifier: Classifier, too_long: str, by_header: "ExamGroups | None", folder: str
+    ) -> None:
+        self._judge, self._folder = classifier, folder
         self._too_long, self._by_header = too_long, by_header
         self._options = classifier.card.recipe.read_options
 
@@ -248,7 +251,7 @@ class _Preparer:
         if image.fault:
             return image, image.earlier or self._unreadable(image.fault)
         try:
-            read = read_image(image.path, self._options)
+            read = read_image(os.path.join(self._folder, image.path), self._options)  # noqa: PTH118 -- "./" stays
         except UnreadableImage as error:
             return image, image.earlier or self._unreadable(str(error))
         if by_header is not None:

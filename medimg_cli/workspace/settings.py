@@ -393,9 +393,30 @@ class ExportSettings(Section):
 class ClusterSettings(Section):
     """Where the work of ingest, label-audit, preprocess, predict and deidentify is done."""
 
+    scheduler: str | None = setting(
+        None,
+        "Dask scheduler whose workers do the work: tcp://HOST:PORT, tls://HOST:PORT, or local:N for N processes here",
+        unset="threads",
+        metavar="ADDRESS",
+        panel="Cluster",
+    )
     shard: str | None = setting(
         None, "do part I of N of the work; `medimg merge` puts them together", metavar="I/N", panel="Cluster"
     )
+
+    chunk: PositiveInt = setting(32, "images that are sent to a worker at once", option=False, unit="images")
+    patience_seconds: PositiveInt = setting(
+        60, "the scheduler may be silent, or without a worker", option=False, unit="seconds"
+    )
+
+    @field_validator("scheduler")
+    @classmethod
+    def _check_scheduler(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(
+            r"local:[1-9][0-9]{0,3}|(tcp|tls)://[^/@\s]+:[0-9]{1,5}", value
+        ):
+            raise ValueError("tcp://HOST:PORT, tls://HOST:PORT, or local:N")
+        return value
 
     @field_validator("shard")
     @classmethod

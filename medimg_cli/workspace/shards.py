@@ -35,6 +35,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Work = Callable[[Iterable[Item]], Iterator[Result]]
 
+_DIVIDED = frozenset("examine measure preprocess predict deidentify".split())
+"""The task of each command that its shards divide; others are short, or need the whole."""
 _SECONDS_BETWEEN_SYNCS = 5.0
 _NAME = re.compile(r"(?P<task>[a-z-]+)\.(?P<number>\d+)-of-(?P<count>\d+)\.jsonl")
 
@@ -101,7 +103,7 @@ class Shard:
     Raises (map):
         UsageError: the folder holds shards of another call or another count.
         MachineError: the same shard is being made elsewhere, or the disk is full.
-        ShardDone: always, at the end.
+        ShardDone: at the end of a task that is divided.
     """
 
     partial = True
@@ -111,7 +113,10 @@ class Shard:
         self._number, self._count, self._progress = number, count, progress
 
     def map(self, task: str, work: Work[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Do this shard's part of the items; nothing is yielded."""
+        """Do this shard's part of the items, of which none is yielded; of a task that is not divided, all."""
+        if task not in _DIVIDED:
+            yield from work(items)
+            return
         with disk_errors(self._folder, "free some disk space; the same command then goes on from there"):
             self._folder.mkdir(
                 parents=True, exist_ok=True, mode=0o700

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,7 +25,7 @@ SPECIAL = {
     "clip": "1.5", "decision_range": "0.1,0.4", "folds": "3", "frames": "first", "keep": "uids", "label_sep": ";",
     "lr": "0.001", "metric": "f1", "map_classes": "1=ill", "protocol": "medmnist", "require": "recall>=0.9", "size": "96", "space": "lr,loss",
     "ingest.split": "0.6,0.2,0.2", "time_limit": "20m", "track": "mlflow", "window": "40,400", "port": "9000", "freeze": "3",
-    "batch_size": "16", "shard": "1/2", "target_recall": "0.9", "target_specificity": "0.8", "alpha": "0.2", "miss_cost": "5",
+    "batch_size": "16", "shard": "1/2", "scheduler": "local:2", "target_recall": "0.9", "target_specificity": "0.8", "alpha": "0.2", "miss_cost": "5",
     "evaluate.prevalence": "0.01,0.1", "threshold": "0.4", "channels": "3", "bits": "16",
 }  # fmt: skip
 """Values for settings that hold no plain word or number."""
@@ -48,6 +49,7 @@ def test_what_an_option_is_given_stands_in_its_setting(
             rest["evaluate"] = {"target_recall": 0.9}
         seen.append((session, session.settings(**rest)))
 
+    monkeypatch.setattr("medimg_cli.cli.divided.at_work", lambda _: nullcontext())  # it would start them
     takes("", {f"{taken.section}.{taken.key}": taken.help_text})(body)
     monkeypatch.setitem(COMMANDS, command, body)
     flag = flags_of(option_of(taken))[0]

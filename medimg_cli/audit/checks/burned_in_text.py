@@ -109,7 +109,7 @@ def survey(
     others = _some([picture for picture in pictures if not picture.flagged], sample, generator)
     work = [*chosen, *others]
     done = tracked(
-        map_ordered(partial(_read_one, read=read, load=line_reader), work),
+        map_ordered(partial(_read_one, read=read, load=line_reader), work, task="text"),
         progress,
         "reading text in pictures",
         total=len(work),

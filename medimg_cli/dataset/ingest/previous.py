@@ -26,6 +26,9 @@ class Containers:
         self._lock = threading.Lock()
         self.hashes: dict[str, str] = {}
 
+    def __reduce__(self) -> tuple[type["Containers"], tuple[Mapping[str, str]]]:
+        return type(self), (self._before,)  # to a process that hashes for itself: a lock cannot go along
+
     def unchanged(self, name: str, path: Path) -> bool:
         """Return whether the file has the bytes it had; `name` is its manifest path.
 

@@ -42,7 +42,9 @@ class FilesByUid:
             tree = walk(source)
             self.rejected += tree.rejected
             listed = [File(f"{source.prefix}{name}", f"{tree.base}{name}", name) for name in tree.files]
-            headers = map_ordered(_uids, listed, seconds=seconds, late=lambda _: takes_too_long(seconds))
+            headers = map_ordered(
+                _uids, listed, seconds=seconds, late=lambda _: takes_too_long(seconds), task="headers"
+            )
             for file, uids in zip(listed, headers, strict=True):
                 if isinstance(uids, str):
                     self.rejected.append(Rejected(file.path, uids))

@@ -142,7 +142,9 @@ class Deidentifier:
         values = IdentityValues()
         if self.names != "keep":
             nothing = IdentityValues()
-            headers = map_ordered(_header_values, originals, seconds=self.seconds, late=lambda _: nothing)
+            headers = map_ordered(
+                _header_values, originals, seconds=self.seconds, late=lambda _: nothing, task="headers"
+            )
             values = merge(tracked(headers, progress, "reading headers", total=len(originals)))
         names = CleanNames(self.pseudonyms, values, [original.relative for original in originals], self.names)
 

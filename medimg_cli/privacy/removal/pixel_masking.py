@@ -30,6 +30,9 @@ class TextMask:
     def __init__(self) -> None:
         self._reader: LineReader | None = line_reader() if can_read() else None
 
+    def __reduce__(self) -> tuple[type["TextMask"], tuple[()]]:
+        return type(self), ()  # to a process that opens the reader for itself
+
     @property
     def reads(self) -> bool:
         """Return whether text is read before it is judged."""

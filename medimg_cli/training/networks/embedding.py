@@ -1,6 +1,7 @@
 """What a pre-trained network sees in images: features from its last layer but one, nothing trained."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -93,7 +94,8 @@ class Embedding:
         return scaled
 
     def _batches(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        pictures, fresh = map_ordered(self._picture, paths), dict[str, NDArray[np.float32]]()
+        picture = partial(_picture, read=self._read, side_px=self.side_px)
+        pictures, fresh = map_ordered(picture, paths, task="features"), dict[str, NDArray[np.float32]]()
         try:
             while batch := list(islice(pictures, _BATCH)):
                 if self._kept is None:
@@ -122,15 +124,16 @@ class Embedding:
             found: NDArray[np.float32] = pooled.float().cpu().numpy()
         return found
 
-    def _picture(self, path: str) -> NDArray[np.uint8]:
-        """Return (side_px, side_px, 3); like thumbnails it does not keep the side ratio."""
-        try:
-            pixels = self._read(path).as_uint8()
-        except UnreadableImage as reason:
-            raise DataError(f"{path}: {reason}", "run `medimg ingest` again") from reason
-        colour = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
-        image = Image.fromarray(np.ascontiguousarray(colour))
-        return np.array(image.resize((self.side_px, self.side_px), Image.Resampling.BILINEAR))
+
+def _picture(path: str, *, read: Callable[[str], DecodedImage], side_px: int) -> NDArray[np.uint8]:
+    """Return (side_px, side_px, 3); like thumbnails it does not keep the side ratio."""
+    try:
+        pixels = read(path).as_uint8()
+    except UnreadableImage as reason:
+        raise DataError(f"{path}: {reason}", "run `medimg ingest` again") from reason
+    colour = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    image = Image.fromarray(np.ascontiguousarray(colour))
+    return np.array(image.resize((side_px, side_px), Image.Resampling.BILINEAR))
 
 
 def _architecture(weights: Path) -> str:
