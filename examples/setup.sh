@@ -4,6 +4,7 @@
 #   prepare_python EXTRA   .venv at the repository's root with medimg installed editable; EXTRA may be empty
 #   prepare_pdf            libraries and a font for PDF reports; returns 1 when they are missing
 #   prepare_browser        Chromium, which the tests of the review page drive; returns 1 when it is missing
+#   prepare_dicom          dciodvfy, which the tests of DICOM results ask; returns 1 when it is missing
 #
 # PYTHON=/path/to/python chooses the interpreter that makes .venv.
 
@@ -159,19 +160,29 @@ prepare_pdf() {
 
 # The tests of the review page drive a browser; without one they say that they are skipped.
 prepare_browser() {
-  local name
-  for name in chromium chromium-browser google-chrome; do
+  prepare_program Chromium chromium chromium chromium-browser google-chrome
+}
+
+# The tests of DICOM results ask a validator; so do they.
+prepare_dicom() {
+  prepare_program "DICOM validator" dicom3tools dciodvfy
+}
+
+prepare_program() { # PURPOSE PACKAGE NAME...
+  local purpose=$1 package=$2 name
+  shift 2
+  for name in "$@"; do
     command -v "$name" >/dev/null && return
   done
   if ! command -v apt-get >/dev/null; then
-    warn "no Chromium: the tests that drive the review page are skipped"
+    warn "no $purpose: the tests that need it are skipped"
     return 1
   fi
   if ((EUID != 0)); then
-    warn "no Chromium until you run: sudo apt-get install chromium"
+    warn "no $purpose until you run: sudo apt-get install $package"
     return 1
   fi
-  install_packages Chromium chromium
+  install_packages "$purpose" "$package"
 }
 
 install_packages() { # PURPOSE PACKAGE...

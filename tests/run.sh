@@ -29,6 +29,7 @@ check() { # NAME COMMAND...
 prepare_python test
 prepare_pdf || true     # the tests that need a PDF say that they are skipped
 prepare_browser || true # and so do those that need a browser
+prepare_dicom || true   # or a validator of DICOM objects
 cd -- "$root"
 # Lint and types take one core; the tests follow on all of them.
 check lint python -m ruff check .

@@ -73,7 +73,7 @@ JSON_KEYS = {
     "metrics_file looks, and all else of metrics-SPLIT.json but the curves:",
     "recalibrate": "run parent images patients method temperature intercepts p_any p_temperature log_loss threshold thresholds "
     "threshold_before promise",
-    "predict": "predictions images statuses resumed out, with --exam: exams, each prediction: path status label confidence "
+    "predict": "predictions images statuses resumed out, with --exam: exams, with --dicom-out: dicom_out, each prediction: path status label confidence "
     "probabilities decision prediction_set flags message",
     "report": "outputs not_reported looks",
     "export": "out sha256 bytes networks outputs on_pixels on_files",

@@ -17,6 +17,7 @@ from medimg_cli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
     from medimg_cli.inference.classifier import Classifier
+    from medimg_cli.inference.dicom_folder import DicomFolder
     from medimg_cli.inference.exam_groups import ExamGroups
     from medimg_cli.inference.explaining import HeatMaps
     from medimg_cli.predictions.prediction import Prediction
@@ -52,6 +53,14 @@ _Explain = Annotated[
     typer.Option(metavar="DIR", help="Also write a heat map of every image that is answered into DIR."),
 ]
 
+_DicomOut = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Also write the answer to every DICOM image, or exam, into DIR as a Secondary Capture and a structured report.",
+    ),
+]
+
 
 @takes("predict", DIVIDED)
 def predict(
@@ -62,6 +71,7 @@ def predict(
     resume: _Resume = False,
     exam: _Exam = None,
     explain: _Explain = None,
+    dicom_out: _DicomOut = None,
 ) -> None:
     """Predict images a run has never seen: one row per image, also for what cannot be read (exit code 4).
 
@@ -89,14 +99,16 @@ def predict(
         session.progress.note(classifier.remark)
     groups = _exams(session, classifier, exam)
     maps = _heat_maps(session, place, explain) if explain is not None else None
+    results = _dicom_folder(session, dicom_out, classifier, place, tested, maps, groups)
+    takers = [one.tell for one in (maps, results) if one is not None]
     from medimg_cli.stages.predict import predict as run_stage
 
     with unbroken_stdout(), _view(session, classifier, place, tested) as view:
 
         def tell(path: str, prediction: "Prediction") -> None:
             view.tell(path, prediction)
-            if maps is not None:
-                maps.tell(path, prediction)
+            for take in takers:
+                take(path, prediction)
 
         result = run_stage(
             classifier,
@@ -108,10 +120,12 @@ def predict(
             tell=tell,
             progress=session.progress,
         )
-        view.end(result, out)
+        if results is not None:
+            results.end(result.exams)
+        view.end(result, out, results)
     if maps is not None:
         session.progress.note(f"heat maps: {maps.written} in {explain}")
-    if result.unreadable:
+    if result.unreadable or (results is not None and results.lacking):
         raise typer.Exit(ExitCode.PARTIAL)
 
 
@@ -173,6 +187,28 @@ def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None"
         return None
     session.progress.note(f"heat maps: {explanation.in_words()}")
     return HeatMaps(folder, predictor, explanation)
+
+
+def _dicom_folder(
+    session: Session,
+    folder: Path | None,
+    classifier: "Classifier",
+    place: Path,
+    tested: "Tested | None",
+    maps: "HeatMaps | None",
+    groups: "ExamGroups | None",
+) -> "DicomFolder | None":
+    """Return what writes answers as DICOM objects; pydicom and highdicom are loaded for that alone."""
+    if folder is None:
+        return None
+    from medimg_cli.inference.dicom_folder import DicomFolder
+    from medimg_cli.inference.dicom_results import Model
+
+    settings = session.settings()
+    codes, views = settings.labels.codes, settings.predict.tta
+    name = place.stem if place.is_file() else place.name
+    model = Model(classifier.card, name, tested, codes, views=views)
+    return DicomFolder(folder, model, maps, groups)
 
 
 def _listed(inputs: list[Path]) -> Iterator[str | Path]:

@@ -34,6 +34,10 @@ class ExamGroups:
         """Add the prediction of an image."""
         self._answers[exam or answer[0]].append(answer)
 
+    def paths_of(self, exam: str) -> list[str]:
+        """Return the images of an exam that was answered, by its name there."""
+        return [path for path, _, _ in self._answers[exam]]
+
     def answers(self) -> Iterator[ExamAnswer]:
         """Yield the answer to each exam, in the order of their first images."""
         by = self.card.exams

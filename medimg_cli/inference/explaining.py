@@ -16,6 +16,7 @@ from medimg_cli.images.readers import read_image
 from medimg_cli.inference.heatmap import Heat, evidence, gives_maps, overlay, panel
 from medimg_cli.inference.load import open_model
 from medimg_cli.inference.predictor import Predictor, quick_predictor
+from medimg_cli.predictions.exam_answers import ExamAnswer
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.privacy.forms.names import mask_identities
 from medimg_cli.privacy.pixels.text_policy import covered
@@ -45,7 +46,7 @@ class HeatMaps:
     def __init__(
         self, folder: Path, predictor: Predictor, explanation: Explanation, *, read: Read = read_image
     ) -> None:
-        self._folder, self._predictor, self._explanation, self._read = folder, predictor, explanation, read
+        self._folder, self.predictor, self.explanation, self._read = folder, predictor, explanation, read
         self._rows = 0
         self.written = 0
 
@@ -76,10 +77,10 @@ class HeatMaps:
 
     def of(self, path: str, prediction: Prediction) -> Image.Image:
         """Return the picture of one image; raises `UnreadableImage`."""
-        card = self._predictor.card
+        card = self.predictor.card
         label = label_of(card, prediction)
-        whole, heat = evidence_in(self._predictor, path, label, self._read)
-        return panel(whole, card, prediction, heat, label, full=self._explanation.full or math.inf)
+        whole, heat = evidence_in(self.predictor, path, label, self._read)
+        return panel(whole, card, prediction, heat, label, full=self.explanation.full or math.inf)
 
 
 def evidence_in(predictor: Predictor, path: str, label: str, read: Read) -> tuple[DecodedImage, Heat]:
@@ -107,7 +108,7 @@ def ready_maps(place: Path) -> tuple[Predictor, Explanation] | None:
     return (predictor, explanation) if not explanation.passed or gives_maps(predictor) else None
 
 
-def label_of(card: ModelCard, prediction: Prediction) -> str:
+def label_of(card: ModelCard, prediction: Prediction | ExamAnswer) -> str:
     """Return the class whose evidence is shown: the positive one, else the one answered, of several the likeliest."""
     if card.positive is not None:
         return max(card.labels.positives, key=lambda name: prediction.probabilities[name] or 0.0)

@@ -1,53 +1,27 @@
 """The picture of an answer as a PACS shows it: the image, its heat map where there is one, and the answer beside it."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
 from medimg_cli.dataset.labels import LABEL_SEP
-from medimg_cli.inference.heatmap import writable
+from medimg_cli.images.image import DecodedImage
+from medimg_cli.inference.flags import FLAGS
+from medimg_cli.inference.heatmap import Heat, overlaid, plain, writable
 from medimg_cli.predictions.decide import UNDECIDED
 from medimg_cli.predictions.exam_answers import ExamAnswer
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.runs.run import ModelCard
+from medimg_cli.runs.tested import Figure, Tested
 
 NOTICE = "Decision support for research, not a diagnosis. A clinician must review every result."
 AnyAnswer = Prediction | ExamAnswer
-SIDE_PX = 640
-_PANEL_PX, _GAP, _MARGIN, _MOST_BARS = 480, 16, 24, 8
+_SIDE_PX, _COLUMN_PX, _LEAST_PX, _GAP, _MARGIN, _MOST_BARS = 640, 464, 220, 20, 24, 8
 _PAPER, _INK, _FAINT, _RULE = (12, 14, 18), (236, 239, 243), (158, 166, 178), (52, 58, 68)
-_FILL, _CALLED = (84, 116, 158), (240, 180, 66)
-
-
-@dataclass(frozen=True)
-class Words:
-    """What stands beside the image.
-
-    Args:
-        answer: to the image, or to its exam.
-        lines: on what the answer rests, and what a reader should know of it.
-        model: name and version of what answered.
-        captions: what the pictures show.
-    """
-
-    answer: AnyAnswer
-    lines: Sequence[str]
-    model: str
-    captions: Sequence[str] = ()
-
-
-def headline(card: ModelCard, answer: AnyAnswer) -> str:
-    """Return an answer in a few words."""
-    if answer.status != "ok":
-        return "No answer"
-    if card.positive is not None and answer.decision and not card.labels.several:
-        decision = "a reader has to decide" if answer.decision == "refer" else answer.decision
-        return f"{card.positive}: {decision}"
-    if answer.decision == "refer":
-        return "A reader has to decide"
-    return ", ".join(called(card, answer)) or "None of the labels"
+_FILL, _ALARM = (84, 116, 158), (240, 180, 66)
 
 
 def called(card: ModelCard, answer: AnyAnswer) -> tuple[str, ...]:
@@ -57,109 +31,166 @@ def called(card: ModelCard, answer: AnyAnswer) -> tuple[str, ...]:
     return tuple(answer.label.split(LABEL_SEP)) if card.labels.several else (answer.label,)
 
 
+def headline(card: ModelCard, answer: AnyAnswer) -> str:
+    """Return an answer in a few words."""
+    if answer.status != "ok":
+        return "No answer"
+    if answer.decision == "refer":
+        return "A reader has to decide"
+    if answer.decision and not card.labels.several:
+        return f"{' or '.join(card.labels.positives)}: {answer.decision}"
+    return ", ".join(called(card, answer)) or "None of the labels"
+
+
 def thresholds_of(card: ModelCard, answer: AnyAnswer) -> Mapping[str, float]:
-    """Return class → the probability from which on it is called, {} where the most probable one is."""
+    """Return class → the probability from which on it is called, {} where the most probable one is.
+
+    Several positive classes are one, called "A or B": their sum counts.
+    """
     own = card.exams if isinstance(answer, ExamAnswer) and card.exams is not None else card
     if card.labels.several:
         points = own.thresholds
         return {name: points[name].value if name in points else UNDECIDED for name in card.classes}
-    return {} if own.threshold is None or card.positive is None else {card.positive: own.threshold.value}
+    return {} if own.threshold is None else {" or ".join(card.labels.positives): own.threshold.value}
 
 
-def result_picture(card: ModelCard, pictures: Sequence[Image.Image], words: Words) -> Image.Image:
-    """Return one or two pictures (RGB, as `heatmap.plain` makes them) with the answer on their right, light on dark."""
-    sheet = _Sheet(card, words.answer)
-    sheet.write(words.model, 15, _FAINT)
-    sheet.write(headline(card, words.answer), 30, _CALLED if _is_alarming(card, words.answer) else _INK)
-    if words.answer.status == "ok":
-        sheet.bars()
-    for line in words.lines:
-        sheet.write(line, 16, _FAINT if words.answer.status == "ok" else _INK)
-    width = sum(one.width for one in pictures) + _GAP * len(pictures) + _PANEL_PX + 2 * _MARGIN
-    inner = max(max(one.height for one in pictures) + 28, sheet.height)
-    notice = _wrapped(NOTICE, 18, width - 2 * _MARGIN)
-    picture = Image.new("RGB", (width, inner + 2 * _MARGIN + 16 + 26 * len(notice)), _PAPER)
-    pen, x = ImageDraw.Draw(picture), _MARGIN
-    for one, caption in zip(pictures, words.captions, strict=True):
-        picture.paste(one, (x, _MARGIN))
-        lines = _wrapped(caption, 15, one.width)
-        pen.text((x, _MARGIN + one.height + 8), lines[0], fill=_FAINT, font=_font(15))
-        x += one.width + _GAP
-    sheet.draw(pen, (x + _GAP // 2, _MARGIN))
-    y = _MARGIN + inner + 12
-    pen.line((_MARGIN, y, width - _MARGIN, y), fill=_RULE)
-    for line in notice:
-        pen.text((_MARGIN, y + 12), line, fill=_INK, font=_font(18))
-        y += 26
-    return picture
+def words_of(answers: Sequence[AnyAnswer], shown: int, card: ModelCard, tested: Tested | None) -> list[str]:
+    """Return what one of the answers to an image rests on and what a reader should know of it, a sentence each."""
+    answer = answers[shown]
+    lines = [f"{answer.message[0].upper()}{answer.message[1:].rstrip('.')}."] if answer.message else []
+    if len(answers) > 1:
+        counts = Counter(headline(card, each) for each in answers).most_common(6)
+        lines.append(f"Frames: {', '.join(f'{number} {name}' for name, number in counts)}.")
+    if answer.status != "ok":
+        return lines
+    if isinstance(answer, Prediction):
+        lines += [f"{name}: {FLAGS.get(name).meaning.rstrip('.')}." for name in answer.flags]
+    points = thresholds_of(card, answer)
+    if card.labels.several:
+        lines.append("Each label has its own threshold, the mark on its bar.")
+    else:
+        lines += [f"Called {name} at {value:.3f} or more." for name, value in points.items()]
+    if isinstance(answer, ExamAnswer):
+        of = f"Exam of {answer.images} images, {answer.judged} answered"
+        lines.append(f"{of}: {answer.pooling} of their probabilities.")
+    elif tested is not None:
+        lines.append(
+            f"On {tested.n} test images of {tested.patients} patients: sensitivity {_interval(tested.recall)}, missed"
+            f" {tested.missed.count} of {tested.missed.of}; specificity {_interval(tested.specificity)}."
+        )
+    else:
+        lines.append("Not tested at this operating point.")
+    return lines
 
 
-@dataclass
-class _Sheet:
-    """What is written and drawn below each other, once it is known how high that is."""
+def _interval(figure: Figure) -> str:
+    known = figure.low is not None and figure.high is not None
+    return f"{figure.value:.3f}" + (f" ({figure.low:.3f} to {figure.high:.3f})" if known else "")
 
-    card: ModelCard
-    answer: AnyAnswer
-    height: int = 0
-    _steps: list[tuple[int, str, int, tuple[int, int, int]]] = field(default_factory=list)
-    _bars: list[tuple[int, str, float]] = field(default_factory=list)
 
-    def write(self, text: str, size: int, ink: tuple[int, int, int]) -> None:
-        for line in _wrapped(_plain(self.card, text), size, _PANEL_PX - _GAP):
-            self._steps.append((self.height, line, size, ink))
-            self.height += round(size * 1.35)
-        self.height += size // 2
+def result_picture(
+    card: ModelCard,
+    answer: AnyAnswer,
+    seen: Mapping[str, tuple[DecodedImage, Heat | None]],
+    model: str,
+    lines: Sequence[str],
+    *,
+    full: float | None,
+) -> Image.Image:
+    """Return the answer on the right of one or two pictures (RGB), light on dark.
 
-    def bars(self) -> None:
-        """Add a bar a class, the positive and called ones first and then the likeliest."""
-        chances = {name: value for name, value in self.answer.probabilities.items() if value is not None}
-        first = {*self.card.labels.positives, *called(self.card, self.answer)}
-        order = sorted(chances, key=lambda name: (name not in first, -chances[name]))
-        joint = self.card.labels.positives
-        if len(joint) > 1 and self.card.positive is not None:
-            order.insert(0, self.card.positive)
-            chances[self.card.positive] = sum(chances[name] for name in joint)
-        for name in order[:_MOST_BARS]:
-            self._bars.append((self.height, name, chances[name]))
-            self.height += 44
-        if rest := order[_MOST_BARS:]:
-            self.height += 4
-            highest = max(chances[name] for name in rest)
-            self.write(f"{len(rest)} more, each at most {highest:.3f}", 15, _FAINT)
-        self.height += 12
-
-    def draw(self, pen: ImageDraw.ImageDraw, corner: tuple[int, int]) -> None:
-        left, top = corner
-        for y, line, size, ink in self._steps:
-            pen.text((left, top + y), line, fill=ink, font=_font(size))
-        points, marked = thresholds_of(self.card, self.answer), called(self.card, self.answer)
-        width = _PANEL_PX - _GAP
-        for y, name, chance in self._bars:
-            is_called = name in marked or (name == self.card.positive and self.answer.decision == "positive")
-            pen.text(
-                (left, top + y), _cut(writable(self.card, name), 17, width - 70), fill=_INK, font=_font(17)
-            )
-            pen.text((left + width, top + y), f"{chance:.3f}", fill=_INK, font=_font(17), anchor="ra")
-            bar = (left, top + y + 25, left + width, top + y + 33)
-            pen.rectangle(bar, fill=_RULE)
-            ink = _CALLED if is_called and _is_alarming(self.card, self.answer) else _FILL
-            if (length := round(width * min(1.0, chance))) > 0:
-                pen.rectangle((bar[0], bar[1], bar[0] + length, bar[3]), fill=ink)
-            if name in points:
-                at = bar[0] + round(width * points[name])
-                pen.line((at, bar[1] - 4, at, bar[3] + 4), fill=_INK, width=2)
+    Args:
+        seen: caption → image, and the evidence that is drawn over it.
+        model: name and version of what answered.
+        lines: on what the answer rests, and what a reader should know of it.
+        full: evidence that has the last colour, None for the highest.
+    """
+    pictures = {}
+    for caption, (image, heat) in seen.items():
+        base = plain(image, max_px=_SIDE_PX, enlarged=True)
+        pictures[caption] = base if heat is None else overlaid(image, card.recipe, heat, base, full=full)
+    widths = [max(_LEAST_PX, one.width) for one in pictures.values()]
+    width = sum(widths) + _GAP * len(widths) + _COLUMN_PX + 2 * _MARGIN
+    sheet = Image.new("RGB", (width, 4000), _PAPER)  # cut where it ends
+    x, ends = _MARGIN, []
+    for (caption, picture), place in zip(pictures.items(), widths, strict=True):
+        sheet.paste(picture, (x + (place - picture.width) // 2, _MARGIN))
+        below = _Column(sheet, card, x, _MARGIN + picture.height + 8, place)
+        below.write(caption, 15, _FAINT)
+        ends.append(below.y)
+        x += place + _GAP
+    beside = _Column(sheet, card, x, _MARGIN, _COLUMN_PX)
+    beside.write(model, 15, _FAINT)
+    beside.write(headline(card, answer), 30, _ALARM if _is_alarming(card, answer) else _INK)
+    if answer.status == "ok":
+        beside.write("Calibrated probability", 14, _FAINT)
+        beside.bars(answer)
+    for line in lines:
+        beside.write(line, 16, _FAINT if answer.status == "ok" else _INK)
+    end = max(*ends, beside.y) + 8
+    ImageDraw.Draw(sheet).line((_MARGIN, end, width - _MARGIN, end), fill=_RULE)
+    foot = _Column(sheet, card, _MARGIN, end + 12, width - 2 * _MARGIN)
+    foot.write(NOTICE, 18, _INK)
+    return sheet.crop((0, 0, width, min(sheet.height, foot.y + 8)))
 
 
 def _is_alarming(card: ModelCard, answer: AnyAnswer) -> bool:
     """Return whether a disease is called: colour is kept for that."""
-    if card.labels.several:
-        marked = set(called(card, answer))
-        return bool(marked & set(card.labels.positives) if card.positive is not None else marked)
-    return answer.decision == "positive"
+    positives = card.labels.positives if card.labels.positives or not card.labels.several else card.classes
+    return answer.decision != "refer" and any(name in positives for name in called(card, answer))
 
 
-def _font(size: int) -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
-    return ImageFont.load_default(size)
+@dataclass
+class _Column:
+    """Writes and draws below each other from (x, y) on, `width` pixels wide."""
+
+    sheet: Image.Image
+    card: ModelCard
+    x: int
+    y: int
+    width: int
+
+    def write(self, text: str, size: int, ink: tuple[int, int, int], *, least: int = 0) -> None:
+        """Write a text on as many lines as it needs, with `least` pixels free on their right."""
+        for line in _wrapped(_plain(self.card, text), size, self.width - least):
+            ImageDraw.Draw(self.sheet).text(
+                (self.x, self.y), line, fill=ink, font=ImageFont.load_default(size)
+            )
+            self.y += round(size * 1.35)
+        self.y += size // 2
+
+    def bars(self, answer: AnyAnswer) -> None:
+        """Draw a bar a class, the positive and called ones first and then the likeliest."""
+        chances = {name: value for name, value in answer.probabilities.items() if value is not None}
+        positives, marked, points = (
+            self.card.labels.positives,
+            called(self.card, answer),
+            thresholds_of(self.card, answer),
+        )
+        order = sorted(chances, key=lambda name: (name not in {*positives, *marked}, -chances[name]))
+        if len(positives) > 1:
+            order.insert(0, " or ".join(positives))
+            chances[order[0]] = sum(chances[name] for name in positives)
+            marked += (order[0],) if answer.decision == "positive" else ()
+        pen = ImageDraw.Draw(self.sheet)
+        for name in order[:_MOST_BARS]:
+            number = (self.x + self.width, self.y)
+            pen.text(number, f"{chances[name]:.3f}", fill=_INK, font=ImageFont.load_default(17), anchor="ra")
+            self.write(name, 17, _INK, least=70)
+            pen.rectangle((self.x, self.y - 5, self.x + self.width, self.y + 3), fill=_RULE)
+            length = round(self.width * min(1.0, chances[name]))
+            ink = _ALARM if name in marked and _is_alarming(self.card, answer) else _FILL
+            if length:
+                pen.rectangle((self.x, self.y - 5, self.x + length, self.y + 3), fill=ink)
+            if name in points:
+                at = self.x + round(self.width * points[name])
+                pen.line((at, self.y - 9, at, self.y + 7), fill=_INK, width=2)
+            self.y += 14
+        if rest := order[_MOST_BARS:]:
+            self.write(
+                f"{len(rest)} more, each at most {max(chances[name] for name in rest):.3f}", 15, _FAINT
+            )
+        self.y += 8
 
 
 def _plain(card: ModelCard, text: str) -> str:
@@ -167,40 +198,23 @@ def _plain(card: ModelCard, text: str) -> str:
     for name in sorted(card.classes, key=len, reverse=True):
         if not name.isascii():
             text = text.replace(name, writable(card, name))
-    parts = unicodedata.normalize("NFKD", text.replace("≥", "at least").replace("–", "-").replace("×", "x"))
+    parts = unicodedata.normalize("NFKD", text)
     return (
         "".join(sign for sign in parts if not unicodedata.combining(sign)).encode("ascii", "replace").decode()
     )
 
 
-def _cut(text: str, size: int, width: int) -> str:
-    """Return a text that fits, its middle left out where it is long: the ends of two long names differ as often."""
-    font = _font(size)
-    if font.getlength(text) <= width:
-        return text
-    kept = len(text)
-    while kept > 2 and font.getlength(_without_middle(text, kept)) > width:
-        kept -= 1
-    return _without_middle(text, kept)
-
-
-def _without_middle(text: str, kept: int) -> str:
-    return f"{text[: (kept + 1) // 2]}...{text[len(text) - kept // 2 :]}"
-
-
 def _wrapped(text: str, size: int, width: int) -> list[str]:
     """Return the lines of a text; a word that is too long for one is broken."""
-    font, lines, line = _font(size), [], ""
+    font, lines, line = ImageFont.load_default(size), [], ""
     for word in text.split():
-        joined = f"{line} {word}".strip()
-        if font.getlength(joined) <= width:
+        if font.getlength(joined := f"{line} {word}".strip()) <= width:
             line = joined
             continue
-        if line:
-            lines.append(line)
+        lines += [line] if line else []
         line = word
         while font.getlength(line) > width:
             fits = next(n for n in range(len(line), 0, -1) if n == 1 or font.getlength(line[:n]) <= width)
             lines.append(line[:fits])
             line = line[fits:]
-    return [*lines, line] if line or not lines else lines
+    return [*lines, line]

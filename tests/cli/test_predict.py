@@ -33,6 +33,7 @@ HEAVY = (
     "scipy",
     "matplotlib",
     "pydicom",
+    "highdicom",
     "weasyprint",
     "jinja2",
 )

@@ -112,8 +112,8 @@ def test_the_same_image_and_model_have_the_same_uids_and_others_have_others() ->
 @pytest.mark.parametrize(
     ("elements", "reason"),
     [
-        ({"StudyInstanceUID": ""}, "its Study Instance UID is missing"),
-        ({"SeriesInstanceUID": "abc"}, "its Series Instance UID is no UID"),
+        ({"StudyInstanceUID": ""}, "its StudyInstanceUID is missing"),
+        ({"SeriesInstanceUID": "abc"}, "its SeriesInstanceUID is no UID"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "Manufacturer": "medimg"}, "a result of medimg"),
     ],
 )

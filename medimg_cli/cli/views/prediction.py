@@ -15,6 +15,7 @@ from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.workspace.plain_text import visible_line
 
 if TYPE_CHECKING:
+    from medimg_cli.inference.dicom_folder import DicomFolder
     from medimg_cli.runs.run import ModelCard, Threshold
     from medimg_cli.runs.tested import Figure, Tested
     from medimg_cli.stages.predict import PredictResult
@@ -55,7 +56,7 @@ class PredictionTable:
         elif not self._console.is_terminal:
             self._say_lines(path, prediction)
 
-    def end(self, result: "PredictResult", out: Path | None) -> None:
+    def end(self, result: "PredictResult", out: Path | None, dicom: "DicomFolder | None" = None) -> None:
         """Show what there is to show, and what the decisions mean."""
         if self._rows <= MOST_ROWS:
             self._console.print(_table(self._first))
@@ -71,7 +72,21 @@ class PredictionTable:
             self._console.print(line)
         if out is not None:
             self._console.print(f"rows: {out}", markup=False)
+        if dicom is not None:
+            self._say_dicom(dicom)
         self._console.print(f"[dim]{_NOTICE}[/dim]")
+
+    def _say_dicom(self, dicom: "DicomFolder") -> None:
+        """Say what has results as DICOM objects, and of the rest why not: each reason with the first it is of."""
+        words = f"DICOM results: {len(dicom.written):,} of {len(dicom.written) + len(dicom.skipped):,} in {dicom.folder}"
+        self._console.print(words, markup=False)
+        first: dict[str, str] = {}
+        for path, reason in dicom.skipped.items():
+            first.setdefault(reason, path)
+        counts = Counter(dicom.skipped.values())
+        for reason, count in counts.most_common(MOST_ROWS):
+            more = f" and {count - 1:,} more" if count > 1 else ""
+            self._console.print(f"no result: {first[reason]}{more}: {reason}", markup=False)
 
     def _say_lines(self, path: str, prediction: Prediction) -> None:
         if not self._widths:
@@ -115,12 +130,13 @@ class PredictionJson:
         sys.stdout.write(self._before + json_text(prediction.entry(path)))
         self._before, self._begun = ", ", True
 
-    def end(self, result: "PredictResult", out: Path | None) -> None:
+    def end(self, result: "PredictResult", out: Path | None, dicom: "DicomFolder | None" = None) -> None:
         """Write what stands behind the predictions."""
         counts = {name: result.statuses[name] for name in ("ok", "refused", "unreadable")}
         ending = {"images": result.rows, "statuses": counts, "resumed": result.resumed, "out": out}
         exams = {"exams": [exam.entry() for exam in result.exams]} if result.exams else {}
-        self._close(ending | exams)
+        results = {} if dicom is None else {"dicom_out": dicom.summary()}
+        self._close(ending | exams | results)
 
     def cut_short(self) -> None:
         """End the object where an error or Ctrl-C ended the work, so that it is one."""

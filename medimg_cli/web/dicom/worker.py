@@ -10,11 +10,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.filereader import dcmread
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from medimg_cli.errors import MedimgError, RunError
-from medimg_cli.images.decoding import quiet_decoding
+from medimg_cli.images.decoding import foreign_decoder
+from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import DecodedImage, UnreadableImage
 from medimg_cli.inference.dicom_results import (
     MAKER,
@@ -146,18 +146,19 @@ class _Answerer:
 
     def _write(self, read: Sequence[_Read], unread: int, folder: Path) -> None:
         """Write the results, on the disk when this returns."""
-        judged = [Judged(one.prediction, [(one.source, one.frame)]) for one in read]
-        by, driven_by = self._card.exams, 0
-        if by is not None:
+        if self._card.exams is None:
+            shown, judged = read, [Judged(one.prediction, [(one.source, one.frame)]) for one in read]
+        else:
             kept = [kept_of(str(place), one.prediction) for place, one in enumerate(read)]
             kept += [(f"unread {number}", "unreadable", ()) for number in range(unread)]
-            exam = answer_of_exam("", kept, by, self._card.labels)
-            driven_by = int(exam.driven_by or 0)
-            judged = [Judged(exam, [(one.source, one.frame) for one in read])]
+            exam = answer_of_exam("", kept, self._card.exams, self._card.labels)
+            first = read[int(exam.driven_by or 0)]
+            shown = [first, *(one for one in read if one is not first)]
+            judged = [Judged(exam, [(one.source, one.frame) for one in shown])]
 
         def show(place: int) -> tuple[DecodedImage, None]:
-            one = read[driven_by if by is not None else place]
-            return self._engine.read(_upload_of(one.path), one.member), None
+            one = shown[place]
+            return self._engine.read(_upload_of(one.path), one.member, self._card.recipe.window), None
 
         for number, result in enumerate(answers_as_dicom(judged, self._model, show)):
             path = folder / f"{number}.dcm"
@@ -172,12 +173,9 @@ def _upload_of(path: Path) -> Upload:
 
 def _header(key: str, stream: BytesIO) -> Dataset:
     """Return the header of an object; raises `UnreadableImage` where it is none, or another than it was sent as."""
-    try:
-        with quiet_decoding():
-            header = dcmread(stream, stop_before_pixels=True)
-            uid = str(header.SOPInstanceUID)
-    except Exception as error:  # pydicom raises whatever comes up
-        raise UnreadableImage(f"its header cannot be read ({type(error).__name__})") from error
+    with foreign_decoder():
+        header = header_of(stream)
+        uid = str(header.get("SOPInstanceUID", ""))
     if key_of(uid) != key:
         raise UnreadableImage("its SOP Instance UID is not the one it was sent under")
     return header
