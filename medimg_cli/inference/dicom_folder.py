@@ -8,7 +8,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from medimg_cli.errors import UsageError
@@ -82,7 +81,7 @@ class DicomFolder:
         """Take the next row of `predict`; raises `MachineError` where results cannot be written."""
         if self.exams is None:
             file, _ = _file_and_frame(path)
-            if file != self._file:
+            if file != self._file or (self._frames and path == self._frames[0][0]):  # named twice
                 self._end_file()
             self._file = file
             self._frames.append((path, prediction))
@@ -122,10 +121,8 @@ class DicomFolder:
         known: dict[str, Source] = {}
         for answer, paths in answers:
             images = [_image(paths[0], known)]
-            for path in paths[
-                1:
-            ]:  # of an exam: what has no UID is not referred to, but for the one that is shown
-                with suppress(NoResult):
+            for path in paths[1:]:  # of an exam: what has no UID is not named, but for the one that is shown
+                with suppress(NoResult, UnreadableImage):
                     images.append(_image(path, known))
             judged.append(Judged(answer, images))
 
@@ -181,10 +178,11 @@ def _header(file: str) -> Dataset:
 def _save(result: Dataset, target: Path) -> None:
     """Write a result, over what an earlier call wrote of the same image and model."""
     if target.is_file():
-        there = dcmread(target, specific_tags=["SOPInstanceUID"], force=True).get("SOPInstanceUID")
+        there = None
+        with suppress(UnreadableImage), foreign_decoder():
+            there = header_of(target, ["SOPInstanceUID"]).get("SOPInstanceUID")
         if there != result.SOPInstanceUID:
-            raise UsageError(
-                f"{target} is something else than its name says", "move it, or name another folder"
-            )
+            what = f"{target} is something else than its name says"
+            raise UsageError(what, "move it, or name another folder")
     with atomic_path(target) as temporary:
         result.save_as(temporary, enforce_file_format=True)

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 from pydicom import config
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.tag import Tag
+from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from medimg_cli import __version__
 from medimg_cli.errors import MachineError
@@ -48,12 +49,9 @@ from medimg_cli.workspace.section import LabelCode
 MAKER = "medimg"
 OWN_SCHEME = "99MEDIMG"
 """Designator of the codes of classes that no terminology has; private ones begin with 99 (PS3.16 chapter 8)."""
-_RESULTS = (
-    "1.2.840.10008.5.1.4.1.1.7",
-    "1.2.840.10008.5.1.4.1.1.88.33",
-)  # Secondary Capture, Comprehensive SR
+_OWN_CLASSES = (SecondaryCaptureImageStorage, ComprehensiveSRStorage)
 _ROOT = uuid.UUID("6f0d7c52-5e0b-4b7e-9d1f-2b6f1c6a9e34")
-_LONG = 64
+_LONG, _MOST_COMMENT = 64, 10_240  # characters of LO and LT, PS3.5 6.2
 # Designators of PS3.16 table 8-1, by what people call the terminologies.
 _SCHEMES = dict(
     pair.split("=")
@@ -73,13 +71,15 @@ PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime AccessionN
 _WHERE_KNOWN = """
 IssuerOfPatientID StudyDescription PatientIdentityRemoved DeidentificationMethod LongitudinalTemporalInformationModified
 """.split()
-_NUMBERS = ("SeriesNumber", "InstanceNumber")
+_OF_SERIES = ("SeriesNumber", "InstanceNumber", "BurnedInAnnotation")
 _DAY = r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 _VALID = {
     **dict.fromkeys(_UIDS, r"[0-9.]{1,64}"),
-    **dict.fromkeys(_NUMBERS, r"[1-9]\d{0,6}"),
+    **dict.fromkeys(_OF_SERIES[:2], r"[1-9]\d{0,6}"),
     **dict.fromkeys(("PatientBirthDate", "StudyDate"), _DAY),
     "StudyTime": r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?",
+    "ReferringPhysicianName": r"[^\\]+",
+    "StudyID": ".{1,16}",
     "PatientSex": "M|F|O",
     "PatientIdentityRemoved": "YES|NO",
     "BurnedInAnnotation": "YES|NO",
@@ -114,27 +114,27 @@ def source_of(dataset: Dataset) -> Source:
     """
     with quiet_decoding():
         meta = getattr(dataset, "file_meta", None) or Dataset()
-        values = {
-            keyword: _text(dataset, keyword) for keyword in (*_UIDS, *_ALWAYS, *_WHERE_KNOWN, *_NUMBERS)
-        }
-        values["BurnedInAnnotation"] = _text(dataset, "BurnedInAnnotation")
+        keywords = (*_UIDS, *_ALWAYS, *_WHERE_KNOWN, *_OF_SERIES)
+        values = {keyword: _text(dataset, keyword) for keyword in keywords}
         values["SOPClassUID"] = values["SOPClassUID"] or _text(meta, "MediaStorageSOPClassUID")
         values["SOPInstanceUID"] = values["SOPInstanceUID"] or _text(meta, "MediaStorageSOPInstanceUID")
-        if values["SOPClassUID"] in _RESULTS and _text(dataset, "Manufacturer") == MAKER:
+        if values["SOPClassUID"] in _OWN_CLASSES and _text(dataset, "Manufacturer") == MAKER:
             raise NoResult("it is a result of medimg itself", is_lacking=False)
         methods = [
             tuple(_text(item, keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"))
             for item in value_of(dataset, "DeidentificationMethodCodeSequence") or ()
         ]
     found = Dataset()
+    for keyword in ("StudyDescription", "DeidentificationMethod"):
+        values[keyword] = "\\".join(map(_short, filter(None, values[keyword].split("\\"))))
     for keyword, value in values.items():
         valid = bool(value) and (keyword not in _VALID or re.fullmatch(_VALID[keyword], value))
         if keyword in _UIDS and not valid:
-            raise NoResult(
-                f"its {keyword} is {'no UID' if value else 'missing'}, so no result can point to it"
-            )
+            what = "no UID" if value else "missing"
+            raise NoResult(f"its {keyword} is {what}, so no result can point to it")
         if valid or keyword in _ALWAYS:
-            _put(found, keyword, value if valid else "")
+            kept, tag = value if valid else "", Tag(keyword)
+            found.add(DataElement(tag, dictionary_VR(tag), kept, validation_mode=config.IGNORE))
     found.setdefault("SeriesNumber", 1), found.setdefault("InstanceNumber", 1)
     if known := [_code(*method) for method in methods if all(method)]:
         found.DeidentificationMethodCodeSequence = known
@@ -147,12 +147,6 @@ def _text(holder: Dataset, keyword: str) -> str:
     value = value_of(holder, keyword)
     joined = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
     return "".join(sign for sign in joined if sign.isprintable()).strip()
-
-
-def _put(dataset: Dataset, keyword: str, value: str) -> None:
-    tag = tag_for_keyword(keyword)
-    assert tag is not None, keyword
-    dataset.add(DataElement(tag, dictionary_VR(keyword), value, validation_mode=config.IGNORE))
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
@@ -195,17 +189,20 @@ class Model:
             scheme = _SCHEMES.get(re.sub(r"[^a-z0-9]", "", code.system.lower()))
             if scheme is not None and re.fullmatch(r"[^\s\\]{1,16}", code.code):
                 known[name] = (code.code, scheme)
+        given = list(known.values())
         for name in self.card.classes:
-            if list(known.values()).count(known.get(name, ("", ""))) != 1:
+            if given.count(known.get(name, ("", ""))) != 1:
                 plain_name = re.fullmatch(r"[A-Za-z0-9_.-]{1,16}", name)
                 own = name if plain_name else hashlib.sha256(name.encode()).hexdigest()[:16].upper()
                 known[name] = (own, OWN_SCHEME)
         return {name: (*known[name], _short(name)) for name in self.card.classes}
 
-    def parameters(self, answer: AnyAnswer) -> list[str]:
-        """Return what the algorithm was set to, a line each."""
+    def parameters(self, answer: AnyAnswer, of: str) -> list[str]:
+        """Return what the algorithm was set to for a class, a line each."""
         lines = [f"architecture {self.card.arch}", f"weights SHA-256 {self.card.weights_sha256}"]
         for name, value in thresholds_of(self.card, answer).items():
+            if self.card.labels.several and name != of:
+                continue
             lines.append(f"threshold of {name}: called at a probability of {value:.6g} or more")
         if isinstance(answer, ExamAnswer) and self.card.exams is not None:
             lines.append(rule_text(self.card.exams))
@@ -217,7 +214,11 @@ def _short(text: str) -> str:
     """Return a text as LO may hold it (PS3.5 6.2): 64 characters, and no more bytes, as some systems count these."""
     printable = "".join(sign for sign in text.replace("\\", "/") if sign.isprintable()).strip()
     whole = printable.encode()
-    return printable if len(whole) <= _LONG else f"{whole[: _LONG - 3].decode(errors='ignore')}..."
+    short = printable if len(whole) <= _LONG else f"{whole[: _LONG - 3].decode(errors='ignore')}..."
+    return short or "unnamed"
+
+
+_Image = tuple[Source, int | None]
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ class Judged:
     """
 
     answer: AnyAnswer
-    images: Sequence[tuple[Source, int | None]]
+    images: Sequence[_Image]
 
 
 Show = Callable[[int], tuple[DecodedImage, Heat | None]]
@@ -269,20 +270,17 @@ def answers_as_dicom(
     pictures: dict[str, tuple[DecodedImage, Heat | None]] = {caption: (image, None)}
     if heat is not None:
         pictures[f"Evidence for {label_of(model.card, answer)}: no outline of a disease"] = (image, heat)
-    sheet = result_picture(
-        model.card, answer, pictures, f"{MAKER} {__version__}: {model.name}", lines, full=full
-    )
-    made = [
-        _secondary_capture(
-            highdicom, judged, source, np.asarray(sheet), _common("SC", 98, source, model, content)
-        ),
-        _structured_report(highdicom, judged, model, _common("SR", 99, source, model, content)),
-    ]
-    made[0].ImageComments = " ".join([f"{headline(model.card, answer)}.", *lines])
-    for one in made:
-        for keyword in (*_ALWAYS, *_WHERE_KNOWN, "DeidentificationMethodCodeSequence"):
-            if keyword in source:
-                one[keyword] = source[keyword]
+    name = f"{MAKER} {__version__}: {model.name}"
+    picture = np.asarray(result_picture(model.card, answer, pictures, name, lines, full=full))
+    with quiet_decoding():  # what is invalid in the source is warned of when it is copied
+        common = _common("SC", 98, source, model, content)
+        made = [_secondary_capture(highdicom, source, images, picture, common)]
+        made.append(_structured_report(highdicom, judged, model, _common("SR", 99, source, model, content)))
+        made[0].ImageComments = " ".join([f"{headline(model.card, answer)}.", *lines])[:_MOST_COMMENT]
+        for one in made:
+            for keyword in (*_ALWAYS, *_WHERE_KNOWN, "DeidentificationMethodCodeSequence"):
+                if keyword in source:
+                    one[keyword] = source[keyword]
     return made
 
 
@@ -327,7 +325,7 @@ def _common(kind: str, place: int, source: Dataset, model: Model, content: Seque
 
 
 def _secondary_capture(
-    highdicom: Any, judged: Sequence[Judged], source: Dataset, picture: Any, common: dict[str, Any]
+    highdicom: Any, source: Source, images: Sequence[_Image], picture: Any, common: dict[str, Any]
 ) -> Dataset:
     capture: Dataset = highdicom.sc.SCImage(
         picture,
@@ -344,7 +342,7 @@ def _secondary_capture(
     if "BurnedInAnnotation" in source:
         capture.BurnedInAnnotation = source.BurnedInAnnotation
     capture.SourceImageSequence = []
-    for image, frame in (image for each in judged for image in each.images):
+    for image, frame in images:
         item = Dataset()
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
         if _nameable(image, frame):
@@ -374,31 +372,31 @@ def _structured_report(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=codes.SCT.ImagingProcedure,
         imaging_measurements=[
-            group
-            for number, each in enumerate(judged)
-            for group in _groups(sr, each, model, first=not number)
+            group for each in judged for group in _groups(sr, each, model, first=each is judged[0])
         ],
     )
-    said = [NOTICE]
+    said, evidence = [NOTICE], {}
     for each in judged:
         frame = f"Frame {each.images[0][1]}: " if len(judged) > 1 else ""
         words = " ".join(words_of([each.answer], 0, model.card, model.tested))
         said.append(f"{frame}{headline(model.card, each.answer)}. {words}")
+        for source, _ in each.images:
+            evidence[source.SOPInstanceUID] = blank = Dataset()  # its patient and study are copied afterwards
+            for keyword in (*_UIDS, *_ALWAYS):
+                setattr(blank, keyword, source[keyword].value if keyword in _UIDS else None)
     for line in said:
         comment = sr.TextContentItem(codes.DCM.Comment, line, relationship_type="CONTAINS")
         report[0].ContentSequence.append(comment)
-    evidence = {}
-    for source, _ in (image for each in judged for image in each.images):
-        evidence[source.SOPInstanceUID] = blank = (
-            Dataset()
-        )  # patient and study come from the source, as they are there
-        for keyword in (*_UIDS, *_ALWAYS):
-            setattr(blank, keyword, source[keyword].value if keyword in _UIDS else None)
     scheme = highdicom.coding_schemes.CodingSchemeIdentificationItem(
-        OWN_SCHEME, name="Classes of medimg's models"
+        OWN_SCHEME, name="Classes of medimg models"
     )
     own = any(code[1] == OWN_SCHEME for code in model.concepts.values())
-    document: Dataset = sr.ComprehensiveSR(
+
+    class Report(sr.ComprehensiveSR):  # type: ignore[misc, name-defined]
+        def copy_patient_and_study_information(self, dataset: Dataset) -> None:
+            """Copy nothing: highdicom knows no private SOP classes, and the source is copied as it is."""
+
+    document: Dataset = Report(
         evidence=list(evidence.values()),
         content=report[0],
         is_complete=True,
@@ -415,28 +413,23 @@ def _groups(sr: Any, judged: Judged, model: Model, *, first: bool) -> list[Any]:
         first: of several frames; the algorithm is identified there, as repeating it makes the report twice as long.
     """
     answer, card = judged.answer, model.card
-    images = [
-        sr.SourceImageForMeasurementGroup(
-            one.SOPClassUID, one.SOPInstanceUID, [frame] if _nameable(one, frame) else None
-        )
-        for one, frame in judged.images
-    ]
-    of = [(one.SOPInstanceUID, frame) for one, frame in judged.images]
-    algorithm = sr.AlgorithmIdentification(
-        name=model.name,
-        version=f"{MAKER} {__version__}",
-        parameters=model.parameters(answer),
-        family=codes.DCM.ArtificialIntelligence,
-        manufacturer=MAKER,
-    )
+    images, of = [], [(one.SOPInstanceUID, frame) for one, frame in judged.images]
+    for one, frame in judged.images:
+        frames = [frame] if _nameable(one, frame) else None
+        images.append(sr.SourceImageForMeasurementGroup(one.SOPClassUID, one.SOPInstanceUID, frames))
     groups = []
     for name in sorted(card.classes, key=lambda one: one not in card.labels.positives):
         chance = answer.probabilities[name] if answer.status == "ok" else None
         presence = codes.DCM.Present if name in called(card, answer) else codes.DCM.Absent
         if answer.status != "ok" or answer.decision == "refer":
             presence = codes.DCM.PresenceUndetermined
-        measured = (
-            [] if chance is None else [sr.Measurement(codes.DCM.Probability, chance, codes.UCUM.NoUnits)]
+        measured = sr.Measurement(codes.DCM.Probability, chance or 0.0, codes.UCUM.NoUnits)
+        algorithm = sr.AlgorithmIdentification(
+            name=model.name,
+            version=f"{MAKER} {__version__}",
+            parameters=model.parameters(answer, name),
+            family=codes.DCM.ArtificialIntelligence,
+            manufacturer=MAKER,
         )
         value, scheme, meaning = model.concepts[name]
         identifier = name if of[0][1] is None else f"frame {of[0][1]}: {name}"
@@ -445,7 +438,7 @@ def _groups(sr: Any, judged: Judged, model: Model, *, first: bool) -> list[Any]:
                 tracking_identifier=sr.TrackingIdentifier(_uid("finding", model.key, of, name), identifier),
                 finding_type=sr.CodedConcept(value, scheme, meaning),
                 algorithm_id=algorithm if first else None,
-                measurements=measured,
+                measurements=[] if chance is None else [measured],
                 qualitative_evaluations=[sr.QualitativeEvaluation(codes.DCM.PresenceOfProperty, presence)],
                 source_images=images,
             )

@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -153,9 +154,7 @@ class _Column:
     def write(self, text: str, size: int, ink: tuple[int, int, int], *, least: int = 0) -> None:
         """Write a text on as many lines as it needs, with `least` pixels free on their right."""
         for line in _wrapped(_plain(self.card, text), size, self.width - least):
-            ImageDraw.Draw(self.sheet).text(
-                (self.x, self.y), line, fill=ink, font=ImageFont.load_default(size)
-            )
+            ImageDraw.Draw(self.sheet).text((self.x, self.y), line, fill=ink, font=_font(size))
             self.y += round(size * 1.35)
         self.y += size // 2
 
@@ -175,7 +174,7 @@ class _Column:
         pen = ImageDraw.Draw(self.sheet)
         for name in order[:_MOST_BARS]:
             number = (self.x + self.width, self.y)
-            pen.text(number, f"{chances[name]:.3f}", fill=_INK, font=ImageFont.load_default(17), anchor="ra")
+            pen.text(number, f"{chances[name]:.3f}", fill=_INK, font=_font(17), anchor="ra")
             self.write(name, 17, _INK, least=70)
             pen.rectangle((self.x, self.y - 5, self.x + self.width, self.y + 3), fill=_RULE)
             length = round(self.width * min(1.0, chances[name]))
@@ -193,6 +192,11 @@ class _Column:
         self.y += 8
 
 
+@cache
+def _font(size: int) -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
+    return ImageFont.load_default(size)
+
+
 def _plain(card: ModelCard, text: str) -> str:
     """Return a text as the font can write it: names of classes as `writable` has them, of other letters no marks."""
     for name in sorted(card.classes, key=len, reverse=True):
@@ -206,7 +210,7 @@ def _plain(card: ModelCard, text: str) -> str:
 
 def _wrapped(text: str, size: int, width: int) -> list[str]:
     """Return the lines of a text; a word that is too long for one is broken."""
-    font, lines, line = ImageFont.load_default(size), [], ""
+    font, lines, line = _font(size), [], ""
     for word in text.split():
         if font.getlength(joined := f"{line} {word}".strip()) <= width:
             line = joined

@@ -2,14 +2,22 @@
 
 import shutil
 import subprocess
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import config
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
-from medimg_cli.images.image import DecodedImage
+from medimg_cli.images.decoding import quiet_decoding
+from medimg_cli.images.dicom.bombs import header_of
+from medimg_cli.images.image import DecodedImage, UnreadableImage
+from medimg_cli.images.readers import image_paths, read_image
 from medimg_cli.inference.dicom_results import Judged, Model, NoResult, answers_as_dicom, source_of
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.runs.run import ModelCard, Threshold
@@ -107,6 +115,146 @@ def test_the_same_image_and_model_have_the_same_uids_and_others_have_others() ->
     assert uids(*objects(source())) == first
     assert not set(uids(*objects(source(), of=model(codes={})))) & set(first)
     assert not set(uids(*objects(source(SOPInstanceUID="1.2.9")))) & set(first)
+
+
+def coded() -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "113100", "DCM", "Basic Profile"
+    return item
+
+
+IMAGE = "1.2.840.10008.5.1.4.1.1"
+KINDS: dict[str, dict[str, object]] = {
+    "radiograph": {"SOPClassUID": f"{IMAGE}.1.1", "PhotometricInterpretation": "MONOCHROME1"},
+    "mammogram": {"SOPClassUID": f"{IMAGE}.1.2"},
+    "ultrasound, retired": {"SOPClassUID": f"{IMAGE}.6"},
+    "slide": {"SOPClassUID": f"{IMAGE}.77.1.6"},
+    "of a private class": {"SOPClassUID": "1.3.12.2.1107.5.9.1"},
+    "class in the file meta alone": {"SOPClassUID": ""},
+    "no patient": {"PatientID": None, "PatientName": None},
+    "sex that is none": {"PatientSex": "Female"},
+    "day with dashes": {"PatientBirthDate": "1980-02-03", "StudyDate": "2020.01.05"},
+    "no such day": {"PatientBirthDate": "00000000", "StudyTime": "12:30:11"},
+    "range of times": {"StudyTime": "1200-1300", "StudyDate": "20200101-20200105"},
+    "Latin 1": {"PatientName": "Müller^Jörg", "SpecificCharacterSet": "ISO_IR 100"},
+    "Greek": {"PatientName": "Διονυσιος", "SpecificCharacterSet": "ISO_IR 126"},
+    "Hebrew": {"PatientName": "שרון^דבורה", "SpecificCharacterSet": "ISO_IR 138"},
+    "Japanese": {
+        "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+        "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
+    },
+    "Korean": {
+        "PatientName": "Hong^Gildong=洪^吉洞=홍^길동",
+        "SpecificCharacterSet": ["", "ISO 2022 IR 149"],
+    },
+    "Chinese": {"PatientName": "Wang^XiaoDong=王^小东", "SpecificCharacterSet": "GB18030"},
+    "set of characters that is none": {"SpecificCharacterSet": "ISO_IR 999"},
+    "control characters": {"StudyDescription": "a\x07b\r\n"},
+    "long description": {"StudyDescription": "d" * 100, "StudyID": "s" * 30},
+    "two physicians": {"ReferringPhysicianName": "Dr^X\\Dr^Y"},
+    "de-identified, in words": {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "m" * 100},
+    "de-identified, in codes": {
+        "PatientIdentityRemoved": "YES",
+        "DeidentificationMethodCodeSequence": [coded()],
+        "LongitudinalTemporalInformationModified": "MODIFIED",
+    },
+    "de-identified, nobody says how": {"PatientIdentityRemoved": "YES"},
+    "de-identified, a code without value": {
+        "PatientIdentityRemoved": "YES",
+        "DeidentificationMethodCodeSequence": [Dataset()],
+    },
+    "negative numbers": {"SeriesNumber": "-3", "InstanceNumber": "0"},
+    "large numbers": {"SeriesNumber": "2147483647", "InstanceNumber": "99999999"},
+    "text burned in": {"BurnedInAnnotation": "unknown"},
+}
+NOT_COPIED = {"InstitutionName": "St. Elsewhere", "OperatorsName": "Op^Erator", "StationName": "CT1"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_of_every_kind_of_source_are_valid_and_carry_its_patient_and_nothing_else(
+    kind: str, tmp_path: Path
+) -> None:
+    elements = {"PatientName": "Doe^Jane"} | KINDS[kind]
+    made = source(**NOT_COPIED)
+    for keyword, value in elements.items():
+        if value is None:
+            del made[keyword]
+        else:
+            made.add(DataElement(Tag(keyword), dictionary_VR(keyword), value, validation_mode=config.IGNORE))
+    stored = BytesIO()
+    with quiet_decoding():
+        made.save_as(stored, enforce_file_format=True)
+        stored.seek(0)
+        capture, report = objects(header_of(stored))
+    for one in (capture, report):
+        assert str(one.PatientName) == str(elements["PatientName"] or "")
+        assert one.get("PatientIdentityRemoved") == elements.get("PatientIdentityRemoved")
+        assert not set(NOT_COPIED.values()) & {str(element.value) for element in one.iterall()}
+        assert faults(one, tmp_path) == []
+    spot = read_back(report, tmp_path).content.get_image_measurement_groups()[0]
+    assert spot.get_measurements()[0].value == ANSWER.probabilities["SPOT"]
+    if "DeidentificationMethodCodeSequence" in elements and kind.endswith("codes"):
+        assert capture.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
+
+
+@pytest.mark.slow
+def test_results_of_the_real_files_are_valid(shared_data: Path, tmp_path: Path) -> None:
+    count = 0
+    for path in sorted((shared_data / "dicom").rglob("*")):
+        try:
+            frames = list(image_paths(str(path))) if path.is_file() else []
+            images = [read_image(frame) for frame in frames[:3]]
+            with quiet_decoding():
+                header = source_of(header_of(path)) if images else None
+        except (UnreadableImage, NoResult):
+            continue
+        if header is not None:
+            numbers = range(1, len(images) + 1) if len(frames) > 1 else [None]
+            judged = [Judged(ANSWER, [(header, number)]) for number in numbers]
+            both = answers_as_dicom(judged, model(), lambda number, seen=images: (seen[number], None))  # type: ignore[misc]
+            assert [fault for one in both for fault in faults(one, tmp_path)] == [], path
+            count += 1
+    assert count >= 90
+
+
+def test_long_and_foreign_names_and_many_of_them_are_written_in_full_and_drawn_in_the_picture(
+    tmp_path: Path,
+) -> None:
+    names = (
+        "Carcinoma " + "x" * 120,
+        "Клеточный рак почки — светлоклеточный",
+        "bénin",
+        *(f"c{n}" for n in range(20)),
+    )
+    card = ModelCard.model_validate(card_of(answers="sigmoid", classes=names).model_dump())
+    answer = Prediction("ok", "|".join(names[:3]), 0.9, dict.fromkeys(names, 0.6), flags=("uncertain",))
+    capture, report = objects(source(), answer, Model(card, "r" * 150))
+    assert faults(capture, tmp_path) + faults(report, tmp_path) == []
+    read = read_back(report, tmp_path).content.get_image_measurement_groups()
+    assert [one.tracking_identifier for one in read] == list(names)
+    assert len({one.finding_type.value for one in read}) == len(names)
+    assert 900 < capture.Columns < 1300 and 500 < capture.Rows < 1300
+
+
+def test_a_refused_image_has_no_probability_in_its_report_and_the_picture_says_why(tmp_path: Path) -> None:
+    refused = Prediction(
+        "refused", None, None, dict(ANSWER.probabilities), "refer", message="unlike the training"
+    )
+    capture, report = objects(source(), refused)
+    for group in read_back(report, tmp_path).content.get_image_measurement_groups():
+        assert group.get_measurements() == []
+        assert "Presence Undetermined" in [one.value.meaning for one in group.get_qualitative_evaluations()]
+    assert capture.ImageComments == "No answer. Unlike the training."
+
+
+def test_two_classes_of_one_code_are_told_apart_by_codes_of_medimg() -> None:
+    both = {name: LabelCode(code="RID1", system="RadLex") for name in ("CLEAR", "SPOT")}
+    assert [code[1] for code in model(codes=both).concepts.values()] == ["99MEDIMG"] * 2
+    one = {"SPOT": LabelCode(code="RID1", system="RadLex"), "CLEAR": LabelCode(code="x", system="our list")}
+    assert [code[:2] for code in model(codes=one).concepts.values()] == [
+        ("CLEAR", "99MEDIMG"),
+        ("RID1", "RADLEX"),
+    ]
 
 
 @pytest.mark.parametrize(
