@@ -88,6 +88,7 @@ def test_the_first_of_slurms_machines_is_where_all_meet(nodes: str, first: str) 
 
 
 def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(seats, "usable_cores", lambda: 16)
     assert Process().threads() == 16
     assert Process(local_size=4, size=4).threads() == 4
@@ -96,3 +97,16 @@ def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatc
     assert process_of(SRUN).threads() == 8
     monkeypatch.setattr(seats, "usable_cores", lambda: 4)
     assert process_of(SRUN).threads() == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"), [("1", 1), ("4", 4), ("64", 16), ("3,2", 3), ("", 16), ("0", 16), ("many", 16)]
+)
+def test_a_training_alone_takes_no_more_threads_than_the_environment_grants(
+    given: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "usable_cores", lambda: 16)
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert Process().threads() == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert process_of(TORCHRUN).threads() == 16 // process_of(TORCHRUN).local_size  # torchrun sets it unasked

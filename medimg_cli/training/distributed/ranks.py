@@ -1,5 +1,6 @@
 """Which place this process has in a training of several: what torchrun or Slurm put into the environment."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,8 +34,15 @@ class Process:
     cores: int | None = None
 
     def threads(self) -> int:
-        """Return how many threads this process may run, so that all of a machine together fill its cores once."""
+        """Return how many threads this process may run, so that all of a machine together fill its cores once.
+
+        Alone it takes no more than `OMP_NUM_THREADS` grants (OpenMP 5.2, 21.1.2), which torchrun sets to 1 unasked: threads
+        that outnumber the cores wait for each other by spinning, and two trainings side by side take several times as long.
+        """
         usable = usable_cores()
+        granted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+        if self.size == 1 and granted.isascii() and granted.isdecimal() and int(granted):
+            return min(usable, int(granted))
         return min(usable, self.cores) if self.cores else max(1, usable // self.local_size)
 
 
