@@ -127,14 +127,14 @@ def _node(
 ) -> "Iterator[Node]":
     """Yield a DICOM node that is not started yet, and end it."""
     try:
-        from medimg_cli.web.dicom.node import open_node
+        from medimg_cli.web.dicom.node import Node
     except ImportError as error:
         raise MachineError(
             "--dicom-port needs pynetdicom and highdicom", "pip install 'medimg[dicom]'"
         ) from error
     folder = queue_of(workspace, plan.settings)
     with locked(folder / ".lock", doing=f"serving with the queue {folder}"):
-        node = open_node(plan, folder, start, counters, note)
+        node = Node(plan, folder, start, counters, note)
         try:
             yield node
         finally:

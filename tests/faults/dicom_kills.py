@@ -151,12 +151,12 @@ def run_under_kills(
         for thread in threads:
             thread.join(PATIENCE_SECONDS)
         until = time.monotonic() + PATIENCE_SECONDS
-        while (len(peer.held) < 2 * objects or _left(workspace)) and time.monotonic() < until:
+        while (len(peer.held) < 2 * objects or left_in(workspace)) and time.monotonic() < until:
             time.sleep(0.5)
         outcome.stop_seconds, outcome.start_seconds, outcome.left = (
             node.stop(),
             node.start_seconds,
-            _left(workspace),
+            left_in(workspace),
         )
         outcome.repeated = len(peer.got) - len(peer.held)
         for result in peer.held.values():
@@ -197,7 +197,7 @@ def _disturb(
             node.start()
 
 
-def _left(workspace: Path) -> list[str]:
+def left_in(workspace: Path) -> list[str]:
     """Return what the queue holds, the dead among it."""
     folder = workspace / "dicom-queue"
     found = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]

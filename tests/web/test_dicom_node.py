@@ -3,6 +3,7 @@
 import gc
 import http.server
 import json
+import random
 import shutil
 import socket
 import ssl
@@ -32,13 +33,15 @@ from pynetdicom import AE
 from medimg_cli.errors import MedimgError, UsageError
 from medimg_cli.web.dicom import listener
 from medimg_cli.web.dicom.listener import OUT_OF_RESOURCES, image_classes, transfer_syntaxes
-from medimg_cli.web.dicom.node import Node, open_node
+from medimg_cli.web.dicom.node import Node
 from medimg_cli.web.dicom.peers import peers_of
 from medimg_cli.web.dicom.queue import Ask, Done, NoRoomError, Queue, key_of, read_only
 from medimg_cli.web.serving.prometheus import SLOTS, Counters
 from medimg_cli.web.serving.supervisor import READY
 from medimg_cli.web.serving.worker_config import Address, Limits, Plan
 from medimg_cli.workspace.serve_settings import ServeSettings
+from tests.faults.dicom_fuzz import recorded, session
+from tests.faults.fuzz import mutated
 from tests.web.dicom_peer import Peer, image, listening_peer, send
 
 # pynetdicom leaves a socket to the garbage collector where nobody answers.
@@ -142,7 +145,7 @@ def node_for_tests(
         ours, theirs = Pipe()
         return _Process(answer, theirs, "exams" if exams else ""), ours
 
-    node = open_node(plan, folder, started, Counters(numbers), said.append)
+    node = Node(plan, folder, started, Counters(numbers), said.append)
     try:
         if start:
             node.start()
@@ -221,6 +224,15 @@ def test_a_pdu_that_claims_gigabytes_is_not_waited_for(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS) as connection:
         connection.sendall(b"\x01\x00\xff\xff\xff\xff" + bytes(100))
         assert connection.recv(1) == b""
+
+
+def test_connections_that_end_before_they_ask_hold_no_place(tmp_path: Path) -> None:
+    with node_for_tests(tmp_path, dicom_associations=2) as served:
+        for _ in range(20):
+            socket.create_connection(("127.0.0.1", served.port)).close()
+        began = time.monotonic()
+        served.until(lambda: send(served.port, [image()]) == [0])
+        assert time.monotonic() - began < 5
 
 
 def test_a_pdu_that_comes_too_slowly_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,6 +419,11 @@ def test_with_tls_only_certificates_that_are_trusted_may_store(
         assert send(served.port, [image()]) == []  # without TLS
 
 
+def test_certificates_are_not_asked_for_without_one_of_our_own(certificate: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none of our own"), node_for_tests(tmp_path, dicom_ca=certificate):
+        pass
+
+
 def test_a_client_that_does_not_shake_hands_lets_nobody_wait(certificate: Path, tmp_path: Path) -> None:
     with node_for_tests(tmp_path, dicom_cert=certificate) as served:
         silent = socket.create_connection(("127.0.0.1", served.port))
@@ -505,7 +522,7 @@ def test_a_password_in_the_address_of_a_peer_is_not_shown() -> None:
         ({"send_to": ()}, "nobody gets the results"),
         ({"dicom_host": "0.0.0.0"}, "in reach of other machines"),
         ({"dicom_addresses": ("10.0.0.300",)}, "dicom_addresses"),
-        ({"dicom_ca": Path("nothing.pem")}, "none of our own"),
+        ({"dicom_ca": Path("nothing.pem")}, "TLS cannot be used"),
         ({"dicom_cert": Path("nothing.pem")}, "TLS cannot be used"),
     ],
 )
@@ -513,7 +530,7 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], said: s
     chosen = ServeSettings(**{"dicom_port": 0, "send_to": ("dicom://P@127.0.0.1:104",), **settings})
     plan = Plan(Path("run"), print, Address("127.0.0.1", 0), Limits(), chosen, None)
     with pytest.raises(MedimgError, match=said):
-        open_node(plan, tmp_path, print, Counters([0.0] * SLOTS), print)  # type: ignore[arg-type]
+        Node(plan, tmp_path, print, Counters([0.0] * SLOTS), print)  # type: ignore[arg-type]
 
 
 def test_every_transfer_syntax_that_is_read_is_taken_and_no_other() -> None:
@@ -537,3 +554,13 @@ def test_an_object_that_comes_twice_is_answered_once(served: Served, peer: Peer)
     served.until(lambda: len(peer.got) == 1 and served.is_empty())
     time.sleep(0.3)
     assert len(peer.got) == 1
+
+
+def test_mutated_sessions_leave_the_node_as_it_was(served: Served, peer: Peer) -> None:
+    whole = recorded(served.port, [image(1)])
+    served.until(lambda: len(peer.got) == 1)
+    for number in range(60):
+        chance = random.Random(number)
+        session(served.port, mutated(whole, [whole], chance), chance, 0.2)
+    served.until(lambda: send(served.port, [image(2)]) == [0])
+    served.until(lambda: result_of(image(2)) in peer.got and served.is_empty())

@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from socketserver import BaseServer
 from threading import Thread
 from threading import enumerate as enumerate_threads
@@ -18,12 +18,14 @@ from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.transport import ThreadedAssociationServer
 
 from medimg_cli.errors import MachineError, UsageError
+from medimg_cli.web.dicom.peers import VERIFICATION, tls_of
 from medimg_cli.web.dicom.queue import NoRoomError, Queue
+from medimg_cli.web.serving.worker_config import is_loopback
+from medimg_cli.workspace.serve_settings import ServeSettings
 
 OUT_OF_RESOURCES = 0xA700
 """Refused: out of resources (PS3.4, table B.2-1)."""
 _NOT_UNDERSTOOD = 0xC000
-VERIFICATION = "1.2.840.10008.1.1"
 _PDU_BYTES = 65_536
 _MOST_PDU_BYTES = 1 << 20
 """Of any PDU that is taken; a request of 128 contexts with all transfer syntaxes has less than half of it."""
@@ -31,35 +33,6 @@ _PDU_SECONDS = 30.0
 _HANDSHAKE_SECONDS = 10.0
 _MOST_WAITING = 2
 """Messages of an association that nobody has looked at yet; asynchronous operations are not offered."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Who may store, and how much.
-
-    Args:
-        ae: own title, by which the node must be called.
-        callers: titles that may call; () = any.
-        networks: addresses that may connect; () = any.
-        associations: at once.
-        object_bytes: of one object.
-        tls: None = plain TCP.
-    """
-
-    ae: str
-    callers: tuple[str, ...]
-    networks: tuple[Any, ...]
-    associations: int
-    object_bytes: int
-    tls: ssl.SSLContext | None = None
-
-
-def networks_of(texts: Sequence[str]) -> tuple[Any, ...]:
-    """Return addresses and networks such as 10.1.0.0/16; raises `UsageError` for a text that is none."""
-    try:
-        return tuple(ipaddress.ip_network(text) for text in texts)
-    except ValueError as error:
-        raise UsageError(f"serve.dicom_addresses: {error}", "such as 10.1.2.3 or 10.1.0.0/16") from error
 
 
 def transfer_syntaxes() -> list[str]:
@@ -85,7 +58,9 @@ class _Server(ThreadedAssociationServer):
     """pynetdicom's server, with limits that it does not have: on addresses, connections and handshakes."""
 
     daemon_threads, block_on_close, request_queue_size = True, False, 64
-    rules: Rules
+    networks: Sequence[Any] = ()
+    most: int
+    tls: ssl.SSLContext | None
     count: Callable[..., None]
 
     def get_request(self) -> Any:
@@ -95,20 +70,20 @@ class _Server(ThreadedAssociationServer):
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
         address = ipaddress.ip_address(client_address[0])
         address = getattr(address, "ipv4_mapped", None) or address
-        allowed = not self.rules.networks or any(address in network for network in self.rules.networks)
+        allowed = not self.networks or any(address in network for network in self.networks)
         # Also those that have not said yet who they are; pynetdicom refuses associations beyond its own limit politely.
         busy = sum(
             "AcceptorThread" in one.name or "process_request" in one.name for one in enumerate_threads()
         )
-        if allowed and busy < 2 * self.rules.associations:
+        if allowed and busy < 2 * self.most:
             return True
         self.count(dicom_rejected=1)
         return False
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         request.settimeout(_HANDSHAKE_SECONDS)
-        if self.rules.tls is not None:
-            request = self.rules.tls.wrap_socket(request, server_side=True)
+        if self.tls is not None:
+            request = self.tls.wrap_socket(request, server_side=True)
         request.settimeout(_PDU_SECONDS)
         super().finish_request(request, client_address)
 
@@ -120,28 +95,30 @@ class Listener:
     """A listening node.
 
     Args:
-        address: host and port; port 0 is any that is free.
-        rules: who may store.
+        settings: where to listen, who may store, and how many at once.
+        object_bytes: of one object at most.
         queue: keeps objects.
         taken: called with the key of an object that has been acknowledged.
         count: adds to counters, see `prometheus.Counters.add`.
 
     Raises:
+        UsageError: others could store without being asked who they are, or TLS cannot be used.
         MachineError: the port is taken.
     """
 
     def __init__(
         self,
-        address: tuple[str, int],
-        rules: Rules,
+        settings: ServeSettings,
+        object_bytes: int,
         queue: Queue,
         taken: Callable[[str], None],
         count: Callable[..., None],
     ) -> None:
-        self._rules, self._queue, self._taken, self._count = rules, queue, taken, count
-        entity = AE(rules.ae)
-        entity.require_called_aet, entity.require_calling_aet = True, list(rules.callers)
-        entity.maximum_associations, entity.maximum_pdu_size = rules.associations, _PDU_BYTES
+        self._most_bytes, self._queue, self._taken, self._count = object_bytes, queue, taken, count
+        networks, tls = _networks_of(settings), tls_of(settings, server=True)
+        entity = AE(settings.ae)
+        entity.require_called_aet, entity.require_calling_aet = True, list(settings.dicom_callers)
+        entity.maximum_associations, entity.maximum_pdu_size = settings.dicom_associations, _PDU_BYTES
         entity.acse_timeout, entity.dimse_timeout, entity.network_timeout = 15, 60, 60
         for uid in (VERIFICATION, *image_classes()):
             entity.add_supported_context(uid, transfer_syntaxes())
@@ -151,17 +128,18 @@ class Listener:
             (evt.EVT_REJECTED, lambda _: count(dicom_rejected=1)),
             (evt.EVT_ESTABLISHED, lambda _: count(dicom_associations=1)),
         ]
+        address = (settings.dicom_host, settings.dicom_port or 0)
         try:
-            self._server = _Server(
-                entity, address, rules.ae, entity.supported_contexts, evt_handlers=handlers
-            )
+            contexts = entity.supported_contexts
+            self._server = _Server(entity, address, settings.ae, contexts, evt_handlers=handlers)
         except OSError as error:
             raise MachineError(
                 f"port {address[1]} of {address[0]} cannot be opened: {error.strerror or error}",
                 "choose another with --dicom-port, or an address of this machine with serve.dicom_host",
             ) from error
-        self._server.rules, self._server.count = rules, count
-        self.port: int = self._server.server_address[1]
+        self._server.networks, self._server.tls, self._server.count = networks, tls, count
+        self._server.most = settings.dicom_associations
+        self.address = f"{settings.ae}@{settings.dicom_host}:{self._server.server_address[1]}"
 
     def start(self) -> None:
         """Take associations from now on."""
@@ -185,7 +163,7 @@ class Listener:
             if event.assoc.dimse.message is None:
                 held = 0
             held += count
-            if count > _MOST_PDU_BYTES or held > self._rules.object_bytes + _MOST_PDU_BYTES:
+            if count > _MOST_PDU_BYTES or held > self._most_bytes + _MOST_PDU_BYTES:
                 self._count(dicom_refused=1)
                 raise OSError("too large")
             if event.assoc.dimse.msg_queue.qsize() > _MOST_WAITING:
@@ -193,6 +171,19 @@ class Listener:
             return _received(connection.socket, count)
 
         connection.recv = recv
+        for thread in (event.assoc, event.assoc.dul):
+            thread.run = partial(self._run, event.assoc, thread.run)
+
+    def _run(self, association: Any, run: Callable[[], None]) -> None:
+        """Be a thread of a connection; where pynetdicom fails at what came, that ends, without a word of what it was."""
+        try:
+            run()
+        except Exception:
+            self._count(dicom_rejected=1)
+            association.dul.kill_dul()
+            association.dul.socket.close()
+        finally:  # its other thread would wait for a request that can no longer come, and hold a place
+            association.dul.to_user_queue.put(None)
 
     def _store(self, event: Any) -> int:
         """Answer a C-STORE: success once the object is on the disk."""
@@ -224,3 +215,18 @@ def _received(connection: socket.socket, count: int) -> bytearray:
             break
         data += some
     return data
+
+
+def _networks_of(settings: ServeSettings) -> tuple[Any, ...]:
+    """Return from where one may connect, () for anywhere; raises `UsageError` where that would be anybody."""
+    texts = settings.dicom_addresses
+    try:
+        found = tuple(ipaddress.ip_network(text) for text in texts)
+    except ValueError as error:
+        raise UsageError(f"serve.dicom_addresses: {error}", "such as 10.1.2.3 or 10.1.0.0/16") from error
+    if not is_loopback(settings.dicom_host) and not found and settings.dicom_ca is None:
+        raise UsageError(
+            f"serve.dicom_host {settings.dicom_host} is in reach of other machines, and anybody may store",
+            "name who may in serve.dicom_addresses, or ask for certificates with serve.dicom_ca",
+        )
+    return found

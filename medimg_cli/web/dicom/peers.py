@@ -8,7 +8,7 @@ import secrets
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +25,6 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, _config
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from medimg_cli.errors import UsageError
 from medimg_cli.workspace.files import sha256_of_text
@@ -33,6 +32,7 @@ from medimg_cli.workspace.plain_text import reason_of
 from medimg_cli.workspace.serve_settings import ServeSettings
 
 RESULTS = (SecondaryCaptureImageStorage, ComprehensiveSRStorage, EnhancedSRStorage)
+VERIFICATION = "1.2.840.10008.1.1"
 _DUPLICATE = 0x0111
 """Duplicate SOP instance (PS3.7, C.5.7): the peer has it."""
 _SECONDS = 30.0
@@ -61,15 +61,16 @@ class Peer(Protocol):
     def name(self) -> str:
         """Return what it is called, without a password."""
 
-    @property
-    def id(self) -> str:
-        """Return 12 hex digits that stand for it in the queue."""
-
-    def connected(self) -> Any:
+    def connected(self) -> AbstractContextManager[Send]:
         """Return a context that gives a `Send`; raises `PeerDownError`."""
 
     def echo(self) -> None:
         """See whether it is there; raises `PeerDownError`."""
+
+
+def id_of(peer: Peer) -> str:
+    """Return 12 hex digits that stand for a peer in the queue."""
+    return sha256_of_text(peer.name)[:12]
 
 
 def tls_of(settings: ServeSettings, *, server: bool) -> ssl.SSLContext | None:
@@ -122,17 +123,13 @@ class DicomPeer:
     def name(self) -> str:
         return f"dicom{'s' if self.tls else ''}://{self.ae}@{self.host}:{self.port}"
 
-    @property
-    def id(self) -> str:
-        return sha256_of_text(self.name)[:12]
-
     @contextmanager
     def connected(self) -> Iterator[Send]:
         with self._associated(RESULTS) as association:
             yield lambda path: _store(association, dcmread(path))
 
     def echo(self) -> None:
-        with self._associated((Verification,)) as association:
+        with self._associated((VERIFICATION,)) as association:
             if getattr(association.send_c_echo(), "Status", None) != 0:
                 raise PeerDownError("it does not answer C-ECHO")
 
@@ -177,28 +174,20 @@ class WebPeer:
     """A DICOMweb server that takes STOW-RS.
 
     Args:
-        url: of the service, without user and password.
+        name: address of the service, without user and password.
         authorization: of the header of that name, "" for none.
     """
 
-    url: str
+    name: str
     authorization: str
     tls: ssl.SSLContext | None = None
-
-    @property
-    def name(self) -> str:
-        return self.url
-
-    @property
-    def id(self) -> str:
-        return sha256_of_text(self.url)[:12]
 
     @contextmanager
     def connected(self) -> Iterator[Send]:
         yield self._store
 
     def echo(self) -> None:
-        self._ask(f"{self.url}/studies?limit=1", None, {"Accept": "application/dicom+json"})
+        self._ask(f"{self.name}/studies?limit=1", None, {"Accept": "application/dicom+json"})
 
     def _store(self, path: Path) -> None:
         mark = secrets.token_hex(16)
@@ -206,7 +195,7 @@ class WebPeer:
         kind = f'multipart/related; type="application/dicom"; boundary={mark}'
         body = head.encode() + path.read_bytes() + tail.encode()
         text = self._ask(
-            f"{self.url}/studies", body, {"Content-Type": kind, "Accept": "application/dicom+json"}
+            f"{self.name}/studies", body, {"Content-Type": kind, "Accept": "application/dicom+json"}
         )
         try:
             failed = json.loads(text or b"{}").get(_FAILED_SEQUENCE, {}).get("Value")
