@@ -38,7 +38,7 @@ def headline(card: ModelCard, answer: AnyAnswer) -> str:
         return "No answer"
     if answer.decision == "refer":
         return "A reader has to decide"
-    if answer.decision and not card.labels.several:
+    if answer.decision and card.labels.positives and not card.labels.several:
         return f"{' or '.join(card.labels.positives)}: {answer.decision}"
     return ", ".join(called(card, answer)) or "None of the labels"
 
@@ -166,7 +166,7 @@ class _Column:
             called(self.card, answer),
             thresholds_of(self.card, answer),
         )
-        order = sorted(chances, key=lambda name: (name not in {*positives, *marked}, -chances[name]))
+        order = sorted(chances, key=lambda name: (name not in positives, name not in marked, -chances[name]))
         if len(positives) > 1:
             order.insert(0, " or ".join(positives))
             chances[order[0]] = sum(chances[name] for name in positives)

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from medimg_cli.images.dicom.bombs import header_of
 from medimg_cli.images.image import DecodedImage, UnreadableImage
 from medimg_cli.images.readers import image_paths, read_image
 from medimg_cli.inference.dicom_results import Judged, Model, NoResult, answers_as_dicom, source_of
+from medimg_cli.predictions.exam_answers import ExamAnswer
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.runs.run import ModelCard, Threshold
 from medimg_cli.workspace.section import LabelCode
@@ -195,6 +197,34 @@ def test_results_of_every_kind_of_source_are_valid_and_carry_its_patient_and_not
     assert spot.get_measurements()[0].value == ANSWER.probabilities["SPOT"]
     if "DeidentificationMethodCodeSequence" in elements and kind.endswith("codes"):
         assert capture.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
+
+
+EXAM = ExamAnswer("P", 3, 3, "ok", "SPOT", 0.8, {"CLEAR": 0.2, "SPOT": 0.8}, "positive", "x", "max")
+
+
+@pytest.mark.parametrize(
+    ("changes", "presence"),
+    [
+        ({}, ["Present", "Absent"]),
+        ({"decision": "refer", "message": "1 of 3 images were not answered"}, ["Presence Undetermined"] * 2),
+        ({"status": "refused", "label": None}, ["Presence Undetermined"] * 2),
+    ],
+)
+def test_an_exam_of_two_studies_is_answered_in_the_one_of_the_image_that_is_shown(
+    changes: dict[str, Any], presence: list[str], tmp_path: Path
+) -> None:
+    images = [
+        (source_of(source(StudyInstanceUID=f"1.2.{study}", SOPInstanceUID=f"1.2.{study}.{number}")), None)
+        for number, study in enumerate((9, 3, 9))
+    ]
+    image = DecodedImage((PIXELS // 20).astype(np.uint8)[..., None], 8)
+    judged = [Judged(replace(EXAM, **changes), images)]
+    capture, report = answers_as_dicom(judged, model(), lambda _: (image, None))
+    assert (capture.StudyInstanceUID, report.StudyInstanceUID) == ("1.2.9", "1.2.9")
+    assert len(report.PertinentOtherEvidenceSequence) == 1
+    assert faults(capture, tmp_path) + faults(report, tmp_path) == []
+    found = read_back(report, tmp_path).content.get_image_measurement_groups()
+    assert [one.get_qualitative_evaluations()[-1].value.meaning for one in found] == presence
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from pydicom import dcmread
 
 from medimg_cli.cli import predict as door
 from medimg_cli.cli.app import run
+from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import ExitCode
 from medimg_cli.runs.run import Exams
+from medimg_cli.workspace.workspace import Workspace
 from tests.images.dicom_file import dicom_image, write
 from tests.stages.made_up_model import judge
 
@@ -130,6 +133,37 @@ def test_an_exam_has_one_answer_that_names_all_its_images(predicted: Predict, tm
     assert (code, read["SPOT"].get_measurements()[0].value) == (0, found["exams"][0]["probabilities"]["SPOT"])
     named = [one.referenced_sop_instance_uid for one in read["SPOT"].source_images]
     assert named == ["1.2.3.4.2", "1.2.3.4.1", "1.2.3.4.3"]  # the one that drove the answer first
+
+
+def test_members_of_an_archive_and_an_image_that_is_named_twice_have_one_answer_each(
+    predicted: Predict, tmp_path: Path
+) -> None:
+    first = image(tmp_path / "a.dcm", 250, 1)
+    cine = image(tmp_path / "b.dcm", 20, 2, frames=2, SOPClassUID="1.2.840.10008.5.1.4.1.1.3.1")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(cine, "ward/b.dcm")
+    _, found = predicted(tmp_path / "set.zip", first, first, "--dicom-out", tmp_path / "out")
+    written = found["dicom_out"]["written"]
+    assert [Path(one["of"]).name for one in written] == ["b.dcm", "a.dcm"]
+    assert [len(groups(tmp_path / "out", one)) for one in written] == [4, 2]
+
+
+def test_the_heat_map_that_is_asked_for_stands_in_the_picture(
+    trained: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = np.asarray(Image.open(trained.absolute(read_dataset(trained).usable["path"].iloc[0])))
+    uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.4"}
+    source = write(dicom_image(pixels, **uids), tmp_path / "a.dcm")
+    wide = []
+    for more in ((), ("--explain", str(tmp_path / "maps"))):
+        capsys.readouterr()
+        call = ("predict", str(source), "--dicom-out", str(tmp_path / "out"), "--json", "-q", *more)
+        assert run([*call, "-C", str(trained.root)]) == 0
+        found = json.loads(capsys.readouterr().out)
+        (entry,) = found["dicom_out"]["written"]
+        wide.append(dcmread(tmp_path / "out" / entry["secondary_capture"]).Columns)
+    assert found["predictions"][0]["status"] == "ok" and wide[1] > wide[0] + 600
+    assert len(list((tmp_path / "out").iterdir())) == 4  # a picture without the map is another object
 
 
 def test_what_stands_in_the_folder_under_the_name_of_a_result_is_not_overwritten(
