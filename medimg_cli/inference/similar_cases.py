@@ -23,9 +23,7 @@ from medimg_cli.images.image import DecodedImage
 from medimg_cli.images.pictures import shrunk
 from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.ood_reference import of_length_one
-from medimg_cli.preprocessing.probe_images import noise
-from medimg_cli.preprocessing.recipe import Pixels
-from medimg_cli.privacy.pixels.text_policy import covered
+from medimg_cli.preprocessing.recipe import Pixels, noise
 from medimg_cli.workspace.plain_text import reason_of
 
 FILE = "similar.safetensors"
@@ -82,12 +80,14 @@ class SimilarCases:
         return save(arrays | {"pictures": self.pictures}, {"labels": json.dumps(self.labels)})
 
 
-def gathered(classifier: Classifier, images: Iterable[tuple[DecodedImage, str]]) -> SimilarCases:
-    """Return the cases of images, one at least: each as the recipe reads it, and its label."""
+def gathered(
+    classifier: Classifier, images: Iterable[tuple[DecodedImage, DecodedImage, str]]
+) -> SimilarCases:
+    """Return the cases of images, one at least: each as the recipe reads it, with its rows of text covered, and its label."""
     features, pictures, labels = [], [], []
-    for image, label in images:
+    for image, shown, label in images:
         features.append(_features(classifier, classifier.card.recipe.apply(image)[None]))
-        pictures.append(_squared(covered(image)))
+        pictures.append(_squared(shown))
         labels.append(label)
     grey = all(picture.mode == "L" for picture in pictures)
     drawn = np.stack([np.asarray(each if grey else each.convert("RGB")) for each in pictures])

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import DataError
@@ -12,12 +11,11 @@ from medimg_cli.images.archives import is_litter
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.preprocessing.cache import open_cache, present
-from medimg_cli.preprocessing.recipe import Pixels, Recipe
+from medimg_cli.preprocessing.recipe import Pixels, Recipe, noise
 from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.workspace import Workspace
 
 COUNT = 64
-_GRAINS_PX = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -48,22 +46,6 @@ def pixels_at_hand(workspace: Workspace, recipe: Recipe, count: int = COUNT) -> 
             positions = cache.positions(rows["image_id"].iloc[places].tolist())
             return Shown(cache.pixels[np.sort(positions)], "training images")
     return Shown(noise(recipe, count), "images of noise")
-
-
-def noise(recipe: Recipe, count: int) -> Pixels:
-    """Return (count, H, W, C) noise of four grains in turn, the same every time."""
-    generator = np.random.default_rng(0)
-    full = np.iinfo(recipe.dtype).max
-    made = [_noise(generator, recipe, _GRAINS_PX[place % len(_GRAINS_PX)]) for place in range(count)]
-    wide = np.rint(np.stack(made) * full).astype(np.uint16)
-    return wide if recipe.bits == 16 else wide.astype(np.uint8)
-
-
-def _noise(generator: np.random.Generator, recipe: Recipe, grain_px: int) -> NDArray[np.float64]:
-    side = -(-recipe.size_px // grain_px)
-    values = generator.random((side, side, recipe.channels))
-    grains = values.repeat(grain_px, axis=0).repeat(grain_px, axis=1)
-    return grains[: recipe.size_px, : recipe.size_px]
 
 
 def files_at_hand(workspace: Workspace, folder: Path | None, count: int) -> list[str]:

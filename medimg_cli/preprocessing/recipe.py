@@ -312,3 +312,22 @@ def _with_even_contrast(picture: Image.Image) -> Image.Image:
     luma, blue, red = picture.convert("YCbCr").split()
     even = Image.fromarray(equalise_adaptively(np.asarray(luma)))
     return Image.merge("YCbCr", (even, blue, red)).convert("RGB")
+
+
+_GRAINS_PX = (1, 2, 4, 8)
+
+
+def noise(recipe: Recipe, count: int) -> Pixels:
+    """Return (count, H, W, C) noise of four grains in turn, the same every time."""
+    generator = np.random.default_rng(0)
+    full = np.iinfo(recipe.dtype).max
+    made = [_noise(generator, recipe, _GRAINS_PX[place % len(_GRAINS_PX)]) for place in range(count)]
+    wide = np.rint(np.stack(made) * full).astype(np.uint16)
+    return wide if recipe.bits == 16 else wide.astype(np.uint8)
+
+
+def _noise(generator: np.random.Generator, recipe: Recipe, grain_px: int) -> NDArray[np.float64]:
+    side = -(-recipe.size_px // grain_px)
+    values = generator.random((side, side, recipe.channels))
+    grains = values.repeat(grain_px, axis=0).repeat(grain_px, axis=1)
+    return grains[: recipe.size_px, : recipe.size_px]

@@ -18,7 +18,8 @@ from medimg_cli.inference.load import open_classifier
 from medimg_cli.inference.predictor import members_of
 from medimg_cli.inference.similar_cases import FILE as SIMILAR
 from medimg_cli.inference.similar_cases import MOST, SimilarCases, gathered
-from medimg_cli.preprocessing.probe_images import noise
+from medimg_cli.preprocessing.recipe import noise
+from medimg_cli.privacy.pixels.text_policy import covered
 from medimg_cli.reporting.study_facts import NOT_REPORTED, QUESTIONS
 from medimg_cli.runs.bundle import ABOUT, MODEL_CARD, NOTICE, About, write_bundle
 from medimg_cli.runs.explanation import read_explanation
@@ -154,7 +155,7 @@ def _similar_cases(workspace: Workspace, classifier: Classifier, progress: Progr
     images = list(readable())
     if not images:
         raise DataError("no training image can be read", "leave out --similar-cases")
-    return gathered(classifier, images)
+    return gathered(classifier, ((image, covered(image), label) for image, label in images))
 
 
 def _about(run: Run, card: ModelCard, facts: Mapping[str, str]) -> bytes:
