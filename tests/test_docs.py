@@ -5,12 +5,14 @@ import functools
 import importlib
 import re
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medimg_cli.cli import app as door
+from medimg_cli.cli import elsewhere
 from medimg_cli.cli.app import COMMANDS
 from medimg_cli.cli.options import with_session
 from medimg_cli.errors import ExitCode
@@ -56,6 +58,8 @@ def parses(call: str, monkeypatch: pytest.MonkeyPatch) -> int:
     calls = [shlex.split(part)[1:] for part in call.split("&&")]
     for name, body in COMMANDS.items():
         monkeypatch.setitem(COMMANDS, name, _doing_nothing(body))
+    monkeypatch.setattr(elsewhere, "at_work", lambda _: nullcontext())  # no scheduler and no store is there
+    monkeypatch.setattr(elsewhere, "files_here", lambda *given: nullcontext(given))
     return max(door.run(arguments) for arguments in calls)
 
 

@@ -22,7 +22,7 @@ from typer.exceptions import TyperException
 from medimg_cli import __version__
 from medimg_cli.cli.options import ARGUMENTS, IN_WORKSPACE, LAST, OURS, with_session
 from medimg_cli.errors import ExitCode, MedimgError
-from medimg_cli.workspace.plain_text import visible_line
+from medimg_cli.workspace.plain_text import redacted, visible_line
 from medimg_cli.workspace.threads import work_is_left
 
 _NAMES = (
@@ -242,7 +242,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 def _say(what: str, hint: str) -> None:
     with suppress(OSError):  # stderr may go to the disk that is full: the exit code is left
-        typer.echo(f"error: {visible_line(what)}\nhint: {visible_line(hint)}", err=True)
+        typer.echo(f"error: {visible_line(redacted(what))}\nhint: {visible_line(redacted(hint))}", err=True)
 
 
 def _one_line(text: str) -> str:

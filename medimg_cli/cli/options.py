@@ -5,9 +5,10 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -16,6 +17,7 @@ from typer.models import ArgumentInfo
 
 from medimg_cli.cli.setting_options import option_of, taken_by
 from medimg_cli.errors import ExitCode
+from medimg_cli.workspace.plain_text import url_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -193,6 +195,11 @@ def _shared(
     """Hold the shared options; only its signature is used."""
 
 
+def _is_url(value: Any) -> bool:
+    """Return whether what an option or argument was given is an address, or several of which one is."""
+    return any(url_of(str(each)) for each in value) if isinstance(value, list) else bool(url_of(str(value)))
+
+
 def with_session(name: str, body: Callable[..., None]) -> Callable[..., None]:
     """Return `body(session, ...)` as a function of its settings' options, its own and the shared ones.
 
@@ -219,12 +226,17 @@ def with_session(name: str, body: Callable[..., None]) -> Callable[..., None]:
             if (value := values.pop(each.key)) is not None:
                 given[each.section][each.key] = value
         session = Session(command=name, options=given, **common)
-        if "cluster" not in given:
-            body(session, **values)
-            return
-        from medimg_cli.cli.divided import at_work
+        with ExitStack() as around:
+            if any(
+                map(_is_url, (*common.values(), *values.values(), *chain(*map(dict.values, given.values()))))
+            ):
+                from medimg_cli.cli.elsewhere import files_here
 
-        with at_work(session):
+                session, values = around.enter_context(files_here(session, values))
+            if "cluster" in given:
+                from medimg_cli.cli.elsewhere import at_work
+
+                around.enter_context(at_work(session))
             body(session, **values)
 
     arguments = [each for each in own if isinstance(get_args(each.annotation)[-1], ArgumentInfo)]

@@ -77,6 +77,30 @@ def reason_of(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+_URL = re.compile(r"(s3a?|gc?s|az|abfs|https?|file):/{1,3}([^/].*)", re.DOTALL)
+_USER = re.compile(r"(\b[a-z][a-z0-9+.-]+:/{1,2})[^/@\s]+@")
+_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]+:/{1,2}[^\s?'\"]+)\?[^\s'\"]+")
+
+
+def url_of(text: str) -> str:
+    """Return the address that a text, or a path made of it, is; "" where it is none. `file:` gives a path from the root.
+
+    >>> url_of("s3:/bucket/a"), url_of("https://host/a.zip"), url_of("file:/x"), url_of("C:/x"), url_of("a/s3://b")
+    ('s3://bucket/a', 'https://host/a.zip', 'file:///x', '', '')
+    """
+    match = _URL.fullmatch(text)
+    return f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}" if match else ""
+
+
+def redacted(text: str) -> str:
+    """Return a text whose addresses hold no user, password or query, in which signatures stand.
+
+    >>> redacted("GET https://me:secret@host/a.zip?X-Amz-Signature=ab failed")
+    'GET https://***@host/a.zip?*** failed'
+    """
+    return _QUERY.sub(r"\1?***", _USER.sub(r"\1***@", text))
+
+
 def plural(count: int, noun: str) -> str:
     """Return a count with its English noun.
 

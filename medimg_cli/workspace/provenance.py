@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from medimg_cli.workspace.plain_text import redacted
 from medimg_cli.workspace.threads import usable_cores
 
 _PACKAGES = ("medimg", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "pydicom")
@@ -38,8 +39,8 @@ def machine_facts() -> dict[str, str | int]:
 
 
 def command_line() -> str:
-    """Return how this process was called, as a shell would take it."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return how this process was called, as a shell would take it; without the credentials of addresses."""
+    return shlex.join([Path(sys.argv[0]).name, *map(redacted, sys.argv[1:])])
 
 
 def git_commit(folder: Path) -> str | None:

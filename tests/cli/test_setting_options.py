@@ -49,7 +49,7 @@ def test_what_an_option_is_given_stands_in_its_setting(
             rest["evaluate"] = {"target_recall": 0.9}
         seen.append((session, session.settings(**rest)))
 
-    monkeypatch.setattr("medimg_cli.cli.divided.at_work", lambda _: nullcontext())  # it would start them
+    monkeypatch.setattr("medimg_cli.cli.elsewhere.at_work", lambda _: nullcontext())  # it would start them
     takes("", {f"{taken.section}.{taken.key}": taken.help_text})(body)
     monkeypatch.setitem(COMMANDS, command, body)
     flag = flags_of(option_of(taken))[0]
