@@ -1,8 +1,10 @@
 """medimg predict: class, probabilities, decision and flags for files, folders and archives."""
 
+import csv
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,7 @@ from medimg_cli import __version__
 from medimg_cli.cli.options import Session, unbroken_stdout
 from medimg_cli.cli.setting_options import DIVIDED, takes
 from medimg_cli.errors import ExitCode, UsageError
+from medimg_cli.workspace.plain_text import plural
 
 if TYPE_CHECKING:
     from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from medimg_cli.inference.explaining import HeatMaps
     from medimg_cli.predictions.prediction import Prediction
     from medimg_cli.runs.tested import Tested
+    from medimg_cli.workspace.workspace import Workspace
 
 _LIST = "-"
 _Inputs = Annotated[
@@ -100,7 +104,8 @@ def predict(
     groups = _exams(session, classifier, exam)
     maps = _heat_maps(session, place, explain) if explain is not None else None
     results = _dicom_folder(session, dicom_out, classifier, place, tested, maps, groups)
-    takers = [one.tell for one in (maps, results) if one is not None]
+    learnt = _Learnt(session.workspace) if place.parent == session.workspace.runs_dir else None
+    takers = [one.tell for one in (maps, results, learnt) if one is not None]
     from medimg_cli.stages.predict import predict as run_stage
 
     with unbroken_stdout(), _view(session, classifier, place, tested) as view:
@@ -123,10 +128,39 @@ def predict(
         if results is not None:
             results.end(result.exams)
         view.end(result, out, results)
+    if learnt is not None and learnt.met:
+        session.progress.warn(
+            f"{learnt.met:,} of {plural(result.rows, 'image')} stand in train or val of this data set:"
+            " the model learnt from them, so their answers say nothing of new images"
+        )
     if maps is not None:
         session.progress.note(f"heat maps: {maps.written} in {explain}")
     if result.unreadable or (results is not None and results.lacking):
         raise typer.Exit(ExitCode.PARTIAL)
+
+
+class _Learnt:
+    """Counts images that this workspace's data set has in train or val, by where they lie."""
+
+    def __init__(self, workspace: "Workspace") -> None:
+        self.met = 0
+        self._known: set[str] = set()
+        if workspace.manifest_path.is_file():
+            with (
+                suppress(OSError, ValueError, KeyError, csv.Error),
+                workspace.manifest_path.open(newline="", encoding="utf-8-sig") as file,
+            ):
+                rows = csv.DictReader(file)
+                self._known = {
+                    workspace.absolute(row["path"])
+                    for row in rows
+                    if row["split"] in ("train", "val") and row["status"] == "ok"
+                }
+
+    def tell(self, path: str, prediction: "Prediction") -> None:  # noqa: ARG002 -- what every taker is told
+        """Take a row."""
+        if self._known and not self._known.isdisjoint({str(Path(path).absolute()), os.path.realpath(path)}):
+            self.met += 1
 
 
 def _place(session: Session, run: str | None) -> Path:

@@ -262,3 +262,24 @@ def test_the_figures_beside_the_decision_are_those_of_test(
     assert f"(test: recall {found['metrics']['recall']['value']:.3f}" in text
     assert missed in text
     assert "on val" not in text
+
+
+def test_the_probability_that_decides_is_shown_and_images_learnt_from_are_counted(
+    trained: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = read_dataset(trained).usable
+    paths = [rows[rows["split"] == split]["path"].iloc[0] for split in ("train", "val", "test")]
+    images = [trained.absolute(path) for path in paths]
+    capsys.readouterr()
+    call = ("predict", *images, "--run", "first", "-C", str(trained.root))
+    assert run([*call, "--json"]) == ExitCode.DONE
+    said = capsys.readouterr()
+    answers = json.loads(said.out)["predictions"]
+    assert "2 of 3 images stand in train or val of this data set" in " ".join(said.err.split())
+    assert run(list(call)) == ExitCode.DONE
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["file", "class", "P(SPOT)", "decision", "note"]
+    for answer, line in zip(answers, lines, strict=False):
+        assert f"{answer['probabilities']['SPOT']:.4f}" in line
+    assert run(["predict", images[2], "--run", "first", "-C", str(trained.root)]) == ExitCode.DONE
+    assert "stand in train" not in capsys.readouterr().err

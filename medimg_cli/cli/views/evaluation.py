@@ -44,6 +44,22 @@ def draw_evaluation(console: Console, evaluation: "Evaluation", path: Path | Non
         auc, acc = (_four_digits(value) for value in (evaluation.protocol.auc, evaluation.protocol.acc))
         console.print(f"by the protocol of {evaluation.protocol.name}: AUC {auc}, ACC {acc}\n")
     _draw_operating(console, evaluation)
+    _draw_answers(console, evaluation)
+    _draw_comparison(console, evaluation)
+    draw_certainty(console, evaluation)
+    _draw_surroundings(console, evaluation)
+    _draw_lines(console, _useful(evaluation), _baseline(evaluation), _shift(evaluation))
+    for warning in evaluation.warnings:
+        console.print(f"[yellow]note:[/yellow] {escape(warning)}")
+    if path is not None:
+        console.print(f"metrics: {path}", markup=False)
+    if console.is_terminal:  # the beginning has scrolled away
+        console.print()
+        _draw_verdict(console, evaluation)
+
+
+def _draw_answers(console: Console, evaluation: "Evaluation") -> None:
+    """Show the confusion matrix, or each label where an image may carry several."""
     if evaluation.confusion is None:
         _draw_labels(console, evaluation)
     else:
@@ -53,14 +69,6 @@ def draw_evaluation(console: Console, evaluation: "Evaluation", path: Path | Non
             confusion.add_row(escape(label), *(f"{count:,}" for count in row))
         console.print(confusion)
     console.print()
-    _draw_comparison(console, evaluation)
-    draw_certainty(console, evaluation)
-    _draw_surroundings(console, evaluation)
-    _draw_lines(console, _useful(evaluation), _baseline(evaluation), _shift(evaluation))
-    for warning in evaluation.warnings:
-        console.print(f"[yellow]note:[/yellow] {escape(warning)}")
-    if path is not None:
-        console.print(f"metrics: {path}", markup=False)
 
 
 def _draw_classes(console: Console, figures: "Evaluation | ExamFigures") -> None:
@@ -89,7 +97,8 @@ def _draw_labels(console: Console, evaluation: "Evaluation") -> None:
     console.print(table)
 
 
-def _draw_headline(console: Console, evaluation: "Evaluation") -> None:
+def _draw_verdict(console: Console, evaluation: "Evaluation") -> None:
+    """Show the recall that was reached, and whether that is what was aimed at."""
     decided, exams = evaluation.decided, evaluation.exams
     missed = decided.missed
     if missed is None:
@@ -101,11 +110,16 @@ def _draw_headline(console: Console, evaluation: "Evaluation") -> None:
             f"[bold]recall of {escape(str(evaluation.positive))}{by} {value_text(recall)}[/bold] "
             f"{interval_text(recall)}, [bold]missed {missed.count} of {missed.of}[/bold]"
         )
-        if missed.count:
-            more = f" … ({missed.count - _SHOWN_IDS} more)" if missed.count > _SHOWN_IDS else ""
-            console.print(f"[dim]missed: {escape(', '.join(missed.ids[:_SHOWN_IDS]))}{more}[/dim]")
     if exams is None and evaluation.contract is not None and evaluation.contract.outcome:
         console.print(f"[bold]{escape(evaluation.contract.outcome)}[/bold]")
+
+
+def _draw_headline(console: Console, evaluation: "Evaluation") -> None:
+    decided, exams = evaluation.decided, evaluation.exams
+    _draw_verdict(console, evaluation)
+    if (missed := decided.missed) is not None and missed.count:
+        more = f" … ({missed.count - _SHOWN_IDS} more)" if missed.count > _SHOWN_IDS else ""
+        console.print(f"[dim]missed: {escape(', '.join(missed.ids[:_SHOWN_IDS]))}{more}[/dim]")
     if exams is not None:
         text = f"{plural(exams.n, 'exam')} ({exams.source}), pooled by {exams.pooling}: {exams.why}"
         console.print(text, markup=False)
@@ -141,13 +155,20 @@ def _draw_operating(console: Console, evaluation: "Evaluation") -> None:
 
 def _draw_trade_offs(console: Console, split: str, trade_offs: "tuple[TradeOff, ...]") -> None:
     table = plain_table(f"curve of {split}, to describe it", ">value", "95 % interval", ">threshold")
+    too_few = []
     for each in trade_offs:
         other = "recall" if each.fixed == "specificity" else "specificity"
         figure = each.recall if each.fixed == "specificity" else each.specificity
         threshold = "none" if each.threshold is None else f"{each.threshold:.4f}"
         name = f"{other} at {each.fixed} {each.wanted:.2f}"
-        table.add_row(name, value_text(figure), interval_text(figure), threshold)
-    console.print(table)
+        if figure.reason:
+            too_few.append(name)
+        else:
+            table.add_row(name, value_text(figure), interval_text(figure), threshold)
+    if table.rows:
+        console.print(table)
+    if too_few:
+        console.print(f"too few images of {split} for {', '.join(too_few)}", markup=False)
     console.print()
 
 

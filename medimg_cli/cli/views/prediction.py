@@ -12,18 +12,17 @@ from rich.table import Table
 from medimg_cli.cli.views.render import json_text, plain_table, stdout_console
 from medimg_cli.predictions.exam_answers import ExamAnswer, rule_text
 from medimg_cli.predictions.prediction import Prediction
-from medimg_cli.workspace.plain_text import visible_line
+from medimg_cli.workspace.plain_text import plural, visible_line
 
 if TYPE_CHECKING:
     from medimg_cli.inference.dicom_folder import DicomFolder
-    from medimg_cli.runs.run import ModelCard, Threshold
+    from medimg_cli.runs.run import ModelCard
     from medimg_cli.runs.tested import Figure, Tested
     from medimg_cli.stages.predict import PredictResult
 
 MOST_ROWS = 40
 _MOST_FAULTS = 3
 """Of either kind, refused and unreadable, that a long job's end names."""
-_COLUMNS = ("file", "class", ">confidence", "decision", "note")
 _NOTICE = "decision support for research, not for diagnosis: a clinician must review every result"
 
 
@@ -44,6 +43,7 @@ class PredictionTable:
         self._first: list[tuple[str, Prediction]] = []
         self._faults: dict[str, list[tuple[str, Prediction]]] = {"refused": [], "unreadable": []}
         self._widths: tuple[int, ...] = ()
+        self._columns = ("file", "class", f">{_asked_of(card)}", "decision", "note")
         self._rows = 0
 
     def tell(self, path: str, prediction: Prediction) -> None:
@@ -59,7 +59,7 @@ class PredictionTable:
     def end(self, result: "PredictResult", out: Path | None, dicom: "DicomFolder | None" = None) -> None:
         """Show what there is to show, and what the decisions mean."""
         if self._rows <= MOST_ROWS:
-            self._console.print(_table(self._first))
+            self._console.print(self._table())
         elif self._console.is_terminal:
             self._console.print(_sums(self._card, result))
             self._say_faults(result)
@@ -88,19 +88,37 @@ class PredictionTable:
             more = f" and {count - 1:,} more" if count > 1 else ""
             self._console.print(f"no result: {first[reason]}{more}: {reason}", markup=False)
 
+    def _table(self) -> Table:
+        table = plain_table(*map(escape, self._columns))
+        table.columns[0].overflow = "fold"
+        for path, prediction in self._first:
+            _, label, probability, decision, _ = self._plain_cells(path, prediction)
+            table.add_row(escape(path), escape(label), probability, _decision(decision), _note(prediction))
+        return table
+
+    def _plain_cells(self, path: str, prediction: Prediction) -> tuple[str, ...]:
+        value = prediction.confidence
+        if value is not None and _asked_of(self._card) != "confidence":
+            value = sum(prediction.probabilities[name] or 0.0 for name in self._card.labels.positives)
+        flags = ", ".join(prediction.flags)
+        note = flags if prediction.status == "ok" else f"{prediction.status}: {prediction.message}"
+        label = "none of them" if prediction.label == "" else prediction.label or ""
+        probability = "" if value is None else f"{value:.4f}"
+        return path, label.replace("|", ", "), probability, prediction.decision or "", note
+
     def _say_lines(self, path: str, prediction: Prediction) -> None:
         if not self._widths:
-            cells = [_plain_cells(*row) for row in self._first]
-            heads = tuple(name.lstrip(">") for name in _COLUMNS)
+            cells = [self._plain_cells(*row) for row in self._first]
+            heads = tuple(name.lstrip(">") for name in self._columns)
             self._widths = tuple(max(map(len, column)) for column in zip(heads, *cells, strict=True))
             for row in (heads, *cells):
                 self._say_line(row)
-        self._say_line(_plain_cells(path, prediction))
+        self._say_line(self._plain_cells(path, prediction))
 
     def _say_line(self, cells: tuple[str, ...]) -> None:
         padded = [
             cell.rjust(width) if name.startswith(">") else cell.ljust(width)
-            for cell, name, width in zip(cells, _COLUMNS, self._widths, strict=True)
+            for cell, name, width in zip(cells, self._columns, self._widths, strict=True)
         ]
         sys.stdout.write(visible_line("  ".join(padded).rstrip()) + "\n")
 
@@ -148,15 +166,6 @@ class PredictionJson:
         self._begun = False
 
 
-def _table(rows: list[tuple[str, Prediction]]) -> Table:
-    table = plain_table(*_COLUMNS)
-    table.columns[0].overflow = "fold"
-    for path, prediction in rows:
-        label, confidence, decision = _plain_cells(path, prediction)[1:4]
-        table.add_row(escape(path), escape(label), confidence, _decision(decision), _note(prediction))
-    return table
-
-
 def _exams(answers: Sequence[ExamAnswer]) -> Table:
     """Return the exams, the positive ones and those for a person first; more than `MOST_ROWS` are counted alone."""
     table = plain_table("exam", ">images", "class", ">confidence", "decision", "shown most by", "note")
@@ -179,12 +188,10 @@ def _exams(answers: Sequence[ExamAnswer]) -> Table:
     return table
 
 
-def _plain_cells(path: str, prediction: Prediction) -> tuple[str, ...]:
-    confidence = "" if prediction.confidence is None else f"{prediction.confidence:.4f}"
-    flags = ", ".join(prediction.flags)
-    note = flags if prediction.status == "ok" else f"{prediction.status}: {prediction.message}"
-    label = "none of them" if prediction.label == "" else prediction.label or ""
-    return path, label.replace("|", ", "), confidence, prediction.decision or "", note
+def _asked_of(card: "ModelCard") -> str:
+    """Return the heading of the probability: of what decides, where one threshold does, else of the class that is named."""
+    decides = card.threshold is not None and card.answers != "sigmoid"
+    return f"P({' + '.join(card.labels.positives)})" if decides else "confidence"
 
 
 def _decision(decision: str) -> str:
@@ -222,7 +229,7 @@ def _in_words(card: "ModelCard", tested: "Tested | None", result: "PredictResult
     elif card.threshold is not None and card.positive is not None:
         lines.append(
             f"decision: {escape(card.positive)} at a probability of {card.threshold.value:.4f} or more"
-            f"{_measured(card.threshold, tested)}"
+            f"{_measured(card, tested)}"
         )
     endings = {"refused": "unlike the training and refused", "unreadable": "could not be read"}
     parts = [f"{result.statuses['ok']:,} answered"]
@@ -240,16 +247,19 @@ def _in_words(card: "ModelCard", tested: "Tested | None", result: "PredictResult
     return lines
 
 
-def _measured(threshold: "Threshold", tested: "Tested | None") -> str:
+def _measured(card: "ModelCard", tested: "Tested | None") -> str:
     """Return recall and specificity of test with their intervals; of the data that chose the threshold where untested."""
     if tested is not None:
         recall, specificity = (_with_interval(figure) for figure in (tested.recall, tested.specificity))
         missed = f"missed {tested.missed.count} of {tested.missed.of}"
         return f" (test: recall {recall}, {missed}; specificity {specificity})"
-    if threshold.achieved_recall is None or threshold.achieved_specificity is None:
+    threshold = card.threshold
+    if threshold is None or threshold.achieved_recall is None or threshold.achieved_specificity is None:
         return ""
+    images = f"the {plural(card.fingerprint.val_images, 'image')} of " if threshold.split == "val" else ""
     return (
-        f" (not tested; on {escape(threshold.split)}, where it was chosen, recall {threshold.achieved_recall:.3f},"
+        f" (not tested; on {images}{escape(threshold.split)}, where it was chosen,"
+        f" recall {threshold.achieved_recall:.3f},"
         f" specificity {threshold.achieved_specificity:.3f})"
     )
 
