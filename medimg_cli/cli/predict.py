@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from medimg_cli.inference.explaining import HeatMaps
     from medimg_cli.predictions.prediction import Prediction
     from medimg_cli.runs.tested import Tested
+    from medimg_cli.workspace.settings import Settings
     from medimg_cli.workspace.workspace import Workspace
 
 _LIST = "-"
@@ -93,17 +94,17 @@ def predict(
         raise UsageError(
             "--resume goes on with a file, and none is named", "name it: --out FILE.csv --resume"
         )
-    settings = session.settings().predict
+    settings = session.settings()
     place = _place(session, run)
     from medimg_cli.runs.run import Run
 
-    classifier, tested = _opened(place, tta=settings.tta)
+    classifier, tested = _opened(place, tta=settings.predict.tta)
     Run(place).note_seal(classifier.card, session.progress)
     if classifier.remark:
         session.progress.note(classifier.remark)
     groups = _exams(session, classifier, exam)
     maps = _heat_maps(session, place, explain) if explain is not None else None
-    results = _dicom_folder(session, dicom_out, classifier, place, tested, maps, groups)
+    results = _dicom_folder(session, settings, dicom_out, (classifier, place, tested), maps, groups)
     learnt = _Learnt(session.workspace) if place.parent == session.workspace.runs_dir else None
     takers = [one.tell for one in (maps, results, learnt) if one is not None]
     from medimg_cli.stages.predict import predict as run_stage
@@ -118,7 +119,7 @@ def predict(
         result = run_stage(
             classifier,
             inputs if Path(_LIST) not in inputs else _listed(inputs),
-            settings,
+            settings.predict,
             out=out,
             resume=resume,
             exams=groups,
@@ -225,10 +226,9 @@ def _heat_maps(session: Session, place: Path, folder: Path) -> "HeatMaps | None"
 
 def _dicom_folder(
     session: Session,
+    settings: "Settings",
     folder: Path | None,
-    classifier: "Classifier",
-    place: Path,
-    tested: "Tested | None",
+    opened: "tuple[Classifier, Path, Tested | None]",
     maps: "HeatMaps | None",
     groups: "ExamGroups | None",
 ) -> "DicomFolder | None":
@@ -238,10 +238,13 @@ def _dicom_folder(
     from medimg_cli.inference.dicom_folder import DicomFolder
     from medimg_cli.inference.dicom_results import Model
 
-    settings = session.settings()
-    codes, views = settings.labels.codes, settings.predict.tta
+    classifier, place, tested = opened
     name = place.stem if place.is_file() else place.name
-    model = Model(classifier.card, name, tested, codes, views=views)
+    model = Model(classifier.card, name, tested, settings.labels.codes, views=settings.predict.tta)
+    if unused := ", ".join(model.unused_codes):
+        session.progress.warn(
+            f"labels: the code of {unused} is not used: several have it, or its system is unknown"
+        )
     return DicomFolder(folder, model, maps, groups)
 
 

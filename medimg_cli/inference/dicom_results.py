@@ -85,8 +85,6 @@ _VALID = {
     "BurnedInAnnotation": "YES|NO",
     "LongitudinalTemporalInformationModified": "UNMODIFIED|MODIFIED|REMOVED",
 }
-
-
 Source = Dataset
 """What results need of an image's header, as `source_of` returns it."""
 
@@ -196,6 +194,12 @@ class Model:
                 own = name if plain_name else hashlib.sha256(name.encode()).hexdigest()[:16].upper()
                 known[name] = (own, OWN_SCHEME)
         return {name: (*known[name], _short(name)) for name in self.card.classes}
+
+    @property
+    def unused_codes(self) -> list[str]:
+        """Return the classes whose code in a terminology cannot be used."""
+        own = [name for name, (_, scheme, _) in self.concepts.items() if scheme == OWN_SCHEME]
+        return [name for name in own if name in self.codes and self.codes[name].code]
 
     def parameters(self, answer: AnyAnswer, of: str) -> list[str]:
         """Return what the algorithm was set to for a class, a line each."""
@@ -390,7 +394,7 @@ def _structured_report(
     scheme = highdicom.coding_schemes.CodingSchemeIdentificationItem(
         OWN_SCHEME, name="Classes of medimg models"
     )
-    own = any(code[1] == OWN_SCHEME for code in model.concepts.values())
+    own = [scheme] if any(code[1] == OWN_SCHEME for code in model.concepts.values()) else None
 
     class Report(sr.ComprehensiveSR):  # type: ignore[misc, name-defined]
         def copy_patient_and_study_information(self, dataset: Dataset) -> None:
@@ -400,7 +404,7 @@ def _structured_report(
         evidence=list(evidence.values()),
         content=report[0],
         is_complete=True,
-        coding_schemes=[scheme] if own else None,
+        coding_schemes=own,
         **common,
     )
     return document

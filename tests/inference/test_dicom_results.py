@@ -281,6 +281,7 @@ def test_two_classes_of_one_code_are_told_apart_by_codes_of_medimg() -> None:
     both = {name: LabelCode(code="RID1", system="RadLex") for name in ("CLEAR", "SPOT")}
     assert [code[1] for code in model(codes=both).concepts.values()] == ["99MEDIMG"] * 2
     one = {"SPOT": LabelCode(code="RID1", system="RadLex"), "CLEAR": LabelCode(code="x", system="our list")}
+    assert model(codes=both).unused_codes == ["CLEAR", "SPOT"] and model(codes=one).unused_codes == ["CLEAR"]
     assert [code[:2] for code in model(codes=one).concepts.values()] == [
         ("CLEAR", "99MEDIMG"),
         ("RID1", "RADLEX"),

@@ -166,6 +166,23 @@ def test_the_heat_map_that_is_asked_for_stands_in_the_picture(
     assert len(list((tmp_path / "out").iterdir())) == 4  # a picture without the map is another object
 
 
+def test_the_settings_say_what_a_class_is_in_a_terminology_and_a_code_of_no_known_one_is_said(
+    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = image(tmp_path / "a.dcm", 250)
+    (tmp_path / "medimg.yaml").write_text(
+        "labels:\n  SPOT: {code: '233604007', system: SNOMED CT}\n  CLEAR: {code: N1, system: our own list}\n"
+    )
+    _, found = predicted(source, "--dicom-out", tmp_path / "out")
+    read = [one.finding_type for one in groups(tmp_path / "out", found["dicom_out"]["written"][0])]
+    assert [(one.value, one.scheme_designator) for one in read] == [
+        ("233604007", "SCT"),
+        ("CLEAR", "99MEDIMG"),
+    ]
+    assert run(["predict", str(source), "--dicom-out", str(tmp_path / "out"), "-C", str(tmp_path)]) == 0
+    assert "the code of CLEAR is not used" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_stands_in_the_folder_under_the_name_of_a_result_is_not_overwritten(
     predicted: Predict, tmp_path: Path
 ) -> None:
