@@ -4,7 +4,7 @@
 #   prepare_python EXTRA   .venv at the repository's root with medimg installed editable; EXTRA may be empty
 #   prepare_pdf            libraries and a font for PDF reports; returns 1 when they are missing
 #   prepare_browser        Chromium, which the tests of the review page drive; returns 1 when it is missing
-#   prepare_dicom          dciodvfy, which the tests of DICOM results ask; returns 1 when it is missing
+#   prepare_dicom          dciodvfy, dcmtk and Orthanc, which the tests of DICOM ask; returns 1 when one is missing
 #
 # PYTHON=/path/to/python chooses the interpreter that makes .venv.
 
@@ -166,6 +166,8 @@ prepare_browser() {
 # The tests of DICOM results ask a validator; so do they.
 prepare_dicom() {
   prepare_program "DICOM validator" dicom3tools dciodvfy
+  prepare_program "DICOM sender" dcmtk echoscu storescu
+  prepare_program "PACS" orthanc-dicomweb Orthanc
 }
 
 prepare_program() { # PURPOSE PACKAGE NAME...

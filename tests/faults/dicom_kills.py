@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.web.dicom_peer import Peer, image, listening_peer, send
+from tests.web.dicom_peer import Peer, image, listening_peer, send, source_of_result
 
 PATIENCE_SECONDS = 900.0
 _BATCH = 5
@@ -160,11 +160,8 @@ def run_under_kills(
         )
         outcome.repeated = len(peer.got) - len(peer.held)
         for result in peer.held.values():
-            if "PixelData" in result:
-                outcome.captures[str(result.SourceImageSequence[0].ReferencedSOPInstanceUID)] += 1
-            else:
-                evidence = result.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
-                outcome.reports[str(evidence.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)] += 1
+            kind = outcome.captures if "PixelData" in result else outcome.reports
+            kind[source_of_result(result)] += 1
     return outcome, {str(each.SOPInstanceUID) for each in images}
 
 

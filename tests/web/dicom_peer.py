@@ -1,6 +1,7 @@
 """A DICOM peer that keeps what it is sent, a DICOM image to send, and a sender: what tests of the node need."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,12 +27,14 @@ class Peer:
     Args:
         got: SOP Instance UID of every result that came, in order.
         held: the results by UID.
+        when: time (`time.monotonic`) at which each came first.
         statuses: given to the next results before it takes one.
     """
 
     port: int = 0
     got: list[str] = field(default_factory=list)
     held: dict[str, Dataset] = field(default_factory=dict)
+    when: dict[str, float] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
     _server: ThreadedAssociationServer | None = None
     _lock: Any = field(default_factory=threading.Lock)
@@ -64,6 +67,7 @@ class Peer:
             found.file_meta = event.file_meta
             self.got.append(str(found.SOPInstanceUID))
             self.held[str(found.SOPInstanceUID)] = found
+            self.when.setdefault(str(found.SOPInstanceUID), time.monotonic())
         return 0
 
 
@@ -103,6 +107,14 @@ def image(seed: int = 0, *, study: str | None = None, **more: Any) -> Dataset:
     for name, value in more.items():
         setattr(found, name, value)
     return found
+
+
+def source_of_result(result: Dataset) -> str:
+    """Return the SOP Instance UID of the image that a result is of."""
+    if "PixelData" in result:
+        return str(result.SourceImageSequence[0].ReferencedSOPInstanceUID)
+    evidence = result.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    return str(evidence.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
 
 
 def encoded(dataset: Dataset) -> bytes:
