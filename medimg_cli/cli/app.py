@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from _thread import interrupt_main
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -126,15 +127,18 @@ for _name in (*COMMANDS, *ALIASES):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run medimg and leave the process with its exit code."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
-    _end_in_time()
     try:
+        sys.unraisablehook = _interrupt_again
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _interrupt)
+        _end_in_time()
         code = run(sys.argv[1:] if arguments is None else arguments)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)  # it ends already
-    except KeyboardInterrupt:  # a second one, or one that came after the last message
+    except KeyboardInterrupt:  # before the first message, after the last one, or a second one
         code = ExitCode.INTERRUPTED
+        if len(_SIGNALS) == 1:
+            _say(*_INTERRUPTED)
     if work_is_left():  # code that hangs in a thread may hold, or break, the interpreter's own end
         _leave_at_once(code)
     sys.exit(code)
@@ -238,6 +242,14 @@ def _with_values(arguments: Sequence[str]) -> list[str]:
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     _SIGNALS.append(number)
     raise KeyboardInterrupt
+
+
+def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Have an interruption that came where nothing can be raised, in a finaliser, come once more right behind it."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _say(what: str, hint: str) -> None:

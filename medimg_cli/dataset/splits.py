@@ -317,7 +317,7 @@ class SplitPlan:
             previous=previous,
             multi_label=settings.multi_label,
         )
-        if "train" not in splits:
+        if "train" not in splits and settings.split[0] != 1:  # then images are those to test a model on
             raise DataError(
                 "no image is in the train split", "name another split column, or leave --use-split-col out"
             )

@@ -11,7 +11,7 @@ from medimg_cli.dataset.ingest.previous import to_remember
 from medimg_cli.dataset.ingest.sources import READING
 from medimg_cli.dataset.labels import LABEL_SEP, parts_of
 from medimg_cli.dataset.leakage import leak_of
-from medimg_cli.dataset.manifest import UNKNOWN_COLUMN, Dataset, read_info
+from medimg_cli.dataset.manifest import UNKNOWN_COLUMN, Dataset, read_info, read_quarantine
 from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.registry import did_you_mean
@@ -102,6 +102,27 @@ def as_the_model_has_it(dataset: Dataset, card: ModelCard, split: str) -> Datase
         rows = rows.assign(**{UNKNOWN_COLUMN: _unknown(rows, absent)})
     own = {"classes": card.classes, "positive": card.positive}
     return Dataset(rows.reset_index(drop=True), info.model_copy(update=own))
+
+
+def left_unsaid(place: Workspace, rows: pd.DataFrame) -> list[str]:
+    """Return what a figure of images from elsewhere (rows) does not tell: files that have no part in it, or several.
+
+    A diseased image that cannot be read is neither found nor missed.
+    """
+    found, lost = [], read_quarantine(place)["reason"].str.split(": ").str[0].value_counts()
+    if len(lost):
+        total = int(lost.sum())
+        of = f"{total:,} of {total + len(rows):,} files have no part in any figure"
+        named = ", ".join(f"{reason} ({count:,})" for reason, count in list(lost.items())[:3])
+        found.append(f"{of}: {named}{', …' if len(lost) > 3 else ''} ({place.quarantine_path})")
+    twice = rows[rows["sha256"].duplicated(keep=False)]
+    if len(twice):
+        other = int((twice.groupby("sha256")["label"].nunique() > 1).sum())
+        words = (
+            f"{len(twice):,} images are {twice['sha256'].nunique():,} files that stand there several times"
+        )
+        found.append(words + (f", {other:,} of them under different classes" if other else ""))
+    return found
 
 
 def _unknown(rows: pd.DataFrame, absent: list[str]) -> list[str]:

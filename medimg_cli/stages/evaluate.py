@@ -1,5 +1,6 @@
 """evaluate: run → predictions and metrics with intervals, on one split or on images from elsewhere (`--data`)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from medimg_cli.evaluation.analyses.robustness import HELD_OUT
 from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluate import evaluation_of
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage, read_evaluation, write_evaluation
-from medimg_cli.evaluation.external import PREFIX, as_the_model_has_it, leakage_from
+from medimg_cli.evaluation.external import PREFIX, as_the_model_has_it, leakage_from, left_unsaid
 from medimg_cli.evaluation.requirements import parse_requirements, unmet_of
 from medimg_cli.evaluation.subgroup_levels import asked_columns
 from medimg_cli.evaluation.threshold_in_force import exams_in_force, keep_point, place_of, point_in_force
@@ -147,7 +148,13 @@ class _Task:
         )
 
     def write(
-        self, dataset: Dataset, subject: Subject, leakage: Leakage, *, held_out: bool = False
+        self,
+        dataset: Dataset,
+        subject: Subject,
+        leakage: Leakage,
+        *,
+        held_out: bool = False,
+        more: Sequence[str] = (),
     ) -> Evaluation:
         """Keep the predictions, work out all numbers, and write them."""
         table, split = subject.here.table, self.split
@@ -162,7 +169,7 @@ class _Task:
             recorded=recorded,
             leakage=leakage,
             views=views,
-            remarks=remarks,
+            remarks=(*more, *remarks),
             exploration=self.place.remark,
         )
         write_evaluation(self.place.folder.metrics_path(split), evaluation)
@@ -269,7 +276,7 @@ def evaluate_external(
     more = {"intensities": intensities, "disturbed": _NOT_DISTURBED}
     known = external.info.patients_known
     subject = task.subject(external, table, external.rows, known=known, **more)
-    evaluation = task.write(external, subject, leakage)
+    evaluation = task.write(external, subject, leakage, more=left_unsaid(place, external.rows))
     unmet = unmet_of(requirements, evaluation.decided.metrics, evaluation.decided.per_class)
     path, looks = task.place.folder.metrics_path(split), looks_before(workspace, external.rows)
     return EvaluateResult(evaluation, unmet, path=path, looks=looks)

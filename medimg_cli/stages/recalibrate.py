@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.manifest import EXAM, Dataset, read_dataset
 from medimg_cli.errors import DataError, RunError
-from medimg_cli.evaluation.external import as_the_model_has_it, leakage_from
+from medimg_cli.evaluation.external import as_the_model_has_it, leakage_from, left_unsaid
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.predictions.exams import exams_at
 from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
@@ -88,6 +88,8 @@ def recalibrate(
     local = as_the_model_has_it(read_dataset(place), card, LOCAL)
     leakage_from(_trained_on(workspace, card), local, allowed=False)
     rows, targets = local.rows, local.targets(local.rows)
+    for words in left_unsaid(place, rows):
+        progress.warn(words)
     _check_positives(local)
     sampling = sampling_of(rows, known=local.info.patients_known)
     predictor = predictor_of(parent)

@@ -207,16 +207,26 @@ def test_gates_exit_with_one(trained: Workspace, capsys: pytest.CaptureFixture[s
     assert "not met on test: auroc>1" in captured.err
 
 
-def test_sigterm_ends_as_ctrl_c_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "door.app = stop",
+        "door._end_in_time = stop",  # before the command begins
+        "door.app = lambda *_, **__: (bool(Gone()), any(False for _ in iter(int, 1)))",  # in a finaliser, where nothing can be raised
+    ],
+)
+def test_sigterm_ends_as_ctrl_c_does(moment: str, number: str, tmp_path: Path) -> None:
     environment = {**os.environ, "MEDIMG_WORKSPACE": str(tmp_path / "w")}
     script = (
         "import os, signal\nfrom medimg_cli.cli import app as door\n"
-        "def stop(*_, **__): os.kill(os.getpid(), signal.SIGTERM)\n"
-        "door.app = stop\ndoor.main(['runs'])\n"
+        f"def stop(*_, **__): os.kill(os.getpid(), signal.{number})\n"
+        "class Gone:\n    __del__ = stop\n"
+        f"{moment}\ndoor.main(['runs'])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
     assert done.returncode == ExitCode.INTERRUPTED
-    assert done.stderr.decode().splitlines()[-2] == "error: interrupted"
+    assert done.stderr.decode().splitlines()[0] == "error: interrupted"
 
 
 def test_ctrl_c_within_a_command_says_how_to_go_on(

@@ -203,7 +203,7 @@ def kill_once(
         if code not in (130, 0, 1, 4, -number):
             return f"exit {code}: {text[-300:]}"
         if "Traceback" in text:
-            return f"traceback: {text[text.index('Traceback') :][-1500:]}"
+            return f"traceback: {text[max(0, text.index('Traceback') - 300) :][-1800:]}"
         if code == 130 and "error: interrupted" not in text:
             return f"says nothing: {text[-300:]}"
     code, _ = whole_run(work, ("runs",), said)

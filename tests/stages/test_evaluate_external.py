@@ -5,9 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from medimg_cli.cli import app
 from medimg_cli.dataset.manifest import read_dataset, read_info
 from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_run
@@ -74,6 +77,46 @@ def test_a_folder_that_grew_is_read_again_and_another_of_that_name_takes_its_pla
     run, found = results(own)
     assert found["n"] == 12
     assert read_info(Workspace(run.folder / "external" / "clinic")).sources == (str(other),)
+
+
+def test_files_that_have_no_part_in_a_figure_or_several_are_said(
+    own: Workspace, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ill = sorted((elsewhere / "SPOT").iterdir())
+    for path in ill[:3]:
+        path.write_bytes(path.read_bytes()[:90])
+    ill[3].write_bytes(b"")
+    for path in ill[4:6]:
+        shutil.copy(path, elsewhere / "SPOT" / f"again_{path.name}")
+    shutil.copy(ill[4], elsewhere / "CLEAR" / "other.png")
+    assert evaluated(own, elsewhere) == 0
+    lost, twice = [text for text in results(own)[1]["warnings"] if "files" in text]
+    assert lost.startswith(
+        "4 of 19 files have no part in any figure: the file is truncated (3), the file is empty (1) ("
+    )
+    assert twice == "5 images are 2 files that stand there several times, 1 of them under different classes"
+    capsys.readouterr()
+    assert app.run(["recalibrate", "first", "--data", str(elsewhere), "-C", str(own.root)]) == 0
+    said = capsys.readouterr().err
+    assert f"warning: {lost}" in said
+    assert f"warning: {twice}" in said
+
+
+def test_of_an_archive_with_a_test_split_alone_all_images_are_answered(
+    own: Workspace, elsewhere: Path, tmp_path: Path
+) -> None:
+    files = sorted(elsewhere.rglob("*.png"))
+    stack = np.stack([np.asarray(Image.open(path)) for path in files])
+    labels = np.array([path.parent.name == "SPOT" for path in files]).astype(int)
+    np.savez(tmp_path / "clinic.npz", test_images=stack, test_labels=labels)
+    maps = ("--map", "1=SPOT", "--map", "0=CLEAR")
+    assert evaluated(own, tmp_path / "clinic.npz", *maps) == 0
+    by_array = results(own, "clinic.npz")[1]
+    assert evaluated(own, elsewhere) == 0
+    by_file = results(own)[1]
+    assert by_array["n"] == 16
+    for name in ("recall", "specificity", "auroc", "brier"):
+        assert by_array["metrics"][name]["value"] == by_file["metrics"][name]["value"]
 
 
 def test_a_class_that_the_model_does_not_know_is_refused(

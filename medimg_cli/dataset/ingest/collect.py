@@ -205,6 +205,8 @@ def remark(
 
 
 def _remark_splits(rows: pd.DataFrame, info: DatasetInfo, settings: IngestSettings, remarks: Remarks) -> None:
+    if settings.split[0] == 1:  # nothing is held back
+        return
     for split, share in zip(SPLITS, settings.split, strict=True):
         if share == 0:
             continue

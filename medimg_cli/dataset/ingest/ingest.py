@@ -177,7 +177,8 @@ class Ingest:
             self.space, self.gathered.foreign_labels(), self.settings, self.previous, self.remarks
         )
         reasons_given, missed = list(self.quarantine["reason"]), self.listing.missed
-        self.gathered.refuse_lost_train()
+        if self.settings.split[0] != 1:
+            self.gathered.refuse_lost_train()
         refuse_empty_classes(
             self.space, self.gathered.labels(), reasons_given, missed, self.gathered.why_lost
         )
