@@ -52,14 +52,14 @@ _ANSWERS = {word for word in (*_YES, *_NO) if not (len(word) == 1 and word.isalp
 
 def clean(text: str) -> str:
     """Return a text as it looks: composed (NFC), full-width letters as plain ones, no invisible signs, single spaces."""
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return " ".join(text.split())
     shown = (
         unicodedata.normalize("NFKC", sign)
         if unicodedata.decomposition(sign).startswith(("<wide>", "<narrow>"))
         else sign
         for sign in unicodedata.normalize("NFC", text)
-        if unicodedata.category(sign) not in ("Cf", "Cc") or sign.isspace()
+        if unicodedata.category(sign) not in ("Cf", "Cc", "Cs") or sign.isspace()
     )
     return " ".join("".join(shown).split())
 

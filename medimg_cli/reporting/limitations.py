@@ -5,6 +5,7 @@ from collections import Counter
 from medimg_cli.audit.findings import AuditResult, Finding
 from medimg_cli.dataset.manifest import Dataset, DatasetInfo
 from medimg_cli.evaluation.evaluation import Evaluation
+from medimg_cli.reporting.charts.scales import short_name
 from medimg_cli.reporting.content import FEW_POSITIVES, Fact, ReportContent
 from medimg_cli.reporting.tables.number_format import sentence, split_title
 from medimg_cli.reporting.verdict import further_warnings, positives
@@ -131,7 +132,7 @@ def _of_numbers(evaluation: Evaluation) -> list[str]:
         )
     small = [name for name, count in evaluation.class_counts.items() if count < FEW_POSITIVES]
     if tested is None and small:
-        found.append(f"Fewer than {FEW_POSITIVES} tested images of: {', '.join(small[:8])}.")
+        found.append(f"Fewer than {FEW_POSITIVES} tested images of: {', '.join(map(short_name, small[:8]))}.")
     if evaluation.positive is None:
         found.append("No positive class was stated: errors count the same whichever class they hit.")
     if evaluation.threshold is not None and evaluation.threshold.achieved_specificity is None:

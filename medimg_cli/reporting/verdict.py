@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from medimg_cli.evaluation.evaluation import Evaluation, Leakage
 from medimg_cli.evaluation.remarks import BELOW_CHANCE, TELLS_NOTHING
+from medimg_cli.reporting.charts.scales import short_name
 from medimg_cli.reporting.content import FEW_POSITIVES, Fact, ReportContent
 from medimg_cli.reporting.tables.number_format import (
     bounds,
@@ -183,7 +184,7 @@ def _over_all_classes(evaluation: Evaluation) -> Headline:
     beside = remark = ""
     weakest = weakest_class(evaluation)
     if weakest is not None:
-        name, recall = weakest
+        name, recall = short_name(weakest[0]), weakest[1]
         beside = f"weakest class: {name}, {' '.join(_figure(recall)).rstrip()}"
         if recall.count is not None:
             remark = f"Missed {grouped(recall.n - recall.count)} of {plural(recall.n, 'image')} of {name}. "

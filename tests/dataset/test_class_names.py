@@ -1,5 +1,6 @@
 """Spellings of one class, and classes that a user puts together."""
 
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -123,3 +124,14 @@ def test_several_labels_are_renamed_one_by_one() -> None:
     assert [entry.label for entry in listing.entries] == ["edema|mass", ""]
     assert listing.entries[0].extra == {"unknown": "mass"}
     assert listing.classes == ("edema", "mass")
+
+
+@pytest.mark.parametrize(
+    "sign", ["\x1b[31m", "\x00", "\x7f", "\x07", "\x9b", "\u202e", "\u200f", "\u00ad", "\udce9"]
+)
+def test_no_class_has_signs_that_a_model_card_refuses(sign: str) -> None:
+    for name in (f"SP{sign}OT", f"{sign}SPOT", f"SPÖT{sign}"):
+        kept = clean(name)
+        assert kept.replace("[31m", "") in ("SPOT", "SPÖT")
+        assert not any(unicodedata.category(one) in ("Cc", "Cs") for one in kept)
+    assert clean("SP\tO\r\nT") == "SP O T"

@@ -16,7 +16,7 @@ from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.pictures import as_data_uri
 from medimg_cli.privacy.forms.names import mask_identities
-from medimg_cli.reporting.charts.scales import has_long_word, shortened, squeezed
+from medimg_cli.reporting.charts.scales import has_long_word, short_name, shortened, squeezed
 from medimg_cli.reporting.content import STATEMENT, Fact
 from medimg_cli.reporting.tables import number_format as numbers
 from medimg_cli.reporting.tables import tables
@@ -290,6 +290,7 @@ def _environment() -> jinja2.Environment:
         plural,
         numbers.sentence,
         has_long_word,
+        short_name,
         shortened,
         squeezed,
     )

@@ -53,8 +53,8 @@ class ForestChart:
     rule: float | None = None
 
 
-def forest_chart(evaluation: Evaluation) -> ForestChart | None:
-    """Return the interval plot of the classes, weakest sensitivity first; None without a defined value."""
+def forest_chart(evaluation: Evaluation, most: int = CHART_CLASSES) -> ForestChart | None:
+    """Return the interval plot of at most `most` classes, weakest sensitivity first; None without a defined value."""
     rows = [
         (name, figures["recall"], figures.get("precision"))
         for name, figures in evaluation.per_class.items()
@@ -63,7 +63,7 @@ def forest_chart(evaluation: Evaluation) -> ForestChart | None:
     if not rows:
         return None
     rows.sort(key=lambda row: (row[1].value or 0.0, row[0]))
-    rows = rows[:CHART_CLASSES]
+    rows = rows[:most]
     left = 20.0 + max(text_width(shortened(name, 22)) for name, _, _ in rows)
     scale = Scale(0.0, 100.0, left, 490.0)
     labels, whiskers = [], []

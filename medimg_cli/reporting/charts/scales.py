@@ -109,16 +109,20 @@ def text_width(text: str, size: float = 11.0) -> float:
     )
 
 
+_NAME_COLUMNS = 60
+
+
 def shortened(text: str, most: int) -> str:
     """Return `text` cut to `most` columns, the cut shown by "…"; a sign of East Asian width takes two.
 
-    One word is cut in its middle, as names that begin alike often end differently; several, at their end. A text with
+    A name is cut in its middle, as names that begin alike often end differently; words of more than 60 columns, at
+    their end. A text with
     signs written from right to left is isolated, so that what stands beside it keeps its place (Unicode Standard
     Annex 9, FSI and PDI).
     """
     kept = text
     if sum(map(_columns, text)) > most:
-        tail = "" if " " in text.strip() else _fitting(text[::-1], most // 3)[::-1]
+        tail = "" if " " in text.strip() and most > _NAME_COLUMNS else _fitting(text[::-1], most // 3)[::-1]
         kept = f"{_fitting(text, most - 1 - sum(map(_columns, tail))).rstrip()}…{tail}"
     return (
         f"\u2068{kept}\u2069"
@@ -134,6 +138,12 @@ def squeezed(text: str, most: int = 28) -> str:
     'found 3 of xxxxxxxxxxxxxxxxxx…xxxxxxxx7'
     """
     return _WORD.sub(lambda word: shortened(word[0], most * (2 if any(map(_is_wide, word[0])) else 1)), text)
+
+
+def short_name(name: str) -> str:
+    """Return a class, column or level as it stands in tables and sentences: of more than 60 signs, 36 columns are left."""
+    kept = squeezed(name)
+    return shortened(kept, 36) if len(kept) > _NAME_COLUMNS else kept
 
 
 def _fitting(text: str, most: int) -> str:

@@ -11,6 +11,7 @@ from medimg_cli.audit.findings import SEVERITIES, AuditResult, Finding
 from medimg_cli.dataset.manifest import SPLITS, Dataset
 from medimg_cli.evaluation.evaluation import Confusion, Evaluation
 from medimg_cli.evaluation.summary import OF_POSITIVE
+from medimg_cli.reporting.charts.scales import short_name
 from medimg_cli.reporting.content import TABLE_ROWS, Fact
 from medimg_cli.reporting.tables.number_format import (
     counted,
@@ -227,7 +228,7 @@ def mix_up_table(confusion: Confusion, *, most: int = 10) -> Table | None:
     if not pairs:
         return None
     pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
-    rows = tuple((truth, answer, grouped(count)) for count, truth, answer in pairs[:most])
+    rows = tuple((truth, short_name(answer), grouped(count)) for count, truth, answer in pairs[:most])
     head = ("Reference standard", "Predicted", "Images")
     beyond = max(0, len(pairs) - most)
     return Table("Most frequent confusions", head, rows, beyond, figures=(2,), narrow=True)
