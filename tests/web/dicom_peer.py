@@ -29,6 +29,7 @@ class Peer:
         held: the results by UID.
         when: time (`time.monotonic`) at which each came first.
         statuses: given to the next results before it takes one.
+        hold: cleared, it answers nothing.
     """
 
     port: int = 0
@@ -36,11 +37,13 @@ class Peer:
     held: dict[str, Dataset] = field(default_factory=dict)
     when: dict[str, float] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
+    hold: threading.Event = field(default_factory=threading.Event)
     _server: ThreadedAssociationServer | None = None
     _lock: Any = field(default_factory=threading.Lock)
 
     def start(self) -> None:
         """Listen; a second time on the same port."""
+        self.hold.set()
         entity = AE("PEER")
         entity.require_called_aet = True
         entity.add_supported_context("1.2.840.10008.1.1")
@@ -60,6 +63,7 @@ class Peer:
             self._server = None
 
     def _store(self, event: Any) -> int:
+        self.hold.wait(60.0)
         with self._lock:
             if self.statuses:
                 return self.statuses.pop(0)

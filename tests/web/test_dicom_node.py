@@ -29,6 +29,7 @@ from pydicom.uid import (
     generate_uid,
 )
 from pynetdicom import AE
+from pynetdicom.association import Association
 
 from medimg_cli.errors import MedimgError, UsageError
 from medimg_cli.web.dicom import listener
@@ -564,3 +565,22 @@ def test_mutated_sessions_leave_the_node_as_it_was(served: Served, peer: Peer) -
         session(served.port, mutated(whole, [whole], chance), chance, 0.2)
     served.until(lambda: send(served.port, [image(2)]) == [0])
     served.until(lambda: result_of(image(2)) in peer.got and served.is_empty())
+
+
+def test_a_node_ends_at_once_whatever_clients_and_peers_keep_it_waiting_for(
+    tmp_path: Path, peer: Peer
+) -> None:
+    with node_for_tests(tmp_path, f"dicom://PEER@127.0.0.1:{peer.port}") as served:
+        peer.hold.clear()
+        slow = socket.create_connection(("127.0.0.1", served.port))
+        slow.sendall(b"\x01\x00\x00\x00\x10\x00")
+        assert send(served.port, [image()]) == [0]
+        served.until(lambda: read_only(tmp_path)[1] == 1)
+        time.sleep(0.5)
+        began = time.monotonic()
+        served.node.stop()
+        assert time.monotonic() - began < 5
+        peer.hold.set()
+        served.until(lambda: not [one for one in threading.enumerate() if isinstance(one, Association)])
+        slow.close()
+    assert read_only(tmp_path)[1] == 1

@@ -14,6 +14,7 @@ from typing import Any
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, evt, sop_class
+from pynetdicom.association import Association
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -146,9 +147,11 @@ class Listener:
         Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="dicom-listener").start()
 
     def stop(self) -> None:
-        """Take no more, and abort those that are open: what was not acknowledged comes again."""
-        for association in self._server.active_associations:
+        """Take no more, and end what is open, also to peers: what was not acknowledged comes again."""
+        for association in [each for each in enumerate_threads() if isinstance(each, Association)]:
             association.dul.kill_dul()
+            if association.dul.socket is not None:
+                association.dul.socket.close()  # wakes whoever reads there
             association.kill()
         BaseServer.shutdown(self._server)
         self._server.server_close()
