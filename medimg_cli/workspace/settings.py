@@ -28,7 +28,7 @@ from medimg_cli.workspace.tune_settings import TuneSettings
 class IngestSettings(Section):
     layout: str = setting(
         "auto",
-        "arrangement of the source: auto, folders, inner-folders, csv, dicom or npz",
+        "arrangement of the source: auto, folders, inner-folders, csv, dicom, names or npz",
         metavar="NAME|auto",
     )
     labels: Path | None = setting(None, "table of labels (CSV, TSV, .xlsx, .xls or .ods)")
@@ -50,6 +50,9 @@ class IngestSettings(Section):
         metavar="NAME",
     )
     use_split_col: str | None = setting(None, "its column of splits", metavar="NAME")
+    label_regex: str | None = setting(
+        None, "label = first group found in a file's path, such as '(normal|covid)'", metavar="RE"
+    )
     multi_label: bool = setting(False, "images may have several labels, or none")
     label_sep: str = setting("|", "what stands between the labels of a cell", min_length=1)
     positive: str | None = setting(None, "the disease class", metavar="CLASS")

@@ -12,6 +12,7 @@ from medimg_cli.dataset.layouts.folders import IMAGE_FOLDERS, is_mask_folder
 from medimg_cli.dataset.listing import NO_LABEL, Entry, Listing
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.spreadsheets import TABLES
 
 _CASE = re.compile(
@@ -153,11 +154,51 @@ def open_questions(listing: Listing, layout: str) -> list[Question]:
     counts = Counter(entry.label for entry in images)
     if not counts:
         return []
+    spelling = list(_of_spelling(counts))
     if listing.columns:
-        return list(_of_column(listing, counts))
+        return [*spelling, *_of_column(listing, counts)]
     if "folders" not in layout:
-        return []
-    return list(_of_folders(listing, counts))
+        return spelling if layout == "names" else []
+    return [*spelling, *_of_folders(listing, counts)]
+
+
+def _of_spelling(counts: Mapping[str, int]) -> Iterator[Question]:
+    """Ask about a rare class that is called as a frequent one but for one letter."""
+    for rare, few in counts.items():
+        near = [name for name, many in counts.items() if many >= 5 * few and is_misspelt(rare, name)]
+        for name in near[:1]:
+            question = f"'{rare}' ({plural(few, 'image')}) may be '{name}' ({counts[name]:,}), misspelt"
+            yield Question(question, f"--map {quote(f'{rare}={name}')}")
+
+
+def is_misspelt(text: str, right: str) -> bool:
+    """Return whether a name is another but for one letter in a word of five and more: left out, added, wrong, exchanged.
+
+    What tells grades and kinds apart is none: digits, a last letter, a beginning such as "a" or "un".
+
+    >>> [is_misspelt(*pair) for pair in (("NROMAL", "NORMAL"), ("Pneumona", "Pneumonia"), ("melanomas", "melanoma"))]
+    [True, True, True]
+    >>> [is_misspelt(*pair) for pair in (("grade 2", "grade 1"), ("atypical", "typical"), ("type_a", "type_b"))]
+    [False, False, False]
+    """
+    first, second = text.casefold(), right.casefold()
+    if first == second + "s" or second == first + "s":
+        return len(second) >= 5
+    if min(len(first), len(second)) < 5 or first.endswith(second) or second.endswith(first):
+        return False
+    start = next((k for k, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), None)
+    if start is None:  # one is the other's beginning
+        return False
+    rests = first[start:], second[start:]
+    words = (re.search(r"[^\W\d_]*$", first[:start]), re.match(r"[^\W\d_]*", rests[1]))
+    length = sum(len(found[0]) for found in words if found is not None)
+    changed = rests[0][0] + rests[1][0]
+    if length < 5 or not changed.isalpha() or set(changed) <= set("ivx"):
+        return False
+    same = {rests[0][1:] == rests[1], rests[0] == rests[1][1:]}
+    same.add(len(rests[1]) > 1 and rests[0][1:] == rests[1][1:])
+    same.add(rests[0][:2] == rests[1][:2][::-1] and rests[0][2:] == rests[1][2:])
+    return True in same
 
 
 def tables_in(listing: Listing) -> list[str]:

@@ -23,11 +23,13 @@ class Layout:
         summary: one line for people.
         misfit: why a source is not arranged so, one clause; None when it is.
         list_images: lists sources that fit. Raises `DataError` or `UsageError`.
+        suggestion: what would make a source fit that nothing fits, one clause; "" where nothing is seen.
     """
 
     summary: str
     misfit: Callable[[Source, IngestSettings], str | None]
     list_images: Callable[[Sequence[Source], IngestSettings], Listing]
+    suggestion: Callable[[Source], str] = lambda _: ""
 
 
 LAYOUTS: Registry[Layout] = Registry("layout", __name__)
@@ -72,7 +74,10 @@ def find_layout(sources: Sequence[Source], settings: IngestSettings) -> str:
     """
     for source in sources:
         _refuse_damaged_archive(source.path)
-    names = LAYOUTS.names() if settings.layout == "auto" else (settings.layout,)
+    if settings.label_regex is not None and (settings.labels or settings.layout not in ("auto", "names")):
+        raise UsageError("--label-regex reads labels from names", "leave out --labels and --layout")
+    asked = "names" if settings.label_regex is not None else settings.layout
+    names = LAYOUTS.names() if asked == "auto" else (asked,)
     misfits: dict[str, str] = {}
     for name in names:
         layout = LAYOUTS.get(name)
@@ -81,9 +86,11 @@ def find_layout(sources: Sequence[Source], settings: IngestSettings) -> str:
         if reason is None:
             return name
         misfits[name] = reason
+    seen = (LAYOUTS.get(name).suggestion(sources[0]) for name in names)
     raise DataError(
         f"{sources[0].path} fits no layout: " + "; ".join(f"{name}: {why}" for name, why in misfits.items()),
-        "put each class into a folder of its own, or name a table with --labels FILE --image-col --label-col",
+        next(filter(None, seen), "")
+        or "put each class into a folder of its own, or name a table with --labels FILE --image-col --label-col",
     )
 
 

@@ -90,7 +90,7 @@ def inner_misfit(source: Source, settings: IngestSettings) -> str | None:
     if reason is None:
         tree = contents(source)
         base = _unwrap(tree)
-        splits = _split_folders(_children(tree.folders, base))
+        splits = split_folders(_children(tree.folders, base))
         places = [_place(file, base, splits) for file in tree.files]
         pairs = {(p[0][0], p[0][-1]) for p in places if not isinstance(p, str) and len(p[0]) > 1}
         outer, inner = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
@@ -128,7 +128,7 @@ def list_images(
 def _list_source(source: Source, *, inner: bool) -> Listing:
     tree = contents(source)
     base = _unwrap(tree)
-    splits = _split_folders(_children(tree.folders, base))
+    splits = split_folders(_children(tree.folders, base))
     entries: list[Entry] = []
     rejected = list(tree.rejected)
     depth = len(PurePosixPath(base).parts) + (2 if splits else 1)
@@ -166,7 +166,7 @@ def _unwrap(tree: Tree) -> str:
         base = f"{base}{children[0]}/"
 
 
-def _split_folders(children: Iterable[str]) -> dict[str, str]:
+def split_folders(children: Iterable[str]) -> dict[str, str]:
     """Return split folder → split; none unless two different splits are there ("test" may be a class)."""
     found = {name: SPLIT_NAMES[name.lower()] for name in children if name.lower() in SPLIT_NAMES}
     return found if len(set(found.values())) > 1 else {}
@@ -189,8 +189,22 @@ def _children(folders: Iterable[str], base: str) -> list[str]:
     return [name for name in inside if name and "/" not in name]
 
 
+def archives_inside(source: Source) -> str:
+    """Return what to do with a folder whose files are archives, "" where they are not."""
+    files = contents(source).files if kind_of(source) == "folder" else ()
+    packed = [file for file in files if file.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz"))]
+    if 2 * len(packed) <= len(files):
+        return ""
+    return f"archives inside a folder are not opened: unpack {packed[0]} and the like, each into a folder of its class"
+
+
 LAYOUTS.register("folders")(
-    Layout("one folder per class, alone or below train/val/test", misfit=misfit, list_images=list_images)
+    Layout(
+        "one folder per class, alone or below train/val/test",
+        misfit=misfit,
+        list_images=list_images,
+        suggestion=archives_inside,
+    )
 )
 LAYOUTS.register(INNER)(
     Layout(

@@ -195,3 +195,14 @@ def test_a_label_that_most_rows_leave_out_is_a_question(tmp_path: Path) -> None:
     names = [f"{n}.png" for n in range(20)]
     found = questions(tmp_path / "images", *names, labels=str(tmp_path / "t.csv"))
     assert "says nothing in 16 of 20 rows" in found[0]
+
+
+def test_a_rare_class_that_is_a_frequent_one_misspelt_is_a_question(tmp_path: Path) -> None:
+    files = [*folders(["NORMAL", "PNEUMONIA"], 20), *folders(["NROMAL", "pneumona"], 3)]
+    assert questions(tmp_path / "raw", *files) == [
+        "'NROMAL' (3 images) may be 'NORMAL' (20), misspelt => --map NROMAL=NORMAL",
+        "'pneumona' (3 images) may be 'PNEUMONIA' (20), misspelt => --map pneumona=PNEUMONIA",
+    ]
+    assert not questions(
+        tmp_path / "apart", *folders(["typical", "grade 1"], 20), *folders(["atypical", "grade 2"], 3)
+    )

@@ -10,7 +10,7 @@ from medimg_cli.workspace.settings import IngestSettings
 
 
 def test_every_layout_says_what_it_is() -> None:
-    assert LAYOUTS.names() == ("csv", "dicom", "folders", "inner-folders", "npz")
+    assert LAYOUTS.names() == ("csv", "dicom", "folders", "inner-folders", "names", "npz")
     assert all(LAYOUTS.get(name).summary for name in LAYOUTS.names())
 
 

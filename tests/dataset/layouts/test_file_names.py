@@ -1,0 +1,81 @@
+"""Labels in the names of files, and what is proposed where no layout fits."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from medimg_cli.dataset.layouts import LAYOUTS, find_layout, name_sources
+from medimg_cli.dataset.layouts.file_names import words_that_part
+from medimg_cli.errors import DataError, UsageError
+from medimg_cli.workspace.settings import IngestSettings
+
+
+def files(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def test_the_first_group_is_the_label_and_what_has_none_is_named(tmp_path: Path) -> None:
+    files(tmp_path, "train/IM-1-covid.png", "train/normal_2.png", "test/normal_3.png", "test/readme.txt")
+    sources = name_sources([tmp_path])
+    settings = IngestSettings(label_regex="(normal|covid)")
+    assert find_layout(sources, settings) == "names"
+    listing = LAYOUTS.get("names").list_images(sources, settings)
+    found = {(entry.relative, entry.label, entry.split) for entry in listing.entries}
+    assert found == {
+        ("train/IM-1-covid.png", "covid", "train"),
+        ("train/normal_2.png", "normal", "train"),
+        ("test/normal_3.png", "normal", "test"),
+    }
+    assert [row.reason for row in listing.rejected] == ["its name has nothing that --label-regex finds"]
+    assert listing.classes == ("covid", "normal")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([f"{kind}{k}.png" for kind in ("benign", "malignant") for k in range(9)], {"benign": 9, "malignant": 9}),
+        ([f"person{k}_{(k % 3 and 'virus') or 'bacteria'}.png" for k in range(9)], {"bacteria": 3, "virus": 6}),
+        ([f"IM-{k}.png" for k in range(9)], {}),
+        ([f"{'left' if k % 2 else 'right'}_{'sick' if k % 3 else 'well'}.png" for k in range(12)], {"sick": 8, "well": 4}),
+        ([f"name{chr(97 + k)}x.png" for k in range(20)], {}),
+    ],
+)  # fmt: skip
+def test_words_that_part_the_files_may_be_classes(names: list[str], words: dict[str, int]) -> None:
+    assert words_that_part(names) == words
+
+
+def test_where_nothing_fits_the_option_that_would_is_proposed(tmp_path: Path) -> None:
+    files(tmp_path / "flat", *(f"{kind}_{k}.png" for kind in ("covid", "normal") for k in range(5)))
+    with pytest.raises(DataError) as caught:
+        find_layout(name_sources([tmp_path / "flat"]), IngestSettings())
+    assert "covid (5), normal (5): --label-regex '(covid|normal)'" in caught.value.hint
+    (tmp_path / "packed").mkdir()
+    for kind in ("covid", "normal"):
+        with zipfile.ZipFile(tmp_path / "packed" / f"{kind}.zip", "w") as archive:
+            archive.writestr("1.png", b"")
+    with pytest.raises(DataError) as caught:
+        find_layout(name_sources([tmp_path / "packed"]), IngestSettings())
+    assert "unpack covid.zip" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"label_regex": "normal"},
+        {"label_regex": "(normal"},
+        {"label_regex": "(a)", "labels": Path("x.csv")},
+        {"label_regex": "(a)", "layout": "npz"},
+    ],
+)
+def test_a_pattern_that_cannot_be_used_is_one_line(tmp_path: Path, settings: dict[str, object]) -> None:
+    files(tmp_path, "normal.png")
+    sources = name_sources([tmp_path])
+    with pytest.raises(UsageError):
+        LAYOUTS.get(find_layout(sources, IngestSettings(**settings))).list_images(
+            sources, IngestSettings(**settings)
+        )  # type: ignore[arg-type]
