@@ -22,7 +22,8 @@ def test_the_c_statistic_of_riley_2021_needs_the_published_number() -> None:
 def test_an_exact_interval_needs_somewhat_more_than_the_normal_one_of_buderer() -> None:
     # Recall .90 within ±.10 needs 34.6 by the normal interval: 35 in Buderer 1996.
     normal = 1.96**2 * 0.9 * 0.1 / 0.1**2
-    assert normal < cases_for_width(0.9, 0.2) < 1.5 * normal
+    exact = cases_for_width(0.9, 0.2)
+    assert exact is not None and normal < exact < 1.5 * normal
 
 
 @pytest.mark.parametrize(("share", "width"), [(0.9, 0.2), (0.95, 0.1), (0.5, 0.15), (0.99, 0.05)])
@@ -34,7 +35,7 @@ def test_from_the_answer_on_every_size_is_enough_and_the_one_before_is_not(
         return high - low <= width
 
     n = cases_for_width(share, width)
-    assert not is_enough(n - 1)
+    assert n is not None and not is_enough(n - 1)
     assert all(is_enough(each) for each in range(n, n + 60))
 
 

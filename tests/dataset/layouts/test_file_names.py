@@ -78,4 +78,4 @@ def test_a_pattern_that_cannot_be_used_is_one_line(tmp_path: Path, settings: dic
     with pytest.raises(UsageError):
         LAYOUTS.get(find_layout(sources, IngestSettings(**settings))).list_images(
             sources, IngestSettings(**settings)
-        )  # type: ignore[arg-type]
+        )
