@@ -18,6 +18,7 @@ from functools import lru_cache, partial
 from importlib import import_module
 from itertools import count, islice
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -103,25 +104,25 @@ class Cluster:
 
     def _result(self, future: Any) -> Any:
         from distributed import KilledWorker
-        from distributed import TimeoutError as NotYet
 
+        done = Event()
+        future.add_done_callback(lambda _: done.set())
         alone_since = time.monotonic()
-        while True:
-            try:
-                return future.result(timeout=_LOOK_SECONDS)
-            except NotYet:
-                if self._client.status != "running":
-                    raise self._gone() from None
-                if self._workers():
-                    alone_since = time.monotonic()
-                elif time.monotonic() - alone_since > self._patience_seconds:
-                    what = f"no worker has been there for {self._patience_seconds:g} s"
-                    raise MachineError(what, f"start workers; {_AGAIN}") from None
-            except KilledWorker as error:
-                what = f"workers died again and again at the same images: {error.last_worker.address}"
-                raise MachineError(what, "give workers more memory, or a smaller cluster.chunk") from error
-            except (CancelledError, OSError) as error:
-                raise self._gone() from error
+        while not (done.wait(_LOOK_SECONDS) or future.done()):
+            if self._client.status != "running":
+                raise self._gone()
+            if self._workers():
+                alone_since = time.monotonic()
+            elif time.monotonic() - alone_since > self._patience_seconds:
+                what = f"no worker has been there for {self._patience_seconds:g} s"
+                raise MachineError(what, f"start workers; {_AGAIN}")
+        try:
+            return future.result()
+        except KilledWorker as error:
+            what = f"workers died again and again at the same images: {error.last_worker.address}"
+            raise MachineError(what, "give workers more memory, or a smaller cluster.chunk") from error
+        except (CancelledError, OSError) as error:
+            raise self._gone() from error
 
     def _gone(self) -> MachineError:
         where = urlsplit(self._client.scheduler.address if self._client.scheduler else "").netloc
