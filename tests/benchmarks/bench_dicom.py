@@ -47,9 +47,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=200)
     given = parser.parse_args()
     figures: dict[str, object] = {}
-    with listening_peer() as peer:
-        node = ServedNode(given.workspace, peer.port)
-        node.start()
+    with listening_peer() as peer, ServedNode(given.workspace, peer.port) as node:
         send(node.port, [image(99_999)])
         until_answered(peer, 1)  # the first one loads highdicom
         sent: dict[str, float] = {}

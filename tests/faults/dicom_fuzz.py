@@ -1,6 +1,6 @@
 """Mutated associations and objects against a DICOM node: does it hang, crash or grow?
 
-    python -m tests.faults.dicom_fuzz WORKSPACE [--sessions 6000] [--objects 6000]
+    python -m tests.faults.dicom_fuzz WORKSPACE [--sessions 6000] [--objects 6000] [--first 0]
 
 The workspace holds a run of 32-pixel images, as tests/conftest.py trains one. A session is all that a sender writes, from
 A-ASSOCIATE-RQ to A-RELEASE-RQ, mutated anywhere; an object is a mutated data set in a sound C-STORE. Four clients at once.
@@ -31,7 +31,7 @@ from tests.faults.dicom_kills import ServedNode, left_in
 from tests.faults.fuzz import mutated
 from tests.web.dicom_peer import encoded, image, listening_peer, send
 
-_CLIENTS, _SECONDS, _GROWTH = 4, 10.0, 1.15
+_CLIENTS, _SECONDS, _GROWTH = 4, 2.0, 1.15
 
 
 def recorded(port: int, images: Sequence[Dataset]) -> bytes:
@@ -124,12 +124,11 @@ class _Watch:
         return found
 
 
-def run(workspace: Path, sessions: int, objects: int) -> tuple[dict[str, object], bool]:
+def run(workspace: Path, sessions: int, objects: int, offset: int) -> tuple[dict[str, object], bool]:
     """Return the figures, and whether nothing hung, crashed or grew."""
     ends, statuses, lock = Counter[str](), Counter[str](), threading.Lock()
-    with listening_peer() as peer:
-        node = ServedNode(workspace, peer.port, options=("--set", "serve.dicom_associations=12"))
-        node.start()
+    wide = ("--set", "serve.dicom_associations=12")
+    with listening_peer() as peer, ServedNode(workspace, peer.port, options=wide) as node:
         assert node.process is not None
         whole = recorded(node.port, [image(1), image(2)])
         watch, done = _Watch(node.process.pid), threading.Event()
@@ -140,14 +139,14 @@ def run(workspace: Path, sessions: int, objects: int) -> tuple[dict[str, object]
 
         def client(first: int) -> None:
             for number in range(first, sessions, _CLIENTS):
-                chance = random.Random(number)
+                chance = random.Random(offset + number)
                 end = session(node.port, mutated(whole, [whole], chance), chance)
                 with lock:
                     ends[end] += 1
             for number in range(first * 10, objects, _CLIENTS * 10):
-                chance = random.Random(number)
-                contents = [object_of(number + place, chance) for place in range(10)]
-                found = store(node.port, contents, number)
+                chance, start = random.Random(offset + number), offset + number
+                contents = [object_of(start + place, chance) for place in range(10)]
+                found = store(node.port, contents, start)
                 with lock:
                     statuses.update(found)
 
@@ -191,8 +190,9 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--sessions", type=int, default=6000)
     parser.add_argument("--objects", type=int, default=6000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first session and object")
     given = parser.parse_args()
-    figures, sound = run(given.workspace, given.sessions, given.objects)
+    figures, sound = run(given.workspace, given.sessions, given.objects, given.first)
     sys.stdout.write(json.dumps(figures, indent=2) + "\n")
     sys.exit(not sound)
 

@@ -39,6 +39,14 @@ class ServedNode:
     said: list[str] = field(default_factory=list)
     start_seconds: list[float] = field(default_factory=list)
 
+    def __enter__(self) -> "ServedNode":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill(whole=True)
+
     def start(self) -> None:
         """Start, and wait until it takes associations."""
         command = [
@@ -126,9 +134,7 @@ def run_under_kills(
     chance, outcome = random.Random(seed), Outcome()
     images = [image(number) for number in range(objects)]
     acknowledged: set[str] = set()
-    with listening_peer() as peer:
-        node = ServedNode(workspace, peer.port)
-        node.start()
+    with listening_peer() as peer, ServedNode(workspace, peer.port) as node:
 
         def sender(number: int) -> None:
             todo = images[number::4]

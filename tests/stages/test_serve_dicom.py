@@ -56,12 +56,8 @@ def test_results_say_what_predict_says_and_nothing_is_left(
     predicted = json.loads(capsys.readouterr().out)["predictions"]
     damaged = image(9, PixelData=b"\0" * 10)
     log, queue = tmp_path / "audit.jsonl", tmp_path / "queue"
-    with listening_peer() as peer:
-        options = (f"serve.audit_log={log}", f"serve.dicom_queue={queue}")
-        node = ServedNode(
-            trained.root, peer.port, options=tuple(word for one in options for word in ("--set", one))
-        )
-        node.start()
+    options = ("--set", f"serve.audit_log={log}", "--set", f"serve.dicom_queue={queue}")
+    with listening_peer() as peer, ServedNode(trained.root, peer.port, options=options) as node:
         assert send(node.port, [*images, damaged]) == [0] * 5
         until(lambda: len(peer.held) == 8 and len(list(queue.glob("dead/*.json"))) == 1)
         until(lambda: not list(queue.glob("outgoing/*")))
@@ -175,10 +171,8 @@ def round_trip(
             else f"{orthanc.url}/dicom-web"
         )
         words = ("--set", f"serve.dicom_queue={tmp_path / 'queue'}", "--send-to", where)
-        node = ServedNode(trained.root, 1, port=port, options=words)
-        node.start()
-        yield orthanc, node
-        node.stop()
+        with ServedNode(trained.root, 1, port=port, options=words) as node:
+            yield orthanc, node
     finally:
         orthanc.process.terminate()
         orthanc.process.wait(SECONDS)
