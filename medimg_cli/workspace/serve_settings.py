@@ -101,8 +101,8 @@ class ServeSettings(Section):
         None, "who signs the certificates of callers and peers (PEM)", unset="none is asked for", option=False
     )
     dicom_associations: PositiveInt = setting(8, "associations at once", option=False)
-    dicom_reserve_mb: PositiveInt = setting(
-        1000, "room on the disk below which objects are refused", option=False, unit="MB"
+    dicom_reserve_mb: int = setting(
+        1000, "room on the disk, for results, below which objects are refused", option=False, unit="MB", ge=50
     )
     dicom_exam_seconds: PositiveInt = setting(
         60, "an exam is answered when so long no image of it came", option=False, unit="seconds"

@@ -64,7 +64,7 @@ class ServedNode:
             "--set",
             "serve.dicom_retry_seconds=4",
             "--set",
-            "serve.dicom_reserve_mb=10",
+            "serve.dicom_reserve_mb=50",
             *self.options,
         ]
         began = time.monotonic()

@@ -137,7 +137,7 @@ def node_for_tests(
 ) -> Iterator[Served]:
     """Run a node in this process."""
     chosen = ServeSettings(
-        dicom_port=0, send_to=peers or ("dicom://NOBODY@127.0.0.1:1",), dicom_reserve_mb=1, **settings
+        dicom_port=0, send_to=peers or ("dicom://NOBODY@127.0.0.1:1",), dicom_reserve_mb=50, **settings
     )
     plan = Plan(Path("run"), print, Address("127.0.0.1", 0), limits or Limits(), chosen, None)
     numbers, said = [0.0] * SLOTS, list[str]()
@@ -331,12 +331,14 @@ def test_an_answer_that_cannot_be_recorded_is_asked_for_again(
 
     def late(ask: Ask, pipe: Connection) -> Done:
         times.append(1)
-        return Done(later="the audit log is full") if len(times) < 3 else copies(ask, pipe)
+        done = copies(ask, pipe)
+        return Done(later="the audit log is full") if len(times) < 3 else done
 
     with node_for_tests(tmp_path, f"dicom://PEER@127.0.0.1:{peer.port}", answer=late) as served:
         assert send(served.port, [image()]) == [0]
         served.until(lambda: len(peer.got) == 1 and served.is_empty())
         assert served.said == ["the audit log is full; tried again in 0.05 s"] * 2
+        assert not any((tmp_path / "making").iterdir())  # else a full disk would never have room again
 
 
 def test_own_results_that_are_routed_back_are_dropped(tmp_path: Path, peer: Peer) -> None:

@@ -1,5 +1,6 @@
 """A DICOM node around a model: what is stored goes into the queue, is answered in processes, and delivered to peers."""
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -199,26 +200,26 @@ class Node:
         paths = tuple(path for key in job.keys if (path := self._queue.object(key)).is_file())
         if not paths:  # somebody took them away
             return ""
-        if job.of_exam:
-            done = worker.ask(Ask(paths, None), self._settings.decode_seconds)
-            if done.exam and not done.own:
-                with self._lock:
-                    keys = self._exams.get(done.exam, (0.0, ()))[1]
-                    self._exams[done.exam] = (time.monotonic(), (*keys, *job.keys))
-                return ""
-        else:
-            made = self._queue.folder_for_results()
+        made = None if job.of_exam else self._queue.folder_for_results()
+        try:
             done = worker.ask(Ask(paths, made, job.unread), self._settings.decode_seconds)
-            if not done.later and not done.own and len(done.unread) < len(paths):
+            if made is not None and any(made.iterdir()) and not done.later:
                 name = job.keys[0] if len(job.keys) == 1 else key_of(" ".join(sorted(job.keys)))
                 sources = {path.stem: done.unread.get(path.stem, "") for path in paths}
-                for result in self._queue.answered(name, sources, made, self._peers):
+                for result in self._queue.answered(name, sources, made, list(self._peers)):
                     self._post(*result)
                 self._count(dicom_answered=done.images, dicom_declined=done.refused)
                 return ""
+        finally:
+            if made is not None:  # what is left there would fill the disk
+                shutil.rmtree(made, ignore_errors=True)
         if done.own:
             self._queue.drop(job.keys[0])
             self._count(dicom_own=1)
+        elif done.exam:
+            with self._lock:
+                keys = self._exams.get(done.exam, (0.0, ()))[1]
+                self._exams[done.exam] = (time.monotonic(), (*keys, *job.keys))
         for key, reason in done.unread.items():
             self._bury(key, reason)
         return done.later

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +124,7 @@ class Queue:
         return folder
 
     def answered(
-        self, key: str, sources: Mapping[str, str], made: Path, peers: Iterable[str]
+        self, key: str, sources: Mapping[str, str], made: Path, peers: Sequence[str]
     ) -> list[tuple[str, Path]]:
         """Take results over and let the objects go; return (id of a peer, file) of what is to be delivered.
 
@@ -137,12 +137,10 @@ class Queue:
         Raises:
             OSError: the disk is full; the objects stay.
         """
-        results = sorted(made.iterdir())
-        for peer in peers:
-            for number, result in enumerate(results):
+        for number, result in enumerate(sorted(made.iterdir())):
+            for peer in peers[1:]:
                 synced(Path(shutil.copyfile(result, made / f"{peer}.{number}.dcm")))
-        for result in results:
-            result.unlink()
+            synced(result.replace(made / f"{peers[0]}.{number}.dcm"))
         (made / _SOURCES).write_text(json.dumps(sources), encoding="ascii")
         synced(made / _SOURCES)
         synced(made)
