@@ -444,12 +444,20 @@ class _Stow(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         status = self.replies.pop(0) if self.replies else 200
-        failed = status == 202
         if status == 200:
             self.taken.append((self.path, body, self.headers.get("Authorization", "")))
         self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "/elsewhere")
         self.end_headers()
-        self.wfile.write(json.dumps({"00081198": {"vr": "SQ", "Value": [{}]}} if failed else {}).encode())
+        found = {200: "00081199", 202: "00081198"}.get(status)
+        if found:
+            self.wfile.write(json.dumps({found: {"vr": "SQ", "Value": [{}]}}).encode())
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>sign in</html>")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -471,7 +479,7 @@ def test_results_are_stored_by_stow_rs(
     monkeypatch.setattr("medimg_cli.web.dicom.node._FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setenv("MEDIMG_DICOM_TOKEN", "secret")
     port, kind = stow
-    kind.replies = [503, 401, 200]
+    kind.replies = [503, 401, 302, 204]
     with node_for_tests(tmp_path, f"http://127.0.0.1:{port}/dicom-web/") as served:
         assert send(served.port, [image()]) == [0]
         served.until(served.is_empty)

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.error import HTTPError, URLError
@@ -37,7 +38,7 @@ _DUPLICATE = 0x0111
 """Duplicate SOP instance (PS3.7, C.5.7): the peer has it."""
 _SECONDS = 30.0
 _SHAPE = "dicom://AE@host:port, dicoms:// for TLS, or https://host/dicom-web"
-_FAILED_SEQUENCE = "00081198"
+_FAILED_SEQUENCE, _STORED_SEQUENCE = "00081198", "00081199"
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it writes what headers hold
 _config.LOG_HANDLER_LEVEL = "none"
 
@@ -169,6 +170,13 @@ def _store(association: Any, dataset: Dataset) -> None:
         raise PeerRefusesError(f"status 0x{status:04X}")
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows none: a POST would become a GET that stores nothing, and the token go to whomever was named."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 @dataclass(frozen=True)
 class WebPeer:
     """A DICOMweb server that takes STOW-RS.
@@ -198,24 +206,30 @@ class WebPeer:
             f"{self.name}/studies", body, {"Content-Type": kind, "Accept": "application/dicom+json"}
         )
         try:
-            failed = json.loads(text or b"{}").get(_FAILED_SEQUENCE, {}).get("Value")
+            answer = json.loads(text)
+            stored, failed = (
+                answer.get(tag, {}).get("Value") for tag in (_STORED_SEQUENCE, _FAILED_SEQUENCE)
+            )
         except (ValueError, AttributeError):
-            failed = None
+            stored = failed = None
         if failed:
-            raise PeerRefusesError("it stored the result not")
+            raise PeerRefusesError("it did not store the result")
+        if not stored:  # a page to sign in, say: taking it for success would lose the result
+            raise PeerDownError("it does not answer as STOW-RS does")
 
     def _ask(self, url: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         if self.authorization:
             headers = {**headers, "Authorization": self.authorization}
         request = urllib.request.Request(url, body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS, context=self.tls) as answer:
+            secure = urllib.request.HTTPSHandler(context=self.tls)
+            with urllib.request.build_opener(_NoRedirects, secure).open(request, timeout=_SECONDS) as answer:
                 return bytes(answer.read(1 << 20))
         except HTTPError as error:
             if error.code in (400, 409, 413, 415):
                 raise PeerRefusesError(f"HTTP status {error.code}") from error
             raise PeerDownError(f"HTTP status {error.code}") from error
-        except (URLError, OSError, ValueError) as error:
+        except (URLError, HTTPException, OSError, ValueError) as error:
             raise PeerDownError(f"it does not answer ({type(error).__name__})") from error
 
 
