@@ -92,8 +92,24 @@ def pictures() -> dict[str, list[bytes]]:
                 exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
             ),
             _pillow(colour.convert("CMYK"), "JPEG"),
+            _pillow(grey, "MPO", save_all=True, append_images=[grey]),
+            _pillow(colour, "JPEG", restart_marker_blocks=3),
         ],
         "bmp": [_pillow(grey, "BMP"), _pillow(colour, "BMP"), _pillow(grey.convert("1"), "BMP")],
+        "gif": [
+            _pillow(grey, "GIF"),
+            _pillow(colour.quantize(32), "GIF", interlace=1, transparency=3, comment=b"Jane"),
+            _pillow(grey, "GIF", save_all=True, append_images=[grey.rotate(90), grey.rotate(180)]),
+        ],
+        "netpbm": [
+            *(
+                _pillow(picture, "PPM")
+                for picture in (grey, colour, deep, grey.convert("1"), grey.convert("F"))
+            ),
+            b"P6\n# deep\n36 40\n4095\n" + (_COLOUR.astype(">u2") * 16).tobytes(),
+            b"P2\n36 40\n255\n" + b" ".join(b"%d" % value for value in _GREY.ravel()),
+            b"P1\n36 40\n" + b"".join(b"%d" % (value > 99) for value in _GREY.ravel()),
+        ],
         "webp": [_pillow(colour, "WEBP"), _pillow(colour, "WEBP", lossless=True)],
         "jp2": [_pillow(grey, "JPEG2000"), _pillow(colour, "JPEG2000")],
         "tiff": [
