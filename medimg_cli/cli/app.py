@@ -51,6 +51,7 @@ _INTERRUPTED = (
 )
 
 _SIGNALS: list[int] = []
+_SPOKEN: list[str] = []
 """Those that came, each of which raised `KeyboardInterrupt`."""
 _OF_THE_MACHINE = {
     getattr(errno, name)
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             signal.signal(number, lambda *_: None)  # it ends already
     except KeyboardInterrupt:  # before the first message, after the last one, or a second one
         code = ExitCode.INTERRUPTED
-        if len(_SIGNALS) == 1:
+        if _INTERRUPTED[0] not in _SPOKEN:
             _say(*_INTERRUPTED)
     if work_is_left():  # code that hangs in a thread may hold, or break, the interpreter's own end
         _leave_at_once(code)
@@ -253,6 +254,7 @@ def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _say(what: str, hint: str) -> None:
+    _SPOKEN.append(what)
     with suppress(OSError):  # stderr may go to the disk that is full: the exit code is left
         typer.echo(f"error: {visible_line(redacted(what))}\nhint: {visible_line(redacted(hint))}", err=True)
 

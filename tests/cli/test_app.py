@@ -213,6 +213,7 @@ def test_gates_exit_with_one(trained: Workspace, capsys: pytest.CaptureFixture[s
     [
         "door.app = stop",
         "door._end_in_time = stop",  # before the command begins
+        "door.run = lambda *_: (bool(Gone()), any(False for _ in iter(int, 1)))",  # twice, and outside of the command
         "door.app = lambda *_, **__: (bool(Gone()), any(False for _ in iter(int, 1)))",  # in a finaliser, where nothing can be raised
     ],
 )
