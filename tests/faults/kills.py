@@ -295,11 +295,13 @@ def row_of(name: str, tried: Counter[str]) -> str:
 
 def load_everything() -> None:
     """Import what the commands import when they are called."""
+    import codecs
     import importlib
     import pkgutil
 
     import medimg_cli
 
+    codecs.lookup("utf-8-sig")  # another user may not read where Python lies
     for module in pkgutil.walk_packages(medimg_cli.__path__, "medimg_cli."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)

@@ -23,11 +23,13 @@ Disturb = Callable[[Path], None]
 
 
 def _full(_work: Path) -> None:
-    """Let no file grow beyond 3 kB: what a full disk says, `EFBIG` for `ENOSPC`."""
+    """Let no file grow beyond 3 kB: what a full disk says, `EFBIG` for `ENOSPC`. The result goes nowhere: it is longer."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))
 
 
 def _nearly_full(_work: Path) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
 
