@@ -26,6 +26,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context, evt
 from pynetdicom.dimse_primitives import C_STORE
 
+from medimg_cli.web.dicom.peers import answers_alone
 from medimg_cli.web.serving.prometheus import resident_bytes
 from tests.faults.dicom_kills import ServedNode, left_in
 from tests.faults.fuzz import mutated
@@ -67,6 +68,7 @@ def store(port: int, contents: Sequence[bytes], number: int) -> Counter[str]:
     syntax = str(sample.file_meta.TransferSyntaxUID)
     entity.requested_contexts = [build_context(str(sample.SOPClassUID), syntax)]
     association = entity.associate("127.0.0.1", port, ae_title="MEDIMG")
+    answers_alone(association)
     for place, content in enumerate(contents):
         if not association.is_established:
             found["ended"] += 1

@@ -147,11 +147,18 @@ class DicomPeer:
             raise PeerDownError(
                 "it refuses associations" if association.is_rejected else "it does not answer"
             )
+        answers_alone(association)
         try:
             yield association
         finally:
             if association.is_established:
                 association.release()
+
+
+def answers_alone(association: Any) -> None:
+    """Keep pynetdicom's reactor from taking the answer that a request waits for, which it does now and then on busy cores."""
+    take = association.dimse.get_msg
+    association.dimse.get_msg = lambda block=False: take(block=True) if block else (None, None)
 
 
 def _store(association: Any, dataset: Dataset) -> None:
