@@ -35,7 +35,7 @@ from medimg_cli.errors import MedimgError, UsageError
 from medimg_cli.web.dicom import listener
 from medimg_cli.web.dicom.listener import OUT_OF_RESOURCES, image_classes, transfer_syntaxes
 from medimg_cli.web.dicom.node import Node
-from medimg_cli.web.dicom.peers import peers_of
+from medimg_cli.web.dicom.peers import answers_alone, peers_of
 from medimg_cli.web.dicom.queue import Ask, Done, NoRoomError, Queue, key_of, read_only
 from medimg_cli.web.serving.prometheus import SLOTS, Counters
 from medimg_cli.web.serving.supervisor import READY
@@ -594,3 +594,16 @@ def test_a_node_ends_at_once_whatever_clients_and_peers_keep_it_waiting_for(
         served.until(lambda: not [one for one in threading.enumerate() if isinstance(one, Association)])
         slow.close()
     assert read_only(tmp_path)[1] == 1
+
+
+def test_an_answer_of_a_peer_waits_for_whoever_asked(peer: Peer) -> None:
+    entity = AE("A")
+    entity.add_requested_context("1.2.840.10008.1.1")
+    association = entity.associate("127.0.0.1", peer.port, ae_title="PEER")
+    answers_alone(association)
+    answer: Any = (1, Dataset())
+    association.dimse.msg_queue.put(answer)
+    time.sleep(0.05)  # its reactor looks every millisecond
+    assert association.dimse.get_msg(block=False) == (None, None)
+    assert association.dimse.get_msg(block=True) is answer
+    association.release()
