@@ -26,7 +26,8 @@ def at_work(session: Session) -> Iterator[None]:
     Raises:
         UsageError: the settings contradict each other.
     """
-    settings = session.settings()
+    silent = replace(session, quiet=True, verbose=False)  # the body says what is to be said of settings
+    settings = silent.settings()
     chosen = settings.cluster
     if ENGINE.get() is not None or (chosen.shard is None and chosen.scheduler is None):
         yield  # there is one while shards are merged

@@ -172,6 +172,7 @@ def connected(
             ) from error
         with disk_errors(parent, "choose a workspace that can be written"):
             parent.mkdir(parents=True, exist_ok=True)
+            stack.callback(_forget_empty, parent)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dask-", dir=parent)))
         for worker, (versions, sees) in client.run(_about_worker, str(folder)).items():
             _refuse_versions(worker, versions)
@@ -179,8 +180,11 @@ def connected(
                 what = f"worker {worker} does not see {folder}"
                 raise MachineError(what, "workers need the file system of this machine under the same paths")
         yield Cluster(client, folder, chunk, patience_seconds)
+
+
+def _forget_empty(folder: Path) -> None:
     with suppress(OSError):  # shards may be there
-        parent.rmdir()
+        folder.rmdir()
 
 
 def _warn_of_open_network(address: str, progress: Progress) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import REPOSITORY, draw_cohort, medimg
 from tests.stages.test_shards import contents, ingest_of, write_dicom
 
-pytest.importorskip("distributed")
+distributed: Any = pytest.importorskip("distributed")
 _PATIENCE_SECONDS = 60.0
 SLOW_STORAGE = """
 import time
@@ -57,6 +58,10 @@ class Dask:
 
     def slow_worker(self) -> "subprocess.Popen[bytes]":
         return self.worker("--preload", str(self._folder / "slow_storage.py"))
+
+    def workers(self) -> list[str]:
+        with distributed.Client(self.address, timeout=_PATIENCE_SECONDS) as client:
+            return list(client.scheduler_info(n_workers=-1)["workers"])
 
     def end(self) -> None:
         for process in self.processes:
@@ -210,8 +215,25 @@ def test_what_a_worker_finds_wrong_is_said_as_here(
     capsys.readouterr()
     for more in ((), ("--scheduler", dask.address)):
         assert medimg(tmp_path / "w", "preprocess", "--size", "24", *more) == ExitCode.DATA
+    assert not (tmp_path / "w" / "shards").exists()
     one, two, three, four = capsys.readouterr().err.splitlines()
     assert (one, two) == (three, four)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("raw")
+def test_an_image_that_no_worker_survives_is_one_error(
+    tmp_path: Path, own_dask: Dask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deadly = "import os\nfrom medimg_cli.images import readers\nreaders.read_image = lambda *_: os._exit(9)\n"
+    (tmp_path / "deadly.py").write_text(deadly)
+    for _ in range(5):
+        own_dask.worker("--preload", str(tmp_path / "deadly.py"))
+    on = ("--scheduler", own_dask.address, "--set", "cluster.chunk=1000")
+    own_dask.until(lambda: len(own_dask.workers()) == 5)
+    assert medimg(tmp_path / "w", *ingest_of(tmp_path), *on) == ExitCode.MACHINE
+    error = capsys.readouterr().err
+    assert "died again and again" in error and error.count("\n") == 2, error
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medimg_cli.cli.app import run
 from medimg_cli.errors import ExitCode
 from medimg_cli.workspace.lock import claim
 from medimg_cli.workspace.workspace import Workspace
@@ -241,6 +242,14 @@ def test_a_source_that_changed_between_shards_and_merge_is_told(
     assert medimg(tmp_path / "parts", "merge") == 0
     assert medimg(tmp_path / "whole", *ingest_of(tmp_path)) == 0
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("raw")
+@pytest.mark.usefixtures("raw")
+def test_settings_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = (*ingest_of(tmp_path), "--verbose", "--workspace", str(tmp_path / "w"))
+    assert run(call) == 0
+    assert capsys.readouterr().err.count("settings of ingest:") == 1
 
 
 @pytest.mark.usefixtures("raw")
