@@ -5,6 +5,7 @@ arrays that they make come back through files of their own in the workspace.
 """
 
 import logging
+import math
 import os
 import pickle
 import platform
@@ -55,6 +56,7 @@ class Cluster:
         self._client, self._folder = client, folder
         self._chunk, self._patience_seconds = chunk, patience_seconds
         self._numbers = count()
+        self._limit, self._looked = _CHUNKS_AHEAD, -math.inf
 
     def map(self, task: str, work: Work[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield the result of every item in order; what a dead worker had is sent to another one.
@@ -84,8 +86,9 @@ class Cluster:
                 yield from _joined(*self._result(flying[0]))
                 flying.popleft()
         finally:
-            with suppress(Exception):  # the scheduler may be gone
-                self._client.cancel(list(flying))
+            if self._client.status == "running":  # a scheduler that is gone would be waited for
+                with suppress(Exception):
+                    self._client.cancel(list(flying))
 
     def _chunks(self, items: Iterable[Item]) -> Iterator[list[Item]]:
         remaining = iter(items)
@@ -95,10 +98,14 @@ class Cluster:
 
     def _most(self) -> int:
         """Return how many chunks may be in flight now: workers come and go."""
-        threads: int = sum(one["nthreads"] for one in self._workers().values())
-        return _CHUNKS_AHEAD * max(1, threads)
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            threads: int = sum(one["nthreads"] for one in self._workers().values())
+            self._limit, self._looked = _CHUNKS_AHEAD * max(1, threads), time.monotonic()
+        return self._limit
 
     def _workers(self) -> dict[str, Any]:
+        if self._client.status != "running":
+            raise self._gone()
         found: dict[str, Any] = self._client.scheduler_info(n_workers=-1).get("workers", {})
         return found
 
@@ -109,8 +116,6 @@ class Cluster:
         future.add_done_callback(lambda _: done.set())
         alone_since = time.monotonic()
         while not (done.wait(_LOOK_SECONDS) or future.done()):
-            if self._client.status != "running":
-                raise self._gone()
             if self._workers():
                 alone_since = time.monotonic()
             elif time.monotonic() - alone_since > self._patience_seconds:

@@ -160,6 +160,7 @@ def test_a_worker_that_dies_and_one_that_comes_change_nothing(tmp_path: Path, ow
         assert medimg(place, *ingest_of(tmp_path)) == 0
     assert medimg(here, "preprocess", "--size", "24") == 0
     first, *_ = [own_dask.slow_worker() for _ in range(3)]
+    own_dask.until(lambda: len(own_dask.workers()) == 3)
     pixels, ended, was_running = there / "cache", threading.Event(), []
 
     def change() -> None:
@@ -189,6 +190,7 @@ def test_the_schedulers_end_is_one_error_and_the_command_goes_on_without_it(
     for place in (here, there):
         assert medimg(place, *ingest_of(tmp_path)) == 0
     own_dask.slow_worker()
+    own_dask.until(lambda: bool(own_dask.workers()))
 
     def end() -> None:
         own_dask.until(lambda: any(there.rglob("journal.csv")))
@@ -196,7 +198,7 @@ def test_the_schedulers_end_is_one_error_and_the_command_goes_on_without_it(
 
     end_later = threading.Thread(target=end)
     end_later.start()
-    on = ("--scheduler", own_dask.address, "--set", "cluster.chunk=1", "--set", "cluster.patience_seconds=5")
+    on = ("--scheduler", own_dask.address, "--set", "cluster.chunk=1")
     capsys.readouterr()
     assert medimg(there, "preprocess", "--size", "24", *on) == ExitCode.MACHINE
     end_later.join()
