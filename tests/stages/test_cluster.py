@@ -48,7 +48,7 @@ class Dask:
         self.processes: list[subprocess.Popen[bytes]] = []
         arguments = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show")
         self.scheduler = self._begin("scheduler", *arguments)
-        self.until(self._file.is_file)
+        self.until(lambda: self._file.is_file() and self._file.read_text().rstrip().endswith("}"))
         self.address = str(json.loads(self._file.read_text())["address"])
 
     def worker(self, *more: str, **environment: str) -> "subprocess.Popen[bytes]":
