@@ -174,12 +174,15 @@ def _of_spelling(counts: Mapping[str, int]) -> Iterator[Question]:
 def is_misspelt(text: str, right: str) -> bool:
     """Return whether a name is another but for one letter in a word of five and more: left out, added, wrong, exchanged.
 
-    What tells grades and kinds apart is none: digits, a last letter, a beginning such as "a" or "un".
+    What tells grades and kinds apart is none: digits, a last letter, a beginning such as "a" or "un", and another
+    letter among the first three, unless only the other name is that of a known finding.
 
     >>> [is_misspelt(*pair) for pair in (("NROMAL", "NORMAL"), ("Pneumona", "Pneumonia"), ("melanomas", "melanoma"))]
     [True, True, True]
     >>> [is_misspelt(*pair) for pair in (("grade 2", "grade 1"), ("atypical", "typical"), ("type_a", "type_b"))]
     [False, False, False]
+    >>> [is_misspelt(*pair) for pair in (("microadenoma", "macroadenoma"), ("Nirmal", "Normal"))]
+    [False, True]
     """
     first, second = text.casefold(), right.casefold()
     if first == second + "s" or second == first + "s":
@@ -192,6 +195,9 @@ def is_misspelt(text: str, right: str) -> bool:
     rests = first[start:], second[start:]
     words = (re.search(r"[^\W\d_]*$", first[:start]), re.match(r"[^\W\d_]*", rests[1]))
     length = sum(len(found[0]) for found in words if found is not None)
+    early = words[0] is not None and len(words[0][0]) < 3 and rests[0][1:] == rests[1][1:]
+    if early and (is_diagnosis(text) or not is_diagnosis(right)):
+        return False  # two terms: "micro" and "macro", "hepatoma" and "hematoma", "mesial" and "medial"
     changed = rests[0][0] + rests[1][0]
     if length < 5 or not changed.isalpha() or set(changed) <= set("ivx"):
         return False

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medimg_cli.dataset.ingest.plausible import open_questions
+from medimg_cli.dataset.ingest.plausible import is_misspelt, open_questions
 from medimg_cli.dataset.layouts import LAYOUTS, name_sources
 from medimg_cli.dataset.layouts.folders import find_masks
 from medimg_cli.workspace.settings import IngestSettings
@@ -206,3 +206,22 @@ def test_a_rare_class_that_is_a_frequent_one_misspelt_is_a_question(tmp_path: Pa
     assert not questions(
         tmp_path / "apart", *folders(["typical", "grade 1"], 20), *folders(["atypical", "grade 2"], 3)
     )
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("pituitary microadenoma", "pituitary macroadenoma"),
+        ("left_esotropia", "left_exotropia"),
+        ("entropion", "ectropion"),
+        ("hepatoma", "hematoma"),
+        ("mesial", "medial"),
+        ("afferent", "efferent"),
+    ],
+)
+def test_two_terms_of_medicine_that_begin_alike_are_no_misspelling(pair: tuple[str, str]) -> None:
+    assert not is_misspelt(*pair) and not is_misspelt(*reversed(pair))
+
+
+def test_a_wrong_letter_early_in_the_name_of_a_known_finding_is_a_misspelling() -> None:
+    assert is_misspelt("Nirmal", "Normal") and is_misspelt("bonign", "benign")
