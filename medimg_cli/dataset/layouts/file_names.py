@@ -42,7 +42,12 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
         for file in tree.files:
             path, match = f"{tree.base}{file}", pattern.search(file)
             if match is None or not match[1]:
-                rejected.append(Rejected(path, "its name has nothing that --label-regex finds"))
+                what = (
+                    "nothing that --label-regex finds"
+                    if match is None
+                    else "an empty first group of --label-regex"
+                )
+                rejected.append(Rejected(path, f"its name has {what}"))
                 continue
             split = splits.get(file.split("/", 1)[0])
             entries.append(Entry(f"{source.prefix}{file}", path, match[1], relative=file, split=split))
@@ -83,14 +88,18 @@ def words_that_part(files: Sequence[str]) -> dict[str, int]:
 
 
 def suggestion(source: Source) -> str:
-    """Return how labels may be read from the names of a folder's files, "" where nothing speaks for it."""
+    """Return how labels may be read from the names of a folder's files, "" where no pattern finds them."""
     if kind_of(source) not in ("folder", "archive"):
         return ""
-    words = words_that_part(contents(source).files)
+    files = contents(source).files
+    words = words_that_part(files)
     named = ", ".join(f"{word} ({count:,})" for word, count in words.items())
-    return (
-        f"the names hold {named}: --label-regex '({'|'.join(words)})' takes them for labels" if words else ""
-    )
+    orders = (words, sorted(words, key=len, reverse=True)) if words else ()
+    for tried in (f"({'|'.join(order)}){end}" for end in ("", "[^/]*$") for order in orders):
+        found = [(match[1], PurePosixPath(file).stem) for file in files if (match := re.search(tried, file))]
+        if all(word in _WORD.findall(stem) for word, stem in found):
+            return f"the names hold {named}: --label-regex '{tried}' takes them for labels"
+    return ""
 
 
 LAYOUTS.register("names")(

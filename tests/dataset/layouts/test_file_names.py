@@ -79,3 +79,30 @@ def test_a_pattern_that_cannot_be_used_is_one_line(tmp_path: Path, settings: dic
         LAYOUTS.get(find_layout(sources, IngestSettings(**settings))).list_images(
             sources, IngestSettings(**settings)
         )
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["study_covid/normal_{}.png", "study_covid/covid_{}.png"], "(covid|normal)[^/]*$"),
+        (["tumor_{}.png", "tumorfree_{}.png"], "(tumorfree|tumor)"),
+    ],
+)
+def test_a_proposed_pattern_finds_the_words_it_was_proposed_for(
+    tmp_path: Path, names: list[str], pattern: str
+) -> None:
+    for name in (name.format(number) for name in names for number in range(4)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (source,) = name_sources([tmp_path])
+    assert f"--label-regex '{pattern}'" in LAYOUTS.get("names").suggestion(source)
+    listing = LAYOUTS.get("names").list_images([source], IngestSettings(label_regex=pattern))
+    assert all(Path(entry.relative).stem.split("_")[0] == entry.label for entry in listing.entries)
+
+
+def test_a_first_group_that_stays_empty_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "covid_1.png").write_bytes(b"x")
+    listing = LAYOUTS.get("names").list_images(
+        name_sources([tmp_path]), IngestSettings(label_regex="(normal)|(covid)")
+    )
+    assert [row.reason for row in listing.rejected] == ["its name has an empty first group of --label-regex"]
