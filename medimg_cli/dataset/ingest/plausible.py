@@ -157,6 +157,8 @@ def open_questions(listing: Listing, layout: str) -> list[Question]:
     spelling = list(_of_spelling(counts))
     if listing.columns:
         return [*spelling, *_of_column(listing, counts)]
+    if layout == "names" and (kind := _kind_of(list(counts))) is not None:
+        return [Question(f"{_named(list(counts))} look like {kind}, not classes", "--label-regex RE")]
     if "folders" not in layout:
         return spelling if layout == "names" else []
     return [*spelling, *_of_folders(listing, counts)]

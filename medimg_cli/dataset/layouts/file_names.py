@@ -1,4 +1,4 @@
-"""Labels in the names of files: `normal_001.png`, `IM-0007-covid.jpeg`; the first group of `--label-regex`."""
+"""Labels in the names of files: `normal_001.png`, `IM-0007-covid.jpeg`; the group of `--label-regex`."""
 
 import re
 from collections import Counter
@@ -13,6 +13,7 @@ from medimg_cli.dataset.listing import Entry, Listing, Rejected, Source
 from medimg_cli.errors import UsageError
 from medimg_cli.workspace.settings import IngestSettings
 
+_LABEL = "label"
 _WORD = re.compile(r"[^\W\d_]+")
 _MOST_CLASSES, _LEAST_EACH, _SHARE = 20, 2, 0.95
 
@@ -25,12 +26,12 @@ def misfit(source: Source, settings: IngestSettings) -> str | None:
 
 
 def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
-    """List images whose class is the first group found in their path; the rest is rejected.
+    """List images whose class is the group found in their path, the one called `label` of several; the rest is rejected.
 
     Folders called train, val and test (in any of the usual spellings) at the top are official splits.
 
     Raises:
-        UsageError: the pattern is none, or has no group.
+        UsageError: the pattern is none, has no group, or several and none called `label`.
     """
     pattern = _pattern(settings.label_regex or "")
     entries: list[Entry] = []
@@ -41,16 +42,17 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
         splits = split_folders(folder for folder in tree.folders if "/" not in folder)
         for file in tree.files:
             path, match = f"{tree.base}{file}", pattern.search(file)
-            if match is None or not match[1]:
+            label = match[_group(pattern)] if match else None
+            if not label:
                 what = (
                     "nothing that --label-regex finds"
                     if match is None
-                    else "an empty first group of --label-regex"
+                    else "no label where --label-regex finds it"
                 )
-                rejected.append(Rejected(path, f"its name has {what}"))
+                rejected.append(Rejected(path, f"its path has {what}"))
                 continue
             split = splits.get(file.split("/", 1)[0])
-            entries.append(Entry(f"{source.prefix}{file}", path, match[1], relative=file, split=split))
+            entries.append(Entry(f"{source.prefix}{file}", path, label, relative=file, split=split))
     classes = tuple(natural_order({entry.label for entry in entries}))
     return Listing(
         tuple(entries), tuple(rejected), classes, label_source=f"what {pattern.pattern!r} finds in its path"
@@ -65,7 +67,16 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise UsageError(f"--label-regex {text!r}: {error}", example) from error
     if pattern.groups < 1:
         raise UsageError(f"--label-regex {text!r} has no group", example)
+    if pattern.groups > 1 and _LABEL not in pattern.groupindex:
+        raise UsageError(
+            f"--label-regex {text!r} has {pattern.groups} groups",
+            f"name the one that is the label, (?P<{_LABEL}>…), or write (?:…) for the others",
+        )
     return pattern
+
+
+def _group(pattern: re.Pattern[str]) -> int | str:
+    return _LABEL if _LABEL in pattern.groupindex else 1
 
 
 def words_that_part(files: Sequence[str]) -> dict[str, int]:

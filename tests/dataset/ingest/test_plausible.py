@@ -225,3 +225,19 @@ def test_two_terms_of_medicine_that_begin_alike_are_no_misspelling(pair: tuple[s
 
 def test_a_wrong_letter_early_in_the_name_of_a_known_finding_is_a_misspelling() -> None:
     assert is_misspelt("Nirmal", "Normal") and is_misspelt("bonign", "benign")
+
+
+def test_labels_in_names_that_count_patients_are_a_question(tmp_path: Path) -> None:
+    listing = LAYOUTS.get("names").list_images(
+        name_sources([_of_files(tmp_path, [f"p{n:03d}_{n}.png" for n in range(6)])]),
+        IngestSettings(label_regex=r"(p\d+)_"),
+    )
+    (question,) = open_questions(listing, "names")
+    assert "look like identifiers, not classes" in question.question
+    assert question.option == "--label-regex RE"
+
+
+def _of_files(root: Path, names: list[str]) -> Path:
+    for name in names:
+        (root / name).touch()
+    return root

@@ -31,7 +31,7 @@ def test_the_first_group_is_the_label_and_what_has_none_is_named(tmp_path: Path)
         ("train/normal_2.png", "normal", "train"),
         ("test/normal_3.png", "normal", "test"),
     }
-    assert [row.reason for row in listing.rejected] == ["its name has nothing that --label-regex finds"]
+    assert [row.reason for row in listing.rejected] == ["its path has nothing that --label-regex finds"]
     assert listing.classes == ("covid", "normal")
 
 
@@ -68,6 +68,8 @@ def test_where_nothing_fits_the_option_that_would_is_proposed(tmp_path: Path) ->
     [
         {"label_regex": "normal"},
         {"label_regex": "(normal"},
+        {"label_regex": "(normal)|(covid)"},
+        {"label_regex": "(?:(left)_)?(normal|covid)"},
         {"label_regex": "(a)", "labels": Path("x.csv")},
         {"label_regex": "(a)", "layout": "npz"},
     ],
@@ -100,9 +102,9 @@ def test_a_proposed_pattern_finds_the_words_it_was_proposed_for(
     assert all(Path(entry.relative).stem.split("_")[0] == entry.label for entry in listing.entries)
 
 
-def test_a_first_group_that_stays_empty_is_said_to_be_so(tmp_path: Path) -> None:
-    (tmp_path / "covid_1.png").write_bytes(b"x")
-    listing = LAYOUTS.get("names").list_images(
-        name_sources([tmp_path]), IngestSettings(label_regex="(normal)|(covid)")
-    )
-    assert [row.reason for row in listing.rejected] == ["its name has an empty first group of --label-regex"]
+def test_of_several_groups_the_one_called_label_counts(tmp_path: Path) -> None:
+    files(tmp_path, "p001_covid.png", "p002_normal.png", "p003_.png")
+    settings = IngestSettings(label_regex=r"(?P<patient>p\d+)_(?P<label>[a-z]*)")
+    listing = LAYOUTS.get("names").list_images(name_sources([tmp_path]), settings)
+    assert listing.classes == ("covid", "normal")
+    assert [row.reason for row in listing.rejected] == ["its path has no label where --label-regex finds it"]
