@@ -319,6 +319,7 @@ def test_no_server_is_one_error(
     s3fs.S3FileSystem.clear_instance_cache()
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr(remote, "_TRIES", 2)
     assert medimg(tmp_path, "ingest", "s3://study/raw") == ExitCode.MACHINE
