@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -152,10 +153,11 @@ def _similar_cases(workspace: Workspace, classifier: Classifier, progress: Progr
             with suppress(UnreadableImage):
                 yield read_image(workspace.absolute(path), options), str(label)
 
-    images = list(readable())
-    if not images:
+    images = readable()  # one in memory at a time
+    first = next(images, None)
+    if first is None:
         raise DataError("no training image can be read", "leave out --similar-cases")
-    return gathered(classifier, ((image, covered(image), label) for image, label in images))
+    return gathered(classifier, ((image, covered(image), label) for image, label in chain([first], images)))
 
 
 def _about(run: Run, card: ModelCard, facts: Mapping[str, str]) -> bytes:

@@ -181,9 +181,14 @@ def boxes_to_blank(pixels: Pixels, reader: LineReader | None, *, whole: bool = T
     return [_wider(box, pixels.shape[1], pixels.shape[0]) for box in covered]
 
 
-def covered(image: DecodedImage) -> DecodedImage:
-    """Return the image with every row of signs in it covered, as `deidentify --mask-text` does without a reader."""
-    boxes = boxes_to_blank(image.as_uint8(), None)
+def covered(image: DecodedImage, boxes: Sequence[Box] | None = None) -> DecodedImage:
+    """Return the image with every row of signs in it covered, as `deidentify --mask-text` does without a reader.
+
+    Args:
+        boxes: what to cover instead.
+    """
+    if boxes is None:
+        boxes = boxes_to_blank(image.as_uint8(), None)
     if not boxes:
         return image
     masked: NDArray[Any] = mask_regions(image.pixels, boxes)

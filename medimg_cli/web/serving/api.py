@@ -25,6 +25,7 @@ from medimg_cli.images.pictures import as_png
 from medimg_cli.predictions.exam_answers import answer_of_exam, kept_of
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.privacy.forms.names import mask_identities
+from medimg_cli.privacy.pixels.text_policy import covered
 from medimg_cli.runs.run import Exams
 from medimg_cli.web.serving import pictures
 from medimg_cli.web.serving.access import Load, Ticket, client_of
@@ -298,7 +299,7 @@ class Api:
         if label is not None and label not in self.engine.facts["classes"]:
             raise Refusal(400, "bad_request", "The model has no such class.")
         image = self.engine.read(upload, member)
-        shown = pictures.without(image, pictures.rows_of_text(image))
+        shown = covered(image)
         return pictures.png_of(self.engine.heatmap(upload, member, label, shown))
 
     def _similar(self, upload: Upload, form: Form) -> list[dict[str, Any]]:
@@ -317,7 +318,7 @@ class Api:
         with suppress(UnreadableImage):
             if answer.prediction.status != "unreadable":
                 image = self.engine.read(answer.upload, answer.member)
-                picture = as_png(pictures.without(image, pictures.rows_of_text(image)), _PDF_PX)
+                picture = as_png(covered(image), _PDF_PX)
         return Result(answer.entry(), picture)
 
     def _pdf(self, shown: Sequence[Result], language: str | None) -> bytes:

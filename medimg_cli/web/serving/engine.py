@@ -158,10 +158,11 @@ class UploadedEngine:
             raise NoSimilarError("No training image travels with this model")
         prepared = self.prepare(upload, member)
         with self._asking:
-            if self._classifier([prepared])[0].status != "ok":
-                raise NoSimilarError(_UNLIKE)
             answer = self._classifier.predictor.answer(prepared.pixels[None])
-        return self._similar.nearest([of_network[0] for of_network in answer.features])
+        features = [of_network[0] for of_network in answer.features]
+        if self._classifier.prediction(prepared, answer.probabilities[0], features).status != "ok":
+            raise NoSimilarError(_UNLIKE)
+        return self._similar.nearest(features)
 
     def _decoded(self, upload: Upload, member: str | None, options: ReadOptions) -> DecodedImage:
         options = replace(options, most_pixels=self._most_pixels)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -12,8 +12,8 @@ from PIL import Image
 
 from medimg_cli.images.image import DecodedImage
 from medimg_cli.images.pictures import as_png, shrunk
-from medimg_cli.privacy.pixels.text_policy import boxes_to_blank
-from medimg_cli.privacy.pixels.text_regions import Box, mask_regions
+from medimg_cli.privacy.pixels.text_policy import boxes_to_blank, covered
+from medimg_cli.privacy.pixels.text_regions import Box
 from medimg_cli.web.serving.engine import Engine
 from medimg_cli.web.serving.refusals import Refusal
 from medimg_cli.web.serving.uploads import Form, Upload
@@ -81,7 +81,7 @@ def draw(engine: Engine, upload: Upload, asked: Asked) -> tuple[bytes, dict[str,
     if is_dicom and asked.window is not None:
         image = engine.read(upload, member, asked.window)
         boxes += [] if asked.text else rows_of_text(image)  # a window may show what another hides
-    image = without(image, boxes)
+    image = covered(image, boxes)
     is_grey = image.channels == 1
     headers = {"X-Frames": str(frames), "X-Grey": str(int(is_grey)), "X-Covered": str(len(boxes))}
     if frames > 1:
@@ -101,15 +101,6 @@ def draw(engine: Engine, upload: Upload, asked: Asked) -> tuple[bytes, dict[str,
 def rows_of_text(image: DecodedImage) -> list[Box]:
     """Return where signs stand in rows, which may name a patient; found without reading them, so others are too."""
     return boxes_to_blank(image.as_uint8(), None)
-
-
-def without(image: DecodedImage, boxes: Sequence[Box]) -> DecodedImage:
-    """Return the image with rows of text covered, as `deidentify --mask-text` covers them."""
-    if not boxes:
-        return image
-    if image.pixels.dtype == np.uint8:
-        return replace(image, pixels=mask_regions(image.pixels.astype(np.uint8, copy=False), boxes))
-    return replace(image, pixels=mask_regions(image.pixels.astype(np.uint16, copy=False), boxes))
 
 
 def member_of(upload: Upload, frames: int, frame: int) -> str | None:
