@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -225,3 +226,30 @@ def test_a_result_that_cannot_be_delivered_goes_out_of_the_way_and_the_others_st
     assert [note["reason"] for note in read_only(queue.folder)[2].values()] == ["refused"]
     queue.delivered(results[1][1])
     assert files(queue) == ["dead", "dead"]
+
+
+def test_a_queue_at_work_can_be_read_by_another_process_at_any_moment(queue: Queue) -> None:
+    is_done, faults = threading.Event(), list[BaseException]()
+
+    def read() -> None:
+        try:
+            while not is_done.is_set():
+                read_only(queue.folder)
+        except BaseException as error:
+            faults.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for number in range(100):
+        key = str(queue.put(f"1.2.{number}", [b"a"]))
+        if number % 2:
+            queue.bury(queue.object(key), "no image")
+        else:
+            for _, result in answer(queue, key):
+                queue.delivered(result)
+    is_done.set()
+    for reader in readers:
+        reader.join()
+    assert faults == []
+    assert (read_only(queue.folder)[:2], len(read_only(queue.folder)[2])) == ((0, 0), 50)

@@ -189,8 +189,12 @@ class Queue:
         synced(self.incoming)
 
     def _move_to_the_dead(self, path: Path, name: str, note: Mapping[str, str]) -> None:
-        text = json.dumps({"time": now(), **note}, ensure_ascii=False)
-        (self.dead / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        unfinished = self._new()
+        unfinished.write_text(
+            json.dumps({"time": now(), **note}, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        synced(unfinished)
+        unfinished.replace(self.dead / f"{name}.json")  # whole, for those who read it meanwhile
         with suppress(FileNotFoundError):
             path.replace(self.dead / f"{name}.dcm")
         synced(self.dead)
@@ -253,15 +257,23 @@ def read_only(folder: Path) -> tuple[int, int, dict[str, Mapping[str, str]]]:
     """
     try:
         waiting, results = (
-            len(list(folder.glob("incoming/*.dcm"))),
-            len(list(folder.glob("outgoing/*/*.dcm"))),
+            sum(path.suffix == ".dcm" for path in _below(folder / name)) for name in _FOLDERS[:2]
         )
-        dead = {
-            path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("dead/*.json")
-        }
+        notes = [path for path in _below(folder / "dead") if path.suffix == ".json"]
+        dead = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in notes}
     except (OSError, ValueError) as error:
         raise MachineError(f"the queue {folder} cannot be read: {error}", "is it of this user?") from error
     return waiting, results, dead
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return the files; a folder that another process removes meanwhile has none."""
+
+    def check(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    return [Path(at, name) for at, _, names in os.walk(folder, onerror=check) for name in names]
 
 
 def synced(path: Path) -> None:
