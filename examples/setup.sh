@@ -33,19 +33,15 @@ is_recent_python() {
 }
 
 find_python() {
-  local candidate
-  if [[ -n "${PYTHON:-}" ]]; then
-    is_recent_python "$PYTHON" || die "PYTHON=$PYTHON is not Python 3.11 or newer" "name another interpreter"
-    printf '%s\n' "$PYTHON"
-    return
-  fi
-  for candidate in python3.11 python3.12 python3.13 python3 python; do
+  local candidate candidates=(python3.11 python3.12 python3.13 python3 python)
+  [[ -z "${PYTHON:-}" ]] || candidates=("$PYTHON")
+  for candidate in "${candidates[@]}"; do
     if command -v "$candidate" >/dev/null && is_recent_python "$candidate"; then
       command -v "$candidate"
       return
     fi
   done
-  die "no Python 3.11 or newer on the PATH" "install one, or set PYTHON=/path/to/python3.11"
+  return 1
 }
 
 # Runs a long command with its output kept in a file; a terminal sees the seconds go by.
@@ -76,10 +72,18 @@ make_environment() {
       die "$environment does not work or is older than Python 3.11" "delete it, then run this again"
     "$programs/python" -m pip --version >/dev/null 2>&1 && return
   fi
-  python=$(find_python)
-  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-    die "$python cannot make virtual environments" "on Debian or Ubuntu: apt-get install python3-venv"
   mkdir -p "$environment"
+  if ! python=$(find_python); then
+    [[ -z "${PYTHON:-}" ]] || die "PYTHON=$PYTHON is not Python 3.11 or newer" "name another interpreter"
+    install_python python3-venv || true
+    python=$(find_python) ||
+      die "no Python 3.11 or newer on the PATH" "install one, or set PYTHON=/path/to/python3.11"
+  fi
+  if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    [[ "$python" != /usr/bin/* ]] || install_python "$(basename -- "$(readlink -f -- "$python")")-venv" || true
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+      die "$python cannot make virtual environments" "on Debian or Ubuntu: apt-get install python3-venv"
+  fi
   quietly "making .venv with $("$python" --version)" "$python" -m venv "$environment" ||
     die "cannot make $environment" "see the lines above"
 }
@@ -185,6 +189,10 @@ prepare_program() { # PURPOSE PACKAGE NAME...
     return 1
   fi
   install_packages "$purpose" "$package"
+}
+
+install_python() { # PACKAGE
+  ((EUID == 0)) && command -v apt-get >/dev/null && install_packages Python "$1"
 }
 
 install_packages() { # PURPOSE PACKAGE...

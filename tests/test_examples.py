@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -231,3 +232,50 @@ def test_a_stopped_job_lets_medimg_save_first(job: Job, told: signal.Signals, af
         running.kill()
         running.wait()
     assert job.calls[1:] == afterwards
+
+
+@pytest.mark.parametrize(
+    ("there", "root", "installed", "code"),
+    [
+        (["python3", "apt-get"], True, [], 0),
+        (["apt-get"], True, ["python3-venv"], 0),
+        (["apt-get"], False, [], ExitCode.MACHINE),
+        ([], True, [], ExitCode.MACHINE),
+    ],
+)
+def test_the_set_up_installs_python_where_it_may_and_says_what_lacks_elsewhere(
+    tmp_path: Path, there: list[str], root: bool, installed: list[str], code: int
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, lines in {
+        "python3": 'echo "$*" >>"$CALLS"',
+        "apt-get": 'echo "${@: -1}" >>"$INSTALLED"; mv "$SPARE" "$(dirname -- "$0")/python3"',
+    }.items():
+        program = programs / name if name in there else tmp_path / f"spare-{name}"
+        program.write_text(f"#!/bin/bash\nPATH=/usr/bin:/bin\n{lines}\n")
+        program.chmod(0o755)
+    for name in ("dirname", "mkdir", "sleep", "tail"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    text = (EXAMPLES / "setup.sh").read_text(encoding="utf-8").replace("EUID == 0", str(int(root)))
+    (programs / "setup.sh").write_text(text, encoding="utf-8")
+    script = f"source {programs}/setup.sh; environment={tmp_path}/.venv programs=$environment/bin; make_environment"
+    calls, got = tmp_path / "calls", tmp_path / "installed"
+    names = {"PATH": programs, "CALLS": calls, "INSTALLED": got, "SPARE": tmp_path / "spare-python3"}
+    done = subprocess.run(
+        ["/bin/bash", "-euo", "pipefail", "-c", script],
+        env={name: str(value) for name, value in names.items()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    assert (got.read_text().split() if got.exists() else []) == installed
+    if code:
+        assert done.stderr.splitlines()[-2:] == [
+            "error: no Python 3.11 or newer on the PATH",
+            "hint: install one, or set PYTHON=/path/to/python3.11",
+        ]
+    else:
+        assert f"-m venv {tmp_path}/.venv" in calls.read_text()
