@@ -4,7 +4,7 @@ import csv
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from medimg_cli.predictions.prediction import Prediction
     from medimg_cli.runs.tested import Tested
     from medimg_cli.workspace.settings import Settings
-    from medimg_cli.workspace.workspace import Workspace
 
 _LIST = "-"
 _Inputs = Annotated[
@@ -105,7 +104,7 @@ def predict(
     groups = _exams(session, classifier, exam)
     maps = _heat_maps(session, place, explain) if explain is not None else None
     results = _dicom_folder(session, settings, dicom_out, (classifier, place, tested), maps, groups)
-    learnt = _Learnt(session.workspace) if place.parent == session.workspace.runs_dir else None
+    learnt = _Learnt(session) if place.parent == session.workspace.runs_dir else None
     takers = [one.tell for one in (maps, results, learnt) if one is not None]
     from medimg_cli.stages.predict import predict as run_stage
 
@@ -143,20 +142,24 @@ def predict(
 class _Learnt:
     """Counts images that this workspace's data set has in train or val, by where they lie."""
 
-    def __init__(self, workspace: "Workspace") -> None:
+    def __init__(self, session: Session) -> None:
         self.met = 0
         self._known: set[str] = set()
-        if workspace.manifest_path.is_file():
-            with (
-                suppress(OSError, ValueError, KeyError, csv.Error),
-                workspace.manifest_path.open(newline="", encoding="utf-8-sig") as file,
-            ):
-                rows = csv.DictReader(file)
-                self._known = {
-                    workspace.absolute(row["path"])
-                    for row in rows
-                    if row["split"] in ("train", "val") and row["status"] == "ok"
-                }
+        workspace = session.workspace
+        try:
+            with workspace.manifest_path.open(newline="", encoding="utf-8-sig") as file:
+                for row in csv.DictReader(file, strict=True):
+                    if None in row.values():
+                        raise ValueError(f"the row of {row['image_id']} is cut")
+                    if row["split"] in ("train", "val") and row["status"] == "ok":
+                        self._known.add(workspace.absolute(row["path"]))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            session.progress.warn(
+                f"{workspace.manifest_path} cannot be read ({type(error).__name__}: {error}): which of these images"
+                " the model learnt from is not known"
+            )
 
     def tell(self, path: str, prediction: "Prediction") -> None:  # noqa: ARG002 -- what every taker is told
         """Take a row."""

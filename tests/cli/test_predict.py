@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,3 +284,24 @@ def test_the_probability_that_decides_is_shown_and_images_learnt_from_are_counte
         assert f"{answer['probabilities']['SPOT']:.4f}" in line
     assert run(["predict", images[2], "--run", "first", "-C", str(trained.root)]) == ExitCode.DONE
     assert "stand in train" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["image_id\n", "cut", '"', "\0", "a folder"])
+def test_a_manifest_that_cannot_be_read_is_said_where_images_learnt_from_are_counted(
+    trained: Workspace, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Workspace(Path(shutil.copytree(trained.root, tmp_path / "study")))
+    image = trained.absolute(read_dataset(trained).usable["path"].iloc[0])
+    whole = study.manifest_path.read_text()
+    study.manifest_path.unlink()
+    if damage == "a folder":
+        study.manifest_path.mkdir()
+    else:
+        rows = whole.splitlines(keepends=True)
+        study.manifest_path.write_text("".join([*rows[:3], rows[3][:30] if damage == "cut" else damage]))
+    if damage == "image_id\n":
+        study.manifest_path.write_text(damage * 2)
+    assert run(["predict", image, "--run", "first", "-C", str(study.root)]) == ExitCode.DONE
+    assert "which of these images the model learnt from is not known" in " ".join(
+        capsys.readouterr().err.split()
+    )
