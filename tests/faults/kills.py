@@ -16,11 +16,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import pydicom
+from PIL import Image
+
 from medimg_cli.cli import app
+from tests.conftest import draw_cohort
 from tests.faults.damage import make_study
+from tests.images.dicom_file import dicom_image, write
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOST_SECONDS = 5.0
@@ -28,6 +34,7 @@ ONCE = ("--positive", "SPOT", "--patient-regex", r"(patient\d+)", "--split", "0.
 _VOLATILE = re.compile(
     r'"(?:\w*seconds|images_per_second|created|finished|started|when|date|time|bytes|size_bytes|at|resumed\w*|reused|epochs_run)": [^,}\]]+'
 )
+_TIMES = re.compile(r"\n.*(?: (?:DA|TM|DT): ).*")
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Case:
         again: the command that goes on; the same where empty.
         results: globs of what has to come out the same.
         endless: it goes on until it is told to stop, once it has said so.
+        first: commands that have been run before.
+        says: what it says is its result.
     """
 
     arguments: tuple[str, ...]
@@ -47,16 +56,31 @@ class Case:
     again: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
     endless: bool = False
+    first: tuple[tuple[str, ...], ...] = ()
+    says: bool = False
 
 
+_DIVIDED = ("preprocess", "--size", "24", "--channels", "1")
 CASES: dict[str, Case] = {
     "ingest": Case(("ingest", "{}/raw", *ONCE), ("dataset", "audit", "cache"), (), ("dataset/*.csv", "dataset/*.json")),
     "ingest-more": Case(("ingest", "{}/other"), (), (), ("dataset/*.csv", "dataset/*.json")),
     "ingest-copy": Case(
         ("ingest", "{}/raw", *ONCE, "--copy"), ("dataset", "audit"), (), ("dataset/*.csv", "dataset/images/**/*.png")
     ),
-    "label-audit": Case(("label-audit", "--fail-on", "never"), ("audit",), (), ("audit/findings.csv",)),
+    "ingest-deidentify": Case(
+        ("ingest", "{}/raw", *ONCE, "--deidentify"), ("dataset", "audit"), (), ("dataset/*.csv", "dataset/images/**/*.png")
+    ),
+    "ingest-archive": Case(("ingest", "{}/raw.zip", *ONCE), ("dataset", "audit"), (), ("dataset/*.csv",)),
+    "ingest-dicom": Case(
+        ("ingest", "{}/dicom", "--positive", "SPOT", "--copy", "--yes"), ("dataset", "audit"), (), ("dataset/*.csv", "dataset/images/**/*.dcm")
+    ),
+    "label-audit": Case(("label-audit", "--fail-on", "never"), ("audit",), (), ("audit/*.csv", "audit/audit.json")),
     "preprocess": Case(("preprocess",), ("cache",), (), ("cache/*/*.npy", "cache/*/index.csv")),
+    "preprocess-shard": Case((*_DIVIDED, "--shard", "1/2"), (), (), ("shards/preprocess/*",)),
+    "merge": Case(
+        ("merge", "preprocess"), (), (), ("cache/*/*.npy", "cache/*/index.csv"),
+        first=((*_DIVIDED, "--shard", "1/2"), (*_DIVIDED, "--shard", "2/2")),
+    ),
     "train": Case(
         ("train", "--epochs", "3", "--batch-size", "8", "--name", "third"), (),
         ("train", "--resume", "third"),
@@ -66,33 +90,43 @@ CASES: dict[str, Case] = {
         ("evaluate", "first"), ("runs/first/metrics-test.json", "runs/first/predictions-test.csv"), (),
         ("runs/first/metrics-test.json", "runs/first/predictions-test.csv"),
     ),
+    "evaluate-external": Case(
+        ("evaluate", "first", "--data", "{}/other"), (), (), ("runs/first/metrics-external-*.json",)
+    ),
     "predict": Case(
-        ("predict", "{}/raw", "--run", "first", "--out", "{}/work/new.csv"), (),
-        ("predict", "{}/raw", "--run", "first", "--out", "{}/work/new.csv", "--resume"), ("new.csv",),
+        ("predict", "{}/raw", "--run", "first", "--out", "new.csv"), (),
+        ("predict", "{}/raw", "--run", "first", "--out", "new.csv", "--resume"), ("new.csv",),
+    ),
+    "predict-jsonl": Case(
+        ("predict", "{}/raw", "--run", "first", "--out", "new.jsonl"), (),
+        ("predict", "{}/raw", "--run", "first", "--out", "new.jsonl", "--resume"), ("new.jsonl",),
+    ),
+    "predict-dicom-out": Case(
+        ("predict", "{}/dicom", "--run", "first", "--dicom-out", "results"), (), (), ("results/**/*.dcm",)
     ),
     "predict-explain": Case(
-        ("predict", "{}/raw/SPOT", "--run", "first", "--explain", "{}/work/maps", "--out", "{}/work/new.csv"), (), (),
+        ("predict", "{}/dicom", "--run", "first", "--explain", "maps", "--out", "new.csv"), (), (),
         ("new.csv", "maps/*.png"),
     ),
-    "report": Case(("report", "first", "--out", "{}/work/new.html"), ("out.html",), (), ("runs/first/metrics-test.json",)),
-    "report-pdf": Case(("report", "first", "--out", "{}/work/new.pdf"), (), (), ("runs/first/metrics-test.json",)),
+    "report": Case(("report", "first", "--out", "new.html"), ("out.html",), (), ("runs/first/metrics-test.json",)),
+    "report-pdf": Case(("report", "first", "--out", "new.pdf"), (), (), ("runs/first/metrics-test.json",)),
     "init": Case(("init",), ("medimg.yaml",), (), ("medimg.yaml",)),
-    "export": Case(("export", "first", "--out", "{}/work/new.onnx"), (), (), ("new.onnx",)),
-    "bundle": Case(("bundle", "first", "--out", "{}/work/new.zip"), (), (), ("new.zip",)),
+    "export": Case(("export", "first", "--out", "new.onnx"), (), (), ("new.onnx",)),
+    "bundle": Case(("bundle", "first", "--out", "new.zip"), (), (), ("new.zip",)),
     "recalibrate": Case(
         ("recalibrate", "first", "--data", "{}/other", "--name", "moved"), (), (), ("runs/moved/model.json",)
     ),
-    "deidentify": Case(("deidentify", "{}/raw", "{}/work/clean"), (), (), ("clean/**/*.png",)),
-    "info": Case(("info", "{}/raw/SPOT/patient001_0.png")),
+    "deidentify": Case(("deidentify", "{}/raw", "clean"), (), (), ("clean/**/*.png",)),
+    "info": Case(("info", "{}/raw/SPOT/patient001_0.png"), says=True),
     "doctor": Case(("doctor",)),
-    "runs": Case(("runs",)),
+    "runs": Case(("runs",), says=True),
     "tune": Case(
         ("tune", "--trials", "2", "--epochs", "1", "--name", "found"), (), ("tune", "--resume", "found"),
         ("tune/found/best.yaml",),
     ),
-    "sample-size": Case(("sample-size",)),
+    "sample-size": Case(("sample-size",), ("dataset", "audit", "cache"), says=True, first=(("ingest", "{}/many", *ONCE),)),
     "serve": Case(("serve", "first", "--port", "0"), endless=True),
-    "demo": Case(("demo", "{}/work/cohort", "--patients", "8"), (), (), ("cohort/**/*.png", "cohort/truth.json")),
+    "demo": Case(("demo", "cohort", "--patients", "8"), (), (), ("cohort/**/*.png", "cohort/truth.json")),
 }  # fmt: skip
 
 
@@ -104,6 +138,21 @@ def study_of(folder: Path) -> Path:
         os._exit(0)
     os.waitpid(process, 0)
     load_everything()
+    if not (folder / "raw.zip").is_file():
+        shutil.make_archive(str(folder / "raw"), "zip", folder / "raw")
+        draw_cohort(folder / "many", patients=32)
+        for number, path in enumerate(sorted((folder / "raw").glob("*/patient00[0-7]_*.png"))):
+            with Image.open(path) as image:
+                dataset = dicom_image(
+                    np.asarray(image),
+                    PatientID=path.stem[:10],
+                    StudyInstanceUID="1.2",
+                    SeriesInstanceUID="1.2.3",
+                )
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+            target = folder / "dicom" / path.parent.name / f"{path.stem}.dcm"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(dataset, target)
     return make_study(folder.absolute())
 
 
@@ -149,12 +198,17 @@ def ended(process: int, seconds: float) -> tuple[int | None, float]:
 def results(work: Path, case: Case) -> dict[str, str]:
     """Return file → hash of what the command is for, without times."""
     found = {}
+    if case.says:
+        lines = (work.parent / "said.txt").read_text(errors="replace").splitlines()
+        found["said"] = _VOLATILE.sub("", next((line for line in lines if line.startswith("{")), ""))
     for pattern in case.results:
         for path in sorted(work.glob(pattern)):
             content = path.read_bytes()
             if path.suffix == ".json":
                 content = _VOLATILE.sub("", json.dumps(json.loads(content), sort_keys=True)).encode()
                 content = re.sub(rb'"seal": "\w+"', b"", content)
+            elif path.suffix == ".dcm" and path.parent.name == "results":
+                content = _TIMES.sub("", str(pydicom.dcmread(path))).encode()
             found[str(path.relative_to(work))] = hashlib.sha256(content).hexdigest()
     return found
 
@@ -240,6 +294,14 @@ def try_command(
     case, work = CASES[name], pristine.parent / "work"
     prepare(pristine, work, case)
     said = work.parent / "said.txt"
+    if case.first:
+        for arguments in case.first:
+            whole_run(work, arguments, said)
+        pristine = pristine.parent / "begun"
+        shutil.rmtree(pristine, ignore_errors=True)
+        work.rename(pristine)
+        case = replace(case, without=())
+        prepare(pristine, work, case)
     code, seconds = whole_run(work, case.arguments, said, endless=case.endless)
     usual = results(work, case)
     tried: Counter[str] = Counter()
