@@ -1,7 +1,9 @@
 """Who an image belongs to: read from a path, or from a header without keeping the header's words."""
 
 import re
+import signal
 from collections.abc import Sequence
+from threading import current_thread, main_thread
 
 from medimg_cli.dataset.ingest.previous import PreviousDataset
 from medimg_cli.dataset.listing import Entry, without_frame
@@ -11,6 +13,8 @@ from medimg_cli.workspace.files import sha256_of_text
 from medimg_cli.workspace.progress import Remarks
 
 UNKNOWN, FROM_TABLE, FROM_HEADER, FROM_EXAMS = "unknown", "table", "DICOM header", "exams"
+_SECONDS, _LEAST_NAMES = 2, 20
+"""In so much time of a processor a pattern is searched in so many names at least; a million is usual."""
 _EXAMPLE = r"put the patient in brackets: --patient-regex '(person\d+)_'"
 
 
@@ -29,14 +33,35 @@ def patient_pattern(text: str) -> re.Pattern[str]:
     return pattern
 
 
-def patient_in_path(path: str, pattern: re.Pattern[str]) -> str | None:
-    """Return the first group where `pattern` is found in a posix path, None where it is not or is empty.
+def searched(pattern: re.Pattern[str], texts: Sequence[str], option: str) -> list[re.Match[str] | None]:
+    """Return where a pattern that a user gave is found in each text (N,), None where it is not.
 
-    >>> patient_in_path("test/PNEUMONIA/person7_virus_12.jpeg", re.compile(r"(person\\d+)_"))
-    'person7'
+    Raises:
+        UsageError: it takes for ever, as repeats inside repeats do (no limit outside the main thread).
     """
-    match = pattern.search(path)
-    return (match[1] or None) if match else None
+    found: list[re.Match[str] | None] = []
+    before = 0
+
+    def tick(*_: object) -> None:
+        nonlocal before
+        if len(found) < min(before + _LEAST_NAMES, len(texts)):
+            raise UsageError(
+                f"{option} {pattern.pattern!r} takes too long to search, as in '{texts[len(found)]}'",
+                "repeat nothing that repeats itself, as (a+)+ does",
+            )
+        before = len(found)
+
+    if current_thread() is not main_thread():
+        return [pattern.search(text) for text in texts]
+    handler = signal.signal(signal.SIGVTALRM, tick)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS, _SECONDS)
+    try:
+        for text in texts:
+            found.append(pattern.search(text))  # noqa: PERF401 -- counted while it grows
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, handler)
+    return found
 
 
 def pseudonym(patient: str) -> str | None:
@@ -75,9 +100,9 @@ def patients_of(
     found = [entry.patient_id for entry in entries]
     origin = FROM_TABLE if before == UNKNOWN and any(found) else before
     if pattern is not None:
+        matches = searched(pattern, [entry.relative for entry in entries], "--patient-regex")
         found = [
-            name or patient_in_path(entry.relative, pattern)
-            for name, entry in zip(found, entries, strict=True)
+            name or (match[1] if match else None) or None for name, match in zip(found, matches, strict=True)
         ]
         origin = FROM_NAMES if origin == UNKNOWN and any(found) else origin
     elif before == FROM_HEADER or _differ(headers, previous):

@@ -51,7 +51,7 @@ class IngestSettings(Section):
     )
     use_split_col: str | None = setting(None, "its column of splits", metavar="NAME")
     label_regex: str | None = setting(
-        None, "label = group found in a file's path, such as '(normal|covid)'", metavar="RE"
+        None, "label = group found in a file's name, else in its path, such as '(normal|covid)'", metavar="RE"
     )
     multi_label: bool = setting(False, "images may have several labels, or none")
     label_sep: str = setting("|", "what stands between the labels of a cell", min_length=1)

@@ -4,15 +4,21 @@ import re
 
 import pytest
 
-from medimg_cli.dataset.patients import patient_in_path, patient_pattern, pseudonym
+from medimg_cli.dataset.patients import patient_pattern, pseudonym, searched
 from medimg_cli.errors import UsageError
 
 
-def test_the_first_group_is_the_patient() -> None:
+def test_a_pattern_is_searched_in_every_path() -> None:
     pattern = patient_pattern(r"(person\d+)_")
-    assert patient_in_path("test/SICK/person7_virus.png", pattern) == "person7"
-    assert patient_in_path("test/SICK/IM-7.png", pattern) is None
-    assert patient_in_path("x", re.compile("x(y)?")) is None
+    one, none = searched(pattern, ["test/SICK/person7_virus.png", "test/SICK/IM-7.png"], "--patient-regex")
+    assert (one and one[1], none) == ("person7", None)
+
+
+@pytest.mark.parametrize("text", [r"((?:a+)+)$", r"(a*)*b", r"((a|aa)+)c"])
+def test_a_pattern_that_takes_for_ever_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medimg_cli.dataset.patients._SECONDS", 0.05)
+    with pytest.raises(UsageError, match=f"--patient-regex .* takes too long to search, as in '{'a' * 50}!'"):
+        searched(patient_pattern(text), ["x", "a" * 50 + "!"], "--patient-regex")
 
 
 @pytest.mark.parametrize("text", ["(p", "p+", "(?:p)"])

@@ -32,6 +32,14 @@ def test_new_images_move_nobody_and_follow_their_patient(tmp_path: Path) -> None
     assert new["split"].value_counts().to_dict() == {"train": 14, "val": 3, "test": 3}
 
 
+def test_labels_of_names_are_read_by_the_pattern_that_was_given(tmp_path: Path) -> None:
+    for number, label in enumerate(("sick", "well") * 3):
+        draw(tmp_path / "raw" / f"{label}_{number}.png", number)
+    again(tmp_path, tmp_path / "raw", label_regex="(sick|well)")
+    draw(tmp_path / "raw" / "sick_9.png", 9)
+    assert again(tmp_path, tmp_path / "raw").changes.added == ("sick_9.png",)
+
+
 def test_only_new_and_changed_images_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = cohort(tmp_path / "raw", range(20))
     again(tmp_path, raw)

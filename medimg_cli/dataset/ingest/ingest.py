@@ -136,8 +136,12 @@ class Ingest:
         except DataError as error:
             table = next(iter(tables_in(self.listing)), None)
             option = f"--labels {table}" if table and self.settings.labels is None else error.hint
+            hint = f"{error.hint}; {option}?" if table else error.hint
+            if self.layout in ("folders", "names"):
+                seen = LAYOUTS.get("names").suggestion(self.readings[0][1].sources[0])
+                hint, option = seen or hint, seen or option
             if not self.dry or not self.listing.entries:
-                raise DataError(error.what, f"{error.hint}; {option}?" if table else error.hint) from error
+                raise DataError(error.what, hint) from error
             self.questions.append(Question(error.what, option))
             self.space = LabelSpace(self.listing.classes)
 

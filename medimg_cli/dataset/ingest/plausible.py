@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 from statistics import median
 
+from medimg_cli.dataset.layouts.file_names import proposed
 from medimg_cli.dataset.layouts.folders import IMAGE_FOLDERS, is_mask_folder
 from medimg_cli.dataset.listing import NO_LABEL, Entry, Listing
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
@@ -223,7 +224,7 @@ def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
     folders = _named(names)
     if (kind := _kind_of(names)) is not None:
         inside = _classes_below(listing.entries, each=False)
-        option = "--layout inner-folders" if inside else by_table
+        option = "--layout inner-folders" if inside else _findings_in_names(listing)[1] or by_table
         yield Question(f"{folders} look like {kind}, not classes", option)
         return
     below = _classes_below(listing.entries)
@@ -235,6 +236,10 @@ def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
             )
     yield from _of_holders(listing, names, by_table)
     known = sum(map(is_diagnosis, names)) > len(names) / 10
+    words, pattern = ({}, "") if known and not _are_numbered(names) else _findings_in_names(listing)
+    if {*map(str.lower, words)} != {*map(str.lower, names)} and pattern:
+        yield Question(f"the names hold {_named([*words])}: are these the classes, not {folders}?", pattern)
+        return
     splits = [name for name in names if name.lower() in SPLIT_NAMES]
     few = median(counts.values()) <= _FEW_IMAGES
     if splits and not known:
@@ -250,6 +255,12 @@ def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
         yield Question(question, by_table)
     elif not known and table is not None:
         yield from _of_unused_table(listing, table)
+
+
+def _findings_in_names(listing: Listing) -> tuple[dict[str, int], str]:
+    """Return words for findings that part the files by their paths, and the option that takes them for labels."""
+    words, option = proposed([entry.relative for entry in listing.entries])
+    return (words, option) if any(map(is_diagnosis, words)) else ({}, "")
 
 
 def _of_holders(listing: Listing, names: Sequence[str], by_table: str) -> Iterator[Question]:

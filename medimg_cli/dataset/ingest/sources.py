@@ -17,7 +17,7 @@ from medimg_cli.workspace.workspace import Workspace
 
 READING = tuple(
     """
-    layout labels sheet image_col label_col label_kind map_classes patient_col use_split_col
+    layout labels sheet image_col label_col label_kind label_regex map_classes patient_col use_split_col
 """.split()
 )
 _FIXED = ("layout", "patient_col", "use_split_col")

@@ -227,6 +227,23 @@ def test_a_wrong_letter_early_in_the_name_of_a_known_finding_is_a_misspelling() 
     assert is_misspelt("Nirmal", "Normal") and is_misspelt("bonign", "benign")
 
 
+@pytest.mark.parametrize(
+    ("files", "option"),
+    [
+        ([f"{a}/{k}_{n}.png" for a in "ab" for k in ("benign", "malignant") for n in range(4)], "(benign|malignant)"),
+        ([f"p{n}_{'tumor' if n % 2 else 'normal'}/{i}.png" for n in range(12) for i in range(3)], "(normal|tumor)"),
+        ([f"patient{n}/study1_{'sick' if n % 2 else 'normal'}/1.png" for n in range(12)], "(normal|sick)"),
+        ([f"{a}/{a}_{n}_normal.png" for a in ("nevus", "benign") for n in range(4)], ""),
+        ([f"{a}/{a}_{n}.png" for a in ("cat", "tumordog") for n in range(4)], ""),
+    ],
+)  # fmt: skip
+def test_words_of_findings_in_names_under_folders_that_say_none_are_a_question(
+    tmp_path: Path, files: list[str], option: str
+) -> None:
+    found = questions(tmp_path, *files)
+    assert [doubt.split(" => ")[1] for doubt in found] == ([f"--label-regex '{option}'"] if option else [])
+
+
 def test_labels_in_names_that_count_patients_are_a_question(tmp_path: Path) -> None:
     listing = LAYOUTS.get("names").list_images(
         name_sources([_of_files(tmp_path, [f"p{n:03d}_{n}.png" for n in range(6)])]),

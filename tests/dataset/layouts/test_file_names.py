@@ -84,22 +84,23 @@ def test_a_pattern_that_cannot_be_used_is_one_line(tmp_path: Path, settings: dic
 
 
 @pytest.mark.parametrize(
-    ("names", "pattern"),
+    ("labels", "names", "pattern"),
     [
-        (["study_covid/normal_{}.png", "study_covid/covid_{}.png"], "(covid|normal)[^/]*$"),
-        (["tumor_{}.png", "tumorfree_{}.png"], "(tumorfree|tumor)"),
+        (["normal", "covid"], ["study_covid/normal_{}.png", "study_covid/covid_{}.png"], "(covid|normal)"),
+        (["normal", "covid"], ["train/normal_{}.png", "test/covid_{}.png"], "(covid|normal)"),
+        (["no", "yes"], ["a{}/no/1.png", "b{}/yes/1.png"], ""),
+        (["sick", "well"], ["p{}/study_sick/1.png", "q{}/study_well/1.png"], "(sick|well)"),
+        (["tumor", "tumorfree"], ["tumor_{}.png", "tumorfree_{}.png"], "(tumorfree|tumor)"),
     ],
 )
 def test_a_proposed_pattern_finds_the_words_it_was_proposed_for(
-    tmp_path: Path, names: list[str], pattern: str
+    tmp_path: Path, labels: list[str], names: list[str], pattern: str
 ) -> None:
-    for name in (name.format(number) for name in names for number in range(4)):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    (source,) = name_sources([tmp_path])
-    assert f"--label-regex '{pattern}'" in LAYOUTS.get("names").suggestion(source)
-    listing = LAYOUTS.get("names").list_images([source], IngestSettings(label_regex=pattern))
-    assert all(Path(entry.relative).stem.split("_")[0] == entry.label for entry in listing.entries)
+    true = {name.format(n): label for name, label in zip(names, labels, strict=True) for n in range(4)}
+    (source,) = name_sources([files(tmp_path, *true)])
+    assert (f"--label-regex '{pattern}'" in LAYOUTS.get("names").suggestion(source)) == bool(pattern)
+    listing = LAYOUTS.get("names").list_images([source], IngestSettings(label_regex=pattern or "(no|yes)"))
+    assert {entry.relative: entry.label for entry in listing.entries} == true
 
 
 def test_of_several_groups_the_one_called_label_counts(tmp_path: Path) -> None:
@@ -108,3 +109,23 @@ def test_of_several_groups_the_one_called_label_counts(tmp_path: Path) -> None:
     listing = LAYOUTS.get("names").list_images(name_sources([tmp_path]), settings)
     assert listing.classes == ("covid", "normal")
     assert [row.reason for row in listing.rejected] == ["its path has no label where --label-regex finds it"]
+
+
+def test_a_word_of_the_name_goes_before_that_of_a_folder_and_it_is_said(tmp_path: Path) -> None:
+    files(tmp_path, "covid vs normal/normal_1.png", "covid vs normal/covid_2.png", "normal/3.png")
+    settings = IngestSettings(label_regex="(normal|covid)")
+    listing = LAYOUTS.get("names").list_images(name_sources([tmp_path]), settings)
+    assert [entry.label for entry in listing.entries] == ["covid", "normal", "normal"]
+    assert listing.notes == (
+        "in 1 paths --label-regex finds something else before the name, which counts: "
+        "'covid vs normal/normal_1.png' is normal",
+    )
+
+
+def test_a_label_pattern_that_takes_for_ever_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medimg_cli.dataset.patients._SECONDS", 0.05)
+    files(tmp_path, f"{'a' * 50}!.png")
+    with pytest.raises(UsageError, match=r"--label-regex .* takes too long"):
+        LAYOUTS.get("names").list_images(name_sources([tmp_path]), IngestSettings(label_regex="((?:a+)+)b"))
