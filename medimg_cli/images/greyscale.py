@@ -97,6 +97,12 @@ def window_edges(centre: float, width: float) -> tuple[float, float]:
     return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
 
 
+def describe_beyond(display: NDArray[Any], values: NDArray[Any]) -> str:
+    """Return the words a window's description goes on with where it shows values that differ as one grey, else ""."""
+    is_flat = display.size and display.min() == display.max() and values.min() != values.max()
+    return ", every sample beyond it" if is_flat else ""
+
+
 def describe_range(low: float, high: float) -> str:
     """Return the words a manifest records for a robust range."""
     return f"percentiles {PERCENTILES[0]:g}-{PERCENTILES[1]:g}: {low:g}..{high:g}"

@@ -1,16 +1,27 @@
 """What a header says about display, in all the ways files break it: applied as it is meant, or skipped and said."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage
 from medimg_cli.images.readers import read_image
@@ -167,6 +178,14 @@ def test_a_table_that_holds_fewer_entries_than_it_says_is_skipped_and_said(tmp_p
     assert image.facts["window"] == "center 2000, width 2000; skipped: VOI LUT: holds 4046 of 4096 entries"
 
 
+@pytest.mark.parametrize("vr", ["OW", "US"])
+def test_half_a_table_of_deep_entries_is_not_taken_for_two_in_a_word(tmp_path: Path, vr: str) -> None:
+    item = table(CURVE, vr=vr)
+    item.LUTData = item.LUTData[: len(item.LUTData) // 2]
+    image = read(ramp(VOILUTSequence=Sequence([item]), WindowCenter=2000, WindowWidth=2000), tmp_path)
+    assert image.facts["window"] == "center 2000, width 2000; skipped: VOI LUT: holds 2048 of 4096 entries"
+
+
 @pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
 def test_an_empty_item_is_no_table_and_the_window_applies(tmp_path: Path, keyword: str) -> None:
     item = Dataset()
@@ -216,6 +235,7 @@ def test_a_modality_table_that_cannot_be_used_makes_the_window_meaningless(tmp_p
         (b"40", b"inf", "skipped: window: Window Width 'inf' is no number"),
         (b"40", b"", "skipped: window: Window Center alone"),
         (b"", b"400", "skipped: window: Window Width alone"),
+        (b"\\40", b"400", "skipped: window: Window Center alone"),
     ],
 )
 def test_a_window_that_cannot_be_used_is_skipped_and_said(
@@ -233,6 +253,10 @@ def test_a_window_that_cannot_be_used_is_skipped_and_said(
 def test_of_several_windows_the_first_that_can_be_used_is(tmp_path: Path) -> None:
     image = read(ramp(WindowCenter=[1, 2048], WindowWidth=[0, 4096]), tmp_path)
     assert image.facts["window"] == "center 2048, width 4096"
+    dataset = ramp()
+    raw(dataset, "WindowCenter", "DS", b"\\2048")
+    raw(dataset, "WindowWidth", "DS", b"7\\4096")
+    assert read(dataset, tmp_path).facts["window"] == "center 2048, width 4096"
 
 
 @pytest.mark.parametrize("spelt", [b"sigmoid ", b"SIGMOID", b" Sigmoid"])
@@ -356,6 +380,11 @@ def test_twelve_bit_padding_is_told_by_the_bits_it_has(tmp_path: Path) -> None:
     assert read(dataset, tmp_path).facts["window"] == "percentiles 0.5-99.5: 0.495..98.505"
 
 
+def test_padding_that_would_be_every_sample_is_skipped_and_said(tmp_path: Path) -> None:
+    words = read(ramp(PixelPaddingValue=0, PixelPaddingRangeLimit=4095), tmp_path).facts["window"]
+    assert words.endswith("skipped: Pixel Padding Value: every sample would be padding")
+
+
 def test_padding_that_cannot_be_read_is_skipped_and_said(tmp_path: Path) -> None:
     dataset = ramp()
     raw(dataset, "PixelPaddingValue", "LO", b"none")
@@ -384,6 +413,55 @@ def test_the_sample_is_the_bits_from_high_bit_down(tmp_path: Path, coding: str, 
     image = read(big_endian(dataset) if coding == "big endian" else dataset, tmp_path)
     assert np.array_equal(grey(image), expected.astype(np.uint8))
     assert image.facts["note"] == f"High Bit {high} with Bits Stored 12: samples are the bits from it down"
+
+
+def test_bits_in_use_above_high_bit_are_left_out_and_said(tmp_path: Path) -> None:
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    plain, signed = RAMP, (RAMP.astype(int) - 2048).astype("<i2")  # copies of the sign are not in use
+    for samples, words in (
+        (plain, None),
+        (plain | 1 << 15, "the bits above High Bit are in use, and left out"),
+        (signed, None),
+    ):
+        elements = TWELVE | window | ({"WindowCenter": 0} if samples is signed else {})
+        image = read(dicom_image(samples, **elements), tmp_path)
+        assert image.facts.get("note") == words
+        assert np.array_equal(grey(image), np.rint(RAMP / 4095 * 255).astype(np.uint8))
+
+
+CODERS: dict[UID, Any] = {
+    JPEGLSLossless: imagecodecs.jpegls_encode,
+    JPEGLosslessSV1: partial(imagecodecs.ljpeg_encode, bitspersample=16),
+    JPEG2000Lossless: partial(imagecodecs.jpeg2k_encode, level=0, codecformat="j2k"),
+}
+
+
+def coded(samples: NDArray[Any], syntax: UID, **elements: Any) -> Dataset:
+    dataset = dicom_image(samples, **elements)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([CODERS[syntax](samples)])
+    dataset["PixelData"].is_undefined_length = True
+    return dataset
+
+
+@pytest.mark.parametrize("syntax", CODERS)
+def test_a_frame_of_more_bits_than_are_said_is_no_sawtooth(tmp_path: Path, syntax: UID) -> None:
+    window = {"WindowCenter": 32768, "WindowWidth": 65536}
+    image = read(coded(RAMP * 16, syntax, **(TWELVE | window)), tmp_path)
+    assert image.facts["note"] == "Bits Stored 12, and a frame of 16 bits: all are taken"
+    assert image.bit_depth == 16
+    assert np.array_equal(grey(image), np.rint(RAMP * 16 / 65535.0 * 255).astype(np.uint8))
+    image = read(coded(RAMP, syntax, **TWELVE, WindowCenter=2048, WindowWidth=4096), tmp_path)
+    assert (image.bit_depth, "note" in image.facts) == (12, False)
+    assert np.array_equal(grey(image), np.rint(RAMP / 4095 * 255).astype(np.uint8))
+    dataset = coded(RAMP, syntax, BitsAllocated=8, BitsStored=8, HighBit=7)
+    with pytest.raises(UnreadableImage, match="Bits Allocated 8, and a frame of 16 bits"):
+        read(dataset, tmp_path)
+
+
+def test_a_frame_with_a_sign_that_the_header_lacks_is_said(tmp_path: Path) -> None:
+    dataset = coded((RAMP.astype(int) - 2048).astype("<i2"), JPEG2000Lossless, PixelRepresentation=0)
+    assert read(dataset, tmp_path).facts["note"] == "samples of the frame have a sign, by the header none"
 
 
 @pytest.mark.parametrize(("stored", "high"), [(12, 7), (12, 16), (12, 0)])
@@ -477,6 +555,9 @@ def test_a_segmented_palette_is_expanded_within_bounds(tmp_path: Path) -> None:
         del dataset[f"{colour}PaletteColorLookupTableData"]
         dataset.add_new(f"Segmented{colour}PaletteColorLookupTableData", "OW", segments.tobytes())
     assert np.array_equal(read(dataset, tmp_path).pixels[..., 0].ravel(), BYTES)
+    dataset.add_new("SegmentedGreenPaletteColorLookupTableData", "OW", segments[[0, 1, 2]].tobytes())
+    with pytest.raises(UnreadableImage, match="a palette image, and holds 1 of 256 entries"):
+        read(dataset, tmp_path)
     bomb = np.array([0, 1, 0] + [1, 65535, 0] * 5000, "<u2")
     dataset.add_new("SegmentedRedPaletteColorLookupTableData", "OW", bomb.tobytes())
     with pytest.raises(UnreadableImage, match="segments unpack to more than 65,536 entries"):
@@ -498,11 +579,16 @@ def test_colour_of_twelve_bits_in_sixteen_is_not_black(tmp_path: Path) -> None:
     assert image.facts["window"] == "12 of 16 bits in use"
 
 
-@pytest.mark.parametrize("space", ["YBR_PARTIAL_420", "CMYK", "HSV"])
+@pytest.mark.parametrize("space", ["YBR_PARTIAL_420", "CMYK", "HSV", "YBR_RCT", "YBR_ICT"])
 def test_a_colour_space_that_nobody_converts_is_refused(tmp_path: Path, space: str) -> None:
     dataset = dicom_image(np.full((4, 4, 3), 90, "u1"), PhotometricInterpretation=space)
     with pytest.raises(UnreadableImage):
         read(dataset, tmp_path)
+
+
+def test_one_sample_a_pixel_is_no_colour(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImage, match="one sample a pixel in RGB"):
+        read(dicom_image(np.full((4, 4), 90, "u1"), PhotometricInterpretation="RGB"), tmp_path)
 
 
 def test_planes_of_colour_are_put_together(tmp_path: Path) -> None:

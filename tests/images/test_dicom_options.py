@@ -34,6 +34,11 @@ def test_a_given_window_goes_before_table_and_window_and_counts_in_hounsfield(tm
     assert image.facts["window"] == "40,400 (given)"
 
 
+def test_a_given_window_beyond_every_sample_is_said(tmp_path: Path) -> None:
+    image = read(tmp_path, np.array([[0, 9]], dtype="<u2"), ReadOptions(window=(4000, 400)))
+    assert image.facts["window"] == "4000,400 (given), every sample beyond it"
+
+
 def test_a_given_window_is_inverted_like_any_other(tmp_path: Path) -> None:
     samples = np.array([[0, 50, 100]], dtype="<u2")
     options = ReadOptions(window=(50.5, 101))
@@ -131,3 +136,18 @@ def test_a_frame_without_functional_groups_of_its_own_is_said(tmp_path: Path) ->
 def test_what_is_not_applied_is_said(tmp_path: Path, elements: dict[str, Any], words: str | None) -> None:
     path = write(dicom_image(np.arange(64, dtype=np.uint16).reshape(8, 8), **elements), tmp_path / "a.dcm")
     assert read_image(str(path)).facts.get("note") == words
+
+
+@pytest.mark.parametrize(
+    ("more", "words"), [(0, None), (100, None), (256, "frames beyond Number of Frames left out: 2")]
+)
+def test_frames_beyond_their_number_are_said(tmp_path: Path, more: int, words: str | None) -> None:
+    dataset = dicom_image(np.arange(64, dtype=np.uint16).reshape(8, 8))
+    dataset.PixelData += bytes(more)
+    assert read_image(str(write(dataset, tmp_path / "a.dcm"))).facts.get("note") == words
+
+
+def test_an_overlay_that_is_not_drawn_is_said(tmp_path: Path) -> None:
+    dataset = dicom_image(np.arange(64, dtype=np.uint16).reshape(8, 8))
+    dataset.add_new(0x60023000, "OW", bytes(8))
+    assert read_image(str(write(dataset, tmp_path / "a.dcm"))).facts["note"] == "the overlay is not drawn"

@@ -198,3 +198,28 @@ def test_an_orientation_that_is_a_guess_is_said(tmp_path: Path, capfd: pytest.Ca
     assert "note" not in read(save(tmp_path / "b.nii", WHERE)).facts
     assert "not square" in read(save(tmp_path / "c.nii", WHERE, np.diag([1, 2, 1, 1]))).facts["note"]
     assert "note" not in read(save(tmp_path / "d.nii", WHERE, np.diag([1, 1, 3, 1]))).facts
+
+
+def test_forms_that_lead_to_different_sides_are_said(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(WHERE, np.eye(4))
+    image.set_qform(np.eye(4), 1)
+    image.set_sform(np.diag([-1, 1, 1, 1]), 1)
+    nibabel.save(image, tmp_path / "a.nii")
+    note = read(tmp_path / "a.nii").facts["note"]
+    assert note == "qform leads to RAS, sform to LAS: sform is taken"
+
+
+def test_a_range_that_would_show_one_grey_is_skipped_and_said(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", WHERE, cal_min=5000, cal_max=6000)
+    image = read(path)
+    assert image.pixels.min() < image.pixels.max()
+    assert image.facts["note"] == "cal_min 5000, cal_max 6000 skipped, every sample beyond it"
+    assert read(path, window=(9000, 10)).facts["window"] == "9000,10 (given), every sample beyond it"
+
+
+def test_transparent_voxels_lie_on_black(tmp_path: Path) -> None:
+    colours = np.zeros((6, 5, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1"), ("A", "u1")])
+    colours["R"], colours["A"][3:] = 200, 255
+    image = read(save(tmp_path / "a.nii", colours), "#frame/0")
+    assert image.pixels[0, :, 0].tolist() == [200, 200, 200, 0, 0, 0]
+    assert image.facts["note"] == "transparency on black"

@@ -28,7 +28,7 @@ def value_of(holder: Dataset, keyword: str) -> Any:
 
 
 def numbers(holder: Dataset, keyword: str) -> tuple[float, ...]:
-    """Return an attribute's numbers, () where it is absent or empty.
+    """Return an attribute's numbers, () where it is absent or empty, NaN for an empty one among several.
 
     Raises:
         Unusable: one of them is no finite number.
@@ -41,6 +41,7 @@ def numbers(holder: Dataset, keyword: str) -> tuple[float, ...]:
     found = []
     for one in several:
         if one is None or one == "" or one == b"":
+            found.append(math.nan)
             continue
         try:
             number = float(one)
@@ -49,7 +50,7 @@ def numbers(holder: Dataset, keyword: str) -> tuple[float, ...]:
         if not math.isfinite(number):
             raise Unusable(f"{dictionary_description(keyword)} {shown(one)} is no number")
         found.append(number)
-    return tuple(found)
+    return () if all(map(math.isnan, found)) else tuple(found)
 
 
 def one_number(holder: Dataset, keyword: str) -> float | None:
@@ -58,7 +59,7 @@ def one_number(holder: Dataset, keyword: str) -> float | None:
     Raises:
         Unusable: it is no finite number, or there are several that differ.
     """
-    found = numbers(holder, keyword)
+    found = [number for number in numbers(holder, keyword) if not math.isnan(number)]
     if len(set(found)) > 1:
         raise Unusable(f"{dictionary_description(keyword)} has {len(found)} values, where one belongs")
     return found[0] if found else None
@@ -138,7 +139,8 @@ def table_of(item: Dataset, low: float, high: float) -> Table | None:
         return None
     big_endian = not bool(item.original_encoding[1]) if item.original_encoding[1] is not None else False
     count, first, said_bits = _descriptor(descriptor, low, high)
-    entries = _entries(data, count, big_endian, representation)
+    packed = said_bits <= 8  # two entries a word
+    entries = _entries(data, count, big_endian, representation, packed=packed)
     largest = int(entries.max())
     # Agfa and others write the size an entry is stored in, or another; the entries themselves tell the range.
     contradicted = not 1 <= said_bits <= 16 or not (1 << said_bits) // 2 <= largest < 1 << said_bits
@@ -165,7 +167,7 @@ def palette_colours(stored: NDArray[Any], dataset: Dataset, low: int, high: int)
             raise Unusable(f"the {colour.lower()} palette is missing")
         count, first, said_bits = _descriptor(descriptor, low, high)
         if _is_empty(plain):
-            entries = _segments(segmented, said_bits, big_endian)
+            entries = _enough(_segments(segmented, said_bits, big_endian), count)
         else:
             entries = _entries(plain, count, big_endian, representation)
         table = Table(entries, first, said_bits, said_bits)
@@ -206,23 +208,25 @@ def _descriptor(descriptor: Any, low: float, high: float) -> tuple[int, int, int
     raise Unusable("lies beyond every value")
 
 
-def _entries(data: Any, count: int, big_endian: bool, representation: str) -> NDArray[np.int64]:
-    """Return a table's entries: numbers (VR US), or bytes (VR OW) with one or two entries a word."""
+def _entries(
+    data: Any, count: int, big_endian: bool, representation: str, *, packed: bool = True
+) -> NDArray[np.int64]:
+    """Return a table's entries: numbers (VR US), or bytes (VR OW) with one entry a word, or two where there may be."""
     if not isinstance(data, bytes | bytearray):
         try:
             found = np.atleast_1d(np.asarray(data, dtype=np.int64)) & 0xFFFF
         except (TypeError, ValueError) as error:
             raise Unusable("its data are no numbers") from error
-        if len(found) >= count or len(found) != (count + 1) // 2:
+        if not packed or len(found) >= count or len(found) != (count + 1) // 2:
             return _enough(found, count)
         data, big_endian = found.astype("<u2").tobytes(), False  # two entries a word after all
-    if count > 1 and len(data) in (count, count + 1):
-        packed = np.frombuffer(data, dtype=np.uint8)
+    if packed and count > 1 and len(data) in (count, count + 1):
+        single = np.frombuffer(data, dtype=np.uint8)
         if (
-            big_endian and representation == "OW" and len(packed) % 2 == 0
+            big_endian and representation == "OW" and len(single) % 2 == 0
         ):  # the first entry is the low byte, PS3.5 7.3
-            packed = packed.reshape(-1, 2)[:, ::-1].ravel()
-        return _enough(packed.astype(np.int64), count)
+            single = single.reshape(-1, 2)[:, ::-1].ravel()
+        return _enough(single.astype(np.int64), count)
     words = np.frombuffer(data[: len(data) // 2 * 2], dtype=">u2" if big_endian else "<u2")
     return _enough(words.astype(np.int64), count)
 

@@ -13,7 +13,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.utils import pixel_array
+from pydicom.pixels.utils import get_j2k_parameters, pixel_array
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -111,15 +111,16 @@ def load_frame(dataset: Dataset, stream: BinaryIO, pixels: Elements, frame: int,
     return codestream
 
 
-def stored_values(dataset: Dataset, frame: int, codestream: bytes | None) -> NDArray[Any]:
+def stored_values(dataset: Dataset, frame: int, codestream: bytes | None, notes: list[str]) -> NDArray[Any]:
     """Return one frame's samples, (H, W) or (H, W, 3), colour already as RGB.
 
     Of each cell they are the bits from High Bit down, Bits Stored of them (PS3.5 8.1.1), signed where Pixel
-    Representation says so.
+    Representation says so. A codestream that has more bits, and uses them, goes before Bits Stored, which it then sets.
 
     Args:
         frame: which of those that the data set has pixels of.
         codestream: the frame's, where the pixels are compressed.
+        notes: what contradicts the header, and what is left out, is appended.
 
     Raises:
         UnreadableImage: every decoder gave up, or none is installed; High Bit contradicts the rest.
@@ -127,25 +128,50 @@ def stored_values(dataset: Dataset, frame: int, codestream: bytes | None) -> NDA
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     shift = _shift_of(dataset, syntax, codestream)
     failure: Exception | None = None
+    said, claims = dataset.get("BitsStored"), None
+    if codestream is not None and syntax != RLELossless:
+        claims = codestream_claims(codestream)
+    if claims is not None and said is not None and int(said) < claims[2]:
+        if claims[2] > int(dataset.BitsAllocated):
+            raise UnreadableImage(f"Bits Allocated {dataset.BitsAllocated}, and a frame of {claims[2]} bits")
+        # Else gdcm cuts off the rest by itself.
+        dataset.BitsStored, dataset.HighBit = claims[2], claims[2] - 1
     for decoder in _decoders(syntax):
         try:
             with quiet_decoding():
                 unpacked = pixel_array(
-                    dataset, index=frame, decoding_plugin=decoder, correct_unused_bits=shift == 0
+                    dataset, index=frame, decoding_plugin=decoder, correct_unused_bits=False
                 )
-            values = np.asarray(unpacked)
+            if get_j2k_parameters(codestream or b"").get("is_signed") and not dataset.PixelRepresentation:
+                notes.append("samples of the frame have a sign, by the header none")
+            return _sample_bits(np.asarray(unpacked), dataset, int(said or 0), shift, notes)
         except (RuntimeError, NotImplementedError) as error:  # what pydicom raises when a decoder gave up
             failure = error
-            continue
-        if shift:
-            cell, bits = values.dtype.itemsize * 8, int(dataset.BitsStored)
-            values = values << (cell - bits - shift) >> (cell - bits)
-        return values
     if syntax == JPEGExtended12Bit and int(dataset.get("BitsStored") or 0) > 8:
         reason = "JPEG Extended of 12 bits, which of the decoders only pylibjpeg-libjpeg reads"
     else:
         reason = f"pixels damaged, or coded as no installed decoder reads ({syntax.name})"
     raise UnreadableImage(reason) from failure
+
+
+def _sample_bits(
+    values: NDArray[Any], dataset: Dataset, said: int, shift: int, notes: list[str]
+) -> NDArray[Any]:
+    """Return the bits of each cell that are its sample, `said` of them unless the codestream has, and uses, more."""
+    cell, bits = values.dtype.itemsize * 8, said
+    if values.dtype.kind not in "iu" or "PixelData" not in dataset or not 1 < bits < cell:
+        return values
+    kept: NDArray[Any] = values << (cell - bits - shift) >> (cell - bits)
+    # In use are bits that are neither 0 nor copies of the sign.
+    in_use = shift == 0 and ((kept != values) & (values.view(f"u{cell // 8}") >> bits != 0)).any()
+    if in_use and int(dataset.BitsStored) > said:
+        notes.append(f"Bits Stored {said}, and a frame of {dataset.BitsStored} bits: all are taken")
+        return values
+    if in_use:  # an overlay of old, PS3.5-2004 8.1.2
+        notes.append("the bits above High Bit are in use, and left out")
+    if int(dataset.BitsStored) > said:
+        dataset.BitsStored, dataset.HighBit = said, said - 1
+    return kept
 
 
 def _fragments(dataset: Dataset, stream: BinaryIO, frame: int, frames: int) -> bytes:
@@ -244,7 +270,8 @@ def read_dicom(content: Content, member: str | None, options: ReadOptions) -> De
                 raise UnreadableImage(
                     f"the header says {dataset.Columns}x{dataset.Rows} pixels, its frame {claims[0]}x{claims[1]}"
                 )
-        stored = stored_values(dataset, frame if _frames_of(dataset) > 1 else 0, codestream)
+        notes: list[str] = []
+        stored = stored_values(dataset, frame if _frames_of(dataset) > 1 else 0, codestream, notes)
         found = {name: str(dataset.get(keyword) or "").strip() for name, keyword in _FACTS.items()}
         if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and codestream and stored.dtype == np.uint8:
             refuse_cut_jpeg(partial(codestream.rstrip, b"\0"), stored)
@@ -254,7 +281,10 @@ def read_dicom(content: Content, member: str | None, options: ReadOptions) -> De
         photometric = word(dataset, "PhotometricInterpretation")
         bits = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8)
         high = dataset.get("HighBit")
-        notes = _not_applied(dataset, photometric)
+        notes += _not_applied(dataset, photometric)
+        size = _bits_of_frame(dataset)
+        if codestream is None and (more := pixels.length * 8 - size * frames) >= max(size, 16):  # no padding
+            notes.append(f"frames beyond Number of Frames left out: {more // size}")
         if stored.dtype.kind in "iu" and high is not None and int(high) != bits - 1:
             moved = (
                 "not heeded" if codestream and syntax != RLELossless else "samples are the bits from it down"
@@ -284,6 +314,8 @@ def _not_applied(dataset: Dataset, photometric: str) -> list[str]:
     found = []
     if dataset.get("PresentationLUTSequence"):
         found.append("the presentation LUT is not applied")
+    if any(int(tag) >> 16 & 0xFF01 == 0x6000 for tag in dataset.keys()):  # noqa: SIM118 -- a data set yields elements
+        found.append("the overlay is not drawn")  # PS3.3 C.9.2
     if photometric.startswith("MONOCHROME") and "RedPaletteColorLookupTableDescriptor" in dataset:
         found.append("the supplemental palette is not applied")  # PS3.3 C.7.6.23
     for keyword in ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing"):
@@ -343,6 +375,7 @@ def _colour(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], 
     """
     bits, facts = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8), {}
     stated, photometric = bits, word(dataset, "PhotometricInterpretation")
+    syntax = dataset.file_meta.TransferSyntaxUID
     if photometric == "PALETTE COLOR":
         low, high = (
             (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if stored.dtype.kind == "i" else (0, (1 << bits) - 1)
@@ -352,7 +385,7 @@ def _colour(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[np.uint8], 
         except Unusable as error:
             raise UnreadableImage(f"a palette image, and {error}") from error
         bits = stated
-    elif photometric not in _COLOUR_SPACES:
+    elif photometric not in _COLOUR_SPACES[: 5 if syntax in JPEG2000TransferSyntaxes else 3]:
         raise UnreadableImage(f"colour in {photometric or 'an unnamed colour space'}, which is not converted")
     elif stored.dtype.kind != "u":
         raise UnreadableImage("colour samples with a sign")
@@ -368,13 +401,16 @@ def _grey(
     stored: NDArray[Any], dataset: Dataset, frame: int, window: tuple[float, float] | None
 ) -> tuple[NDArray[np.float64], dict[str, str]]:
     """Return what is shown, (H, W) in 0..1, and the facts `window` and, where it was, `inverted`."""
+    photometric = word(dataset, "PhotometricInterpretation")
+    if not photometric.startswith("MONOCHROME"):
+        raise UnreadableImage(f"one sample a pixel in {photometric}")
     grey = to_modality_values(stored, dataset, frame)
     missing = describe_missing(grey.values)
     shown = to_given(grey, *window) if window is not None else _as_the_file_says(stored, grey, dataset, frame)
     facts = {"window": "; skipped: ".join([shown[1] + missing, *dict.fromkeys(grey.skipped)])}
     # Said by MONOCHROME1 (PS3.3 C.7.6.3.1.2), by the shape (C.11.6.1.2) or by both, it is one inversion.
     inverse = word(dataset, "PresentationLUTShape") == "INVERSE"
-    if inverse or "MONOCHROME1" in word(dataset, "PhotometricInterpretation"):
+    if inverse or "MONOCHROME1" in photometric:
         facts["inverted"] = "yes"
         return 1.0 - shown[0], facts
     return shown[0], facts
@@ -395,7 +431,7 @@ def _as_the_file_says(
         padding = padding_mask(stored, dataset)
     except Unusable as error:
         grey.skipped.append(str(error))
-    rest, words = without_padding(grey.values if padding is None or padding.all() else grey.values[~padding])
+    rest, words = without_padding(grey.values if padding is None else grey.values[~padding])
     low, high = robust_range(rest)
     return stretch(grey.values, low, high), describe_range(low, high) + words
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from medimg_cli.images.dicom.attributes import Unusable, numbers, one_number, shown, table_of, value_of, word
-from medimg_cli.images.greyscale import stretch, window_edges
+from medimg_cli.images.greyscale import describe_beyond, stretch, window_edges
 from medimg_cli.images.image import UnreadableImage
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
@@ -127,7 +127,8 @@ def to_given(grey: Grey, centre: float, width: float) -> tuple[NDArray[np.float6
     """
     if not grey.trusted:
         raise UnreadableImage(f"a window is asked for, and {grey.skipped[0]}")
-    return windowed(grey.values.astype(np.float64), centre, width, "LINEAR"), f"{centre:g},{width:g} (given)"
+    display = windowed(grey.values.astype(np.float64), centre, width, "LINEAR")
+    return display, f"{centre:g},{width:g} (given)" + describe_beyond(display, grey.values)
 
 
 def padding_mask(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
@@ -149,6 +150,8 @@ def padding_mask(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | 
         _in_range(edge, stored, dataset) for edge in (value, value if limit is None else limit)
     )
     mask: NDArray[np.bool_] = (stored >= low) & (stored <= high)
+    if mask.all():
+        raise Unusable("Pixel Padding Value: every sample would be padding")
     return mask
 
 
@@ -202,16 +205,16 @@ def _window_of(holder: Dataset, grey: Grey) -> tuple[NDArray[np.float64], str] |
             f"VOI LUT Function {shown(value_of(holder, 'VOILUTFunction'))} is unknown, LINEAR instead"
         )
         function = "LINEAR"
-    for centre, width in zip(centres, widths, strict=False):
+    pairs = [pair for pair in zip(centres, widths, strict=False) if not np.isnan(pair).any()]
+    for centre, width in pairs:
         if not width > 0 or (function == "LINEAR" and width < 1):
             continue
         display = windowed(grey.values.astype(np.float64), centre, width, function)
         words = f"center {centre:g}, width {width:g}" + ("" if function == "LINEAR" else f", {function}")
-        is_flat = display.size and display.min() == display.max() and grey.values.min() != grey.values.max()
-        return display, words + (", every sample beyond it" if is_flat else "")
-    if not centres or not widths:
+        return display, words + describe_beyond(display, grey.values)
+    if not pairs:
         raise Unusable(f"Window {'Center' if centres else 'Width'} alone")
-    raise Unusable(f"width {widths[0]:g}, too narrow for {function}")
+    raise Unusable(f"width {pairs[0][1]:g}, too narrow for {function}")
 
 
 def _refuse_untrusted(grey: Grey) -> None:

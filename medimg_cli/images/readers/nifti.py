@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO
@@ -13,8 +14,10 @@ from medimg_cli.images.decoding import RecentFiles, foreign_decoder, refuse_huge
 from medimg_cli.images.greyscale import (
     NOT_SQUARE,
     are_not_square,
+    describe_beyond,
     describe_missing,
     describe_range,
+    on_black,
     robust_range,
     stretch,
     window_edges,
@@ -100,6 +103,7 @@ def read_nifti(content: Content, member: str | None, options: ReadOptions) -> De
         if options.window is not None:
             low, high = window_edges(*options.window)
             words = f"{options.window[0]:g},{options.window[1]:g} (given)"
+            words += describe_beyond(stretch(picture, low, high), picture)
         wide = volume.bits > 8 and options.bits == 16
         shown = np.rint(stretch(picture, low, high) * (65535 if wide else 255))[..., None]
         return DecodedImage(
@@ -164,7 +168,8 @@ def _load(stream: BinaryIO) -> _Volume:
     _refuse_damaged(image.file_map["image"].fileobj)
     colour = stored.dtype.names is not None
     if colour:
-        stored = np.stack([stored[name] for name in ("R", "G", "B")], axis=-1)
+        cover = stored["A"][..., None] if "A" in (stored.dtype.names or ()) else np.uint8(255)
+        stored = on_black(np.stack([stored[name] for name in ("R", "G", "B")], axis=-1), np.asarray(cover))
     elif stored.dtype.kind not in "biuf":
         raise UnreadableImage(f"samples of type {stored.dtype}")
     if not colour and (raw.slope, raw.inter) != (1, 0):
@@ -181,6 +186,7 @@ def _load(stream: BinaryIO) -> _Volume:
     samples = orientations.apply_orientation(stored, turned)
     axis, bits = int(turned[_slice_axis(image), 0]), image.get_data_dtype().itemsize * 8
     if colour:
+        note = "; ".join(filter(None, [note, "transparency on black" if np.min(cover) < 255 else ""]))
         return _Volume(samples, axis, 0.0, 255.0, "", 8, note)
     flat = samples.reshape(-1)
     measured = flat[:: max(1, flat.size // _MEASURED)].astype(np.float64)
@@ -188,7 +194,11 @@ def _load(stream: BinaryIO) -> _Volume:
         raise UnreadableImage("no sample of the volume is a finite number")
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if np.isfinite([low, high]).all() and low < high:
-        return _Volume(samples, axis, low, high, f"cal_min {low:g}, cal_max {high:g}", bits, note)
+        words = f"cal_min {low:g}, cal_max {high:g}"
+        finite = measured[np.isfinite(measured)]
+        if not (beyond := describe_beyond(stretch(finite, low, high), finite)):
+            return _Volume(samples, axis, low, high, words, bits, note)
+        note = "; ".join(filter(None, [note, f"{words} skipped{beyond}"]))
     rest, padding = without_padding(measured)
     least, most = robust_range(rest)
     if _LEAST_CT <= rest.min() <= _AIR and most > 0:
@@ -203,6 +213,13 @@ def _load(stream: BinaryIO) -> _Volume:
 def _note(image: Any, oriented: bool) -> str:
     """Return what the header says of the picture that is not heeded, or does not say: "" where all is well."""
     notes = [] if oriented else ["the header says no orientation: left and right, front and back are a guess"]
+    header = image.header
+    if header["qform_code"] and header["sform_code"]:
+        with suppress(Exception):  # numbers that are no turn; what is heeded is sform
+            codes = import_module("nibabel").aff2axcodes
+            ways = ["".join(codes(form)) for form in (header.get_qform(), header.get_sform())]
+            if ways[0] != ways[1]:
+                notes.append(f"qform leads to {ways[0]}, sform to {ways[1]}: sform is taken")
     sides = [float(side) for side in image.header.get_zooms()[:3]]
     if len(sides) == 3:
         del sides[_slice_axis(image)]
