@@ -1,11 +1,13 @@
 """What every reader needs around somebody else's decoder: silence, one kind of error, limits, what a codestream claims."""
 
 import os
+import re
 import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import BytesIO, UnsupportedOperation
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar, cast
@@ -18,6 +20,9 @@ from medimg_cli.images.image import TooManyPixels, UnreadableImage
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # T.81 B.1.1.3; T.87 C.1.1
 _STANDALONE = frozenset([0x01, *range(0xD0, 0xD9)])
+_LOSSLESS = frozenset([0xC3, 0xC7, 0xCB, 0xCF, 0xF7])
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
+_SCANS_MISSING = "the scans of its finest detail or of its colour are missing: cut off, or never written"
 
 
 def codestream_claims(data: bytes) -> tuple[int, int, int] | None:
@@ -209,7 +214,33 @@ class BoundedStream:
         return stream if isinstance(stream, cls) else cast(BinaryIO, cls(stream))
 
 
-def refuse_cut_jpeg(read: Callable[[], bytes], pixels: NDArray[Any]) -> None:
+def jpeg_scans(data: bytes) -> tuple[int, str]:
+    """Return (scans that a JPEG has, what to say where they lack bits of a component's samples, else "").
+
+    A progressive JPEG that was cut between two scans shows the whole picture, less sharp or without colour. Decoders
+    take it, and so may its maker have meant it (T.81 G.1.1.1).
+    """
+    place, scans, coarseness, lossless = 2, 0, dict[tuple[int, int], int](), False
+    while (found := _MARKER.search(data, place)) is not None and (marker := found[0][-1]) != 0xD9:
+        place = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+        segment = data[found.end() + 2 : place]
+        if marker in _START_OF_FRAME:
+            lossless = marker in _LOSSLESS
+            coarseness = {(number, n): 1 for number in segment[6::3] for n in range(64)}
+        elif marker == 0xDA and segment:
+            scans += 1
+            parts, (first, last, bits) = segment[1 : 1 + 2 * segment[0] : 2], (*segment[-3:], 0, 0, 0)[:3]
+            if lossless:  # there they are a predictor and a shift
+                first, last, bits = 0, 63, 0
+            coarseness |= {(number, n): bits & 15 for number in parts for n in range(first, last + 1)}
+            if not any(coarseness.values()):
+                return scans, ""
+    return scans, _SCANS_MISSING if coarseness else ""
+
+
+def refuse_cut_jpeg(
+    read: Callable[[], bytes], pixels: NDArray[Any] | None, decode: Callable[[bytes], bytes] | None = None
+) -> None:
     """Refuse a JPEG whose samples end early with an end marker behind them: libjpeg fills the rest and says nothing.
 
     The last corner (of pixels (H, W, ...) as stored) is flat then. Where it is black, as the ground of most films, only
@@ -219,28 +250,36 @@ def refuse_cut_jpeg(read: Callable[[], bytes], pixels: NDArray[Any]) -> None:
 
     Args:
         read: returns the file.
+        pixels: None looks into the file whatever its corner: of a progressive one earlier scans have filled it.
+        decode: makes samples of a file that Pillow does not read.
 
     Raises:
         UnreadableImage: it ends early.
     """
-    part = pixels[-4:, -4:] if pixels[-1, -1].any() else pixels[-1:]
-    if not (part == pixels[-1, -1]).all():
-        return
+    if pixels is not None:
+        part = pixels[-4:, -4:] if pixels[-1, -1].any() else pixels[-1:]
+        if not (part == pixels[-1, -1]).all():
+            return
     data = read()
     end = data.rfind(b"\xff\xd9")
     tail = data[max(0, end - _TAIL_BYTES) : end]
     if end < 0 or any(tail[n:] == tail[:-n] for n in range(1, _TAIL_BYTES // 2)):
         return
-    seen, more = [], _MORE_SAMPLES
+    more = _MORE_SAMPLES
     if _INTERVAL in data[:end]:  # more belong behind the next of eight restart markers, T.81 E.1.4
         last = max((7, *range(7)), key=lambda number: data.rfind(b"\xff%c" % (0xD0 + number), 0, end))
         more += b"".join(b"\xff%c%b" % (0xD0 + (last + n) % 8, _MORE_SAMPLES) for n in range(1, 9))
-    for content in (data[:end], data[:end] + more):
-        picture = JpegImagePlugin.JpegImageFile(BytesIO(content + b"\xff\xd9"))
-        picture.draft(None, (max(1, picture.width // 8), max(1, picture.height // 8)))  # the means of blocks
-        seen.append(picture.tobytes())
+    decode = decode or partial(_shrunk, 4 if pixels is None else 8)
+    seen = [decode(content + b"\xff\xd9") for content in (data[:end], data[:end] + more)]
     if seen[0] != seen[1]:
         raise UnreadableImage("the file is truncated: its samples end before the picture does")
+
+
+def _shrunk(divisor: int, data: bytes) -> bytes:
+    """Return samples of a JPEG; at 1/8 they are the means of its blocks."""
+    picture = JpegImagePlugin.JpegImageFile(BytesIO(data))
+    picture.draft(None, (max(1, picture.width // divisor), max(1, picture.height // divisor)))
+    return picture.tobytes()
 
 
 def refuse_huge_file(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Pictures at the edge of what is one: each is read right or refused with its reason, never something in between."""
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -150,6 +151,21 @@ def test_a_jpeg_that_ends_within_its_last_row_of_blocks_is_refused(
         assert not rows.size or min(rows.min(), columns.min()) >= (side - 1) // 16 * 16 - 1, (
             f"{lost} bytes lost"
         )
+
+
+def test_a_progressive_jpeg_that_lacks_scans_is_said_and_one_that_ends_within_a_scan_refused(
+    tmp_path: Path,
+) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    content = encoded(Image.fromarray(noise), "JPEG", progressive=True)
+    assert "note" not in read_image(read(tmp_path / "a.jpg", content)).facts
+    scans = [found.start() for found in re.finditer(b"\xff\xda", content)]
+    for scan in scans[1:]:
+        image = read_image(read(tmp_path / "b.jpg", content[:scan] + b"\xff\xd9"))
+        assert image.facts["note"].startswith("the scans of its finest detail or of its colour are missing")
+    with pytest.raises(UnreadableImage, match="the file is truncated"):
+        cut = content[: (scans[-1] + len(content)) // 2].rstrip(b"\xff") + b"\xff\xd9"
+        read_image(read(tmp_path / "c.jpg", cut))
 
 
 def test_a_jpeg_of_several_pictures_says_so(tmp_path: Path) -> None:

@@ -98,6 +98,55 @@ def test_twelve_bit_jpeg_is_read_over_its_range(tmp_path: Path) -> None:
             read(tmp_path / "b.jpg", content[:kept])
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        imagecodecs.jpeg_encode(RAMP >> 4, bitspersample=12, level=98),
+        imagecodecs.ljpeg_encode(RAMP[::-1] ^ RAMP.T // 7, bitspersample=16),
+    ],
+)
+def test_a_deep_jpeg_is_turned_upright_may_have_a_tail_and_is_no_half(tmp_path: Path, content: bytes) -> None:
+    whole = read(tmp_path / "a.jpg", content).pixels
+    exif = Image.Exif()
+    exif[274] = 6  # a quarter clockwise
+    block = exif.tobytes()
+    turned = content[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + content[2:] + b"tail"
+    image = read(tmp_path / "b.jpg", turned)
+    assert image.facts["orientation"] == "6"
+    assert np.array_equal(image.pixels, np.rot90(whole, -1))
+    with pytest.raises(UnreadableImage, match="the file is truncated: its samples end"):
+        read(tmp_path / "c.jpg", content[: len(content) // 2] + b"\xff\xd9")
+
+
+def jpeg_2000(samples: NDArray[Any], space: int, bits: int = 8) -> bytes:
+    content = bytearray(imagecodecs.jpeg2k_encode(samples, level=0, bitspersample=bits, codecformat="jp2"))
+    place = content.index(b"colr") + 7
+    content[place : place + 4] = struct.pack(">I", space)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 7])
+def test_jpeg_2000_of_few_bits_fills_the_range(tmp_path: Path, bits: int) -> None:
+    samples = (RAMP >> (16 - bits)).astype(np.uint8)
+    content = jpeg_2000(samples, 17, bits)
+    behind = struct.pack(">I4s", 24, b"uuid") + bytes(16)  # a box behind the codestream is allowed
+    for number, one in enumerate((content, content + behind)):
+        image = read(tmp_path / f"{number}.jp2", one)
+        assert image.bit_depth == bits
+        expected = np.rint(samples / ((1 << bits) - 1) * 255)
+        assert np.abs(image.as_uint8()[..., 0] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("space", [12, 14, 21])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_jpeg_2000_in_a_colour_space_that_nobody_converts_is_refused(
+    tmp_path: Path, space: int, kind: type[Any]
+) -> None:
+    samples = np.dstack([RAMP] * 3).astype(kind)
+    with pytest.raises(UnreadableImage, match=f"JPEG 2000 in colour space {space}, which is not converted"):
+        read(tmp_path / "a.jp2", jpeg_2000(samples, space, samples.itemsize * 8))
+
+
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize("colour", [False, True])
 @pytest.mark.parametrize("form", ["jp2", "j2k"])

@@ -32,6 +32,7 @@ from medimg_cli.images.decoding import (
     BoundedStream,
     codestream_claims,
     foreign_decoder,
+    jpeg_scans,
     quiet_decoding,
     refuse_cut_jpeg,
     refuse_huge,
@@ -275,6 +276,7 @@ def read_dicom(content: Content, member: str | None, options: ReadOptions) -> De
         found = {name: str(dataset.get(keyword) or "").strip() for name, keyword in _FACTS.items()}
         if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and codestream and stored.dtype == np.uint8:
             refuse_cut_jpeg(partial(codestream.rstrip, b"\0"), stored)
+            notes += filter(None, [jpeg_scans(codestream)[1]])
         facts = {name: value for name, value in found.items() if value} | {"transfer_syntax": syntax.name}
         if frames > 1:
             facts["frame"] = f"{frame + 1} of {frames}"

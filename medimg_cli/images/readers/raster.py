@@ -1,6 +1,8 @@
 """JPEG, PNG, GIF, BMP, WebP, JPEG 2000 and AVIF by Pillow, what it cuts to 8 bits by imagecodecs; HEIC by pillow-heif."""
 
 import zlib
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -18,7 +20,13 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from medimg_cli.images.decoding import codestream_claims, foreign_decoder, refuse_cut_jpeg, refuse_huge
+from medimg_cli.images.decoding import (
+    codestream_claims,
+    foreign_decoder,
+    jpeg_scans,
+    refuse_cut_jpeg,
+    refuse_huge,
+)
 from medimg_cli.images.greyscale import on_black, show_samples, spread_to_uint16
 from medimg_cli.images.image import (
     TURNED_ASIDE,
@@ -57,8 +65,9 @@ _END = b"\xff\xd9"  # end of image, T.81 B.1.1.3, and of codestream, T.800 A.4.4
 _BLOCK_BYTES = (
     1 << 20
 )  # a JPEG reaches its decoder in one piece; 64 KiB at a time cost a call and a copy each
+_JP2_SPACES = (0, 16, 17, 18)  # none named, sRGB, grey, sYCC: T.800 I.5.3.3
 _SCALES = (2, 4, 8)  # what libjpeg computes from the low frequencies alone
-_EXIF_ORIENTATION = 0x0112
+_EXIF, _EXIF_ORIENTATION = b"Exif\0\0", 0x0112
 
 
 def read_raster(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
@@ -89,7 +98,7 @@ def read_raster(content: Content, member: str | None, options: ReadOptions) -> D
         width_px, height_px = picture.size
         facts: dict[str, str] = {}
         deep_pixels = _deep_samples(picture, content)  # asked first: reading a PNG's EXIF loads its pixels
-        orientation = _orientation(picture)
+        orientation = _orientation(picture.getexif)
         scale = 1
         if deep_pixels is not None:
             samples, claimed = deep_pixels
@@ -130,16 +139,33 @@ def _deep_samples(picture: Image.Image, content: Content) -> tuple[NDArray[Any],
         content.stream.seek(0)
         data = content.stream.read()
         claims = codestream_claims(data)
-        if claims is None or not data.rstrip(b"\0").endswith(_END):
+        header, codestream = _boxes_of_jp2(data)
+        if claims is None or not codestream.rstrip(b"\0").endswith(_END):
             raise UnreadableImage("the file is truncated")
         refuse_huge(*claims[:2])
-        if claims[2] > 8:
+        space = int.from_bytes(header.partition(b"colr\1")[2][2:6], "big")
+        if space not in _JP2_SPACES:
+            raise UnreadableImage(f"JPEG 2000 in colour space {space}, which is not converted")
+        if claims[2] != 8 and b"pclr" not in header:
             samples = np.asarray(imagecodecs.jpeg2k_decode(data))
             # Of a depth that is no whole byte the header tells the range, as no bits in use would.
-            known = samples.dtype == np.uint16 and claims[2] < 16
+            known = samples.dtype.kind == "u" and claims[2] < 16
             return (spread_to_uint16(samples, claims[2]), claims[2]) if known else (samples, 0)
         content.stream.seek(0)
     return None
+
+
+def _boxes_of_jp2(data: bytes) -> tuple[bytes, bytes]:
+    """Return what JP2's header and codestream boxes hold (T.800 I.4); of a bare codestream there is no header."""
+    place, found = 0, {b"jp2h": b"", b"jp2c": data if data[:2] == b"\xff\x4f" else b""}
+    while place + 8 <= len(data) and not found[b"jp2c"]:
+        length, kind, begin = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8], 8
+        if length == 1:
+            length, begin = int.from_bytes(data[place + 8 : place + 16], "big"), 16
+        end = place + max(length, begin) if length else len(data)
+        found[kind] = data[place + begin : end]
+        place = end
+    return found[b"jp2h"], found[b"jp2c"]
 
 
 def _of_deep(samples: NDArray[Any]) -> tuple[NDArray[Any], int, dict[str, str]]:
@@ -160,11 +186,19 @@ def _deep_jpeg(content: Content, most_pixels: int | None) -> DecodedImage | None
     if content.image_format != "jpeg" or claims is None or not 8 < claims[2] <= 16:
         return None
     refuse_huge(*claims[:2], most_pixels)
-    if not data.rstrip(b"\0").endswith(_END):
+    if _END not in data:
         raise UnreadableImage("the file is truncated")
     samples = np.asarray(imagecodecs.jpeg_decode(data))
     samples = samples if samples.ndim == 3 else samples[..., None]
-    return DecodedImage(collapse_grey(spread_to_uint16(samples, claims[2])), claims[2], {})
+    refuse_cut_jpeg(lambda: data, samples, lambda part: bytes(imagecodecs.jpeg_decode(part)))
+    exif = Image.Exif()
+    with suppress(Exception):  # as in `_orientation`
+        exif.load(data[data.index(_EXIF) :])
+    orientation = _orientation(lambda: exif)
+    facts = {"orientation": str(orientation)} if 1 < orientation <= 8 else {}
+    facts |= {"note": note} if (note := jpeg_scans(data)[1]) else {}
+    pixels = upright(collapse_grey(spread_to_uint16(samples, claims[2])), orientation)
+    return DecodedImage(pixels, claims[2], facts)
 
 
 def _shrink(picture: Image.Image, options: ReadOptions) -> int:
@@ -196,7 +230,10 @@ def _loaded(picture: Image.Image, content: Content) -> tuple[NDArray[Any], int, 
     pixels, bits, facts = _pixels_of(picture)
     if content.image_format == "jpeg":
         content.stream.seek(0)
-        refuse_cut_jpeg(content.stream.read, pixels)
+        data = content.stream.read()
+        scans, note = jpeg_scans(data)
+        facts = facts | ({"note": note} if note else {})
+        refuse_cut_jpeg(lambda: data, pixels if scans == 1 else None)
     frames = max(getattr(picture, "n_frames", 1), _pictures_of_mpo(picture))
     if frames > 1:
         facts["frame"] = f"1 of {frames}"
@@ -236,10 +273,10 @@ def _refuse_damaged_png(stream: BinaryIO) -> None:
             raise UnreadableImage("the file is damaged: a checksum in it is wrong")
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(read: Callable[[], Image.Exif]) -> int:
     """Return the EXIF orientation, 1 (upright) where there is none that can be read."""
     try:
-        value = picture.getexif().get(_EXIF_ORIENTATION, 1)
+        value = read().get(_EXIF_ORIENTATION, 1)
     except Exception:  # a damaged EXIF block makes Pillow raise anything, and the picture itself may be whole
         return 1
     return value if isinstance(value, int) else 1
