@@ -64,7 +64,9 @@ def merge(
         ENGINE.reset(tokens[0])
         ARGUMENTS.reset(tokens[1])
         if finished and engine.merged:
-            shutil.rmtree(folder)
+            gone = folder.with_suffix(".merged")
+            shutil.rmtree(gone, ignore_errors=True)  # of a call that was killed right here
+            shutil.rmtree(folder.rename(gone))
             with suppress(OSError):  # others wait
                 parent.rmdir()
     if code:

@@ -185,8 +185,11 @@ class CacheWriter:
 
 
 @contextmanager
-def writing(workspace: Workspace, recipe: Recipe) -> Iterator[CacheWriter]:
+def writing(workspace: Workspace, recipe: Recipe, *, anew: bool = False) -> Iterator[CacheWriter]:
     """Open the cache of a recipe to append to it, whatever state an earlier write left it in.
+
+    Args:
+        anew: keep nothing of a write that was not finished.
 
     Raises:
         MachineError: another process is writing it, or the folder cannot be written.
@@ -194,6 +197,8 @@ def writing(workspace: Workspace, recipe: Recipe) -> Iterator[CacheWriter]:
     folder = cache_folder(workspace, recipe)
     with locked(folder / ".lock", doing=f"writing {folder}"):
         with disk_errors(folder, _HINT):
+            if anew:
+                (folder / "journal.csv").unlink(missing_ok=True)
             writer = CacheWriter(workspace, recipe)
         yield writer
 

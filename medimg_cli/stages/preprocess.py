@@ -17,7 +17,8 @@ from medimg_cli.preprocessing.probe_images import read_ingested, refuse_changed
 from medimg_cli.preprocessing.recipe import Pixels, Recipe
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import PreprocessSettings, TrainSettings
-from medimg_cli.workspace.threads import in_part, map_ordered, takes_too_long
+from medimg_cli.workspace.shards import Merged
+from medimg_cli.workspace.threads import ENGINE, in_part, map_ordered, takes_too_long
 from medimg_cli.workspace.workspace import Workspace
 
 
@@ -135,7 +136,8 @@ def _bring_up_to_date(
         if before is not None:
             missing = wanted[~present(before.index[~before.index["image_id"].isin(damaged)], wanted)]
         deque(_images(workspace, recipe, missing, workers, seconds), maxlen=0)
-    with writing(workspace, recipe) as writer:
+    merging = isinstance(ENGINE.get(), Merged)  # of shards of all that the last finished write lacks
+    with writing(workspace, recipe, anew=merging) as writer:
         writer.forget(damaged)
         missing = writer.missing(wanted)
         if 0 < len(missing) < len(wanted):

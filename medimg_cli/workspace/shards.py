@@ -14,9 +14,10 @@ import os
 import platform
 import re
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,7 +27,7 @@ import numpy as np
 
 from medimg_cli import __version__
 from medimg_cli.errors import DataError, UsageError
-from medimg_cli.workspace.files import disk_errors
+from medimg_cli.workspace.files import check_seal, disk_errors, sealed
 from medimg_cli.workspace.lock import claim
 from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress
@@ -241,9 +242,11 @@ class _Place:
         """Return what made it; raises `DataError` where its first line does not say."""
         try:
             with self.lines.open(encoding="utf-8") as stream:
-                said = json.loads(stream.readline())
-            return Call(tuple(said["arguments"]), said["settings"], said["folder"], said["made_with"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                said = check_seal(self.lines, json.loads(stream.readline()))
+            return Call(
+                tuple(map(str, said["arguments"])), said["settings"], said["folder"], dict(said["made_with"])
+            )
+        except (OSError, ValueError, KeyError, TypeError, DataError) as error:
             again = f"delete it and run --shard {self} again"
             raise DataError(f"{self.lines} does not say what made it", again) from error
 
@@ -256,8 +259,9 @@ def _found(folder: Path, task: str | None = None) -> list[_Place]:
 
 def _begins(path: Path) -> bool:
     """Return whether a shard's first line is whole: one killed before that has not begun."""
-    with path.open("rb") as stream:
+    with suppress(IsADirectoryError), path.open("rb") as stream:
         return stream.readline().endswith(b"\n")
+    return False
 
 
 def _refuse_other(
@@ -290,7 +294,7 @@ class _Writer:
     """
 
     def __init__(self, place: _Place, call: Call) -> None:
-        self._place, self._head = place, json.dumps(asdict(call)).encode("ascii") + b"\n"
+        self._place, self._head = place, json.dumps(sealed(asdict(call))).encode("ascii") + b"\n"
         self.kept: list[str] = []
         self._synced = time.monotonic()
 
@@ -309,8 +313,10 @@ class _Writer:
 
     def add(self, key: str, result: object) -> None:
         """Write a result."""
-        plain = _plain(result, self._arrays)
-        record = {"item": key, "result": plain, "arrays": self._arrays.seek(0, os.SEEK_END)}
+        start = self._arrays.seek(0, os.SEEK_END)
+        record = {"item": key, "result": _plain(result, self._arrays)}
+        record["arrays"] = self._arrays.seek(0, os.SEEK_END)
+        record["sum"] = _sum_of(record, self._arrays, start)
         self._lines.write(json.dumps(record).encode("ascii") + b"\n")
         if time.monotonic() - self._synced > _SECONDS_BETWEEN_SYNCS:
             self._sync()
@@ -327,8 +333,7 @@ class _Writer:
         del self.kept[count:]
 
     def _recover(self) -> None:
-        """Find the whole results that are there, and drop what a killed call left behind them."""
-        size = self._arrays.seek(0, os.SEEK_END)
+        """Find the whole results that are there, and drop what a killed call, or damage, left behind them."""
         self._lines.seek(0)
         self._ends = [(len(self._head), 0)]
         if self._lines.readline() != self._head:  # empty, or not even the first line is whole
@@ -336,8 +341,8 @@ class _Writer:
             self._lines.write(self._head)
             self._lines.flush()
         for line in self._lines:
-            record = json.loads(line) if line.endswith(b"\n") else {}
-            if "item" not in record or record["arrays"] > size:
+            record = _record_of(line, self._arrays, self._ends[-1][1]) if line.endswith(b"\n") else {}
+            if "item" not in record:
                 break
             self.kept.append(record["item"])
             self._ends.append((self._ends[-1][0] + len(line), record["arrays"]))
@@ -354,12 +359,15 @@ class _Reader:
     """A shard that is merged; a context manager."""
 
     def __init__(self, place: _Place) -> None:
-        self._place = place
+        self._place, self._done = place, 0
 
     def __enter__(self) -> "_Reader":
         with ExitStack() as files:
-            self._lines = files.enter_context(self._place.lines.open("rb"))
-            self._arrays = files.enter_context(self._place.arrays.open("rb"))
+            try:
+                self._lines = files.enter_context(self._place.lines.open("rb"))
+                self._arrays = files.enter_context(self._place.arrays.open("rb"))
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise DataError(f"{error.filename} is no file", f"run --shard {self._place} again") from error
             self._lines.readline()
             self._files = files.pop_all()
         return self
@@ -374,6 +382,7 @@ class _Reader:
             what = f"shard {self._place} in {self._place.folder} is of another source than what is here now"
             hint = "files or rows came, went or changed since: delete the folder and run all shards again"
             raise DataError(what, hint)
+        self._done = record["arrays"]
         return _restored(record["result"], self._arrays)
 
     def end(self) -> None:
@@ -383,13 +392,27 @@ class _Reader:
             raise DataError(what, "delete the folder and run all shards again")
 
     def _next(self) -> dict[str, Any]:
-        line = self._lines.readline()
-        try:
-            found: dict[str, Any] = json.loads(line)
-        except ValueError as error:
-            what = f"shard {self._place} in {self._place.folder} is unfinished"
-            raise DataError(what, f"run --shard {self._place} again: it goes on from there") from error
+        found = _record_of(self._lines.readline(), self._arrays, self._done)
+        if not found:
+            what = f"shard {self._place} in {self._place.folder} is unfinished or damaged"
+            raise DataError(what, f"run --shard {self._place} again: it goes on from there")
         return found
+
+
+def _sum_of(record: Mapping[str, Any], arrays: BinaryIO, start: int) -> int:
+    """Return the CRC-32 of a record, without its own sum, and of its arrays, which begin at `start`."""
+    plain = json.dumps({name: each for name, each in record.items() if name != "sum"})
+    arrays.seek(start)
+    return zlib.crc32(arrays.read(record["arrays"] - start), zlib.crc32(plain.encode("ascii")))
+
+
+def _record_of(line: bytes, arrays: BinaryIO, start: int) -> dict[str, Any]:
+    """Return what a line holds, {} where it, or its arrays, are not as they were written."""
+    with suppress(ValueError, KeyError, TypeError):
+        found: dict[str, Any] = json.loads(line)
+        if found == {"end": True} or found["sum"] == _sum_of(found, arrays, start):
+            return found
+    return {}
 
 
 def _plain(value: Any, arrays: BinaryIO) -> Any:

@@ -1,6 +1,7 @@
 """Commands in shards: what is merged is, byte for byte, what one undivided call leaves; and what cannot be merged."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -289,3 +290,44 @@ def test_a_shard_runs_no_code_that_it_names(tmp_path: Path) -> None:
     other_lines = lines.with_name("examine.2-of-2.jsonl")
     other_lines.write_text("\n".join([json.dumps(head), *other_lines.read_text().splitlines()[1:]]) + "\n")
     assert medimg(tmp_path / "parts", "merge") == ExitCode.DATA
+
+
+def _flip_a_pixel(folder: Path) -> None:
+    path = folder / "preprocess.1-of-2.bin"
+    content = bytearray(path.read_bytes())
+    content[500] ^= 1
+    path.write_bytes(content)
+
+
+def _break_a_line(folder: Path) -> None:
+    path = folder / "preprocess.1-of-2.jsonl"
+    path.write_text(path.read_text().replace('"result": ', '"result" ', 1))
+
+
+def _be_a_folder(folder: Path) -> None:
+    (folder / "preprocess.1-of-2.bin").unlink()
+    (folder / "preprocess.1-of-2.bin").mkdir()
+
+
+@pytest.mark.parametrize("damage", [_flip_a_pixel, _break_a_line, _be_a_folder])
+def test_a_damaged_shard_is_told_and_the_same_shard_again_mends_it(
+    two: tuple[Path, Path], damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts = two
+    call = ("preprocess", "--size", "16")
+    assert medimg(whole, *call) == 0
+    for number in (1, 2):
+        assert medimg(parts, *call, "--shard", f"{number}/2") == 0
+    folder = parts / "shards" / "preprocess"
+    damage(folder)
+    capsys.readouterr()
+    assert medimg(parts, "merge") == ExitCode.DATA
+    error, hint = capsys.readouterr().err.splitlines()
+    assert "unfinished or damaged" in error or "is no file" in error
+    assert "again" in hint
+    if damage is _be_a_folder:
+        (folder / "preprocess.1-of-2.bin").rmdir()
+    for number in (1, 2):
+        assert medimg(parts, *call, "--shard", f"{number}/2") == 0
+    assert medimg(parts, "merge") == 0
+    assert contents(parts / "cache") == contents(whole / "cache")
