@@ -239,7 +239,8 @@ def read_dataset(workspace: Workspace) -> Dataset:
     hashes = _column_hashes(rows) if info.written else {}
     edited = tuple(sorted(name for name, _ in hashes.items() ^ info.written.items()))
     for column in _NUMBERS:
-        rows[column] = pd.to_numeric(rows[column], errors="coerce").fillna(0).astype(int)
+        numbers = pd.to_numeric(rows[column], errors="coerce")
+        rows[column] = numbers.where(numbers.between(0, 1 << 31), 0).astype(int)
     return Dataset(rows, info, tuple(dict.fromkeys(edited)))
 
 

@@ -13,6 +13,7 @@ from medimg_cli.evaluation.evaluation import Evaluation, evaluation_in_force
 from medimg_cli.registry import did_you_mean
 from medimg_cli.runs.run import Run, RunRecord
 from medimg_cli.statistics.estimate import Estimate
+from medimg_cli.workspace.files import read_under_seal
 from medimg_cli.workspace.lock import is_held
 from medimg_cli.workspace.workspace import Workspace
 
@@ -270,7 +271,7 @@ def _pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Pai
 def _settings(run: Run) -> dict[str, Any]:
     """Return a run's settings as SECTION.KEY → value, unchecked: another version may have written them."""
     try:
-        content = yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_under_seal(run.config_path))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise RunError(
             f"{run.config_path} cannot be read: {type(error).__name__}", "compare runs that medimg wrote"

@@ -31,7 +31,7 @@ from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 from medimg_cli.reporting.study_facts import Facts, read_facts, write_questions
 from medimg_cli.runs.ledger import EarlierEvaluations, looks_before
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.workspace.files import atomic_path, sha256_of_file, write_json, write_text
+from medimg_cli.workspace.files import atomic_path, read_under_seal, sha256_of_file, write_json, write_text
 from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import ReportSettings
@@ -233,7 +233,7 @@ def _read_settings(run: Run) -> dict[str, Any]:
     if not run.config_path.is_file():
         return {}
     try:
-        content = yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_under_seal(run.config_path))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise RunError(f"{run.config_path} cannot be read", "restore the file or train again") from error
     if not isinstance(content, dict):

@@ -11,7 +11,7 @@ from medimg_cli.audit.findings import Embedder
 from medimg_cli.audit.label_quality import FeatureClassifier, mean_auroc, quick_features, side_by_side
 from medimg_cli.audit.measurements.thumbnails import thumbnail
 from medimg_cli.audit.shortcuts.separability import folds_by_patient
-from medimg_cli.dataset.manifest import Dataset, read_dataset
+from medimg_cli.dataset.manifest import Dataset, read_dataset, warn_of_edits
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
@@ -111,7 +111,8 @@ def sample_size(
         UsageError: without a data set, a figure whose aim needs the prevalence.
         DataError: an image can no longer be read.
     """
-    dataset = read_dataset(workspace) if workspace.manifest_path.is_file() else None
+    dataset = read_dataset(workspace) if workspace.manifest_path.exists() else None
+    warn_of_edits(dataset.edited if dataset is not None else (), progress)
     facts = _facts(dataset, settings)
     test = tuple(_test_sizes(settings, facts))
     curve: tuple[CurvePoint, ...] = ()

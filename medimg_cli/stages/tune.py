@@ -20,7 +20,7 @@ from medimg_cli.training.networks.initialise import check_freeze
 from medimg_cli.training.tuning.study import Study, check_searchable, search_space, sizes_and_networks
 from medimg_cli.training.tuning.tuning import Tried, Tuning, pixels_of
 from medimg_cli.workspace.config import read_settings
-from medimg_cli.workspace.files import write_text
+from medimg_cli.workspace.files import under_seal, write_text
 from medimg_cli.workspace.lock import locked
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import Settings
@@ -88,7 +88,7 @@ def tune(
         arch: one if isinstance(one, float) else 0.0 for arch, one in lr.items()
     }  # 0: a range test finds it
     caches = {pixels_of(one): pixels(one) for one in networks}
-    written = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    written = under_seal(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
     search = resume or new_search(
         workspace, settings.tune.name, lambda made: write_text(made.config_path, written)
     )

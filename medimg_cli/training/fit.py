@@ -22,7 +22,7 @@ from medimg_cli.training.fitting.trainer import Fit
 from medimg_cli.training.networks.initialise import frozen_part
 from medimg_cli.training.tracking import open_trackers
 from medimg_cli.training.train_run import Material, OneTraining, Trained
-from medimg_cli.workspace.files import sha256_of_text, write_text
+from medimg_cli.workspace.files import sha256_of_text, under_seal, write_text
 from medimg_cli.workspace.lock import locked
 from medimg_cli.workspace.progress import LoggedProgress, Progress
 from medimg_cli.workspace.provenance import command_line, git_commit, machine_facts, now, package_versions
@@ -163,7 +163,7 @@ def first_record(
 
 
 def write_settings(run: Run, used: Settings) -> None:
-    write_text(run.config_path, yaml.safe_dump(used.model_dump(mode="json"), sort_keys=False))
+    write_text(run.config_path, under_seal(yaml.safe_dump(used.model_dump(mode="json"), sort_keys=False)))
 
 
 def resumed_record(run: Run, here: RunRecord) -> RunRecord:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from medimg_cli.errors import UsageError
 from medimg_cli.registry import did_you_mean
-from medimg_cli.workspace.files import write_text
+from medimg_cli.workspace.files import read_under_seal, write_text
 from medimg_cli.workspace.section import LabelCode, about
 from medimg_cli.workspace.settings import Settings
 from medimg_cli.workspace.workspace import Workspace
@@ -86,8 +86,8 @@ def _over_plan(
 
 
 def read_settings(path: Path) -> Settings:
-    """Return the settings of one file alone, such as a run's `config.yaml`; raises `UsageError` as `load_settings`."""
-    return _validated(_read_yaml(path))
+    """Return the settings of a run's or search's `config.yaml`; raises `UsageError` as `load_settings`, and `RunError`."""
+    return _validated(_read_yaml(path, read_under_seal))
 
 
 def _validated(merged: Mapping[str, Any]) -> Settings:
@@ -97,11 +97,13 @@ def _validated(merged: Mapping[str, Any]) -> Settings:
         raise _as_usage_error(error) from error
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(
+    path: Path, read: Callable[[Path], str] = lambda path: path.read_text(encoding="utf-8")
+) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise UsageError(f"{path} has more than {_MOST_BYTES >> 20} MiB", "check --config")
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = yaml.safe_load(read(path)) or {}
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check --config") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from medimg_cli.errors import DataError, MachineError
+from medimg_cli.errors import DataError, MachineError, RunError
 
 SCHEMA = 1
 """Of the JSON objects that commands write to stdout."""
@@ -132,6 +132,31 @@ def check_seal(path: Path, content: Any) -> Any:
             "restore the file or run its command again",
         )
     return content
+
+
+_SEAL = "# seal: "
+
+
+def under_seal(text: str) -> str:
+    """Return a YAML text below a comment with its hash, by which `read_under_seal` knows it again."""
+    return f"{_SEAL}{sha256_of_text(text)[:16]}\n{text}"
+
+
+def read_under_seal(path: Path) -> str:
+    """Return such a text as it was written; one of an earlier version has no seal and is taken as it is.
+
+    Raises:
+        RunError: it is empty, or not what was written.
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    whole = path.read_text(encoding="utf-8")
+    head, _, text = whole.partition("\n")
+    if not whole or (head.startswith(_SEAL) and whole != under_seal(text)):
+        raise RunError(
+            f"{path} is not as medimg wrote it: damaged, or edited by hand",
+            "restore the file or train again",
+        )
+    return whole
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

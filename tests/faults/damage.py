@@ -25,6 +25,7 @@ from medimg_cli.workspace.files import sealed
 from tests.conftest import draw_cohort
 
 ALLOWED = {0, 1, 2, 3, 4, 5, 6}
+DIVIDED = ("preprocess", "--size", "24", "--channels", "1")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "ingest": ("ingest", "{raw}"),
     "label-audit": ("label-audit", "--fail-on", "never"),
@@ -42,18 +43,30 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "external": ("evaluate", "first", "--data", "{other}"),
     "evaluate-partial": ("evaluate", "partial"),
     "goes-on": ("train", "--resume", "partial"),
+    "explain": ("predict", "{other}/SPOT/patient001_0.png", "--run", "first", "--explain", "maps"),
+    "tune-on": ("tune", "--resume", "found"),
+    "tuned": ("train", "--config", "tune/found/best.yaml", "--epochs", "1", "--name", "second"),
+    "shard": (*DIVIDED, "--shard", "1/2"),
+    "merge": ("merge", "preprocess"),
+    "sample-size": ("sample-size",),
     "runs": ("runs",),
 }
-RELATIVE = {"answers.csv", "out.html", "out.onnx", "out.zip", "handed.zip"}
+RELATIVE = {"answers.csv", "out.html", "out.onnx", "out.zip", "handed.zip", "maps", "tune/found/best.yaml"}
 """Of the arguments, what lies in the workspace."""
 READ_BY: dict[str, tuple[str, ...]] = {
-    "dataset/manifest.csv": ("ingest", "label-audit", "preprocess", "train-new", "evaluate", "report", "runs"),
+    "dataset/manifest.csv": (
+        "ingest", "label-audit", "preprocess", "train-new", "evaluate", "report", "runs", "merge", "sample-size", "predict",
+    ),
     "dataset/dataset.json": ("ingest", "label-audit", "preprocess", "train-new", "evaluate", "report", "runs"),
     "dataset/quarantine.csv": ("ingest", "label-audit", "report"),
+    "dataset/test-looks.csv": ("evaluate", "report", "runs"),
+    "tune/found/*": ("tune-on", "tuned", "runs"),
+    "shards/preprocess/*": ("merge", "shard"),
     "audit/*": ("label-audit", "report", "ingest"),
     "cache/*/*": ("preprocess", "goes-on", "train-new", "evaluate", "label-audit"),
     "runs/first/*": (
         "evaluate", "predict", "report", "export", "bundle", "runs", "external", "recalibrate", "label-audit",
+        "explain",
     ),
     "runs/partial/*": ("goes-on", "goes-on", "runs", "evaluate-partial"),
     "answers.csv": ("evaluate-table", "predict-resume"),
@@ -96,6 +109,9 @@ def make_study(folder: Path) -> Path:
         ("train", "--epochs", "3", "--batch-size", "8", "--name", "first"),
         ("evaluate", "first"),
         ("train", "--epochs", "4", "--batch-size", "8", "--name", "partial", "--patience", "400"),
+        ("tune", "--trials", "2", "--epochs", "1", "--name", "found"),
+        (*DIVIDED, "--shard", "1/2"),
+        (*DIVIDED, "--shard", "2/2"),
         ("report", "first", "--out", str(work / "out.html")),
         ("predict", str(folder / "raw" / "SPOT"), "--run", "first", "--out", str(work / "answers.csv")),
         ("bundle", "first", "--out", str(work / "handed.zip")),
@@ -227,8 +243,11 @@ def alter_json(content: bytes, chance: random.Random) -> bytes:
     if not places:
         return b"[]"
     owner, key = chance.choice(places)
-    if isinstance(owner, dict) and chance.random() < 0.3:
+    what = chance.random()
+    if isinstance(owner, dict) and what < 0.3:
         del owner[key]
+    elif isinstance(owner, dict) and what < 0.4:
+        owner["further"] = chance.choice(ODD)
     else:
         owner[key] = chance.choice(ODD)
     return json.dumps(document).encode()
@@ -262,13 +281,24 @@ def alter_table(content: bytes, chance: random.Random) -> bytes:
     return b"\n".join(b",".join(r) for r in rows) + b"\n"
 
 
-DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (flip, flip, truncate, empty, zeros, newer)
+def folder(_content: bytes, _chance: random.Random) -> bytes | None:
+    """Put a folder in the place of the file."""
+    return None
 
 
-def damages_for(name: str) -> tuple[Callable[[bytes, random.Random], bytes], ...]:
+def other_type(_content: bytes, chance: random.Random) -> bytes:
+    """Hold one value instead of a document."""
+    return json.dumps(chance.choice(ODD)).encode()
+
+
+Damage = Callable[[bytes, random.Random], bytes | None]
+DAMAGES: tuple[Damage, ...] = (flip, flip, truncate, empty, zeros, newer, folder)
+
+
+def damages_for(name: str) -> tuple[Damage, ...]:
     """Return what can be done to an artefact."""
     if name.endswith(".json"):
-        return (*DAMAGES, alter_json, alter_json, alter_json, alter_json)
+        return (*DAMAGES, other_type, alter_json, alter_json, alter_json, alter_json)
     return (*DAMAGES, alter_table, alter_table, alter_table) if name.endswith(".csv") else DAMAGES
 
 
@@ -288,7 +318,12 @@ def one(work: Path, pristine: Path, name: str, command: str, damage: str, seed: 
     shutil.copytree(pristine, work)
     method = next(m for m in damages_for(name) if m.__name__ == damage)
     target = work / name
-    target.write_bytes(method(target.read_bytes(), random.Random(seed)))
+    content = method(target.read_bytes(), random.Random(seed))
+    target.unlink()
+    if content is None:
+        target.mkdir()
+    else:
+        target.write_bytes(content)
     return ask(work, COMMANDS[command])
 
 

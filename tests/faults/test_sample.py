@@ -13,12 +13,13 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from medimg_cli.cli.app import run
-from medimg_cli.errors import DataError, ExitCode
+from medimg_cli.errors import DataError, ExitCode, RunError
 from medimg_cli.evaluation.evaluation import read_evaluation
 from medimg_cli.images.image import UnreadableImage
 from medimg_cli.images.readers import read_image
 from medimg_cli.runs.run_folders import find_run
 from medimg_cli.runs.weights_origin import weights_at_hand
+from medimg_cli.workspace.config import read_settings
 from medimg_cli.workspace.spreadsheets import read_spreadsheet
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
@@ -290,3 +291,37 @@ def test_a_result_that_finds_no_room_is_no_bug(
     monkeypatch.setattr("medimg_cli.cli.views.render.drop_stdout", lambda: None)
     assert run(["runs", "--json", "-C", str(tmp_path)]) == ExitCode.MACHINE
     assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["another digit", "cut", "empty"])
+def test_settings_of_a_run_are_taken_only_as_they_were_written(
+    study: Workspace, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = find_run(study, "first").config_path
+    whole = path.read_text()
+    changed = {"another digit": whole.replace("epochs: 6", "epochs: 7"), "cut": whole[:300], "empty": ""}
+    path.write_text(changed[damage])
+    capsys.readouterr()
+    assert medimg(study.root, "report", "first", "--out", str(study.root / "new.html")) == ExitCode.RUN
+    error, hint = capsys.readouterr().err.splitlines()
+    assert "config.yaml is not as medimg wrote it" in error
+    assert hint.startswith("hint: ")
+    with pytest.raises(RunError, match="not as medimg wrote it"):
+        read_settings(path)
+    path.write_text(whole.partition("\n")[2])  # as an earlier version wrote it
+    assert read_settings(path).train.epochs == 6
+
+
+def test_a_plan_of_test_sizes_says_that_the_manifest_is_not_as_it_was(
+    study: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = study.manifest_path.read_text()
+    study.manifest_path.write_text(
+        content.replace(",32,32,", ",1e400,inf,", 1).replace(",test,", ",train,", 1)
+    )
+    call = ("sample-size", "--set", "sample_size.curve=false", "-C", str(study.root))
+    assert run(call) == ExitCode.DONE
+    assert "manifest.csv was edited" in capsys.readouterr().err
+    study.manifest_path.unlink()
+    study.manifest_path.mkdir()
+    assert run(call) == ExitCode.DATA
