@@ -49,7 +49,13 @@ OF_POSITIVE = (
     "recall", "specificity", "precision", "npv", "f1", "accuracy", "balanced_accuracy", "mcc", "kappa",
     "auroc", "average_precision", "brier", "log_loss", "ece",
 )  # fmt: skip
+"""The order in which they are shown; what else the shelf holds follows."""
 OF_EACH_CLASS = ("recall", "precision", "specificity", "npv", "f1", "auroc", "average_precision")
+
+
+def of_positive(view: OneVsRest) -> dict[str, Estimate]:
+    """Return all metrics of the positive class."""
+    return {name: METRICS.get(name)(view) for name in dict.fromkeys((*OF_POSITIVE, *METRICS.names()))}
 
 
 def overall(scored: ScoredPredictions, *, ordinal: bool = False) -> dict[str, Estimate]:
@@ -62,7 +68,7 @@ def overall(scored: ScoredPredictions, *, ordinal: bool = False) -> dict[str, Es
     figures: dict[str, Estimate] = {}
     positive = scored.labels.positive
     if positive is not None:
-        figures |= {name: METRICS.get(name)(scored.view_of(positive)) for name in OF_POSITIVE}
+        figures |= of_positive(scored.view_of(positive))
     if positive is None or len(scored.classes) > 2:
         figures |= _over_classes(scored)
     if ordinal:
@@ -183,8 +189,7 @@ def overall_of_labels(scored: ScoredPredictions) -> dict[str, Estimate]:
     figures: dict[str, Estimate] = {}
     positive = scored.labels.positive
     if positive is not None:
-        view = scored.view_of(positive)
-        figures |= {name: METRICS.get(name)(view) for name in OF_POSITIVE}
+        figures |= of_positive(scored.view_of(positive))
     figures |= _means_of_labels(scored)
     losses, judged = label_log_losses(scored.probabilities, scored.marks)
     figures["log_loss"] = mean_of(losses, judged, scored.sampling, undefined="nobody judged a label")

@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as reference
 
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest
+from medimg_cli.evaluation.run_table import LOWER_IS_BETTER
 from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.statistics.intervals import clopper_pearson, wilson
 from medimg_cli.statistics.sampling import Sampling
@@ -55,6 +56,15 @@ def test_every_metric_keeps_the_contract(name: str, view: OneVsRest) -> None:
 
 def test_every_metric_has_an_oracle() -> None:
     assert {*ORACLES, "ece"} == set(METRICS.names())
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_a_metric_falls_with_better_answers_where_runs_are_ranked_so(name: str) -> None:
+    better = np.where(TRUTH, 0.5 + SCORE / 2, SCORE / 2)
+    of_better = METRICS.get(name)(OneVsRest(TRUTH, better, better >= 0.5)).value
+    of_worse = METRICS.get(name)(OneVsRest(TRUTH, 1 - better, better < 0.5)).value
+    assert of_better is not None and of_worse is not None
+    assert (of_better < of_worse) == (name in LOWER_IS_BETTER)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from sklearn import metrics as reference
 
 from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.evaluation.decided import ScoredPredictions
+from medimg_cli.evaluation.metrics import METRICS
 from medimg_cli.evaluation.summary import overall, per_class
 from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.statistics.sampling import Sampling
 
 GENERATOR = np.random.default_rng(11)
@@ -65,6 +67,16 @@ def test_a_positive_class_among_three_brings_its_own_recall() -> None:
     figures = overall(answered(TRUTH, "c"))
     assert figures["recall"].value == pytest.approx(np.mean(CALLED[TRUTH == 2] == 2))
     assert "macro_recall" in figures
+
+
+def test_a_metric_that_is_new_on_the_shelf_is_measured_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        METRICS._entries, "a_new_one", lambda view: Estimate(value=0.5, n=view.n, reason="half")
+    )
+    figures = list(overall(answered(TRUTH, positive="b")))
+    assert set(METRICS.names()) < set(figures)
+    assert figures[:2] == ["recall", "specificity"]
+    assert figures.index("a_new_one") == len(METRICS.names()) - 1
 
 
 def test_each_class_stands_against_the_rest() -> None:
