@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg_cli.registry import Registry
+
 # The shortest file part: `set.zip#scans.zip/1.png` and `set.zip#a #3.png` are members of `set.zip`.
 _MEMBER = re.compile(
     r"^(?P<file>.+?\.(?:npz|npy|zip|tar|tar\.gz|tgz))#(?P<member>.+)$", re.IGNORECASE | re.DOTALL
@@ -31,10 +33,9 @@ _BARE_DICOM = re.compile(
     rb"|\x00[\x02\x08]\x00[\x00-\x18][A-Z]{2}",
     re.DOTALL,
 )
-_PATTERNS = (
-    (re.compile(rb"P[1-6Ff]\s(?:\s|#[^\r\n]*[\r\n])*\d+\s"), "netpbm"),
-    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "webp"),
-)
+_WEBP = re.compile(rb"RIFF.{4}WEBP", re.DOTALL)
+SIGNATURES: Registry[re.Pattern[bytes]] = Registry("signature", "medimg_cli.images.readers")
+"""Format → how its files begin, where its reader says so; what `sniff_format` itself knows is told first."""
 _AVIF, _HEIC = frozenset(b"avif avis".split()), frozenset(b"heic heix heim heis hevc mif1".split())
 # A local file header (APPNOTE 4.3.7) whose file name, at byte 30, is that of an array and stands in no folder.
 _FIRST_ARRAY = re.compile(rb"PK\x03\x04.{26}[^/\x00]{1,200}?\.npy", re.DOTALL)
@@ -151,7 +152,7 @@ def frame_number(member: str) -> int | None:
 def sniff_format(head: bytes) -> str | None:
     """Return the format the first bytes say, or None.
 
-    That is one of `jpeg png gif tiff bmp netpbm webp jp2 avif heic dicom nifti npz npy zip tar gzip`; a NIfTI file in a gzip is one.
+    That is one of `jpeg png gif tiff bmp netpbm webp jp2 avif heic dicom nifti npz npy zip tar gzip`, or of `SIGNATURES`; a NIfTI file in a gzip is one.
 
     Args:
         head: the first `HEAD_BYTES` bytes of the file. DICOM is recognised by its preamble (PS3.10 §7.1) or, where
@@ -177,9 +178,8 @@ def sniff_format(head: bytes) -> str | None:
         (b"\xff\x4f\xff\x51", "jp2"),  # a bare codestream
     )
     known = [name for signature, name in signatures if head.startswith(signature)]
-    known += [name for pattern, name in _PATTERNS if pattern.match(head)]
-    if known:
-        return known[0]
+    if known or _WEBP.match(head):
+        return known[0] if known else "webp"
     if head.startswith(b"PK\x03\x04") and not _OFFICE.match(head):
         return "npz" if _FIRST_ARRAY.match(head) else "zip"
     if head[4:8] == b"ftyp":  # ISO/IEC 23008-12: the brands, first the major one
@@ -194,7 +194,9 @@ def sniff_format(head: bytes) -> str | None:
         return "nifti" if _is_nifti(unzipped) else "gzip"
     if _is_nifti(head):
         return "nifti"
-    return "dicom" if _BARE_DICOM.match(head) else None
+    if _BARE_DICOM.match(head):
+        return "dicom"
+    return next((name for name in SIGNATURES.names() if SIGNATURES.get(name).match(head)), None)
 
 
 def _is_nifti(head: bytes) -> bool:

@@ -1,6 +1,7 @@
 """The shelf's contract, and the one door."""
 
 import os
+import re
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -11,28 +12,26 @@ import pytest
 from PIL import Image
 
 from medimg_cli.images.decoding import foreign_decoder, refuse_huge
-from medimg_cli.images.image import UnreadableImage
-from medimg_cli.images.readers import READERS, read_image
+from medimg_cli.images.image import SIGNATURES, UnreadableImage
+from medimg_cli.images.readers import AS_THE_FILE_SAYS, READERS, Content, read_image
 
 
 def test_every_format_that_is_told_by_its_content_has_exactly_one_reader() -> None:
     formats = [name for reader in READERS.names() for name in READERS.get(reader).formats]
-    pictures = [
-        "avif",
-        "bmp",
-        "dicom",
-        "gif",
-        "heic",
-        "jp2",
-        "jpeg",
-        "netpbm",
-        "nifti",
-        "png",
-        "tiff",
-        "webp",
-    ]
-    assert sorted(formats) == sorted([*pictures, "gzip", "npy", "npz", "tar", "zip"])
+    told = "avif bmp dicom gif gzip heic jp2 jpeg nifti npy npz png tar tiff webp zip".split()
+    assert sorted(formats) == sorted([*told, *SIGNATURES.names()])
     assert all(READERS.get(name).needs for name in READERS.names())
+
+
+@pytest.mark.parametrize("name", READERS.names())
+def test_no_reader_passes_rubbish_or_names_what_it_reads(name: str, tmp_path: Path) -> None:
+    reader, path = READERS.get(name), tmp_path / "Jane_Doe"
+    path.write_bytes(bytes(range(256)) * 8)
+    for image_format in reader.formats:
+        for member in (None, "page/7"):
+            with path.open("rb") as stream, pytest.raises(UnreadableImage) as caught, foreign_decoder():
+                reader.read(Content(stream, image_format, path), member, AS_THE_FILE_SAYS)
+            assert re.fullmatch(r"(?!.*Jane).+", str(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from medimg_cli.workspace.threads import map_ordered
 NAME = "raster-metadata"
 _SHOWN_PLACES = 4
 _ADVICE = "write the pixels alone: `medimg deidentify` strips EXIF, XMP, comments and hidden bytes"
-_NOT_LOOKED_INTO = frozenset("gif netpbm jp2 avif heic".split())
+_WITHOUT = frozenset("dicom npy npz zip tar gzip".split())  # of DICOM another check tells
 _Read = list[MetadataIdentity] | UnreadableMetadata | None
 
 
@@ -56,7 +56,8 @@ def _read(file: ImageFile) -> _Read:
     try:
         content = file.content()
         if (found := _format(content)) not in RASTER_FORMATS:
-            return UnreadableMetadata(f"{found} is not looked into") if found in _NOT_LOOKED_INTO else None
+            unknown = found is None or found in _WITHOUT
+            return None if unknown else UnreadableMetadata(f"{found} is not looked into")
         texts = read_metadata_of(content) if isinstance(content, bytes) else read_metadata(content)
     except UnreadableMetadata as error:
         return error

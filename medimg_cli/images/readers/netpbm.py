@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from medimg_cli.images.decoding import foreign_decoder, refuse_huge
 from medimg_cli.images.greyscale import show_samples
-from medimg_cli.images.image import DecodedImage, ReadOptions, UnreadableImage, collapse_grey, frame_number
+from medimg_cli.images.image import (
+    SIGNATURES,
+    DecodedImage,
+    ReadOptions,
+    UnreadableImage,
+    collapse_grey,
+    frame_number,
+)
 from medimg_cli.images.readers import READERS, Content, Reader
 
 _HEADER_BYTES = 1 << 16
@@ -96,4 +103,5 @@ def _shown(samples: NDArray[Any], most: float) -> tuple[NDArray[Any], int, dict[
     return spread.astype(dtype), int(most).bit_length(), {}
 
 
+SIGNATURES.register("netpbm")(re.compile(rb"P[1-6Ff]\s(?:\s|#[^\r\n]*[\r\n])*\d+\s"))
 READERS.register("netpbm")(Reader(formats=("netpbm",), needs=("numpy",), read=read_netpbm))

@@ -3,6 +3,8 @@
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from medimg_cli.audit.checks.raster_metadata import raster_metadata
 from tests.audit.checks.cohort import clean_cohort, with_rows
 from tests.privacy.raster_files import exif_block, png_with, saved
@@ -52,4 +54,13 @@ def test_damaged_metadata_is_a_warning_that_says_so(tmp_path: Path) -> None:
     _write(tmp_path / "raw" / "val-sick-001.png", saved("PNG")[:-20])
     (finding,) = raster_metadata(clean_cohort(tmp_path)).findings
     assert (finding.severity, finding.image_ids) == ("warning", ("val-sick-001",))
+    assert "cannot be read" in finding.message
+
+
+@pytest.mark.parametrize(
+    "content", [saved("GIF"), b"P5\n1 1\n255\n0", bytes([92, 1]).ljust(344, b"\0") + b"n+1\0"]
+)
+def test_a_format_that_is_not_looked_into_is_said(tmp_path: Path, content: bytes) -> None:
+    _write(tmp_path / "raw" / "val-sick-001.png", content)
+    (finding,) = raster_metadata(clean_cohort(tmp_path)).findings
     assert "cannot be read" in finding.message
