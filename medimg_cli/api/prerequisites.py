@@ -127,8 +127,10 @@ def keep_choice(run: "Run", choice: "Chosen | None") -> None:
 
 
 def images_wanted(chosen: "TrainSettings") -> "WantedImages | None":
-    """Return what images a network wants that only timm knows, without torch for all others."""
-    if not chosen.arch.startswith("timm/"):
+    """Return what images a network wants, None of the usual one, which needs no torch to be asked."""
+    from medimg_cli.preprocessing.automatic_choices import SMALL_NETWORK
+
+    if chosen.arch == SMALL_NETWORK:
         return None
     from medimg_cli.training.networks.networks import images_wanted
 

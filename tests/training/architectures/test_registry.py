@@ -1,10 +1,15 @@
 """The contract of the shelf: every architecture keeps its word at several sizes and channels."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from medimg_cli.api.prerequisites import images_wanted
+from medimg_cli.preprocessing.automatic_choices import SMALL_NETWORK, WantedImages, preferred_size_px
 from medimg_cli.training.architectures import ARCHITECTURES
 from medimg_cli.training.networks.networks import parameter_count
+from medimg_cli.workspace.settings import TrainSettings
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES.names())
@@ -25,3 +30,11 @@ def test_it_says_what_it_wants(name: str) -> None:
     assert entry.about
     assert entry.preferred_size_px >= 28
     assert entry.epochs > 0 and entry.lr > 0
+    wanted = images_wanted(TrainSettings(arch=name)) or WantedImages(preferred_size_px(SMALL_NETWORK))
+    assert wanted.size_px == entry.preferred_size_px
+
+
+def test_images_are_made_at_the_size_that_a_new_one_prefers(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = replace(ARCHITECTURES.get(SMALL_NETWORK), preferred_size_px=64)
+    monkeypatch.setitem(ARCHITECTURES._entries, "new-net", entry)
+    assert images_wanted(TrainSettings(arch="new-net")) == WantedImages(64)
