@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from medimg_cli.images.image import UnreadableImage
-from medimg_cli.images.readers import arrays, read_image
+from medimg_cli.images.readers import arrays, image_paths, read_image
 
 
 def archive(path: Path, **stacks: Any) -> str:
@@ -107,6 +107,20 @@ def test_a_stack_in_one_file_is_read_by_number(tmp_path: Path, order: Any) -> No
 def test_one_picture_in_one_file_needs_no_number(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([[0, 40_000, 65_535]], dtype=np.uint16))
     assert read_image(f"{tmp_path}/a.npy").pixels.ravel().tolist() == [0, 40_000, 65_535]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_one_picture_with_channels_is_no_stack_of_strips(tmp_path: Path, channels: int) -> None:
+    path, colours = f"{tmp_path}/a.npy", np.arange(30 * channels, dtype=np.uint8).reshape(6, 5, channels)
+    np.save(path, colours)
+    assert list(image_paths(path)) == [path]
+    if channels in (1, 3):
+        assert np.array_equal(read_image(path).pixels, colours)
+    else:
+        with pytest.raises(
+            UnreadableImage, match=r"an array of shape \(6, 5, .\); \(H, W\) or \(H, W, 3\) is read"
+        ):
+            read_image(path)
 
 
 @pytest.mark.parametrize(

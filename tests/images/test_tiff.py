@@ -143,9 +143,15 @@ def test_few_bits_fill_the_range(tmp_path: Path, bits: int) -> None:
 
 def test_pages_are_counted_and_read_by_number(tmp_path: Path) -> None:
     pages = np.stack([np.full((8, 8), 1000 * number, np.uint16) for number in range(60, 65)])
-    for name, options in (("a.tif", {}), ("a.ome.tif", {"ome": True}), ("big.tif", {"bigtiff": True})):
+    for name, options in (
+        ("a.tif", {}),
+        ("a.ome.tif", {"ome": True}),
+        ("big.tif", {"bigtiff": True}),
+        ("one page.tif", {"truncate": True, "byteorder": ">"}),
+        ("one page of ImageJ.tif", {"truncate": True, "imagej": True}),
+    ):
         path = tmp_path / name
-        tifffile.imwrite(path, pages, photometric="minisblack", **options)  # type: ignore[arg-type]
+        tifffile.imwrite(path, pages, photometric="minisblack", **options)
         assert frame_count(path.as_posix()) == 5
         read = [read_image(f"{path.as_posix()}#page/{number}") for number in range(5)]
         assert [int(image.pixels.max()) for image in read] == [60000, 61000, 62000, 63000, 64000]

@@ -30,8 +30,8 @@ def read_array_image(
 ) -> DecodedImage:
     """Return image `member` of arrays (N, H, W) or (N, H, W, 1 or 3).
 
-    Of an .npz it is "split/number", of an .npy "number", which is memory-mapped; an .npy of shape (H, W) is an
-    image by itself.
+    Of an .npz it is "split/number", of an .npy "number", which is memory-mapped; an .npy of shape (H, W) or (H, W, 1 or 3)
+    is an image by itself.
 
     Raises:
         UnreadableImage: no member is named or there is none such, or the array is no stack of pictures.
@@ -44,8 +44,10 @@ def read_array_image(
             if zipped:
                 raise UnreadableImage("an archive; its images are named as FILE.npz#train/0")
             picture = _map(path)
-            if picture.ndim != 2:
+            if picture.ndim > 2 and not _is_one(picture.shape):
                 raise UnreadableImage("a stack of images; they are named as FILE.npy#0")
+            if picture.ndim < 2 or picture.shape[2:] not in ((), (1,), (3,)):
+                raise UnreadableImage(f"an array of shape {picture.shape}; (H, W) or (H, W, 3) is read")
             return _show(picture)
         split, _, number = member.rpartition("/")
         if split and not zipped:
@@ -74,9 +76,14 @@ def members_of(content: Content) -> Iterator[str]:
     with foreign_decoder():
         if not zipped:
             shape = _map(path).shape
-            return (str(number) for number in range(shape[0] if len(shape) > 2 else 0))
+            return map(str, range(0 if len(shape) < 3 or _is_one(shape) else shape[0]))
         counts = _counts(path)
     return (f"{split}/{number}" for split, count in counts for number in range(count))
+
+
+def _is_one(shape: tuple[int, ...]) -> bool:
+    """Return whether the axes are those of one picture with channels, no stack of pictures four pixels wide at most."""
+    return len(shape) == 3 and shape[2] <= 4 < min(shape[:2])
 
 
 def _counts(path: Path) -> list[tuple[str, int]]:

@@ -64,7 +64,7 @@ def read_tiff(content: Content, member: str | None, options: ReadOptions) -> Dec
         if not _is_for_tifffile(page):
             shown: tuple[NDArray[Any], int, dict[str, str]] = (_by_pillow(content, number), 8, {})
         else:
-            shown = _shown(page, _samples(page, content))
+            shown = _shown(page, _samples(page, content, place if len(pages) == 1 else 0))
             shown = (upright(shown[0], orientation), *shown[1:])
         if 1 < orientation <= 8:
             facts["orientation"] = str(orientation)
@@ -99,12 +99,16 @@ def _pages(content: Content) -> Iterator[Any]:
 def _pictures(content: Content, pages: Any) -> list[int]:
     """Return the numbers of the pages that are pictures: no reduced copies, no masks (NewSubfileType, TIFF 6.0 section 8).
 
-    Of a slide by Aperio, whose pages lack that mark, it is the first; where every page has it, all are.
+    Of a slide by Aperio, whose pages lack that mark, it is the first; where every page has it, all are. Where ImageJ or
+    tifffile wrote one page for a stack, as beyond 4 GB, it is named once for each picture.
     """
 
     def find() -> list[int]:
         if len(pages) < 2 or str(pages[0].tags.valueof("ImageDescription", "")).startswith("Aperio "):
-            return [0]
+            file, behind = pages.parent, 1
+            if len(pages) == 1 and (file.is_imagej or file.is_shaped) and file.series[0].is_truncated:
+                behind = math.prod(file.series[0].shape) // math.prod(pages[0].shape)
+            return [0] * behind
         every = range(len(pages))
         return [number for number in every if not _is_beside(pages, number)] or list(every)
 
@@ -137,11 +141,11 @@ def _by_pillow(content: Content, number: int) -> NDArray[np.uint8]:
     return np.asarray(picture.convert("RGB"), dtype=np.uint8)
 
 
-def _samples(page: TiffPage, content: Content) -> NDArray[Any]:
-    """Return a page's samples (H, W, C), every one of them from the file."""
+def _samples(page: TiffPage, content: Content, behind: int) -> NDArray[Any]:
+    """Return a page's samples (H, W, C), every one of them from the file, or of a picture that lies behind them."""
     here = content.stream.tell()
     size = content.stream.seek(0, 2)
-    content.stream.seek(here)
+    content.stream.seek(page.dataoffsets[0] + behind * page.nbytes if behind else here)
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
         if length <= 0 or offset + length > size:  # tifffile would leave such a part black
             raise UnreadableImage("the file is truncated, or parts of its picture are missing")
@@ -152,7 +156,14 @@ def _samples(page: TiffPage, content: Content) -> NDArray[Any]:
         raise UnreadableImage(f"{len(page.dataoffsets):,} parts of the picture where {parts:,} belong")
     if page.imagedepth != 1:
         raise UnreadableImage("a TIFF with depth: its slices are no pages")
-    samples = np.asarray(page.asarray(maxworkers=1))
+    if behind:
+        data, kind = content.stream.read(page.nbytes), np.dtype(page.dtype or "u1")
+        if len(data) < page.nbytes:
+            raise UnreadableImage("the file is truncated, or parts of its picture are missing")
+        samples = np.frombuffer(data, kind.newbyteorder(page.parent.byteorder)).reshape(page.shape)
+        samples = samples.astype(kind)
+    else:
+        samples = np.asarray(page.asarray(maxworkers=1))
     if samples.ndim == 2:
         return samples[..., None]
     if samples.ndim != 3:
