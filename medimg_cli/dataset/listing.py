@@ -114,7 +114,7 @@ class Listing:
 
 def missed_text(missed: Sequence[Missed]) -> str:
     """Return how many rows name no file, which, and what was looked for, by two examples of different reasons."""
-    kinds = {re.sub(r"[:(].*", "", row.reason.replace(row.value or " ", "")): row for row in reversed(missed)}
+    kinds = {re.sub(r"[:(].*", "", row.reason): row for row in reversed(missed)}
     examples = [*dict.fromkeys([*reversed(kinds.values()), *missed])][:2]
     reasons = "; ".join(
         f"row {row.number} '{row.value}': {row.reason}" if row.value else f"row {row.number}: {row.reason}"

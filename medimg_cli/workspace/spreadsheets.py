@@ -1,5 +1,6 @@
 """Tables as people keep them: CSV of any separator and encoding, sheets of workbooks, with lines above and below."""
 
+import codecs
 import csv
 import io
 import json
@@ -14,8 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
+from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum
 from python_calamine import SheetVisibleEnum as Visible
@@ -31,6 +34,8 @@ _REFUSED = 9
 _WITHOUT_VALUE = re.compile(
     rb'<c r="([A-Z]+\d+)"[^>]*>\s*<f(?:[^>]*/>|[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>'
 )
+_OPEN_DOCUMENT = "urn:oasis:names:tc:opendocument:xmlns:table:1.0"
+_Range = tuple[tuple[int, int], tuple[int, int]]
 
 
 def read_workbook(
@@ -80,12 +85,12 @@ def _text(cell: Any) -> str:
     return str(cell).strip()
 
 
-def _rows(sheet: CalamineSheet) -> list[tuple[int, list[str]]]:
+def _rows(sheet: CalamineSheet, merged: Sequence[_Range]) -> list[tuple[int, list[str]]]:
     if sheet.start is None:
         return []
     top, left = sheet.start
     rows = [[_text(cell) for cell in row] for row in sheet.to_python()]
-    for (first, column), (last, _) in sheet.merged_cell_ranges or ():
+    for (first, column), (last, _) in sheet.merged_cell_ranges or merged:
         if top <= first < top + len(rows) and 0 <= column - left < len(rows[0]):
             text = rows[first - top][column - left]
             for row in rows[first - top + 1 : last - top + 1]:
@@ -104,11 +109,46 @@ def _read(path: str, sheet: str) -> dict[str, Any]:
     if sheet:
         number = int(sheet) if sheet.isdecimal() else 0
         names = [sheet] if sheet in sheets else list(sheets)[number - 1 : number] if number else []
+    merged = _merged_of_ods(path)
     return {
         "without_value": _formulas_without_value(path),
         "sheets": list(sheets.items()),
-        "rows": {name: _rows(workbook.get_sheet_by_name(name)) for name in names},
+        "rows": {name: _rows(workbook.get_sheet_by_name(name), merged.get(name, ())) for name in names},
     }
+
+
+def _merged_of_ods(path: str) -> dict[str, list[_Range]]:
+    """Return sheet → merged cells of an .ods, which its reader leaves out; {} of any other file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    found: dict[str, list[_Range]] = {}
+    place, row, column = f"{{{_OPEN_DOCUMENT}}}", 0, 0
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("content.xml") as stream:
+            for event, element in ElementTree.iterparse(stream, ("start", "end")):
+                kind, number = element.tag.removeprefix(place), partial(_number, element)
+                if event == "start" and kind == "table":
+                    row, merged = 0, found.setdefault(element.get(f"{place}name", ""), [])
+                elif event == "start" and kind == "table-row":
+                    column = 0
+                elif event == "end" and kind == "table-row":
+                    row += number("rows-repeated")
+                    element.clear()
+                elif event == "end" and kind in ("table-cell", "covered-table-cell"):
+                    if (last := row + number("rows-spanned") - 1) > row:
+                        merged.append(((row, column), (last, column)))
+                    column += number("columns-repeated")
+    except (KeyError, zipfile.BadZipFile):
+        return {}
+    except (ElementTree.ParseError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"a sheet is damaged: {error}") from error
+    return found
+
+
+def _number(element: ElementTree.Element, name: str) -> int:
+    return int(element.get(f"{{{_OPEN_DOCUMENT}}}number-{name}", "1"))
 
 
 def _formulas_without_value(path: str) -> list[str]:
@@ -146,12 +186,15 @@ _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # ZIP and OLE
 _SEPARATORS = ",;\t|"
 TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")
 _HINT = "save the table as CSV (UTF-8) or as .xlsx"
+_QUOTES = "close every quote, and write one within a cell twice; or save the table as .xlsx"
 _HEAD_ROWS = 50
 _MOST_BYTES = 1 << 30
 # What no column is called: numbers, files, "Exported:" before a value.
-_NO_NAME = re.compile(
-    r"[+-]?[\d.,]+%?|.*\.(png|jpe?g|tiff?|dcm|bmp|gif|p[bgpn]m|webp|nii|gz|npy)|.*:", re.IGNORECASE
-)
+_SUFFIXES = r".*\.(png|jpe?g|tiff?|dcm|bmp|gif|p[bgpn]m|webp|nii|gz|npy)"
+_FILE = re.compile(_SUFFIXES, re.IGNORECASE)
+_NO_NAME = re.compile(rf"[+-]?[\d.,]+%?|{_SUFFIXES}|.*:", re.IGNORECASE)
+_NO_TABLE = re.compile(r"\s*(<[!?a-z]|[\[{]\s*[\[{\"])", re.IGNORECASE)
+_CODE = re.compile(r"[\w.:/\\-]*[\d/\\][\w.:/\\-]*|.{1000,}", re.DOTALL)
 _TOTALS = re.compile(
     r"(total|sum|summe|gesamt|mean|average|mittelwert|count|anzahl|n|legend|legende|key|note|notes|remark|remarks|"
     r"bemerkung|hinweis|source|quelle)\b",
@@ -225,11 +268,20 @@ def read_spreadsheet(
     if sheet is not None:
         raise UsageError(f"--sheet {sheet}: {path} is no workbook, it has no sheets", "leave it out")
     text, notes = _decoded(path, content, called)
+    if _NO_TABLE.match(text):
+        raise DataError(f"{called} {path} is HTML, XML or JSON, no table".strip(), _HINT)
     separator, rows = _separated(path, text, named, is_name)
-    if "'" in text:
-        rows = [(number, [unshielded(cell) for cell in cells]) for number, cells in rows]
+    rows = _out_of_one_cell(path, rows, named, is_name)
+    if "'" in text or '="' in text:
+        rows = [(number, [_plain(cell) for cell in cells]) for number, cells in rows]
     table = _table(Table(path, (), ()), rows, _header(rows, named, is_name))
     return replace(table, separator=separator, notes=(*notes, *table.notes))
+
+
+def _plain(cell: str) -> str:
+    """Return a cell without what keeps a spreadsheet from running it, or from taking ="007" for a number."""
+    protected = re.fullmatch(r'="([^"]*)"', cell)
+    return protected[1] if protected else unshielded(cell)
 
 
 def _content(path: Path, called: str) -> bytes:
@@ -258,7 +310,16 @@ def _decoded(path: Path, content: bytes, called: str) -> tuple[str, tuple[str, .
             return content.decode(encoding, "replace"), ()
     if b"\0" in content:
         raise DataError(f"{called} {path} is no text".strip(), _HINT)
-    return content.decode("cp1252", "replace"), (f"{path.name} is not UTF-8, read as Windows-1252",)
+    # Bytes that are no UTF-8 alone, as one line may be another program's.
+    return content.decode("utf-8", "cp1252"), (f"{path.name} is not UTF-8, read as Windows-1252",)
+
+
+def _of_windows(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)  # no other codec asks
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error("cp1252", _of_windows)
 
 
 def _separated(
@@ -286,10 +347,26 @@ def _separated(
     return separator, _parsed(path, text, separator)
 
 
+def _out_of_one_cell(
+    path: Path, rows: list[Cells], named: Sequence[str], is_name: Callable[[str], bool]
+) -> list[Cells]:
+    """Return rows that stand in one column each, as of a CSV opened where another separator is usual, in their cells."""
+    if any(sum(map(bool, cells)) > 1 for _, cells in rows):
+        return rows
+    lines = [next(filter(None, cells)) for _, cells in rows]
+    _, parts = _separated(path, "\n".join(lines), named, is_name)
+    return (
+        parts
+        if len(parts) != len(rows)
+        else [(row[0], part[1]) for row, part in zip(rows, parts, strict=True)]
+    )
+
+
 def _parsed(path: Path, text: str, separator: str, most: int | None = None) -> list[Cells]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(lines, delimiter=separator)
     rows: list[Cells] = []
-    number = 0
+    number = read = 0
     try:
         for number, line in enumerate(reader, start=1):
             cells = [cell.strip() for cell in line]
@@ -297,8 +374,14 @@ def _parsed(path: Path, text: str, separator: str, most: int | None = None) -> l
                 rows.append((number, cells))
             if most is not None and number >= most:
                 break
+            if (
+                reader.line_num > read + 1 and most is None
+            ):  # a quote that nobody closed takes in the rows below
+                number -= 1
+                list(csv.reader(lines[read : reader.line_num], delimiter=separator, strict=True))
+            read = reader.line_num
     except csv.Error as error:
-        raise DataError(f"{path} row {number + 1}: {error}", _HINT) from error
+        raise DataError(f"{path} row {number + 1}: {error}", _QUOTES) from error
     return rows
 
 
@@ -311,7 +394,11 @@ def _of_workbook(
         raise UsageError(
             f"--sheet {sheet}: {path} has no such sheet", f"{did_you_mean(sheet, shown)} ({numbered})"
         )
-    rows_of = {name: rows for name, rows in rows_of.items() if rows or sheet is not None}
+    rows_of = {
+        name: _out_of_one_cell(path, rows, named, is_name)
+        for name, rows in rows_of.items()
+        if rows or sheet is not None
+    }
     headers = {name: _header(rows, named, is_name) for name, rows in rows_of.items()}
     fits = [
         name
@@ -376,6 +463,10 @@ def _table(bare: Table, rows: Sequence[Cells], header: int) -> Table:
     if len(rows) <= header + 1:
         raise nothing
     line, names = rows[header]
+    if file := next((name for name in names if _FILE.fullmatch(name)), None):
+        raise DataError(
+            f"{bare.place(line)} names no columns: '{file}' is a file", "name the columns in the first line"
+        )
     named = [n for n, name in enumerate(names) if name]
     width = max(named) + 1 if bare.sheet else len(names)
     double = next((names[n] for n in named if names[n] in names[:n]), None)
@@ -407,11 +498,12 @@ def _table(bare: Table, rows: Sequence[Cells], header: int) -> Table:
 
 
 def without_remarks(table: Table, is_row: Callable[[dict[str, str]], bool]) -> Table:
-    """Return a table without the legend, totals and notes that stand below it, which is noted.
+    """Return a table without further lines of its header, and the legend, totals and notes below it, which is noted.
 
     Args:
         is_row: whether cells are a row of the table beyond doubt.
     """
+    table = _without_more_header(table, is_row)
     rows = table.rows
     last = next((n for n in reversed(range(len(rows))) if is_row(rows[n][1])), None)
     if last is None or last + 1 == len(rows):
@@ -432,6 +524,39 @@ def without_remarks(table: Table, is_row: Callable[[dict[str, str]], bool]) -> T
         " …" if cut + 1 < len(rows) else ""
     )
     return replace(table, rows=rows[:cut], notes=(*table.notes, note))
+
+
+def _without_more_header(table: Table, is_row: Callable[[dict[str, str]], bool]) -> Table:
+    """Return a table without further lines of its header, such as units, questions, or the classes below "Diagnosis".
+
+    Such a line holds no number, no identifier, no file, and nothing that comes again in its column. Where it names columns
+    that the header leaves empty, as behind a merged cell, it names those and the one before them.
+    """
+    start = next((n for n, (_, cells) in enumerate(table.rows) if is_row(cells)), 0)
+    later = {name: {cells[name] for _, cells in table.rows[start:]} for name in table.columns}
+    filled = [(name, cell) for _, cells in table.rows[:start] for name, cell in cells.items() if cell]
+    if not start or any(
+        cell in later[name] or _NO_NAME.fullmatch(cell) or _CODE.fullmatch(cell) for name, cell in filled
+    ):
+        return table
+    lower = list(table.rows[0][1].values())
+    unnamed = [
+        bool(re.fullmatch(r"column \d+", name) and cell)
+        for name, cell in zip(table.columns, lower, strict=True)
+    ]
+    starts = [bool(cell) and after for cell, after in zip(lower, [*unnamed[1:], False], strict=True)]
+    names = [
+        low if is_unnamed or is_start else name
+        for name, low, is_unnamed, is_start in zip(table.columns, lower, unnamed, starts, strict=True)
+    ]
+    names = list(table.columns) if len(set(names)) < len(names) else names
+    numbers = ", ".join(str(number) for number, _ in table.rows[:start])
+    named = ", ".join(name for name in names if name not in table.columns)
+    note = f"{table.name}: row {numbers} is taken for a line of the header ('{filled[0][1]}')" + (
+        f"; it names {named}" if named else ""
+    )
+    rows = ((number, dict(zip(names, cells.values(), strict=True))) for number, cells in table.rows[start:])
+    return replace(table, columns=tuple(names), rows=tuple(rows), notes=(*table.notes, note))
 
 
 if __name__ == "__main__":

@@ -92,14 +92,14 @@ class FilesByName:
             if found := self._exactly(text):
                 if text != wanted:
                     self.loosely[value] = "percent-encoded"
-                return found if len(found) == 1 else self._several(value, found)
+                return found if len(found) == 1 else self._several(found)
         how, found = self._loosely(decoded)
         if not found and (inside := self._inside(decoded)):
             return inside
         if len(found) == 1:
             self.loosely[value] = how
         elif len(found) > 1:
-            return self._several(value, found)
+            return self._several(found)
         elif near := self._indexed()["name"].get(clean(PurePosixPath(decoded).name).casefold()):
             return f"file not found ({near[0].relative} has its name in another folder)"
         return found or "file not found"
@@ -115,9 +115,9 @@ class FilesByName:
         ends = [folder for folder in self._in_folders if folder == name or folder.endswith(f"/{name}")]
         return self._in_folders[ends[0]] if name and len(ends) == 1 else []
 
-    def _several(self, value: str, found: Sequence[File]) -> str:
+    def _several(self, found: Sequence[File]) -> str:
         named = ", ".join(file.relative for file in found[:2]) + (", …" if len(found) > 2 else "")
-        return f"several files are called {value}: {named}"
+        return f"several files are called so: {named}"
 
     def _exactly(self, wanted: str) -> list[File]:
         for base in self._bases:

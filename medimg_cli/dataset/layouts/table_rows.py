@@ -274,7 +274,7 @@ def _found(table: Table, image: str, finder: Finder) -> dict[str, Sequence[File]
         if not isinstance(files, str):
             others = [other for other in meant[files[0].path] if other != value]
             if others:
-                found[value] = f"may be {files[0].relative}, which another row names: {others[0]}"
+                found[value] = f"may be a file that another row names: {files[0].relative} ({others[0]})"
     finder.loosely = {
         value: how for value, how in finder.loosely.items() if not isinstance(found[value], str)
     }

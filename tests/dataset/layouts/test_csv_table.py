@@ -43,6 +43,58 @@ def test_western_spreadsheets_are_read(tmp_path: Path) -> None:
     assert listing.entries[0].label == "gutartig über"
 
 
+def test_one_line_of_another_encoding_does_not_garble_the_others(tmp_path: Path) -> None:
+    content = "image,label\na.png,gutartig über\n".encode() + "b.png,bösartig".encode("cp1252")
+    assert [entry.label for entry in listed(tmp_path, content).entries] == ["gutartig über", "bösartig"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'image,label\n"=""a.png""","=""sick"""\n"=""b.png""",well\n',
+        '"image,label"\n"a.png,sick"\n"b.png,well"\n',
+        '"image;label;note"\n"a.png;sick;""x, y"""\n"b.png;well;"\n',
+        'image,label,note\na.png,sick,5" probe\nb.png,well,"two\nlines, ""so"""\n',
+    ],
+)
+def test_cells_that_other_programs_wrapped_are_read(tmp_path: Path, content: str) -> None:
+    listing = listed(tmp_path, content)
+    assert {entry.image_id: entry.label for entry in listing.entries} == {"a.png": "sick", "b.png": "well"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        (["image;label;age", ";(text);(years)", "a.png;sick;1"], ["age"]),
+        (["id;image;label", "Record;Image file;Final diagnosis", "7;a.png;sick"], ["id"]),
+        (["id;image;label", "Nr?;Which image?;What is it?", '{"i":"Q1"};{"i":"Q2"};{"i":"Q3"}', "7;a.png;sick"], ["id"]),
+        (["image|label|n", "-----|-----|--", "a.png|sick|2"], ["n"]),
+        (["image;Diagnosis;;age", ";sick;well;", "a.png;x;;31"], ["age"]),
+        (["image;Diagnosis;;age", ";sick;well;", ";(x);(x);(10^3 h)", "a.png;x;;31"], ["age"]),
+    ],
+)  # fmt: skip
+def test_further_lines_of_the_header_are_none_of_the_rows(
+    tmp_path: Path, lines: list[str], names: list[str]
+) -> None:
+    sign = "|" if "|" in lines[0] else ";"
+    last = [
+        "b.png" if cell == "a.png" else "well" if cell == "sick" else cell for cell in lines[-1].split(sign)
+    ]
+    if "x" in last:
+        last[1:3] = ["", "x"]
+    listing = listed(tmp_path, "\n".join([*lines, sign.join(last)]))
+    assert {entry.image_id: entry.label for entry in listing.entries} == {"a.png": "sick", "b.png": "well"}
+    assert [list(entry.extra) for entry in listing.entries] == [names, names]
+    assert listing.rejected == ()
+    assert any("is taken for a line of the header" in note for note in listing.notes)
+
+
+@pytest.mark.parametrize("row", ["gone.png,rare", "P07,rare", "gone,sick"])
+def test_a_first_row_whose_file_is_missing_is_no_line_of_the_header(tmp_path: Path, row: str) -> None:
+    listing = listed(tmp_path, f"image,label\n{row}\na.png,sick\nb.png,well\n")
+    assert [(missed.number, missed.reason) for missed in listing.missed] == [(2, "file not found")]
+
+
 def test_columns_are_taken_by_their_names_and_it_is_said(tmp_path: Path) -> None:
     listing = listed(
         tmp_path, "Patient ID,Image Index,Finding Labels,Age\n7,a.png,sick,31\n8,b.png,well,44\n"
@@ -72,6 +124,21 @@ def test_named_columns_go_before_guesses(tmp_path: Path) -> None:
         ("image,label,label\na.png,1,2\n", {}, "two columns 'label'", "rename"),
         ("image,label\na.png,1,2,3\n", {}, "row 2 has 4 cells, the header 2", "quotes"),
         ("image,label\n", {}, "holds no rows", "columns"),
+        ("a.png,sick\nb.png,well\n", {}, "row 1 names no columns: 'a.png' is a file", "first line"),
+        ("<table><tr><td>image</td></tr></table>", {}, "is HTML, XML or JSON, no table", "CSV"),
+        ('[{"image": "a.png", "label": "sick"}]', {}, "is HTML, XML or JSON, no table", "CSV"),
+        (
+            'image,label,n\na.png,x,"o\nb.png,y,o\nc.png,y,o\n',
+            {},
+            "row 2: unexpected end",
+            "close every quote",
+        ),
+        (
+            'image,label,n\na.png,x,"o\nb.png,y,"o\nc.png,y,o\n',
+            {},
+            "row 2: ',' expected",
+            "close every quote",
+        ),
         ("image,label\na.png,x\na.png,y\n", {}, "a.png is 'y' here and 'x' in row 2", "one row"),
         ("image,label,s\na.png,x,holdout\n", {"use_split_col": "s"}, "'holdout' is no split", "train"),
     ],
@@ -116,7 +183,7 @@ def test_every_row_and_every_file_that_is_not_used_gets_a_reason(tmp_path: Path)
         "gone.png": "file not found",
         "/images/b.png": "no label in the table",
         "labels.csv row 5": "no file is named",
-        "twin.png": "several files are called twin.png: 1/twin.png, 2/twin.png",
+        "twin.png": "several files are called so: 1/twin.png, 2/twin.png",
         "/images/1/twin.png": "not in the table of labels",
         "/images/2/twin.png": "not in the table of labels",
         "/images/extra.png": "not in the table of labels",

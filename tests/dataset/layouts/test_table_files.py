@@ -106,7 +106,7 @@ def test_one_file_that_two_rows_would_mean_loosely_is_meant_by_neither(
     listing = listed(tmp_path, names, files)
     assert listing.entries == ()
     assert [
-        row.reason.startswith(f"may be {files[0]}, which another row names") for row in listing.missed
+        row.reason.startswith(f"may be a file that another row names: {files[0]}") for row in listing.missed
     ] == [
         True,
         True,
@@ -119,7 +119,7 @@ def test_names_that_fit_several_files_are_the_cause_in_the_error(tmp_path: Path)
         label_space(listing, IngestSettings())
     assert caught.value.what == (
         "no image was found: labels.csv: 3 rows name no single file (2, 3, 4): "
-        "row 2 '1.png': several files are called 1.png: a/1.png, b/1.png; row 4 'gone.png': file not found"
+        "row 2 '1.png': several files are called so: a/1.png, b/1.png; row 4 'gone.png': file not found"
     )
     assert "a/1.png" in caught.value.hint
 

@@ -85,9 +85,16 @@ def test_merged_cells_hold_in_every_row_and_empty_ones_only_their_own(tmp_path: 
         [None, "c.png", "x", None],
     ]
     path = write_xlsx(tmp_path / "t.xlsx", {"S": rows}, merged=["A1:A2", "B1:B2", "C1:D1", "A3:A4"])
-    listing = listed(tmp_path, path)
-    assert labels(listing) == RIGHT
-    assert [entry.patient_id for entry in listing.entries] == ["P1", "P1", None]
+    spans = {(0, 0): (2, 1), (0, 1): (2, 1), (0, 2): (1, 2), (2, 0): (2, 1)}
+    for table in (path, write_ods(tmp_path / "t.ods", rows, spans)):
+        listing = listed(tmp_path, table)
+        assert labels(listing) == RIGHT
+        assert [entry.patient_id for entry in listing.entries] == ["P1", "P1", None]
+
+
+def test_a_sheet_whose_lines_stand_in_one_column_is_read(tmp_path: Path) -> None:
+    rows = [["Export of 1 May"], ["image,label"], ["a.png,sick"], ["b.png,well"], ["c.png,sick"]]
+    assert labels(listed(tmp_path, write_xlsx(tmp_path / "t.xlsx", {"S": rows}))) == RIGHT
 
 
 def test_the_sheet_with_the_table_is_taken_and_another_can_be_named(tmp_path: Path) -> None:

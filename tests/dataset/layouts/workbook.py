@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -38,17 +39,28 @@ def write_xlsx(
     return path
 
 
-def write_ods(path: Path, rows: Rows) -> Path:
-    """Write one sheet as OpenDocument (ODF 1.2 part 1, chapter 9): numbers as floats, the rest as strings."""
+def write_ods(
+    path: Path, rows: Rows, spans: Mapping[tuple[int, int], tuple[int, int]] = MappingProxyType({})
+) -> Path:
+    """Write one sheet as OpenDocument (ODF 1.2 part 1, chapter 9): numbers as floats, the rest as strings.
 
-    def cell(value: Any) -> str:
+    Args:
+        spans: (row, column) of a merged cell → how many rows and columns it takes.
+    """
+
+    def cell(place: tuple[int, int], value: Any) -> str:
+        down, right = spans.get(place, (1, 1))
+        merged = f'table:number-rows-spanned="{down}" table:number-columns-spanned="{right}"'
         if value is None:
             return "<table:table-cell/>"
         if isinstance(value, int | float):
             return f'<table:table-cell office:value-type="float" office:value="{value}"/>'
-        return f'<table:table-cell office:value-type="string"><text:p>{escape(value)}</text:p></table:table-cell>'
+        return f'<table:table-cell {merged} office:value-type="string"><text:p>{escape(value)}</text:p></table:table-cell>'
 
-    body = "".join(f"<table:table-row>{''.join(map(cell, row))}</table:table-row>" for row in rows)
+    body = "".join(
+        f"<table:table-row>{''.join(cell((n, k), value) for k, value in enumerate(row))}</table:table-row>"
+        for n, row in enumerate(rows)
+    )
     names = "".join(
         f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
         for name in ("office", "table", "text")
