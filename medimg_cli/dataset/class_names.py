@@ -41,8 +41,10 @@ _NOT_STATED = frozenset(
 _FAULT = re.compile(r"#[\w/]+[!?]|#nv")
 """What spreadsheets show of a formula without a value: #NAME?, #DIV/0!, #WERT!, #NV."""
 
-_YES = tuple("1 true yes y ja j oui o si sí t + pos positive positiv present".split())
-_NO = ("0", "false", "no", "n", "nein", "non", "f", "-", "neg", "negative", "negativ", "absent")
+_YES = tuple(
+    "1 true wahr vrai verdadero vero yes y ja j oui o si sí t + pos positive positiv present".split()
+)
+_NO = tuple("0 false falsch faux falso no n nein non f - neg negative negativ absent".split())
 _MARKS = dict.fromkeys((*_YES, "x", "✓", "✔", "☑", "☒", "✗", "✘", "++", "+++"), True) | dict.fromkeys(
     (*_NO, "☐"), False
 )

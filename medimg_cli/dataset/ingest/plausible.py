@@ -43,6 +43,7 @@ _PLACE = re.compile(
     r"|(?:hospital|clinic|site|center|centre|university|scanner)[ _.-].*",
     re.IGNORECASE,
 )
+_TITLED = re.compile(r"(?:dr|prof|mr|mrs|ms|herr|frau|mme|pd)\b\.? ", re.IGNORECASE)
 _VIEWS = frozenset(
     """
         ct cta mr mri us xr cr dx mg pet pt nm xa rf oct xray x-ray ultrasound mammography mammo dicom nifti
@@ -107,6 +108,15 @@ def is_place(name: str) -> bool:
     [True, True, True, True, True, False]
     """
     return _PLACE.fullmatch(name) is not None
+
+
+def is_titled(name: str) -> bool:
+    """Return whether a name is a person's, by a title before it.
+
+    >>> [is_titled(name) for name in ("Dr. Weber", "Prof Ito", "Mrs. X", "Drusen", "mild")]
+    [True, True, True, False, False]
+    """
+    return _TITLED.match(name) is not None
 
 
 def is_view(name: str) -> bool:
@@ -283,6 +293,7 @@ _KINDS: Mapping[str, Callable[[str], bool]] = {
     "years": is_year,
     "dates": is_date,
     "sites, devices or parts of the data set": is_place,
+    "people": is_titled,
     "modalities or views": is_view,
 }
 
@@ -314,12 +325,18 @@ def _of_column(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
     if empty > rows:
         question = f"the label column {column_text} says nothing in {empty:,} of {empty + rows:,} rows; where one label holds for"
         yield Question(f"{question} rows below it too, fill it in there", option)
+    patients = [entry.patient_id for entry in listing.entries if entry.patient_id is not None]
+    if len(set(patients)) == len(patients) and 0 < 2 * len(patients) < rows:
+        column = next((c.name for c in listing.columns if c.taken_for == "patient"), "")
+        question = f"the patient column {column} names nobody in {rows - len(patients):,} of {rows:,} rows, nobody twice; where"
+        yield Question(f"{question} one holds for rows below it too, fill it in there", "--patient-col NAME")
     if len(columns) > 1 or len(names) < 2:
         return
-    if sum(map(is_date, names)) >= _MOSTLY * len(names):
-        yield Question(f"the label column {column_text} holds dates", option)
-    elif len(names) >= 5 and sum(map(is_identifier, names)) >= _MOSTLY * len(names):
-        yield Question(f"the label column {column_text} holds identifiers", option)
+    kind = _kind_of(names)
+    if kind not in (None, "modalities or views") and (kind != "identifiers" or len(names) >= 5):
+        yield Question(f"the label column {column_text} holds {kind}", option)
+    elif all(name.lower() in SPLIT_NAMES for name in names):
+        yield Question(f"the label column {column_text} holds splits", f"--use-split-col {columns[0]}")
     elif len(names) >= 20 and all(re.fullmatch(r"-?\d+(?:[.,]\d+)?", name) for name in names):
         yield Question(
             f"the label column {column_text} holds measurements: {len(names)} different numbers", option

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from medimg_cli.dataset.class_names import ClassNames, is_stated, mark_of
@@ -128,13 +128,9 @@ def _single(table: Table, column: str, settings: IngestSettings) -> Labelling:
     if not settings.multi_label:
         names = ClassNames(cells, settings.map_classes)
         classes = tuple(natural_order(names(cells)))
-        combined = next((name for name in classes if settings.label_sep in name), None)
-        note = (
-            f"labels such as '{combined}' count as classes of their own (--multi-label reads them as several)"
-        )
-        notes = [*names.notes, *([] if combined is None else [note])]
+        notes = "; ".join([*names.notes, *_of_combined(classes, settings, "--multi-label")])
         return Labelling(
-            (column,), classes, lambda row: _or_none(names.of(row[column]), row[column]), {}, "; ".join(notes)
+            (column,), classes, lambda row: _or_none(names.of(row[column]), row[column]), {}, notes
         )
     counts: Counter[str] = Counter()
     for cell, count in cells.items():
@@ -146,7 +142,20 @@ def _single(table: Table, column: str, settings: IngestSettings) -> Labelling:
         found = set(names(_parts(row[column], settings.label_sep)))
         return _or_none(LABEL_SEP.join(name for name in ordered if name in found), row[column])
 
-    return Labelling((column,), ordered, verdict, {}, "; ".join(names.notes))
+    notes = "; ".join([*names.notes, *_of_combined(ordered, settings, "")])
+    return Labelling((column,), ordered, verdict, {}, notes)
+
+
+def _of_combined(classes: Sequence[str], settings: IngestSettings, option: str) -> Iterator[str]:
+    """Yield a note of a class that is several others in one cell, and what reads it as such."""
+    for sign in dict.fromkeys((settings.label_sep, *"|;,/+&")):
+        own = sign == settings.label_sep
+        parted = ((name, set(_parts(name, sign))) for name in classes if sign in name)
+        name = next((name for name, parts in parted if own or parts <= {*classes} - {name}), None)
+        if name is not None:
+            named = option if own else f"{option} --label-sep '{sign}'".strip()
+            yield f"labels such as '{name}' count as classes of their own ({named} reads them as several)"
+            return
 
 
 def _one_hot(columns: tuple[str, ...], names: ClassNames) -> Labelling:

@@ -156,6 +156,9 @@ def test_masks_in_a_folder_below_the_class_are_left_out_but_never_a_class_folder
         ([f"2021-03-{n:02d}" for n in range(1, 13)], "holds dates"),
         ([f"P{n:05d}" for n in range(12)], "holds identifiers"),
         ([f"{n * 0.37:.2f}" for n in range(24)], "holds measurements"),
+        (["2019", "2020", "2021"] * 3, "holds years"),
+        (["Hospital A", "Hospital B"] * 4, "holds sites, devices or parts of the data set"),
+        (["Dr. Weber", "Prof. Ito"] * 4, "holds people"),
         (["Ann", "Bob", "Cid", "Dee", "Eve", "Fay", "Gus", "Hal"], "something else of nearly each image"),
     ],
 )
@@ -170,6 +173,25 @@ def test_a_label_column_that_holds_no_classes_raises_a_question(
     assert what in found[0]
     assert found[0].endswith("--label-col sort")
     assert questions(tmp_path / "images", labels=str(table), label_col="sort") == []
+
+
+def test_a_label_column_of_splits_is_offered_as_such(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "\n".join(["image,class", *(f"{n}.png,{['train', 'Test'][n % 2]}" for n in range(8))])
+    )
+    names = [f"{n}.png" for n in range(8)]
+    found = questions(tmp_path / "images", *names, labels=str(tmp_path / "t.csv"))
+    assert found == ["the label column class ('train', 'Test') holds splits => --use-split-col class"]
+
+
+@pytest.mark.parametrize(("every", "asked"), [(3, True), (2, False), (1, False)])
+def test_a_patient_that_stands_in_the_first_of_their_rows_alone_is_a_question(
+    tmp_path: Path, every: int, asked: bool
+) -> None:
+    lines = [f"{'' if n % every else f'P{n}'},{n}.png,{'ab'[n % 2]}" for n in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["patient,image,label", *lines]))
+    found = questions(tmp_path / "images", *(f"{n}.png" for n in range(12)), labels=str(tmp_path / "t.csv"))
+    assert ["names nobody in 8 of 12 rows, nobody twice" in doubt for doubt in found] == [True] * asked
 
 
 def test_classes_below_patients_are_offered_as_a_layout_and_series_are_not(tmp_path: Path) -> None:

@@ -42,6 +42,30 @@ def test_a_column_a_class_is_read_in_the_order_of_the_columns(
     assert "one column a class: Sick, Well (--label-kind readers takes them for readers)" in listing.notes
 
 
+def test_truth_in_the_words_of_a_spreadsheet_of_another_language_is_a_mark(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "file,Sick,Well\na.png,WAHR,FALSCH\nb.png,falsch,wahr\n")
+    assert labels(listing) == {"a": "Sick", "b": "Well"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "settings", "option"),
+    [
+        (("x", "y", "x;y"), {}, "--multi-label --label-sep ';'"),
+        (("x", "y", "x|y"), {}, "--multi-label"),
+        (("x", "y", "y+x"), {"multi_label": True}, "--label-sep '+'"),
+        (("x;z", "y", "x"), {}, ""),
+        (("x", "y", "x, not z"), {}, ""),
+    ],
+)
+def test_cells_that_hold_several_of_the_classes_are_said_with_what_reads_them(
+    tmp_path: Path, cells: tuple[str, ...], settings: dict[str, Any], option: str
+) -> None:
+    rows = [f'{file}.png,"{cell}"' for file, cell in zip("abc", cells, strict=True)]
+    (note,) = listed(tmp_path, "\n".join(["file,label", *rows]), **settings).notes[1:] or ("",)
+    assert (f"({option} reads them as several)" in note) == bool(option)
+    assert bool(note) == bool(option)
+
+
 def test_columns_of_marks_that_are_no_partition_are_not_guessed_but_proposed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no column looks like the label") as caught:
         listed(tmp_path, "file,Sick,smoker\na.png,1,1\nb.png,0,0\n")
