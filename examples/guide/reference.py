@@ -94,6 +94,13 @@ SHELVES = {
         "What `label-audit` looks for (`--checks`, `--skip`)",
         "about",
     ),
+    "layouts": (
+        "medimg_cli.dataset.layouts",
+        "LAYOUTS",
+        "How `ingest` finds the label of an image (`--layout`)",
+        "summary",
+    ),
+    "metrics": ("medimg_cli.evaluation.metrics", "METRICS", "What `evaluate` measures of a class", "__doc__"),
     "flags": ("medimg_cli.inference.flags", "FLAGS", "What `predict` and `serve` say of an image", "meaning"),
     "sets": ("medimg_cli.sample_data.catalogue", "CATALOGUE", "What `download` fetches", "summary"),
 }
@@ -339,7 +346,7 @@ def error_page() -> str:
 
 def shelves() -> str:
     """What the shelves hold."""
-    page = MADE + "# Checks, flags, data sets\n\n"
+    page = MADE + "# Checks, layouts, metrics, flags, data sets\n\n"
     for module, registry, title, key in SHELVES.values():
         entries = named(module, registry)
         rows = []
@@ -350,7 +357,8 @@ def shelves() -> str:
                 if hasattr(entry, "licence")
                 else ""
             )
-            rows.append([code(name), cell(getattr(entry, key)) + more])
+            meaning = getattr(entry, key).partition("\n")[0].removeprefix("Return ")
+            rows.append([code(name), cell(meaning) + more])
         page += f"## {title}\n\n" + table("name · meaning", rows)
     return page + (
         "`medimg train --list-archs` lists networks with their size and time on this machine; `medimg download` lists the sets "

@@ -28,7 +28,7 @@ from medimg_cli.workspace.tune_settings import TuneSettings
 class IngestSettings(Section):
     layout: str = setting(
         "auto",
-        "arrangement of the source: auto, folders, inner-folders, csv, dicom, names or npz",
+        "arrangement of the source, such as folders, inner-folders, csv, dicom, names or npz; auto: the first that fits",
         metavar="NAME|auto",
     )
     labels: Path | None = setting(None, "table of labels (CSV, TSV, .xlsx, .xls or .ods)")

@@ -8,10 +8,20 @@ from medimg_cli.dataset.layouts import LAYOUTS, find_layout, name_sources
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.workspace.settings import IngestSettings
 
+OF_NO_LAYOUT = ("flat", "one.png", "nothing")
 
-def test_every_layout_says_what_it_is() -> None:
-    assert LAYOUTS.names() == ("csv", "dicom", "folders", "inner-folders", "names", "npz")
-    assert all(LAYOUTS.get(name).summary for name in LAYOUTS.names())
+
+@pytest.mark.parametrize("name", LAYOUTS.names())
+def test_every_layout_says_what_it_is_and_takes_no_source_of_another(name: str, tmp_path: Path) -> None:
+    layout = LAYOUTS.get(name)
+    assert layout.summary
+    for file in ("classes/A/1.png", "classes/B/1.png", "flat/1.png", "flat/2.png", "one.png"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "nothing").mkdir()
+    for source in name_sources([tmp_path / "classes", *(tmp_path / each for each in OF_NO_LAYOUT)]):
+        if (name, source.path.name) != ("folders", "classes"):
+            assert layout.misfit(source, IngestSettings())
 
 
 def test_images_without_classes_are_refused_with_both_ways_out(tmp_path: Path) -> None:
