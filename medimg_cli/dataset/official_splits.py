@@ -27,7 +27,7 @@ def official_splits(image_ids: Sequence[str], info: DatasetInfo) -> list[str | N
 
     An image id is the source's prefix and the path inside it, and stays what it is when images are copied. As
     the layouts do, folders that only wrap others are looked through, and names count as splits only where two
-    different ones stand side by side: a single `test` may be a class.
+    different ones stand side by side, at the top or in every class folder: a single `test` may be a class.
     """
     splits: list[str | None] = [None] * len(image_ids)
     if not info.splits_given:
@@ -64,4 +64,10 @@ def _by_folder(folders: Sequence[Sequence[str]]) -> list[str | None]:
     if depth is None:
         return [None] * len(folders)
     splits = [SPLIT_NAMES.get(parts[depth].lower()) for parts in folders]
-    return splits if len({split for split in splits if split is not None}) > 1 else [None] * len(folders)
+    if len({split for split in splits if split is not None}) > 1:
+        return splits
+    below = [SPLIT_NAMES.get("".join(parts[depth + 1 : depth + 2]).lower()) for parts in folders]
+    of_class: dict[str, set[str]] = {parts[depth]: set() for parts in folders}
+    for parts, split in zip(folders, below, strict=True):
+        of_class[parts[depth]].update([split] if split is not None else [])
+    return below if min(map(len, of_class.values())) > 1 else [None] * len(folders)

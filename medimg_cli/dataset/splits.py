@@ -319,7 +319,10 @@ class SplitPlan:
         )
         if "train" not in splits and settings.split[0] != 1:  # then images are those to test a model on
             raise DataError(
-                "no image is in the train split", "name another split column, or leave --use-split-col out"
+                "no image is in the train split",
+                "name another split column, or leave --use-split-col out"
+                if settings.use_split_col
+                else "call one of the splits train; to test a model on these images, `medimg evaluate --data`",
             )
         return splits
 

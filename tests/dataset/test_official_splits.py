@@ -36,9 +36,10 @@ FOLDERS = _info(("", "folders"))
         (["set/images/train/a/1", "set/images/test/b/2"], ["train", "test"]),
         (["train/a/test/1", "test/b/train/2"], ["train", "test"]),
         (["train/a/1", "test/b/2", "licences/b/3"], ["train", "test", None]),
+        (["a/train/1", "a/test/2", "b/test/1", "b/val/2", "b/3"], ["train", "test", "test", "val", None]),
         (["train/a/s.dcm#frame/0", "test/b/t.dcm#frame/0"], ["train", "test"]),
     ],
-    ids=["spellings", "wrapped", "the outermost counts", "a foreign folder", "frames"],
+    ids=["spellings", "wrapped", "the outermost counts", "a foreign folder", "below the classes", "frames"],
 )
 def test_folders_tell_the_split(images: list[str], splits: list[str | None]) -> None:
     assert official_splits(images, FOLDERS) == splits

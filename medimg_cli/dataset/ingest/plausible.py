@@ -253,8 +253,7 @@ def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
     splits = [name for name in names if name.lower() in SPLIT_NAMES]
     few = median(counts.values()) <= _FEW_IMAGES
     if splits and not known:
-        question = f"{_named(splits)} is called as a split, and no class folder lies in it"
-        yield Question(question, inner or by_table)
+        yield _of_split(listing.entries, splits, inner or by_table)
     elif inner is not None and not known:
         yield Question(f"{_named(below)} lie in each of {folders}: the class may be the inner folder", inner)
     elif not known and few and len(names) >= (_NUMBERED if _are_numbered(names) else _MANY):
@@ -265,6 +264,18 @@ def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
         yield Question(question, by_table)
     elif not known and table is not None:
         yield from _of_unused_table(listing, table)
+
+
+def _of_split(entries: Sequence[Entry], splits: Sequence[str], option: str) -> Question:
+    """Return what to ask about class folders called as splits, where no other split stands beside them."""
+    inside = (
+        e.relative.partition(f"{splits[0]}/")[2].split("/")[:-1] for e in entries if e.label == splits[0]
+    )
+    classes = sorted({folders[0] for folders in inside if folders})
+    if len(classes) > 1:
+        question = f"{_named(splits)} is called as a split: are {_named(classes)} in it the classes?"
+        return Question(question, f"SOURCE/{splits[0]} in place of SOURCE")
+    return Question(f"{_named(splits)} is called as a split, and no class folder lies in it", option)
 
 
 def _findings_in_names(listing: Listing) -> tuple[dict[str, int], str]:
@@ -281,7 +292,9 @@ def _of_holders(listing: Listing, names: Sequence[str], by_table: str) -> Iterat
         yield Question(f"{_named(masks)} looks like a folder of segmentation masks, no class", by_table)
     elif holders:
         yield Question(f"{_named(holders)} is called as folders that hold all images, no class", by_table)
-    outside = Counter(row.reason for row in listing.rejected)["stands outside the class folders"]
+    places = ("stands outside the class folders", "stands in no class folder")
+    images = [row for row in listing.rejected if not row.path.lower().endswith(_NO_IMAGES)]
+    outside = sum(row.reason in places for row in images)
     if outside > len(listing.entries):
         inside = f"{len(listing.entries):,} inside {_named(names)}"
         yield Question(f"{outside:,} files stand outside the class folders, {inside}", by_table)

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from zipfile import is_zipfile
 
+from medimg_cli.dataset.layouts.tree import kind_of
 from medimg_cli.dataset.listing import Listing, Source
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import Registry
@@ -86,6 +87,12 @@ def find_layout(sources: Sequence[Source], settings: IngestSettings) -> str:
         if reason is None:
             return name
         misfits[name] = reason
+    single = next((source.path for source in sources if kind_of(source) == "file"), None)
+    if single is not None and single.suffix.lower() != ".npz":
+        raise DataError(
+            f"{single} is a single file, no folder and no archive (.zip, .tar, .tar.gz, .npz)",
+            "name the folder it lies in, or unpack it",
+        )
     seen = (LAYOUTS.get(name).suggestion(sources[0]) for name in names)
     raise DataError(
         f"{sources[0].path} fits no layout: " + "; ".join(f"{name}: {why}" for name, why in misfits.items()),

@@ -94,8 +94,9 @@ def inner_misfit(source: Source, settings: IngestSettings) -> str | None:
         places = [_place(file, base, splits) for file in tree.files]
         pairs = {(p[0][0], p[0][-1]) for p in places if not isinstance(p, str) and len(p[0]) > 1}
         outer, inner = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
-        # The names of classes come again below each site or year, those of cases do not.
-        if len(outer) < 2 or len(inner) < 2 or len(outer) * len(inner) > 1.5 * len(pairs):
+        # The names of classes come again below each site or year, or below many patients; those of cases do not.
+        again = len(outer) * len(inner) <= 1.5 * len(pairs) or 2 * len(inner) <= len(outer)
+        if len(outer) < 2 or len(inner) < 2 or not again:
             reason = "the innermost folders are not called the same in each outer folder"
     return reason
 
@@ -109,7 +110,7 @@ def list_images(
     """List images whose class is the name of the folder they are in, at any depth below it.
 
     Folders called train, val and test (in any of the usual spellings) with class folders below are official
-    splits. A single folder that only wraps the class folders is looked through. Segmentation masks beside their
+    splits, and so are those right below every class folder. A single folder that only wraps the class folders is looked through. Segmentation masks beside their
     images are rejected.
 
     Args:
@@ -129,6 +130,7 @@ def _list_source(source: Source, *, inner: bool) -> Listing:
     tree = contents(source)
     base = _unwrap(tree)
     splits = split_folders(_children(tree.folders, base))
+    below = {} if splits or inner else _splits_below(tree, base)
     entries: list[Entry] = []
     rejected = list(tree.rejected)
     depth = len(PurePosixPath(base).parts) + (2 if splits else 1)
@@ -143,6 +145,7 @@ def _list_source(source: Source, *, inner: bool) -> Listing:
             rejected.append(Rejected(path, placed))
             continue
         folders, split = placed
+        split = split or (below[folders[0]].get(folders[1]) if below and len(folders) > 1 else None)
         label = folders[-1] if inner else folders[0]
         above = {"folder": "/".join(folders[:-1])} if inner else {}
         entries.append(Entry(f"{source.prefix}{file}", path, label, relative=file, split=split, extra=above))
@@ -151,6 +154,9 @@ def _list_source(source: Source, *, inner: bool) -> Listing:
     if inner:
         classes = {entry.label for entry in entries}
     notes = [f"class folders are those in {base.rstrip('/')}"] if base else []
+    if below:
+        names = ", ".join(dict.fromkeys(name for splits in below.values() for name in splits))
+        notes.append(f"the folders below the classes are taken for splits: {names}")
     if masks:
         notes.append(f"{len(masks):,} segmentation masks beside their images are left out")
     return Listing(tuple(entries), tuple(rejected), tuple(natural_order(classes)), tuple(notes))
@@ -170,6 +176,17 @@ def split_folders(children: Iterable[str]) -> dict[str, str]:
     """Return split folder → split; none unless two different splits are there ("test" may be a class)."""
     found = {name: SPLIT_NAMES[name.lower()] for name in children if name.lower() in SPLIT_NAMES}
     return found if len(set(found.values())) > 1 else {}
+
+
+def _splits_below(tree: Tree, base: str) -> dict[str, dict[str, str]]:
+    """Return class folder → split folder right below it → split; {} unless every class folder has some."""
+    inside: dict[str, list[str]] = {name: [] for name in _children(tree.folders, base)}
+    for folder in tree.folders:
+        name, _, lower = folder[len(base) :].partition("/")
+        if folder.startswith(base) and lower and "/" not in lower:
+            inside[name].append(lower)
+    found = {name: split_folders(lower) for name, lower in inside.items()}
+    return found if all(found.values()) else {}
 
 
 def _place(file: str, base: str, splits: dict[str, str]) -> tuple[tuple[str, ...], str | None] | str:

@@ -175,6 +175,19 @@ def test_a_label_column_that_holds_no_classes_raises_a_question(
     assert questions(tmp_path / "images", labels=str(table), label_col="sort") == []
 
 
+def test_more_images_outside_the_class_folders_than_inside_and_classes_in_one_split_are_questions(
+    tmp_path: Path,
+) -> None:
+    outside = [f"{n}.png" for n in range(9)]
+    (found,) = questions(tmp_path / "a", *folders(["normal", "tumor"]), *outside, "README.md")
+    assert found.startswith("9 files stand outside the class folders, 8 inside 'normal', 'tumor'")
+    inside = [f"train/{label}/{n}.png" for label in "ab" for n in range(4)]
+    (found,) = questions(tmp_path / "b", *inside, "unlabelled/1.png")
+    assert found == (
+        "'train' is called as a split: are 'a', 'b' in it the classes? => SOURCE/train in place of SOURCE"
+    )
+
+
 def test_a_label_column_of_splits_is_offered_as_such(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(
         "\n".join(["image,class", *(f"{n}.png,{['train', 'Test'][n % 2]}" for n in range(8))])

@@ -39,6 +39,27 @@ def test_split_folders_of_any_spelling_are_official_splits(tmp_path: Path, names
     assert listing.classes == ("A", "B")
 
 
+def test_splits_right_below_every_class_are_official_and_it_is_said(tmp_path: Path) -> None:
+    listing = listed(
+        touched(tmp_path, *(f"{label}/{name}/a.png" for name in ("train", "Test") for label in "AB"))
+    )
+    assert {(entry.label, entry.split) for entry in listing.entries} == {
+        ("A", "train"), ("B", "train"), ("A", "test"), ("B", "test")
+    }  # fmt: skip
+    assert listing.notes == ("the folders below the classes are taken for splits: Test, train",)
+    other = listed(touched(tmp_path / "o", "A/train/1.png", "A/test/2.png", "B/1.png"))
+    assert {entry.split for entry in other.entries} == {None}
+
+
+@pytest.mark.parametrize(("classes", "fits"), [("ab", True), ("abcdef", False)])
+def test_inner_folders_below_patients_are_classes_where_few_names_come_again(
+    tmp_path: Path, classes: str, fits: bool
+) -> None:
+    source = Source(touched(tmp_path, *(f"p{n}/{classes[n % len(classes)]}/1.png" for n in range(6))))
+    chosen = IngestSettings(layout="inner-folders")
+    assert (LAYOUTS.get("inner-folders").misfit(source, chosen) is None) == fits
+
+
 def test_one_folder_called_test_is_a_class_among_others(tmp_path: Path) -> None:
     listing = listed(touched(tmp_path, "test/a.png", "control/a.png"))
     assert labels(listing) == {"control/a.png": ("control", None), "test/a.png": ("test", None)}

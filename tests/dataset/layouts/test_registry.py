@@ -33,6 +33,12 @@ def test_images_without_classes_are_refused_with_both_ways_out(tmp_path: Path) -
     assert "folder of its own" in caught.value.hint
 
 
+def test_a_single_file_is_told_apart_from_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "set.rar").write_bytes(b"Rar!\x1a\x07\x01\x00")
+    with pytest.raises(DataError, match="is a single file, no folder and no archive"):
+        find_layout(name_sources([tmp_path / "set.rar"]), IngestSettings())
+
+
 def test_a_named_layout_that_does_not_fit_says_why(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"npz: not an \.npz archive"):
         find_layout(name_sources([tmp_path]), IngestSettings(layout="npz"))
