@@ -596,6 +596,14 @@ def test_a_node_ends_at_once_whatever_clients_and_peers_keep_it_waiting_for(
     assert read_only(tmp_path)[1] == 1
 
 
+def test_a_node_that_was_asked_to_end_before_it_took_anything_ends(tmp_path: Path) -> None:
+    with node_for_tests(tmp_path, start=False) as served:
+        ending = threading.Thread(target=served.node.stop, daemon=True)
+        ending.start()
+        ending.join(5)
+        assert not ending.is_alive()
+
+
 def test_an_answer_of_a_peer_waits_for_whoever_asked(peer: Peer) -> None:
     entity = AE("A")
     entity.add_requested_context("1.2.840.10008.1.1")

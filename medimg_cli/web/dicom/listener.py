@@ -139,11 +139,12 @@ class Listener:
                 "choose another with --dicom-port, or an address of this machine with serve.dicom_host",
             ) from error
         self._server.networks, self._server.tls, self._server.count = networks, tls, count
-        self._server.most = settings.dicom_associations
+        self._server.most, self._is_started = settings.dicom_associations, False
         self.address = f"{settings.ae}@{settings.dicom_host}:{self._server.server_address[1]}"
 
     def start(self) -> None:
         """Take associations from now on."""
+        self._is_started = True
         Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="dicom-listener").start()
 
     def stop(self) -> None:
@@ -153,7 +154,8 @@ class Listener:
             if association.dul.socket is not None:
                 association.dul.socket.close()  # wakes whoever reads there
             association.kill()
-        BaseServer.shutdown(self._server)
+        if self._is_started:  # else it would wait for ever
+            BaseServer.shutdown(self._server)
         self._server.server_close()
 
     def _limit(self, event: Any) -> None:
