@@ -144,14 +144,14 @@ def _by_patient(folder: Path) -> list[list[Path]]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest not in seen:
             seen.add(digest)
-            patients[_patient(path.name)].append(path)
+            patients[patient_of(path.name)].append(path)
     return random.Random(0).sample(list(patients.values()), len(patients))
 
 
-def _patient(name: str) -> str:
+def patient_of(name: str) -> str:
     """Return what the name says of the patient.
 
-    >>> _patient("person1000_virus_1681.jpeg"), _patient("NORMAL2-IM-0424-0001.jpeg")
+    >>> patient_of("person1000_virus_1681.jpeg"), patient_of("NORMAL2-IM-0424-0001.jpeg")
     ('person1000', 'NORMAL2-IM-0424')
     """
     found = re.match(r"person\d+|(NORMAL2-)?IM-\d+", name)

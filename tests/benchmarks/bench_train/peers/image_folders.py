@@ -58,11 +58,17 @@ def test_folder(task: Task) -> tuple[list[Path], ImageFolder]:
     return [Path(path) for path, _ in folder.samples], folder
 
 
-def network(task: Task) -> nn.Module:
-    """Return the network with a fresh head; frozen, its backbone takes no gradients."""
+def with_weights(task: Task) -> nn.Module:
+    """Return the network as torchvision has it, with the weights of the task where it has some."""
     built: nn.Module = models.get_model(task.arch, weights=None)
     if task.pretrained is not None:
         built.load_state_dict(torch.load(task.pretrained, weights_only=True))
+    return built
+
+
+def network(task: Task) -> nn.Module:
+    """Return the network with a fresh head; frozen, its backbone takes no gradients."""
+    built = with_weights(task)
     if task.freeze:
         built.requires_grad_(False)
     name = {"resnet18": "fc", "mobilenet_v2": "classifier.1"}[task.arch]
