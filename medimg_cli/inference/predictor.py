@@ -66,9 +66,8 @@ class Predictor:
         mean: NDArray[np.float64] = np.mean(probabilities, axis=0)
         if (own := self.card.recalibration) is not None:
             mean = recalibrated(mean, own.scale, own.shift, several=self.card.labels.several)
-        shapes = {None if one.maps is None else one.maps.shape for one in seen}
         found = [one.maps for one in seen if one.maps is not None]
-        mean_map = np.mean(found, axis=0) if found and len(shapes) == 1 else None
+        mean_map = _mean_map(found) if len(found) == len(seen) else None
         return Answer(mean, tuple(one.features for one in seen), mean_map)
 
     def of_pixels(self, pixels: Pixels) -> NDArray[np.float64]:
@@ -97,6 +96,22 @@ class Predictor:
             parts.append(self.of_pixels(pixels[chosen]))
             advance(len(chosen))
         return np.concatenate(parts)
+
+
+def _mean_map(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the mean of maps (N, C, h, w), the coarser ones stretched to the finest (bilinear)."""
+    finest = max(each.shape[2:] for each in maps)
+    stretched = []
+    for each in maps:
+        for axis, side in zip((2, 3), finest, strict=True):
+            own = each.shape[axis]
+            at = np.clip((np.arange(side) + 0.5) * own / side - 0.5, 0, own - 1)
+            low = at.astype(int)
+            share = np.expand_dims(at - low, 1) if axis == 2 else at - low
+            upper = each.take(np.minimum(low + 1, own - 1), axis)
+            each = each.take(low, axis) * (1 - share) + upper * share
+        stretched.append(each)
+    return np.mean(stretched, axis=0, dtype=np.float32)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 Each network is tried as what its features tell a logistic regression, where there are weights, and trained for a third
 of its epochs. Folds are dealt by patient; what a fold's answers are judged on nobody has learnt or stopped on. The test
 split is never looked at. All are tried on the first fold; those that lie clearly behind there go no further (successive
-halving), and so does whatever no longer fits into half of the time limit.
+halving), and so does whatever no longer fits into half of the time limit: heads of frozen networks, which take seconds,
+are tried to the end before any network is trained.
 
 Chosen is the simplest candidate whose mean AUROC lies at most one standard error of the paired difference below the best
-(Breiman et al. Classification and Regression Trees 1984, section 3.4.3). The figure of the best of several is too good;
+(Breiman et al. Classification and Regression Trees 1984, section 3.4.3): the best head of a frozen network before any
+network that is trained. The two best heads together, the mean of their probabilities, are one more candidate. The figure of the best of several is too good;
 by how much is estimated by choosing again on bootstraps of patients and judging on those left out (Tsamardinos,
 Greasidou, Borboudakis. Mach Learn 2018;107:1895-1922).
 """
@@ -66,7 +68,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        return f"{self.settings.arch}, {'frozen, logistic regression' if self.way == 'logistic' else 'all layers trained'}"
+        return f"{' + '.join((self.settings.arch, *self.settings.also))}, {'frozen, logistic regression' if self.way == 'logistic' else 'all layers trained'}"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Chosen:
     images: int
     folds: int
     optimism: float | None
-    rule: str = "the simplest within one standard error of the best, by paired difference"
+    rule: str = "the best head of a frozen network, else the simplest, within one standard error of the best, by paired difference"
 
     def as_json(self) -> dict[str, object]:
         fields = asdict(replace(self, settings=TrainSettings()))
@@ -197,12 +199,16 @@ def choose(
     trials = [
         _Trial(each, dataset, rows, folds, pixels(each.settings), device, progress) for each in candidates
     ]
-    for fold in range(FOLDS):
-        for trial in trials:
-            trial.answer(fold, ends)
-        if fold == 0:
-            _give_up(trials, folds == 0)
+    quick = [trial for trial in trials if trial.candidate.way == "logistic"]
+    for group in (quick, [trial for trial in trials if trial not in quick]):
+        for fold in range(FOLDS):
+            for trial in group:
+                trial.answer(fold, ends)
+            if fold == 0:
+                _give_up(trials, folds == 0)
     whole = [trial for trial in trials if not trial.ended]
+    if (pair := _best_two(whole)) is not None:
+        trials, whole = [*trials, pair], [*whole, pair]
     if not whole:
         raise UsageError(
             "no candidate was tried to the end within half of --time-limit", "raise it, or name fewer"
@@ -302,17 +308,32 @@ class _Trial:
 
 
 def _give_up(trials: Sequence[_Trial], first: NDArray[np.bool_]) -> None:
-    """Give up what lies clearly behind the best on the first fold."""
-    going = [trial for trial in trials if not trial.ended]
+    """Give up what lies clearly behind the best on the first fold and has others to answer yet."""
+    going = [trial for trial in trials if not trial.ended and not np.isnan(trial.answers[first]).any()]
     if not going:
         return
     best = max(going, key=lambda trial: trial.auroc(first))
     draws = bootstraps(best.rows["patient_id"].tolist(), first, best.candidate.settings.seed)
-    for trial in going:
+    for trial in (each for each in going if np.isnan(each.answers).any()):
         apart = [best.auroc(draw) - trial.auroc(draw) for draw in draws]
         behind = best.auroc(first) - trial.auroc(first)
         if behind > _CLEARLY_BEHIND * float(np.nanstd(apart)) > 0:
             trial.ended = f"{behind:.3f} behind the best on the first fold"
+
+
+def _best_two(whole: Sequence[_Trial]) -> _Trial | None:
+    """Return the two best heads on the same pixels as one that answers by their mean; None where there are no two."""
+    heads = [trial for trial in whole if trial.candidate.way == "logistic"]
+    heads.sort(key=lambda trial: -trial.auroc(np.ones(len(trial.rows), dtype=bool)))
+    others = [trial for trial in heads[1:] if trial.cache.folder == heads[0].cache.folder]
+    if not others:
+        return None
+    best, second = heads[0], others[0]
+    update = {"also": (second.candidate.settings.arch,), "time_limit": None}  # heads take seconds
+    both = Candidate(best.candidate.settings.model_copy(update=update), "logistic")
+    pair = replace(best, candidate=both, seconds=0.0, parameters=best.parameters + second.parameters)
+    pair.answers = (best.answers + second.answers) / 2
+    return pair
 
 
 def _chosen(trials: Sequence[_Trial], whole: Sequence[_Trial], rows: pd.DataFrame) -> Chosen:
@@ -323,8 +344,13 @@ def _chosen(trials: Sequence[_Trial], whole: Sequence[_Trial], rows: pd.DataFram
     reached = np.array([trial.auroc(everything) for trial in whole])
     behind = behind_best(reached, drawn)
     near = [place for place, (apart, error) in enumerate(behind) if apart <= error]
-    # Simpler: a head alone before all layers, then the fewer numbers that are fitted.
-    winner = min(near, key=lambda place: (whole[place].candidate.way != "logistic", whole[place].parameters))
+    # Simpler: a head alone before all layers. Of heads the best, as their number of weights follows from the backbone's
+    # width and tells nothing; of networks that are trained the one with the fewest numbers that are fitted.
+    heads = [place for place in near if whole[place].candidate.way == "logistic"]
+    if heads:
+        winner = max(heads, key=lambda place: reached[place])
+    else:
+        winner = min(near, key=lambda place: whole[place].parameters)
     tried = []
     for trial in trials:
         facts = Tried(

@@ -1,4 +1,4 @@
-"""Several networks as one model: networks of several seeds, or of folds each of which was held out once.
+"""Several networks as one model: of several architectures or seeds, or of folds each of which was held out once.
 
 Every member is a whole run of its own below the ensemble's `members/`, trained by `training.train_run`, so that
 what is finished stays finished and the rest can be gone on with. The ensemble's answer is the mean of its members'
@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.dataset.splits import FOLD, OUT_OF_FOLD, dealt_rows
-from medimg_cli.errors import RunError
+from medimg_cli.errors import RunError, UsageError
 from medimg_cli.predictions.exams import exams_chosen
 from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
 from medimg_cli.predictions.predictions import (
@@ -33,9 +34,11 @@ from medimg_cli.predictions.predictions import (
 )
 from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.run import Fingerprint, Member, ModelCard, Normalisation, Run, RunRecord
+from medimg_cli.runs.weights_origin import WeightsOrigin, weights_of
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.fit import Material, Trained, first_record, resumed_record, train_run, write_settings
 from medimg_cli.training.fitting.scoring import SHOWN, watched_figures
+from medimg_cli.training.networks.networks import architecture
 from medimg_cli.training.ood.references import with_sets
 from medimg_cli.workspace.config import read_settings
 from medimg_cli.workspace.files import sha256_of_text
@@ -72,27 +75,47 @@ class Planned:
 
 def is_ensemble(chosen: TrainSettings) -> bool:
     """Return whether these settings ask for more than one network."""
-    return chosen.seeds > 1 or chosen.folds is not None
+    return chosen.seeds > 1 or chosen.folds is not None or bool(chosen.also)
 
 
 def planned_members(dataset: Dataset, cache: PixelCache, settings: Settings) -> tuple[Planned, ...]:
-    """Return the members in the order of their training: all folds of one seed, then those of the next.
+    """Return the members in the order of their training: all folds of one network and seed, then those of the next.
 
     Raises:
         DataError: the data cannot be dealt into so many folds.
+        UsageError: a network lacks its weights.
     """
     chosen = settings.train
     materials = {"": Material(dataset, dataset.of_split("train"), dataset.of_split("val"), cache)}
     if chosen.folds is not None:
         materials = _held_out(dataset, cache, chosen.folds)
     planned = []
-    for seed in range(chosen.seed, chosen.seed + chosen.seeds):
+    for network, seed in product(_networks(chosen), range(chosen.seed, chosen.seed + chosen.seeds)):
         # `folds` stays in a member's settings: without them nobody could tell what it was trained on.
-        own = settings.model_copy(update={"train": chosen.model_copy(update={"seed": seed, "seeds": 1})})
+        own = settings.model_copy(update={"train": network.model_copy(update={"seed": seed, "seeds": 1})})
         for fold, material in materials.items():
-            parts = ([f"fold-{fold}"] if fold else []) + ([f"seed-{seed}"] if chosen.seeds > 1 else [])
+            parts = [network.arch.rpartition("/")[2]] if chosen.also else []
+            parts += ([f"fold-{fold}"] if fold else []) + ([f"seed-{seed}"] if chosen.seeds > 1 else [])
             planned.append(Planned("-".join(parts), material, own))
     return tuple(planned)
+
+
+def _networks(chosen: TrainSettings) -> list[TrainSettings]:
+    """Return the settings of each architecture that answers, the first its own."""
+    found = [chosen.model_copy(update={"also": ()})]
+    for name in chosen.also:
+        architecture(name)  # an unknown one must not leave an empty run behind
+        weights = chosen.weights
+        if weights not in ("none", "imagenet"):
+            place = weights_of(Path(weights).parent, name.rpartition("/")[2])
+            if place is None:
+                raise UsageError(
+                    f"train.also: no weights of {name} lie beside {weights}",
+                    "put them there, or leave it out",
+                )
+            weights = str(place)
+        found.append(found[0].model_copy(update={"arch": name, "weights": weights}))
+    return found
 
 
 def _held_out(dataset: Dataset, cache: PixelCache, folds: int) -> dict[str, Material]:
@@ -354,11 +377,30 @@ def _card(
             "weights_sha256": sha256_of_text("\n".join(member.weights_sha256 for member in made_of)),
             "temperature": 1.0,
             "members": made_of,
+            "arch": _arch(members),
+            "began_with": _origin(members),
             "folds": chosen.folds,
             "onnx_sha256": None,
             "reference_sha256": None,
             "limits": None,
         }
+    )
+
+
+def _arch(members: Sequence[Whole]) -> str:
+    return " + ".join(dict.fromkeys(member.card.arch for member in members))
+
+
+def _origin(members: Sequence[Whole]) -> WeightsOrigin | None:
+    """Return whose weights the members began with; of several files all licences, so that each one's terms are told."""
+    found = list(dict.fromkeys(each for member in members if (each := member.card.began_with)))
+    if len(found) < 2:
+        return found[0] if found else None
+    stated = [each.licence or "not stated" for each in found]
+    return WeightsOrigin(
+        source=", ".join(each.source for each in found),
+        licence=" and ".join(stated) if any(each.licence for each in found) else None,
+        said_by=", ".join(dict.fromkeys(each.said_by for each in found if each.said_by)),
     )
 
 
@@ -375,6 +417,7 @@ def _sums(members: Sequence[Whole]) -> dict[str, object]:
     seconds = sum(record.seconds or 0.0 for record in records)
     images = sum((record.seconds or 0.0) * (record.images_per_second or 0.0) for record in records)
     return {
+        "arch": _arch(members),
         "members": len(records),
         "seconds": seconds,
         "epochs_run": sum(record.epochs_run for record in records),

@@ -251,6 +251,11 @@ class TrainSettings(Section):
     weights: str = setting(
         "none", "weights to start from: a file, or a folder of timm or the Hub", metavar="none|imagenet|FILE"
     )
+    also: Several[str] = setting(
+        (),
+        "further networks that answer with it, by the mean; their weights lie beside its own",
+        option=False,
+    )
     weights_licence: str | None = setting(
         None, "licence of these weights; it travels with the model", unset="what a README beside them says"
     )

@@ -15,6 +15,7 @@ from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.training import candidates
 from medimg_cli.training.candidates import Candidate, auto_names, candidates_for, choose
 from medimg_cli.training.device import choose_device
+from medimg_cli.training.fitting.time_limit import TimeIsUp
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import Settings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace
@@ -144,6 +145,47 @@ def test_several_networks_are_tried_and_the_chosen_one_is_a_normal_run(
     assert len(pd.read_csv(workspace.runs_dir / "best" / "predictions-val.csv")) == len(
         dataset.of_split("val")
     )
+
+
+def test_heads_that_take_seconds_are_tried_before_a_training_uses_up_the_time(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def answer(self: candidates._Trial, fold: int, progress: object) -> None:  # noqa: ARG001
+        asked.append(self.candidate.way)
+        if self.candidate.way == "trained":
+            raise TimeIsUp
+        self.answers[self.folds == fold] = np.eye(2)[self.targets[self.folds == fold]]
+
+    monkeypatch.setattr(candidates._Trial, "_answer", answer)
+    cache = preprocess(workspace, Settings().preprocess).cache
+    given = [Candidate(TrainSettings(arch=name), way) for name, way in (("a", "trained"), ("b", "logistic"))]
+    found = choose(read_dataset(workspace), given, lambda _: cache, choose_device("cpu"), SilentProgress())
+    assert (found.settings.arch, found.tried[0].ended) == ("b", "the time was over")
+    assert asked == ["logistic"] * candidates.FOLDS + ["trained"]
+
+
+def test_the_two_best_heads_together_are_chosen_where_each_errs_elsewhere(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(self: candidates._Trial, fold: int, progress: object) -> None:  # noqa: ARG001
+        held = self.folds == fold
+        noise = np.random.default_rng((fold, ord(self.candidate.settings.arch))).normal(0, 0.6, held.sum())
+        scores = self.targets[held] + noise + (self.candidate.settings.arch == "c") * 9 * noise
+        self.answers[held] = np.stack([1 - scores, scores], axis=1)
+
+    monkeypatch.setattr(candidates._Trial, "_answer", answer)
+    monkeypatch.setattr(candidates, "_CLEARLY_BEHIND", 100.0)
+    cache = preprocess(workspace, Settings().preprocess).cache
+    given = [Candidate(TrainSettings(arch=name), "logistic") for name in "cab"]
+    found = choose(read_dataset(workspace), given, lambda _: cache, choose_device("cpu"), SilentProgress())
+    assert {found.settings.arch, *found.settings.also} == {"a", "b"}
+    assert (
+        found.tried[-1].name
+        == f"{found.settings.arch} + {found.settings.also[0]}, frozen, logistic regression"
+    )
+    assert found.tried[-1].chosen
 
 
 def test_what_does_not_fit_into_the_time_is_said(workspace: Workspace) -> None:

@@ -24,6 +24,7 @@ from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import Settings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
+from tests.stages.test_freeze import weights
 from tests.stages.training_stops import StopsIn
 
 
@@ -125,6 +126,32 @@ def test_a_member_is_the_network_that_its_seed_gives_alone(study: Workspace, own
     alone = find_run(own, "one").read_card()
     assert alone.weights_sha256 == member(find_run(study, "seeds"), "seed-6").read_card().weights_sha256
     assert alone.temperature != 1.0
+
+
+def test_two_architectures_with_weights_are_one_model_and_both_licences_are_told(
+    own: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archs = ("squeezenet1_1", "mobilenet_v2")
+    first, second = (Path(weights(tmp_path, name)) for name in archs)
+    (tmp_path / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    asked = ("--arch", archs[0], "--weights", str(first), "--freeze", "backbone", "--head", "logistic")
+    asked += ("--size", "64", "--set", f"train.also={archs[1]}", "--name", "both")
+    assert medimg(own.root, "train", *asked) == 0
+    run = find_run(own, "both")
+    card = run.read_card()
+    assert card.arch == run.read_record().arch == "squeezenet1_1 + mobilenet_v2"
+    assert card.began_with is not None and card.began_with.source == f"{first.name}, {second.name}"
+    assert "no commercial use" in card.began_with.restriction
+    parts = [val_of(member(run, name))["prob_SPOT"] for name in archs]
+    np.testing.assert_allclose(val_of(run)["prob_SPOT"], np.mean(parts, axis=0), atol=1e-12)
+    quick, torch = (predictor_of(run, quick=each) for each in (True, False))
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 64, 64, card.recipe.channels)).astype(np.uint8)
+    np.testing.assert_allclose(quick.of_pixels(pixels), torch.of_pixels(pixels), atol=1e-4)
+    assert torch.answer(pixels, maps=True).maps is not None  # one map is finer than the other
+    second.unlink()
+    capsys.readouterr()
+    assert medimg(own.root, "train", *asked[:-1], "again") == 2
+    assert f"no weights of {archs[1]} lie beside" in capsys.readouterr().err
 
 
 def test_the_predictor_gives_the_mean_of_calibrated_probabilities(study: Workspace) -> None:

@@ -63,9 +63,9 @@ def check_time_limit(chosen: TrainSettings, *, single_process: bool) -> None:
     """
     if chosen.time_limit is None:
         return
-    if chosen.seeds > 1 or chosen.folds is not None:
+    if chosen.seeds > 1 or chosen.folds is not None or chosen.also:
         raise UsageError(
-            "--time-limit fits one training, and --folds or --seeds ask for several",
+            "--time-limit fits one training, and --folds, --seeds or train.also ask for several",
             "give them --epochs: one training with --time-limit says how many fit",
         )
     if not single_process:
