@@ -177,6 +177,13 @@ def test_a_description_is_kept_only_where_nothing_in_it_tells(text: str, tmp_pat
     assert after.ImageComments == "plain words"
 
 
+def test_a_code_string_that_is_none_is_looked_through_as_a_text(tmp_path: Path) -> None:
+    code, text = b"FAT_SAT NO_WRAP ", b"on 2021-02-03 ok"
+    content = _file(tmp_path, ScanOptions=code.decode().strip(), SequenceVariant="X" * 16)
+    clean = _clean(content.replace(b"X" * 16, text))
+    assert (clean.ScanOptions, clean.SequenceVariant) == ("FAT_SAT NO_WRAP", "")
+
+
 def test_texts_of_a_report_are_invented_and_its_public_codes_stay(tmp_path: Path) -> None:
     concept, item = Dataset(), Dataset()
     concept.CodeValue, concept.CodingSchemeDesignator, concept.CodeMeaning = "121071", "DCM", "Finding"

@@ -146,3 +146,24 @@ def test_text_between_the_last_sample_and_the_end_goes(coding: str, progressive:
     assert _holds(content) and not _holds(clean)
     with Image.open(BytesIO(clean)) as after, Image.open(BytesIO(plain)) as before:
         assert after.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize("stored", [8, 12])
+def test_bits_of_native_pixels_that_are_no_samples_are_cleared(stored: int, signed: int) -> None:
+    samples = PIXELS.astype(np.int64) - 100 * signed  # with copies of the sign above them
+    cells = samples.astype("<i2").view("<u2")
+    hidden = np.frombuffer((SECRET * 80)[: PIXELS.size], np.uint8).reshape(PIXELS.shape).astype("<u2")
+    elements: dict[str, Any] = {
+        "BitsAllocated": 16,
+        "BitsStored": stored,
+        "HighBit": stored - 1,
+        "PixelRepresentation": signed,
+    }
+    for planted in (cells, cells & (1 << stored) - 1 | hidden << stored):
+        content = dicom(ExplicitVRLittleEndian, planted.tobytes(), **elements)
+        after = dcmread(BytesIO(deidentify_dicom(content, Profile(), _KEY).content))
+        kept = np.frombuffer(after.PixelData, "<u2").reshape(PIXELS.shape)
+        assert np.array_equal(kept & (1 << stored) - 1, cells & (1 << stored) - 1)
+        assert np.array_equal(kept, cells) or set(np.unique(kept >> stored)) <= {0, (1 << (16 - stored)) - 1}
+    assert np.array_equal(after.pixel_array, samples)

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
@@ -43,7 +44,7 @@ _STARTS = (b"\xff\xd8", b"\xff\x4f", b"\0\0\0\x0cjP  ")
 def cut_bulk_data(dataset: Dataset, syntax: UID) -> None:
     """Cut every binary value of a data set to its content, in place.
 
-    Native pixels end with their last sample. Compressed frames lose comments, application segments, and what stands
+    Native pixels end with their last sample, and hold nothing in bits that are no sample's. Compressed frames lose comments, application segments, and what stands
     behind their end; fragments of no frame go, offset tables are made anew. Tables have their declared entries, and
     colour profiles say only colours.
 
@@ -137,6 +138,32 @@ def _cut_pixels(dataset: Dataset, syntax: UID) -> None:
                 _vr(tag, element),
                 element.value[: size - size % 2] + kept.ljust(2 * (size % 2), b"\0"),
             )
+        if tag == PIXEL_DATA:
+            _clear_unused_bits(dataset, _vr(tag, element))
+
+
+def _clear_unused_bits(dataset: Dataset, vr: str) -> None:
+    """Clear the bits of native pixels that are no sample's: overlays of old stood there (PS3.5-2004 8.1.2).
+
+    Above High Bit copies of the sign stay.
+    """
+    allocated, stored = _number(dataset, "BitsAllocated"), _number(dataset, "BitsStored")
+    high = _number(dataset, "HighBit", stored - 1)
+    if allocated not in (8, 16, 32) or not 0 < stored <= high + 1 <= allocated or stored == allocated:
+        return
+    value = dataset[PIXEL_DATA].value
+    order = "<" if dataset.original_encoding[1] else ">"
+    cells = np.frombuffer(
+        value[: len(value) // (allocated // 8) * (allocated // 8)], f"{order}u{allocated // 8}"
+    )
+    below, every = (1 << (high + 1)) - 1, (1 << allocated) - 1
+    cleared = cells & (below >> (high + 1 - stored) << (high + 1 - stored))
+    if _number(dataset, "PixelRepresentation"):
+        negative = ((cells >> high) & 1 == 1) & (cells & (every - below) == every - below)
+        cleared = np.where(negative, cleared | (every - below), cleared)
+    if not np.array_equal(cleared, cells):
+        kept = cleared.astype(cells.dtype).tobytes()
+        put(dataset, PIXEL_DATA, vr, kept + value[len(kept) :])
 
 
 def _frame_bits(dataset: Dataset, bits: int, length: int = 0) -> int:

@@ -83,6 +83,7 @@ def _moved(year: str, month: str, day: str, days: int) -> str | None:
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 _FREE_TEXT = frozenset(["LO", "LT", "SH", "ST", "UC", "UR", "UT"])
 _SHORT_TEXT = frozenset(["AE", "CS"])
+_CODE_STRINGS = re.compile(r"[A-Z0-9_ \0]{0,16}(?:\\[A-Z0-9_ \0]{0,16})*")
 _TEMPORAL = frozenset(["DA", "DT", "TM"])
 # Image pixel module and the like: defined terms, where a patient called "Rgb" changes nothing.
 _IMAGE_GROUP, _MODALITY = 0x0028, 0x00080060
@@ -245,7 +246,9 @@ class HeaderCleaner:
         text = text_of(dataset, tag)
         if self._named_elsewhere(text):
             return True
-        kinds = {identity.kind for identity in find_identities(text)} if vr in _FREE_TEXT else set()
+        # A code string that is none by PS3.5 6.2 may be any text.
+        is_free = vr in _FREE_TEXT or (vr == "CS" and not _CODE_STRINGS.fullmatch(text))
+        kinds = {identity.kind for identity in find_identities(text)} if is_free else set()
         return bool(kinds - _VERSION_KINDS if int(tag) in _PRODUCT else kinds)
 
     def _named_elsewhere(self, text: str) -> bool:
