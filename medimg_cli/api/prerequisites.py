@@ -220,7 +220,7 @@ def images_from_elsewhere(
     settings = reading_of(run.read_card(), load(place).ingest)
     # The model knows its classes: these are compared by name, not by appearance.
     settings = settings.model_copy(update={"fresh": is_fresh(place, folder, settings), "assume_yes": True})
-    ingest(place, [folder], settings, progress)
+    ingest(place, [folder], settings, progress, tested=True)
     return place
 
 

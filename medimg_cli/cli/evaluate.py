@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _OF_A_MODEL = ("tta", "robustness", "keep_threshold", "near_duplicates")
 _OF_A_TABLE = ("positive", "threshold", "out")
-_OF_IMAGES = ("layout", "labels", "map_classes")
+_OF_IMAGES = ("layout", "labels", "map_classes", "patient_regex", "patient_col")
 _NOT_EXTERNAL = ("split", "robustness", "keep_threshold", "near_duplicates")
 
 _Predictions = Annotated[
@@ -42,6 +42,8 @@ _Data = Annotated[
         "ingest.labels": "table of labels of the images of --data, as in `ingest`",
         "ingest.sheet": "sheet of the workbook of --labels or --predictions, by name or number from 1",
         "ingest.map_classes": "the model's class that a label of the images of --data is",
+        "ingest.patient_regex": "patient of an image of --data, as in `ingest`",
+        "ingest.patient_col": "column of patients in --labels",
     },
 )
 def evaluate(

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     {
         "ingest.layout": "arrangement of the images of --data, as in `ingest`",
         "ingest.labels": "table of labels of the images of --data, as in `ingest`",
+        "ingest.sheet": "sheet of the workbook of --labels, by name or number from 1",
+        "ingest.map_classes": "the model's class that a label of the images of --data is",
+        "ingest.patient_regex": "patient of an image of --data, as in `ingest`",
+        "ingest.patient_col": "column of patients in --labels",
     },
 )
 def recalibrate(
@@ -80,6 +84,14 @@ def _draw(console: "Console", result: "RecalibrateResult") -> None:
         lines.append(f"threshold {threshold.value:.4f}{was}: {threshold.rule} on the local cases")
         if threshold.achieved_specificity is not None:
             lines.append(f"specificity on them {threshold.achieved_specificity:.4f}")
+    for name, own in result.point.thresholds.items():
+        was = (
+            f" (before {result.before.thresholds[name].value:.4f})"
+            if name in result.before.thresholds
+            else ""
+        )
+        lines.append(f"threshold of {name} {own.value:.4f}{was}: {own.rule} on the local cases")
+    lines += [f"{name}: {why}" for name, why in result.point.unmet.items()]
     lines += [result.promise] if result.promise else []
     lines.append(f"run: {result.run.folder}")
     console.print("\n".join(lines), markup=False, highlight=False)

@@ -210,8 +210,11 @@ def respelt(listing: Listing, mapping: Mapping[str, str], *, several: bool) -> L
     return replace(listing, entries=entries, classes=tuple(ordered), notes=(*listing.notes, *names.notes))
 
 
-def label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
+def label_space(listing: Listing, settings: IngestSettings, *, tested: bool = False) -> LabelSpace:
     """Return the classes and the disease among them; reported before hours are spent on decoding.
+
+    Args:
+        tested: a model that knows its classes is tested on the images: one class will do, and none is guessed ill.
 
     Raises:
         DataError: there is no image, one class only, or a class with the sign between labels in its name.
@@ -233,7 +236,7 @@ def label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
             if settings.labels is None
             else f"fill in {listing.label_source}, or name another: --label-col NAME",
         )
-    if len(listing.classes) < 2 and not settings.multi_label:
+    if len(listing.classes) < 2 and not (settings.multi_label or tested):
         raise DataError(
             f"only one class: '{listing.classes[0]}'",
             "a classifier needs two class folders or labels at least",
@@ -244,7 +247,7 @@ def label_space(listing: Listing, settings: IngestSettings) -> LabelSpace:
             f"class '{wrong}' has '{LABEL_SEP}' in its name, which stands between labels",
             f"rename it, or name what stands between labels: --label-sep '{LABEL_SEP}'",
         )
-    guess = None if settings.multi_label else guess_positive(listing.classes)
+    guess = None if settings.multi_label or tested else guess_positive(listing.classes)
     return LabelSpace(listing.classes, settings.positive or guess)
 
 
@@ -272,11 +275,14 @@ def without_foreign_classes(
     settings: IngestSettings,
     previous: PreviousDataset,
     remarks: Remarks,
+    *,
+    tested: bool = False,
 ) -> LabelSpace:
     """Return the classes but for folders that hold no image at all, which is noted; those that stand stay.
 
     Args:
         foreign: labels whose every file is something else than an image.
+        tested: as `label_space` has it.
 
     Raises:
         DataError: fewer than two classes are left.
@@ -288,12 +294,12 @@ def without_foreign_classes(
         return space
     remarks.warn(f"no class, as none of its files is an image: {', '.join(left_out)}")
     classes = tuple(name for name in space.classes if name not in left_out)
-    if len(classes) < 2 and not settings.multi_label:
+    if len(classes) < 2 and not (settings.multi_label or tested):
         raise DataError(
             f"only one class has images: '{classes[0]}'",
             "a classifier needs two class folders or labels at least",
         )
-    guess = None if settings.multi_label else guess_positive(classes)
+    guess = None if settings.multi_label or tested else guess_positive(classes)
     return LabelSpace(classes, settings.positive or guess)
 
 

@@ -131,7 +131,12 @@ def _unknown(rows: pd.DataFrame, absent: list[str]) -> list[str]:
 
 
 def leakage_from(
-    trained_on: Dataset | None, external: Dataset, *, allowed: bool, without_leaked: bool = False
+    trained_on: Dataset | None,
+    external: Dataset,
+    *,
+    allowed: bool,
+    without_leaked: bool = False,
+    hint: str = "--without-leaked measures on the rest, --allow-leak on all and says so in the report",
 ) -> tuple[Leakage, Dataset]:
     """Return what the images share with those the model learnt from (train and val), and those that are measured.
 
@@ -139,6 +144,7 @@ def leakage_from(
         trained_on: the data set of the training; None where it is not at hand.
         allowed: evaluate all the same.
         without_leaked: leave out the images with a counterpart in training.
+        hint: what else can be done.
 
     Raises:
         GateError: there are such files, or patients by the ids of DICOM headers, and that is neither allowed nor left out.
@@ -169,7 +175,7 @@ def leakage_from(
     if (files or patients) and not allowed:
         raise GateError(
             f"{plural(len(files), 'file')} and {plural(len(patients), 'patient')} were used in training already: {leak.line('tested')}",
-            "--without-leaked measures on the rest, --allow-leak on all and says so in the report",
+            hint,
         )
     leakage = Leakage(
         patients_known=known,

@@ -83,6 +83,7 @@ def ingest(
     *,
     code_book: Mapping[str, LabelCode] | None = None,
     cleaning: DeidentifySettings | None = None,
+    tested: bool = False,
 ) -> IngestResult:
     """Write the manifest of `sources`: every image decoded once, every other file in quarantine with its reason.
 
@@ -94,6 +95,7 @@ def ingest(
         settings: what is not set comes from the data set that stands.
         code_book: class → what it means; goes into `dataset.json`.
         cleaning: how copies are de-identified where `settings.deidentify` asks for them.
+        tested: a model that knows its classes is tested on the images: one class will do, and none is guessed ill.
 
     Raises:
         UsageError: a setting is wrong, contradicts another or the data set that stands; or the classes are
@@ -117,7 +119,9 @@ def ingest(
                 before.label()
             clean = clean_sources(workspace, sources, chosen, cleaning or DeidentifySettings(), remarks)
             sources, chosen, rejected = clean.paths, clean.settings, clean.rejected
-        made = Ingest(workspace, sources, chosen, previous, remarks, read_image, code_book, rejected)
+        made = Ingest(
+            workspace, sources, chosen, previous, remarks, read_image, code_book, rejected, tested=tested
+        )
         made.read()
         made.label()
         made.examine()

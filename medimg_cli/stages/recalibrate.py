@@ -86,7 +86,8 @@ def recalibrate(
     """
     card = parent.read_card()
     local = as_the_model_has_it(read_dataset(place), card, LOCAL)
-    leakage_from(_trained_on(workspace, card), local, allowed=False)
+    trained_on = _trained_on(workspace, card)
+    leakage_from(trained_on, local, allowed=False, hint="take them out: they would tell nothing of the place")
     rows, targets = local.rows, local.targets(local.rows)
     for words in left_unsaid(place, rows):
         progress.warn(words)

@@ -183,6 +183,20 @@ def test_other_names_of_the_classes_are_mapped_to_the_model_s(
     assert medimg(own.root, "evaluate", "first", "--map", "1=SPOT") == 2
 
 
+def test_images_of_the_disease_alone_and_their_patients_are_told_as_ingest_would_be(
+    own: Workspace, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(elsewhere / "CLEAR")
+    assert evaluated(own, elsewhere, "--patient-regex", r"(patient\d+)") == 0
+    found = results(own)[1]
+    assert (found["missed"]["of"], found["patients"], found["class_counts"]) == (
+        8,
+        4,
+        {"CLEAR": 0, "SPOT": 8},
+    )
+    assert "disease class" not in capsys.readouterr().err  # the model knows which one that is
+
+
 def test_without_the_training_s_images_leaks_are_not_excluded(own: Workspace, elsewhere: Path) -> None:
     shutil.rmtree(own.root / "dataset")
     assert evaluated(own, elsewhere) == 0

@@ -110,7 +110,8 @@ def test_images_that_were_trained_on_and_cases_without_the_disease_are_refused(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert recalibrate(study, study / "raw") == ExitCode.GATE
-    assert "were used in training already" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "were used in training already" in said and "hint: take them out" in said
     well = draw_cohort(tmp_path / "well", patients=10, seed=3)
     shutil.rmtree(well / "SPOT")
     (well / "CLEAR").rename(well / "x")
@@ -122,6 +123,24 @@ def test_images_that_were_trained_on_and_cases_without_the_disease_are_refused(
     code = recalibrate(study, well, "--labels", str(tmp_path / "labels.csv"))
     assert code == ExitCode.DATA
     assert not (study / "runs" / "there").exists()
+
+
+def test_classes_of_other_names_are_mapped_and_cases_of_the_disease_alone_are_refused_for_that(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = darker(tmp_path / "sample", 8, 11)
+    (data / "SPOT").rename(data / "Fleck")
+    assert recalibrate(study, data) == ExitCode.DATA
+    assert "--map 'Fleck=CLASS' says which it is" in capsys.readouterr().err
+    assert (
+        recalibrate(study, data, "--map", "Fleck=SPOT", "--patient-regex", r"(patient\d+)") == ExitCode.DONE
+    )
+    assert Run(study / "runs" / "there").read_record().recalibrated["patients"] == 8
+    (data / "CLEAR").rename(tmp_path / "CLEAR")
+    assert (
+        recalibrate(study, data, "--map", "Fleck=SPOT", "--patient-regex", r"(patient\d+)") == ExitCode.DATA
+    )
+    assert "only cases of SPOT" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["single", "ensemble", "labels"])

@@ -177,6 +177,14 @@ def refuse_one_patient(rows: pd.DataFrame, info: DatasetInfo, settings: IngestSe
         )
 
 
+def remark_positive(info: DatasetInfo, remarks: Remarks) -> None:
+    """Tell which class was taken for the disease, or that none is."""
+    if info.positive_guessed:
+        remarks.note(f"'{info.positive}' is taken for the disease class (--positive names another)")
+    elif info.positive is None:
+        remarks.note("no disease class is named: recall comes per class only (--positive CLASS)")
+
+
 def remark(
     rows: pd.DataFrame,
     info: DatasetInfo,
@@ -186,10 +194,6 @@ def remark(
     remarks: Remarks,
 ) -> None:
     """Tell what was guessed, what is missing, and what differs from the data set as it stood."""
-    if info.positive_guessed:
-        remarks.note(f"'{info.positive}' is taken for the disease class (--positive names another)")
-    elif info.positive is None:
-        remarks.note("no disease class is named: recall comes per class only (--positive CLASS)")
     spelt: dict[str, list[str]] = {}
     images = Counter(part for label in rows["label"] for part in {label, *parts_of(label)})
     for name in sorted(info.classes, key=lambda name: -images[name]):  # the spelling of most images stays

@@ -17,7 +17,14 @@ from medimg_cli.dataset.class_names import (
     without_foreign_classes,
 )
 from medimg_cli.dataset.exams import UIDS, exams_named, with_exams
-from medimg_cli.dataset.ingest.collect import Changes, Gathered, compare, refuse_one_patient, remark
+from medimg_cli.dataset.ingest.collect import (
+    Changes,
+    Gathered,
+    compare,
+    refuse_one_patient,
+    remark,
+    remark_positive,
+)
 from medimg_cli.dataset.ingest.examine import Copier, Examined, Examiner, quarantine_row
 from medimg_cli.dataset.ingest.plausible import Question, open_questions, tables_in
 from medimg_cli.dataset.ingest.previous import Containers, PreviousDataset, to_remember
@@ -69,6 +76,7 @@ class Ingest:
         code_book: class → what it means.
         rejected_before: files that were refused before anything was listed.
         dry: decode a sample, hash nothing and write nothing.
+        tested: as `label_space` has it.
     """
 
     workspace: Workspace
@@ -80,6 +88,7 @@ class Ingest:
     code_book: Mapping[str, LabelCode] | None = None
     rejected_before: tuple[Rejected, ...] = ()
     dry: bool = False
+    tested: bool = False
 
     readings: list[tuple[str, Reading]] = field(init=False)
     listing: Listing = field(init=False)
@@ -132,7 +141,7 @@ class Ingest:
                 f"{worst.option} answers it, --yes goes on as it is; `medimg ingest --dry-run` shows it all",
             )
         try:
-            self.space = label_space(self.listing, self.settings)
+            self.space = label_space(self.listing, self.settings, tested=self.tested)
         except DataError as error:
             table = next(iter(tables_in(self.listing)), None)
             option = f"--labels {table}" if table and self.settings.labels is None else error.hint
@@ -178,7 +187,12 @@ class Ingest:
             return
         self.quarantine = self._quarantine(rejected)
         self.space = without_foreign_classes(
-            self.space, self.gathered.foreign_labels(), self.settings, self.previous, self.remarks
+            self.space,
+            self.gathered.foreign_labels(),
+            self.settings,
+            self.previous,
+            self.remarks,
+            tested=self.tested,
         )
         reasons_given, missed = list(self.quarantine["reason"]), self.listing.missed
         if self.settings.split[0] != 1:
@@ -239,6 +253,8 @@ class Ingest:
             vanished=previous.splits_to_keep(self.changes.lost, entries),
         )
         refuse_one_patient(rows, self.info, settings)
+        if not self.tested:
+            remark_positive(self.info, self.remarks)
         remark(rows, self.info, settings, previous, self.changes, self.remarks)
         if self.info.name_pattern is not None:
             self.remarks.warn(f"file names group the images: {self.groups[0].line()}")
