@@ -40,6 +40,12 @@ class SafeConsole(Console):
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
 
+    def on_broken_pipe(self) -> None:
+        """Leave results to the front door: rich would end the command with 1, which means a gate to our users."""
+        if self.stderr:
+            super().on_broken_pipe()
+        raise BrokenPipeError
+
 
 def stdout_console() -> Console:
     """Return a console for results; a pipe gets plain text whose lines are never folded."""

@@ -1,5 +1,6 @@
 """What people see: plain lines in a batch job, no folding in a pipe, durations as said."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,14 @@ def test_a_pipe_never_folds_a_path(capsys: pytest.CaptureFixture[str]) -> None:
     table.add_row("folder/" * 60 + "image.png")
     stdout_console().print(table)
     assert "folder/" * 60 + "image.png" in capsys.readouterr().out
+
+
+def test_results_that_nobody_reads_any_more_are_no_gate() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    console = stdout_console()
+    with pytest.raises(BrokenPipeError), os.fdopen(writer, "w") as console.file:
+        console.print("a row")
 
 
 @pytest.mark.parametrize("quiet", [True, False])
