@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.dataset.ingest.plausible import is_case, is_identifier
+from medimg_cli.dataset.ingest.plausible import is_case, is_date, is_identifier
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.images.image import UnreadableImage
 
@@ -109,7 +109,7 @@ def rank_patterns(paths: Sequence[str], labels: Sequence[str], look: ThumbnailRe
     for regex, why, sure in _candidates(paths, labels):
         groups = groups_in_names(paths, regex)
         fit = measured(regex, groups)
-        if fit is None:
+        if fit is None or _mostly(is_date, {group.rpartition("/")[2] for group in groups if group}):
             continue
         counted = _rest_counts(paths, labels, groups)
         trust = 1.0 if sure else 0.8 if counted else 0.4
@@ -252,14 +252,22 @@ def _of_shapes(names: Sequence[str]) -> Iterator[tuple[str, str, str, bool]]:
         values = [set(column) for column in zip(*rows, strict=True)]
         varying = [len(column) > 1 for column in values]
         pieces = [_piece(column) for column in values]
-        for end in range(1, len(pieces)):
+        dated = next(
+            (n + 1 for n in range(5, 0, -1) if _mostly(is_date, {"".join(row[:n]) for row in rows})), 0
+        )
+        for end in range(dated + 1, len(pieces)):
             rest = varying[end:]
             if varying[end - 1] and any(rest) and pieces[end - 1] in (r"\d+", "[A-Za-z]+"):
-                before, following = "".join(pieces[:end]), rows[0][end]
+                before, following = "".join(pieces[dated:end]), rows[0][end]
                 starts = "" if rows[0][0].isalpha() and not varying[0] and len(shapes) < 3 else "(?:^|/)"
+                starts += "".join(pieces[:dated])  # the day says nothing of whose it is
                 after = "" if following[0].isalnum() else _piece({following[0]})
                 sure = not varying[max(0, end - 2)] and is_case(f"{rows[0][end - 2]}{rows[0][end - 1]}")
                 yield starts, before, after, sure
+
+
+def _mostly(fits: Callable[[str], bool], names: set[str]) -> bool:
+    return sum(map(fits, names)) > 0.7 * len(names)
 
 
 def _piece(values: set[str]) -> str:
@@ -278,7 +286,7 @@ def _rest_counts(paths: Sequence[str], labels: Sequence[str], groups: Sequence[s
     for path, label, group in zip(paths, labels, groups, strict=True):
         if not group:
             continue
-        rest = path.rpartition("/")[2].rpartition(".")[0][len(group.rpartition("/")[2]) :]
+        rest = path.rpartition("/")[2].rpartition(".")[0].partition(group.rpartition("/")[2])[2]
         if found := re.findall(r"\d+", rest):
             numbers[group].append(int(found[-1][:12]))
         elif rest:

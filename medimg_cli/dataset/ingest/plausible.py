@@ -27,6 +27,7 @@ _IDENTIFIER = re.compile(
     r"(?:[A-Za-z]+[A-Za-z_-]*[ _-]?\d{3,}|\d{5,}|\d+(?:\.\d+){3,}|(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}"
     r"|[0-9a-f]{8}-[0-9a-f-]{10,}|[A-Z]{1,3}\d{4,}\w*|[A-Za-z]+\^[A-Za-z^]+)"
 )
+_MONTH = re.compile(r"0[1-9]|1[0-2]")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _DATE = re.compile(
     r"(?:19|20)\d\d[-_./]?(?:0?[1-9]|1[0-2])(?:[-_./]?(?:0?[1-9]|[12]\d|3[01]))?(?:[ T].*)?"
@@ -232,7 +233,8 @@ def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
     table = next(iter(tables_in(listing)), None)
     by_table = f"--labels {table or 'FILE'}"
     folders = _named(names)
-    if (kind := _kind_of(names)) is not None:
+    kind = "months" if len(names) > 2 and all(map(_MONTH.fullmatch, names)) else _kind_of(names)
+    if kind is not None:
         inside = _classes_below(listing.entries, each=False)
         option = "--layout inner-folders" if inside else _findings_in_names(listing)[1] or by_table
         yield Question(f"{folders} look like {kind}, not classes", option)

@@ -22,6 +22,8 @@ READING = tuple(
 )
 _FIXED = ("layout", "patient_col", "use_split_col")
 """Of these, what may not change under images that have a split."""
+_TAKEN_BY = {"labels": ("csv", "dicom"), "label_regex": ("names",)}
+"""Which layouts take them: what was read by another one is not read by these."""
 _MOST_TRUTH = 64 << 20
 
 
@@ -156,7 +158,8 @@ def _refuse_equal_ids(entries: Sequence[Entry]) -> None:
 
 
 def _refuse_contradiction(before: dict[str, Any], given: dict[str, Any]) -> None:
-    for name in _FIXED:
+    others = [name for name, layouts in _TAKEN_BY.items() if before["layout"] not in layouts]
+    for name in (*_FIXED, *others):
         if name in given and given[name] not in ("auto", None) and given[name] != before.get(name):
             raise UsageError(
                 f"--{name.replace('_', '-')} {given[name]} is not what the data set was made with: "

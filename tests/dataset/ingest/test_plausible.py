@@ -40,6 +40,7 @@ IMPLAUSIBLE = {
     "hashes": (["9f86d081884c7d65", "2c26b46b68ffc68f"], "identifiers", "--labels"),
     "years": (["2018", "2019", "2020"], "years", "--labels"),
     "dates": (["2021-03-04", "2021-03-05"], "dates", "--labels"),
+    "months": ([f"{n:02d}" for n in range(3, 13)], "months", "--labels"),
     "sites": (["site_A", "site_B", "Hospital 3"], "sites", "--labels"),
     "vendors": (["GE", "Siemens", "Philips"], "sites, devices", "--labels"),
     "parts": (["HAM_part_1", "HAM_part_2"], "parts of the data set", "--labels"),
