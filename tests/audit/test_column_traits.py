@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from pandas.testing import assert_series_equal
 
-from medimg_cli.audit.shortcuts.column_traits import Trait, column_traits
+from medimg_cli.audit.shortcuts.column_traits import Trait, carried_traits, column_traits
 from medimg_cli.dataset.manifest import DatasetInfo, Origin
 
 
@@ -63,3 +63,11 @@ def test_values_that_may_name_people_or_places_are_hidden() -> None:
     (trait,) = _traits(hospital=["St. Example"] * 3).values()
     assert trait.hidden
     assert all("Example" not in name for name in trait.binned().names)
+
+
+def test_free_text_is_no_trait_however_small_the_set_and_a_few_sentences_are() -> None:
+    rows = pd.DataFrame({"image_id": [str(n) for n in range(60)], "label": ["sick"] * 60})
+    rows["Comment"] = [f"no. {n % 25} seen at the visit" for n in range(60)]
+    rows["device"] = [f"{'AB'[n % 2]} in the second room on the left" for n in range(60)]
+    rows["unit"] = [f"ward {n % 25}" for n in range(60)]
+    assert [trait.title for trait in carried_traits(rows, ())] == ["column 'device'", "column 'unit'"]

@@ -82,7 +82,7 @@ _IDENTIFIER = re.compile(
     r"(?:^|[_\s-])(?:uid|id|ids|mrn|accession|path|file|filename|hash|sha256)$", re.IGNORECASE
 )
 _DATE = re.compile(r"\s*((?:19|20)\d\d)[-/.]?(?:0[1-9]|1[0-2])(?:[-/.]?\d\d)?\b.*", re.DOTALL)
-_MOST_VALUES = 200
+_MOST_VALUES, _MOST_SENTENCES, _WORDS = 200, 20, 4
 _NUMERIC_SHARE = 0.9
 
 
@@ -122,7 +122,8 @@ def _trait(name: str, cells: pd.Series, classes: Sequence[str]) -> Trait | None:
     numbers = pd.to_numeric(cells, errors="coerce")
     if numbers.notna().sum() >= _NUMERIC_SHARE * len(filled):
         return Trait(title, kind, numbers.to_numpy(dtype=np.float64))
-    if filled.nunique() > _MOST_VALUES:
+    sentences = filled.str.split().str.len().median() >= _WORDS  # free text, also in a small set
+    if filled.nunique() > (_MOST_SENTENCES if sentences else _MOST_VALUES):
         return None
     return Trait(title, kind, cells.where(cells.isin(filled), "").tolist(), hidden=bool(_NAMES.search(name)))
 
