@@ -109,7 +109,8 @@ def with_exams(
         remarks.note(f"exams ({source}): one id stands for several patients, so it is read as PATIENT/EXAM")
     if not source or not found.duplicated().any():
         if source:
-            remarks.warn(f"exams ({source}): each has one image, so decisions stay per image")
+            why = "no image names one" if unnamed == len(found) else "each has one image"
+            remarks.warn(f"exams ({source}): {why}, so decisions stay per image")
         return ""
     rows[EXAM] = found.to_numpy()
     text = f"{found.nunique():,} exams ({source}) of {len(found):,} images: decisions are per exam"

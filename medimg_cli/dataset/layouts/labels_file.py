@@ -13,7 +13,9 @@ _GUESSES = {
     "filename file filepath path bild bildname datei dateiname",
     "label": "label labels class classname diagnosis dx target finding findings findinglabel findinglabels category "
     "diagnose klasse befund",
-    "patient": "patient patientid subject subjectid patientnumber patientno caseid patientennummer patientenid patientin",
+    "patient": "patient patientid subject subjectid patientnumber patientno patientnr patientnum caseid patientennummer "
+    "patientennr patientenid patientin patid patnr patno patnum pid subjid subjno subjectno subjectnumber subjectnr participant "
+    "participantid participantno proband probandid probandennummer probandennr personid",
 }
 UIDS = {
     "SOPInstanceUID": "sopinstanceuid sopuid sopinstance instanceuid imageuid",

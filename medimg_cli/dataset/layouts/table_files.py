@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from medimg_cli.dataset.class_names import clean
+from medimg_cli.dataset.layouts.folders import find_masks, is_mask_folder
 from medimg_cli.dataset.layouts.tree import contents, kind_of
 from medimg_cli.dataset.listing import Rejected, Source
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
@@ -62,6 +63,7 @@ class FilesByName:
         self._loose: dict[str, dict[str | int, list[File]]] | None = None
         self._folder_names: set[str] = set()
         self._in_folders: dict[str, list[File]] | None = None
+        self._below: dict[str, list[File]] = {}
         self.loosely: dict[str, str] = {}
         self.rejected: list[Rejected] = []
         for source in sources:
@@ -104,16 +106,24 @@ class FilesByName:
             return f"file not found ({near[0].relative} has its name in another folder)"
         return found or "file not found"
 
-    def _inside(self, wanted: str) -> list[File]:
-        """Return the files right in the one folder that is called so, or whose path ends so."""
+    def _inside(self, wanted: str) -> Sequence[File] | str:
+        """Return the files in the one folder that is called so, or whose path ends so: right in it, else below, without masks."""
         if self._in_folders is None:
             self._in_folders = {}
+            masks = find_masks([file.relative for file in self._by_path.values()], depth=0)
             for file in self._by_path.values():
-                folder = PurePosixPath(file.relative).parent
+                folder, *above = PurePosixPath(file.relative).parents
                 self._in_folders.setdefault(folder.as_posix(), []).append(file)
+                if file.relative not in masks and not is_mask_folder(folder.name):
+                    for outer in above[:-1]:
+                        self._below.setdefault(outer.as_posix(), []).append(file)
+            self._in_folders = self._below | self._in_folders
         name = wanted.strip("/")
         ends = [folder for folder in self._in_folders if folder == name or folder.endswith(f"/{name}")]
-        return self._in_folders[ends[0]] if name and len(ends) == 1 else []
+        if not name or not ends:
+            return ()
+        several = f"several folders are called so: {', '.join(ends[:2])}"
+        return self._in_folders[ends[0]] if len(ends) == 1 else several
 
     def _several(self, found: Sequence[File]) -> str:
         named = ", ".join(file.relative for file in found[:2]) + (", …" if len(found) > 2 else "")

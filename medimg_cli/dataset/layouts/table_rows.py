@@ -26,6 +26,8 @@ _IDENTITIES = frozenset(
     """.split()
 )
 """Columns nobody needs as a subgroup and no manifest should hold; compared as `labels_file.plain` writes them."""
+_CUT = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
+_PEOPLE = frozenset("name patientname fullname mrn ssn".split())
 _NOBODY = frozenset("unknown unbekannt anonymous anonymized anonymised anonym none missing -".split())
 
 
@@ -124,8 +126,8 @@ class RowReader:
         exam = self._exam(cells)
         if plain(self._roles.exam or "") in _IDENTITIES:
             exam = exam_pseudonym(exam)
-        elif not exam and len(files) > 1 and _folder_of(files[0]).endswith(value.strip("/")):
-            exam = _folder_of(files[0])
+        elif not exam and len(files) > 1:
+            exam = _folder_of(files[0], value.strip("/"))
         for file in files:
             self._take(file, label, reason, cells, number, exam)
 
@@ -190,6 +192,12 @@ class RowReader:
         if several := sum(len(spelt) > 1 for spelt in self._patients.values()):
             how = "by case, spaces, zeros in front or 12.0 for 12"
             yield f"{name}: {several:,} patients are spelt in several ways ({how}): each counts as one"
+        cut = [spelt for names in self._patients.values() for spelt in names if _CUT.fullmatch(spelt)]
+        if cut:
+            yield (
+                f"{name}: patients such as '{cut[0]}' have lost digits in a spreadsheet, so that several may count as "
+                "one (keep that column as text)"
+            )
         if self.repeats:
             yield f"{self.repeats} rows of {name} repeat an image with the same label"
         if self.missed and self.entries:
@@ -294,8 +302,10 @@ def _columns(table: Table, roles: Roles) -> tuple[Column, ...]:
     return tuple(found)
 
 
-def _folder_of(file: File) -> str:
-    return PurePosixPath(file.relative).parent.as_posix()
+def _folder_of(file: File, name: str) -> str:
+    """Return the folder above a file whose path ends in a name, "" where there is none."""
+    above = map(PurePosixPath.as_posix, PurePosixPath(file.relative).parents)
+    return next((folder for folder in above if f"/{folder}".endswith(f"/{name}")), "")
 
 
 def _labels_of_exams(table: Table, roles: Roles) -> dict[str, str]:
@@ -335,7 +345,11 @@ def _notes(table: Table, roles: Roles) -> Iterator[str]:
             yield f"{table.name}: column '{name}' names splits, which are not taken (--use-split-col '{name}' takes them)"
     dropped = [name for name in table.columns if plain(name) in _IDENTITIES and name not in _used(roles)]
     if dropped:
-        yield f"left out, as they may identify people: {', '.join(dropped)}"
+        people = (
+            next((name for name in dropped if plain(name) in _PEOPLE), None) if not roles.patient else None
+        )
+        groups = f" (--patient-col '{people}' keeps the images of one together)" if people else ""
+        yield f"left out, as they may identify people: {', '.join(dropped)}{groups}"
 
 
 def _has_decimal_commas(table: Table, column: str) -> bool:

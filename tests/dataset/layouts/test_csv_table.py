@@ -203,11 +203,25 @@ def test_a_split_column_is_kept_whatever_it_calls_the_splits(tmp_path: Path) -> 
     assert listing.entries[0].extra == {}
 
 
+@pytest.mark.parametrize("column", ["Patienten-Nr.", "Pat-ID", "PID", "Subject No", "Proband"])
+def test_a_column_of_patients_is_known_by_more_names(tmp_path: Path, column: str) -> None:
+    listing = listed(tmp_path, f"image,label,{column}\na.png,sick,7\nb.png,well,8\n")
+    assert [entry.patient_id for entry in listing.entries] == ["7", "8"]
+
+
+def test_patients_whose_digits_a_spreadsheet_cut_off_are_said(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "image,label,patient\na.png,sick,1.23E+11\nb.png,well,7\n")
+    assert any("such as '1.23E+11' have lost digits" in note for note in listing.notes)
+
+
 def test_columns_that_identify_people_stay_behind_and_it_is_said(tmp_path: Path) -> None:
     table = "image,label,Patient Name,birth_date,sex\na.png,sick,Doe,1950,F\n"
     listing = listed(tmp_path, table)
     assert listing.entries[0].extra == {"sex": "F"}
-    assert listing.notes[-1] == "left out, as they may identify people: Patient Name, birth_date"
+    assert (
+        listing.notes[-1]
+        == "left out, as they may identify people: Patient Name, birth_date (--patient-col 'Patient Name' keeps the images of one together)"
+    )
 
 
 def test_a_table_needs_a_folder(tmp_path: Path) -> None:

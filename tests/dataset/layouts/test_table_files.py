@@ -93,6 +93,31 @@ def test_the_more_of_a_path_fits_the_better(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["C1/1.png", "C1/2.png", "C2/1.png"], ["C1/1.png", "C1/2.png"]),
+        (["C1/s1/1.png", "C1/s2/1.png", "C2/s/1.png"], ["C1/s1/1.png", "C1/s2/1.png"]),
+        (["C1/img/1.png", "C1/mask/1.png", "C2/img/1.png"], ["C1/img/1.png"]),
+        (["C1/1.png", "C1/old/2.png", "C2/1.png"], ["C1/1.png"]),
+    ],
+)
+def test_a_folder_means_its_images_at_any_depth_but_no_masks(
+    tmp_path: Path, files: list[str], found: list[str]
+) -> None:
+    listing = listed(tmp_path, ["C1", "C2"], files)
+    assert [entry.relative for entry in listing.entries if "C1" in entry.relative] == found
+    assert {entry.exam for entry in listing.entries} <= {"C1", "C2", ""}
+
+
+def test_two_folders_of_one_name_are_said_to_be_two(tmp_path: Path) -> None:
+    listing = listed(tmp_path, ["C1", "C1.png"], ["x/C1/a/1.png", "y/C1/a/1.png"])
+    assert [row.reason for row in listing.missed] == [
+        "several folders are called so: x/C1, y/C1",
+        "file not found",
+    ]
+
+
+@pytest.mark.parametrize(
     ("names", "files"),
     [
         (["D:/a/1.png", "D:/b/1.png"], ["1.png"]),
