@@ -71,6 +71,12 @@ def test_one_patient_only_is_an_error(tmp_path: Path, ingest: Ingest) -> None:
     assert (outcome.code, outcome.error) == (3, "all 8 images belong to one patient, 'p1'")
 
 
+def test_one_patient_a_class_is_an_error(tmp_path: Path, ingest: Ingest) -> None:
+    outcome = ingest(classes(tmp_path / "raw"), "--patient-regex", "^(.)")
+    assert outcome.code == 3
+    assert outcome.error.startswith("every class is one patient: all images of '")
+
+
 def test_one_patient_for_training_alone_is_taken(tmp_path: Path, ingest: Ingest) -> None:
     lines = [f"{line},p1" for line in labels()]
     content = table(lines, header="file,label,patient")

@@ -163,7 +163,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def refuse_one_patient(rows: pd.DataFrame, info: DatasetInfo, settings: IngestSettings) -> None:
-    """Refuse a data set of one known patient: nobody would be left to validate on.
+    """Refuse a data set of one known patient, or of one a class: nobody would be left to validate on.
 
     Raises:
         DataError: it is one, and no split was asked to stay empty or given by the source.
@@ -173,6 +173,13 @@ def refuse_one_patient(rows: pd.DataFrame, info: DatasetInfo, settings: IngestSe
     if rows["patient_id"].nunique() == 1:
         raise DataError(
             f"all {len(rows)} images belong to one patient, '{rows['patient_id'].iloc[0]}'",
+            "add images of other patients, or correct --patient-regex or --patient-col",
+        )
+    of_class = rows.groupby("label")["patient_id"]
+    if not info.multi_label and len(of_class) < len(rows) and of_class.nunique().max() == 1:
+        label, patient = rows["label"].iloc[0], rows["patient_id"].iloc[0]
+        raise DataError(
+            f"every class is one patient: all images of '{label}' belong to '{patient}'",
             "add images of other patients, or correct --patient-regex or --patient-col",
         )
 
