@@ -66,6 +66,12 @@ def test_members_that_are_no_image_are_refused(tmp_path: Path, member: str, reas
         read_image(path + member)
 
 
+def test_an_archive_of_other_arrays_names_them(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.npz", image=np.zeros((2, 2)), mask=np.zeros((2, 2)))
+    with pytest.raises(UnreadableImage, match="without an array SPLIT_images: it holds image, mask"):
+        read_image(str(path))
+
+
 def test_an_archive_is_unpacked_once_for_all_its_images_and_again_when_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from medimg_cli.cli.app import app
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.stages.ingest import dry_run, ingest
+from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
@@ -37,6 +38,26 @@ def test_a_dry_run_tells_what_the_ingest_then_does_and_writes_nothing(tmp_path: 
     assert sum(result.quarantine.values()) == result.quarantined == 3
     assert told.layout.name == result.layout == "folders"
     assert len(told.classes["SICK"].examples) == 3
+
+
+def test_frames_that_are_left_out_or_not_counted_are_told(tmp_path: Path) -> None:
+    raw = cohort(tmp_path / "raw")
+    pictures = [Image.fromarray(np.full((4, 4), 60 * n, dtype=np.uint8)) for n in range(4)]
+    pictures[0].save(raw / "SICK" / "film.gif", save_all=True, append_images=pictures[1:])
+    notes: list[str] = []
+
+    class Told(SilentProgress):
+        def note(self, message: str) -> None:
+            notes.extend([message] if "frames or slices" in message else [])
+
+    for settings in ({}, {"frames": "all"}):
+        dry_run(Workspace(tmp_path / "study"), [raw], IngestSettings.model_validate(settings), Told())
+    number = len(list(raw.rglob("*.*")))
+    assert notes == [
+        f"1 of {number} files read hold several frames or slices; one of each is the image (--frames all takes all)",
+        f"1 of {number} files read hold several frames or slices, which a dry run does not count",
+    ]
+    assert notes[0] in run(tmp_path, raw)[0].notes
 
 
 def test_columns_and_the_source_of_labels_are_told(tmp_path: Path) -> None:

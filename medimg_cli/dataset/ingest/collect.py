@@ -93,6 +93,11 @@ class Gathered:
         """Return the labels of which every file is something else than an image: folders of licences or tables."""
         return self._foreign - self._damaged - set(self.labels())
 
+    def in_frames(self) -> str:
+        """Return how many of the images are one frame of several, "" for none."""
+        several = sum(bool(cell) for cell in self._columns.get("frame", ()))
+        return f"{several:,} of {len(self.entries):,}" if several else ""
+
     def labels(self) -> list[str]:
         """Return the label of each image (N,)."""
         return [entry.label for entry in self.entries]

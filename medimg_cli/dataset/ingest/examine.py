@@ -66,7 +66,7 @@ class Examiner:
         try:
             if not self.hashing:
                 decoded = self.read_image(entry.path)
-                return Examined(entry, {}, _named(decoded))
+                return Examined(entry, {"frame": decoded.facts.get("frame", "")}, _named(decoded))
             file, member = _parts(entry)
             if member is None:
                 refuse_huge_file(file)

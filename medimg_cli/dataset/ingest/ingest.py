@@ -174,6 +174,14 @@ class Ingest:
                 self.gathered.lose(entry, outcome.reason)
             else:
                 self.gathered.add(outcome, self.previous)
+        each = self.settings.frames.startswith(("all", "every"))
+        if (several := self.gathered.in_frames()) and (self.dry or not each):
+            how = (
+                ", which a dry run does not count"
+                if each
+                else "; one of each is the image (--frames all takes all)"
+            )
+            self.remarks.note(f"{several} files read hold several frames or slices{how}")
         self._entries = [e for e in entries if e.image_id not in lost] if self.dry else self.gathered.entries
         self.changes = compare(self.gathered, self.previous, self._entries if self.dry else None)
         if self.dry:

@@ -42,6 +42,12 @@ def read_array_image(
     with foreign_decoder():
         if member is None:
             if zipped:
+                with zipfile.ZipFile(path) as archive:
+                    arrays = [name.removesuffix(".npy") for name in archive.namelist()]
+                if not any(name.endswith("_images") for name in arrays):
+                    raise UnreadableImage(
+                        f"an archive without an array SPLIT_images: it holds {', '.join(arrays[:5])}"
+                    )
                 raise UnreadableImage("an archive; its images are named as FILE.npz#train/0")
             picture = _map(path)
             if picture.ndim > 2 and not _is_one(picture.shape):
