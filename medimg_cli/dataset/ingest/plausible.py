@@ -44,6 +44,7 @@ _PLACE = re.compile(
     r"|(?:hospital|clinic|site|center|centre|university|scanner)[ _.-].*",
     re.IGNORECASE,
 )
+_WITHOUT_SIGNS = re.compile(r"[\s_]+|(?<!\d)[.,;:]|[.,;:](?!\d)|(?<=[^\W\d])-(?=[^\W\d])")
 _TITLED = re.compile(r"(?:dr|prof|mr|mrs|ms|herr|frau|mme|pd)\b\.? ", re.IGNORECASE)
 _VIEWS = frozenset(
     """
@@ -177,7 +178,14 @@ def open_questions(listing: Listing, layout: str) -> list[Question]:
 
 
 def _of_spelling(counts: Mapping[str, int]) -> Iterator[Question]:
-    """Ask about a rare class that is called as a frequent one but for one letter."""
+    """Ask about classes that differ in spaces and the like, and a rare one that is a frequent one but for one letter."""
+    spelt: dict[str, list[str]] = {}
+    for name in sorted(counts, key=lambda name: -counts[name]):
+        spelt.setdefault(_WITHOUT_SIGNS.sub("", name.casefold()), []).append(name)
+    for first, *others in spelt.values():
+        for name in (name for name in others if name.casefold() != first.casefold()):
+            question = f"'{name}' ({plural(counts[name], 'image')}) may be '{first}' ({counts[first]:,})"
+            yield Question(question, f"--map {quote(f'{name}={first}')}")
     for rare, few in counts.items():
         near = [name for name, many in counts.items() if many >= 5 * few and is_misspelt(rare, name)]
         for name in near[:1]:

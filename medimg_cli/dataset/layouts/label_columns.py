@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 
 from medimg_cli.dataset.class_names import ClassNames, is_stated, mark_of
 from medimg_cli.dataset.labels import LABEL_SEP, natural_order
@@ -70,6 +71,14 @@ def choose_labelling(table: Table, settings: IngestSettings, taken: Sequence[str
     if kind == "readers":
         return _readers(table, columns, settings, why)
     names = ClassNames(dict.fromkeys(columns, 1), settings.map_classes)
+    free = (
+        [name for name in table.columns if name not in (*taken, *columns)]
+        if settings.label_col is None
+        else []
+    )
+    others = [name for name in free if _holds_marks(table, name, settings)]
+    if others:
+        why += f"; marks, but no classes: {', '.join(others)} (--label-col A,B,C names the classes)"
     found = _findings(table, columns, names) if settings.multi_label else _one_hot(columns, names)
     notes = (f"one column a class: {', '.join(columns)}{why}", *names.notes, found.note)
     return replace(found, note="; ".join(filter(None, notes)))
@@ -89,16 +98,33 @@ def _columns(table: Table, settings: IngestSettings, taken: Sequence[str]) -> tu
     marks = [name for name in free if _holds_marks(table, name, settings)]
     if len(marks) > 1 and settings.multi_label:
         return tuple(marks)
-    # Columns such as "smoker" would pass for classes but for this: each row has a mark in exactly one.
-    for width in range(len(marks), 1, -1):
-        for start in range(len(marks) - width + 1):
-            run = marks[start : start + width]
-            if all(sum(_marked(cells, run)) == 1 for _, cells in table.rows):
-                return tuple(run)
+    if (runs := _partitions(table, marks)) and len(runs) == 1:
+        return runs[0]
+    if runs:
+        several = " or ".join(f"--label-col {quote(','.join(run))}" for run in runs)
+        raise UsageError(
+            f"{table.path}: several groups of columns have one mark in each row: which are the classes?",
+            several,
+        )
     hint = f"name it with --label-col; there are {', '.join(table.columns[:20])}"
     if len(marks) > 1:
         hint = f"name the columns of classes: --label-col {','.join(marks[:20])}"
     raise UsageError(f"{table.path}: no column looks like the label", hint)
+
+
+def _partitions(table: Table, marks: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the runs of columns of which exactly one has a mark in each row, the widest first; none overlaps another.
+
+    Columns such as "smoker" would pass for classes but for this.
+    """
+    found: list[tuple[str, ...]] = []
+    for width in range(len(marks), 1, -1):
+        for start in range(len(marks) - width + 1):
+            run = tuple(marks[start : start + width])
+            free = not any(set(run) & set(other) for other in found)
+            if free and all(sum(_marked(cells, run)) == 1 for _, cells in table.rows):
+                found.append(run)
+    return found
 
 
 def _kind(table: Table, columns: Sequence[str], settings: IngestSettings) -> tuple[str, str]:

@@ -244,6 +244,15 @@ def test_a_rare_class_that_is_a_frequent_one_misspelt_is_a_question(tmp_path: Pa
     )
 
 
+def test_classes_that_differ_in_spaces_and_signs_alone_are_a_question(tmp_path: Path) -> None:
+    one = questions(tmp_path / "a", *folders(["no tumor", "no_tumor", "non-small cell", "nonsmall cell."]))
+    assert [doubt.split(" => ")[1] for doubt in one] == [
+        "--map 'no_tumor=no tumor'",
+        "--map 'nonsmall cell.=non-small cell'",
+    ]
+    assert not questions(tmp_path / "b", *folders(["HER2+ tumor", "HER2- tumor", "grade 1.5", "grade 15"]))
+
+
 @pytest.mark.parametrize(
     "pair",
     [

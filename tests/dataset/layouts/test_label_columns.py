@@ -72,6 +72,19 @@ def test_columns_of_marks_that_are_no_partition_are_not_guessed_but_proposed(tmp
     assert caught.value.hint == "name the columns of classes: --label-col Sick,smoker"
 
 
+def test_two_groups_of_columns_that_may_be_the_classes_are_a_question(tmp_path: Path) -> None:
+    table = "file,sex_m,sex_f,Sick,Well\na.png,1,0,1,0\nb.png,0,1,1,0\nc.png,0,1,0,1\n"
+    with pytest.raises(UsageError, match="several groups of columns") as caught:
+        listed(tmp_path, table)
+    assert caught.value.hint == "--label-col sex_m,sex_f or --label-col Sick,Well"
+    assert listed(tmp_path, table, label_col="Sick,Well").classes == ("Sick", "Well")
+
+
+def test_marks_that_are_left_out_of_the_classes_are_named(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "file,Normal,Edema,smoker\na.png,1,0,1\nb.png,0,1,1\nc.png,0,1,0\n")
+    assert "marks, but no classes: smoker (--label-col A,B,C names the classes)" in listing.notes[-1]
+
+
 def test_no_mark_and_several_marks_are_reasons_for_quarantine(tmp_path: Path) -> None:
     listing = listed(tmp_path, "file,x,y\na.png,1,1\nb.png,0,0\nc.png,1,0\nd.png,0,1\n", label_col="x,y")
     assert reasons(listing) == {
