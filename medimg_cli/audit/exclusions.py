@@ -22,9 +22,9 @@ from medimg_cli.dataset.manifest import (
     read_dataset,
     read_quarantine,
     write_dataset,
+    write_info,
 )
 from medimg_cli.errors import DataError
-from medimg_cli.workspace.files import write_json
 from medimg_cli.workspace.lock import dataset_lock
 from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.tables import read_table, write_table
@@ -224,7 +224,7 @@ def _write_rows(workspace: Workspace, before: Dataset, after: Dataset) -> None:
     info = write_dataset(workspace, after, read_quarantine(workspace))
     if recorded and recorded != before.content_hash():
         # Somebody edited the manifest by hand before: the record must go on saying so.
-        write_json(workspace.dataset_path, info.model_copy(update={"content_hash": recorded}).model_dump())
+        write_info(workspace, info.model_copy(update={"content_hash": recorded}))
 
 
 def _refuse_lost_classes(before: Dataset, after: Dataset) -> None:

@@ -21,7 +21,7 @@ from medimg_cli.audit.measurements.thumbnails import Thumbnails
 from medimg_cli.dataset.leakage import Leak
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.errors import DataError
-from medimg_cli.workspace.files import read_json, sha256_of_text, write_json
+from medimg_cli.workspace.files import check_seal, read_json, sealed, sha256_of_text, write_json
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import LabelAuditSettings
 from medimg_cli.workspace.tables import write_table
@@ -174,15 +174,21 @@ def write_audit(workspace: Workspace, result: AuditResult) -> None:
     """Write `audit/findings.csv` and `audit/audit.json` atomically."""
     rows = [asdict(finding) | {"image_ids": "|".join(finding.image_ids)} for finding in result.findings]
     write_table(workspace.audit_dir / "findings.csv", pd.DataFrame(rows, columns=list(TABLE_COLUMNS)))
-    write_json(workspace.audit_dir / "audit.json", result.as_dict())
+    write_json(workspace.audit_dir / "audit.json", sealed(result.as_dict()))
 
 
 def read_audit(workspace: Workspace) -> AuditResult | None:
-    """Return the last audit, or None when there was none."""
+    """Return the last audit, or None when there was none.
+
+    Raises:
+        DataError: it is not as it was written.
+    """
     path = workspace.audit_dir / "audit.json"
     if not path.is_file():
         return None
-    content = read_json(path)
+    content = check_seal(path, read_json(path))
+    if not isinstance(content, dict) or "dataset_hash" not in content:
+        raise DataError(f"{path} holds no audit", "run `medimg label-audit` again")
     findings = tuple(map(finding_of, content["findings"]))
     skipped = tuple(SkippedCheck(**skipped) for skipped in content["checks_skipped"])
     return AuditResult(
@@ -246,7 +252,7 @@ class KeptFindings:
         self._content: dict[str, Any] = {}
         if self._path.is_file():
             try:
-                content = read_json(self._path)
+                content = check_seal(self._path, read_json(self._path))
                 states = (*content["checks"].values(), {})
                 self._content = content if all(isinstance(state, dict) for state in states) else {}
             except (AttributeError, DataError, KeyError, TypeError, ValueError):  # somebody edited it
@@ -280,7 +286,7 @@ class KeptFindings:
 
     def write(self, audit: str) -> None:
         """Write everything, with the key of the audit whose result stands in the folder now."""
-        write_json(self._path, self._content | {"audit": audit})
+        write_json(self._path, sealed(self._content | {"audit": audit}))
 
     def _key(self, check: str, subject: str) -> str:
         """Return the key of a check: the search for copies counts only while the pairs it wrote are there too."""

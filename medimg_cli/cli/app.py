@@ -55,11 +55,13 @@ _SPOKEN: list[str] = []
 """Those that came, each of which raised `KeyboardInterrupt`."""
 _OF_THE_MACHINE = {
     getattr(errno, name)
-    for name in "ENOSPC EDQUOT EFBIG EROFS EACCES EPERM EIO EMFILE ENFILE ENOMEM ESTALE".split()
+    for name in "ENOSPC EDQUOT EFBIG EROFS EACCES EPERM EIO EMFILE ENFILE ENOMEM ESTALE EISDIR ENOTDIR ELOOP".split()
     if hasattr(errno, name)
 }
 """What no command can foresee at every file it opens."""
-_LACKING = "give it the rights, the space or the memory, then run the same command again"
+_LACKING = (
+    "give it the rights, the space or the memory, or the file its place; then run the same command again"
+)
 _SECONDS_TO_END = 4.0
 """What a command has for its own end after a signal; a service that finishes requests takes the time it is given."""
 

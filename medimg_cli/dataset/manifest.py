@@ -13,7 +13,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from medimg_cli.dataset.labels import LABEL_SEP, LabelSpace
 from medimg_cli.dataset.listing import without_frame
 from medimg_cli.errors import DataError
-from medimg_cli.workspace.files import read_json, sha256_of_text, write_json
+from medimg_cli.workspace.files import (
+    check_seal,
+    read_json,
+    sealed,
+    sha256_of_file,
+    sha256_of_text,
+    write_json,
+)
 from medimg_cli.workspace.progress import Progress, Remarks
 from medimg_cli.workspace.section import LabelCode
 from medimg_cli.workspace.tables import read_table, write_table
@@ -31,6 +38,7 @@ UNKNOWN_COLUMN = "unknown"
 EXAM = "exam_id"
 """The study, series, volume or visit an image is of, where decisions are wanted for it; no column where they are not."""
 QUARANTINE_COLUMNS = ("path", "reason", "bytes", "sha256")
+_QUARANTINE = "quarantine.csv"
 _NUMBERS = ("width", "height", "channels", "bit_depth")
 
 
@@ -68,6 +76,7 @@ class DatasetInfo(BaseModel):
         containers: files that hold several images → SHA-256, by which their images are known unchanged.
         vanished: image id → split of images that are gone; one that comes back gets its split again.
         written: column of the manifest → SHA-256 of its cells as they were written, by which edits by hand are noticed.
+        quarantine_sha256: of quarantine.csv, likewise.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -96,6 +105,7 @@ class DatasetInfo(BaseModel):
     containers: dict[str, str] = {}
     vanished: dict[str, str] = {}
     written: dict[str, str] = {}
+    quarantine_sha256: str = ""
 
     @property
     def labels(self) -> LabelSpace:
@@ -222,10 +232,16 @@ def write_dataset(workspace: Workspace, dataset: Dataset, quarantine: pd.DataFra
         "content_hash": dataset.content_hash(),
         "quarantined": len(quarantine),
         "written": _column_hashes(read_table(workspace.manifest_path)),
+        "quarantine_sha256": _quarantine_hash(workspace),
     }
     info = dataset.info.model_copy(update=update)
-    write_json(workspace.dataset_path, info.model_dump())
+    write_info(workspace, info)
     return info
+
+
+def write_info(workspace: Workspace, info: DatasetInfo) -> None:
+    """Write `dataset.json` alone."""
+    write_json(workspace.dataset_path, sealed(info.model_dump()))
 
 
 def read_dataset(workspace: Workspace) -> Dataset:
@@ -241,7 +257,14 @@ def read_dataset(workspace: Workspace) -> Dataset:
     for column in _NUMBERS:
         numbers = pd.to_numeric(rows[column], errors="coerce")
         rows[column] = numbers.where(numbers.between(0, 1 << 31), 0).astype(int)
+    if info.quarantine_sha256 not in ("", _quarantine_hash(workspace)):
+        edited = (*edited, _QUARANTINE)
     return Dataset(rows, info, tuple(dict.fromkeys(edited)))
+
+
+def _quarantine_hash(workspace: Workspace) -> str:
+    path = workspace.quarantine_path
+    return sha256_of_file(path) if path.is_file() else "none"
 
 
 def _column_hashes(rows: pd.DataFrame) -> dict[str, str]:
@@ -253,6 +276,9 @@ def warn_of_edits(
     edited: Sequence[str], progress: Progress | Remarks, outcome: str = "what it says now is used"
 ) -> None:
     """Tell that a manifest was edited by hand, in which columns, and what becomes of it."""
+    if _QUARANTINE in edited:
+        progress.warn(f"{_QUARANTINE} was edited since medimg wrote it; {outcome}")
+    edited = [name for name in edited if name != _QUARANTINE]
     if edited:
         moved = set(COLUMNS) - {"reason"} <= set(edited)
         where = "rows were added, taken out or moved" if moved else f"column {', '.join(edited)}"
@@ -271,7 +297,8 @@ def read_info(workspace: Workspace) -> DatasetInfo:
             "run `medimg ingest FOLDER` first, or point --workspace to one",
         )
     try:
-        return DatasetInfo.model_validate(read_json(workspace.dataset_path))
+        content = check_seal(workspace.dataset_path, read_json(workspace.dataset_path))
+        return DatasetInfo.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -282,7 +309,7 @@ def read_info(workspace: Workspace) -> DatasetInfo:
 
 def read_quarantine(workspace: Workspace) -> pd.DataFrame:
     """Return the quarantined files (columns `QUARANTINE_COLUMNS`), empty when there are none."""
-    if not workspace.quarantine_path.is_file():
+    if not workspace.quarantine_path.exists():
         return pd.DataFrame(columns=list(QUARANTINE_COLUMNS))
     return read_table(workspace.quarantine_path, required=QUARANTINE_COLUMNS)
 

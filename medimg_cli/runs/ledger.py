@@ -3,8 +3,7 @@
 `dataset/test-looks.csv` is only ever added to. An evaluation that is up to date and shown again is no new look.
 """
 
-import csv
-import io
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from medimg_cli.dataset.manifest import Dataset
-from medimg_cli.errors import GateError
+from medimg_cli.errors import DataError, GateError
 from medimg_cli.runs.run import ModelCard, Run, Threshold
-from medimg_cli.workspace.files import sha256_of_text, write_text
+from medimg_cli.workspace.files import sha256_of_text
 from medimg_cli.workspace.provenance import now
 from medimg_cli.workspace.tables import read_table, write_table
 from medimg_cli.workspace.workspace import Workspace
@@ -98,11 +97,9 @@ def record_look(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(".test-looks.lock"), timeout=_PATIENCE_SECONDS):
-        _read(path)
-        there = path.read_text(encoding="utf-8") if path.is_file() else ",".join(COLUMNS) + "\n"
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerow(row)
-        write_text(path, there + text.getvalue())
+        looks = _read(path)
+        looks.loc[len(looks)] = [*map(str, row), ""]
+        write_table(path, looks.assign(check=_checks(looks)))
 
 
 def looks_before(workspace: Workspace, rows: pd.DataFrame) -> EarlierEvaluations | None:
@@ -155,4 +152,21 @@ def _hash_of(rows: pd.DataFrame) -> str:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    return read_table(path, required=COLUMNS) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
+    if not path.exists():
+        return pd.DataFrame(columns=[*COLUMNS, "check"], dtype=str)
+    looks = read_table(path, required=COLUMNS)
+    if looks.get("check", _checks(looks)).tolist() != _checks(looks).tolist():  # earlier versions wrote none
+        raise DataError(
+            f"{path} is not as medimg wrote it: damaged, or edited by hand",
+            "restore the file; without it, earlier looks at test are forgotten",
+        )
+    return looks[list(COLUMNS)].assign(check="")
+
+
+def _checks(looks: pd.DataFrame) -> pd.Series:
+    """Return 8 hex digits for each row, of it and of all before."""
+    digest, found = hashlib.sha256(), []
+    for row in looks[list(COLUMNS)].astype(str).itertuples(index=False):
+        digest.update("\0".join([*row, ""]).encode("utf-8", "surrogatepass"))
+        found.append(digest.hexdigest()[:8])
+    return pd.Series(found, looks.index, dtype=str)

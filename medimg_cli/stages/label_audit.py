@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from medimg_cli.audit.findings import (
     write_images,
 )
 from medimg_cli.audit.measurements.measurements import Measured, TextFinder, measure_images
-from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine
+from medimg_cli.dataset.manifest import Dataset, read_dataset, read_quarantine, warn_of_edits
 from medimg_cli.errors import DataError, MedimgError
 from medimg_cli.images.readers import read_image
 from medimg_cli.privacy.forms.names import mask_identities
@@ -72,13 +73,16 @@ def label_audit(
     chosen, left_out = _choose(settings)
     needs = frozenset(need for entry in chosen for need in entry.needs)
     dataset, measured = _measured(workspace, progress, find_text, needs, settings.decode_seconds)
+    warn_of_edits(dataset.edited, progress)
     pictures = measured.table, measured.thumbnails, read_image
     quarantine = read_quarantine(workspace)
     context = AuditContext(workspace, dataset, quarantine, *pictures, settings, progress, embed)
     kept = KeptFindings(workspace)
     subject = subject_of(workspace, measured.table, settings, str(getattr(embed, "identity", embed)))
     asked = _asked(workspace, settings, subject, chosen)
-    before = read_audit(workspace) if kept.is_answered(asked) else None
+    before = None
+    with suppress(DataError):  # a damaged one is made again
+        before = read_audit(workspace) if kept.is_answered(asked) else None
     if before is not None and page_path(workspace, settings).is_file():
         return before
     found, did, skipped = _run(chosen, context, kept, subject)

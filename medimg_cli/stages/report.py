@@ -180,7 +180,7 @@ def gather(
             f"{answers} is not what the evaluation is of: damaged, or edited by hand",
             "run `medimg evaluate` again",
         )
-    dataset = read_dataset(workspace) if workspace.manifest_path.is_file() else None
+    dataset = read_dataset(workspace) if workspace.manifest_path.exists() else None
     card = run.read_card()
     run.note_seal(card, progress)
     looks = None if dataset is None else looks_before(workspace, dataset.of_split(split))

@@ -129,7 +129,7 @@ def check_seal(path: Path, content: Any) -> Any:
     if isinstance(content, dict) and "seal" in content and sealed(content)["seal"] != content["seal"]:
         raise DataError(
             f"{path} is not as medimg wrote it: damaged, or edited by hand",
-            "restore the file or run its command again",
+            "restore the file or run its command again (ingest with --fresh)",
         )
     return content
 

@@ -179,7 +179,7 @@ def test_the_quarantine_and_the_other_facts_of_the_record_stay(tmp_path: Path) -
     before = read_json(workspace.dataset_path)
     apply_marks(workspace, [COPY])
     after = read_json(workspace.dataset_path)
-    assert {name for name in before if before[name] != after[name]} == {"content_hash", "written"}
+    assert {name for name in before if before[name] != after[name]} == {"content_hash", "written", "seal"}
 
 
 NOBODY = DecisionsInForce([], {})

@@ -74,7 +74,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "medimg.yaml": ("ingest", "label-audit", "preprocess", "evaluate", "predict", "report", "runs"),
 }  # fmt: skip
 TIMES = re.compile(
-    r'"(?:seconds|images_per_second|created|finished|started|when|bytes|sha256|at|date|decoded|size_bytes|reused|cache_reused)": [^,}\]]+'
+    r'"(?:seconds|images_per_second|created|finished|started|when|bytes|sha256|at|date|decoded|size_bytes|reused|cache_reused|resumed)": [^,}\]]+'
 )
 
 

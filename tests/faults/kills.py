@@ -87,7 +87,7 @@ CASES: dict[str, Case] = {
         first=tuple(("ingest", "{}/raw", *ONCE, "--copy", "--shard", f"{n}/2") for n in (1, 2)),
     ),
     "merge-label-audit": Case(
-        ("merge", "label-audit"), ("audit",), (), ("audit/measurements.csv", "audit/findings.csv"),
+        ("merge", "label-audit"), ("audit",), (), ("audit/findings.csv", "audit/images.csv"),
         first=tuple(("label-audit", "--fail-on", "never", "--quick", "--shard", f"{n}/2") for n in (1, 2)),
     ),
     "train": Case(
@@ -130,8 +130,8 @@ CASES: dict[str, Case] = {
     "doctor": Case(("doctor",)),
     "runs": Case(("runs",), says=True),
     "tune": Case(
-        ("tune", "--trials", "2", "--epochs", "1", "--name", "found"), (), ("tune", "--resume", "found"),
-        ("tune/found/best.yaml",),
+        ("tune", "--trials", "2", "--epochs", "1", "--name", "sought"), (), ("tune", "--resume", "sought"),
+        ("tune/sought/best.yaml",),
     ),
     "sample-size": Case(("sample-size", "--set", "sample_size.draws=1"), ("dataset", "audit", "cache"), says=True, first=(("ingest", "{}/many", *ONCE),)),
     "serve": Case(("serve", "first", "--port", "0"), endless=True),

@@ -239,6 +239,7 @@ def test_mutations_are_the_same_in_every_process() -> None:
     [
         PermissionError(13, "Permission denied", "/x/y"),
         OSError(5, "Input/output error", "/x/y"),
+        IsADirectoryError(21, "Is a directory", "/x/y"),
         MemoryError(),
     ],
 )
@@ -325,3 +326,48 @@ def test_a_plan_of_test_sizes_says_that_the_manifest_is_not_as_it_was(
     study.manifest_path.unlink()
     study.manifest_path.mkdir()
     assert run(call) == ExitCode.DATA
+
+
+def test_a_quarantine_that_is_not_as_it_was_written_is_said(
+    study: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study.quarantine_path.write_text(study.quarantine_path.read_text() + "a.png,no image,9,\n")
+    capsys.readouterr()
+    call = ("label-audit", "--checks", "unreadable", "-C", str(study.root))
+    assert run(call) == ExitCode.DONE
+    assert "quarantine.csv was edited since medimg wrote it" in capsys.readouterr().err
+    study.quarantine_path.unlink()
+    study.quarantine_path.mkdir()
+    assert run(call) == ExitCode.DATA
+
+
+def test_a_damaged_audit_is_made_again_and_not_reported(
+    study: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ("label-audit", "--checks", "class-balance,unreadable", "--fail-on", "never")
+    assert medimg(study.root, *call) == ExitCode.DONE
+    measured, audit = study.audit_dir / "measurements.csv", study.audit_dir / "audit.json"
+    whole = measured.read_bytes(), audit.read_bytes()
+    for old, new in (('"severity"', '"sevarity"'), ('"passed": true', '"passed": false')):
+        audit.write_text(whole[1].decode().replace(old, new, 1))
+        capsys.readouterr()
+        assert medimg(study.root, "report", "first", "--out", str(study.root / "new.html")) == ExitCode.DATA
+        assert "audit.json is not as medimg wrote it" in capsys.readouterr().err
+        measured.write_bytes(whole[0].replace(b",1,", b",2,", 1))  # the number of a thumbnail
+        assert medimg(study.root, *call) == ExitCode.DONE
+        assert audit.read_bytes() == whole[1]
+    audit.write_text("[]")
+    assert medimg(study.root, "report", "first", "--out", str(study.root / "new.html")) == ExitCode.DATA
+
+
+def test_a_damaged_record_of_the_data_set_is_not_believed(
+    study: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = study.dataset_path.read_text()
+    study.dataset_path.write_text(content.replace('"patients_known": true', '"patients_known": false'))
+    for command in (("evaluate", "first"), ("ingest", str(study.root / "raw"))):
+        capsys.readouterr()
+        assert medimg(study.root, *command) == ExitCode.DATA
+        error, hint = capsys.readouterr().err.splitlines()
+        assert "dataset.json is not as medimg wrote it" in error
+        assert "--fresh" in hint

@@ -276,7 +276,7 @@ def test_other_folds_than_those_it_was_begun_with_are_refused(workplace: Workpla
     rows["fold"] = (patients // 2 % 2).astype(str)
     rows.to_csv(workspace.manifest_path, index=False)
     info = json.loads(workspace.dataset_path.read_text())
-    workspace.dataset_path.write_text(json.dumps(info | {"folds": 2}))
+    workspace.dataset_path.write_text(json.dumps(sealed(info | {"folds": 2})))
     with pytest.raises(RunError, match="begun with other data, pixels or settings"):
         workplace.train(resume=run)
 

@@ -1,5 +1,6 @@
 """evaluate: what stands around the figures: usefulness, baselines, shift, near duplicates in other splits."""
 
+import json
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
@@ -14,6 +15,7 @@ from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.evaluation.evaluation import Evaluation, read_evaluation
 from medimg_cli.images.readers import read_image
 from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.files import sealed
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
@@ -50,7 +52,7 @@ def test_metadata_in_the_manifest_are_learnt_from_but_the_column_of_the_labels_i
     rows["verdict"] = ["1" if label == "SPOT" else "2" for label in rows["label"]]
     rows.to_csv(own.manifest_path, index=False)
     info = own.dataset_path.read_text().replace('"reading": {', '"reading": {"label_col": "verdict",')
-    own.dataset_path.write_text(info)
+    own.dataset_path.write_text(json.dumps(sealed(json.loads(info))))
     found = evaluated(own, "--decision-range", "0.1,0.3")
     assert found.baselines is not None and found.decision_curves is not None
     assert found.baselines.rows[1].uses == ("site",)

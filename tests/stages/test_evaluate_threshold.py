@@ -214,8 +214,12 @@ def test_the_ledger_outlives_a_new_ingest_and_a_torn_one_is_said(
     )
     assert medimg(study, *again) == ExitCode.DONE
     assert ledger.read_text() == before
+    for torn in (before[:-4], before.replace(",first,", ",worst,", 1)):
+        ledger.write_text(torn)
+        capsys.readouterr()
+        assert evaluate(run, "--allow-leak") == ExitCode.DATA
+        assert "test-looks.csv is not as medimg wrote it" in capsys.readouterr().err
     ledger.write_text("something else\n")
-    capsys.readouterr()
     assert evaluate(run, "--allow-leak") == ExitCode.DATA
     assert "test-looks.csv lacks the column" in capsys.readouterr().err
     assert ledger.read_text() == "something else\n"

@@ -9,6 +9,7 @@ import pytest
 
 from medimg_cli.dataset.manifest import leaks, read_dataset
 from medimg_cli.errors import DataError, UsageError
+from medimg_cli.workspace.files import sealed
 from medimg_cli.workspace.workspace import Workspace
 from tests.images.dicom_file import dicom_image, write
 from tests.stages.ingest_again import again, cohort, watch_reading
@@ -57,7 +58,7 @@ def test_a_data_set_that_does_not_say_how_it_was_made_is_not_added_to(tmp_path: 
     raw = cohort(tmp_path / "raw", range(6))
     again(tmp_path, raw)
     path = tmp_path / "study" / "dataset" / "dataset.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "origins": []}))
+    path.write_text(json.dumps(sealed({**json.loads(path.read_text()), "origins": []})))
     with pytest.raises(UsageError, match="does not say how the data set was made"):
         again(tmp_path, raw)
 

@@ -1,6 +1,7 @@
 """What an audit measures of each image, kept beside the audit so that no image is decoded twice for it."""
 
 import math
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ _STORED_COLUMNS = (
     "text_regions",
     "thumbnail",
     *STATISTICS_COLUMNS,
+    "check",
 )
 _NOT_SEARCHED = "not searched"
 _NO_STATISTICS = dict.fromkeys(STATISTICS_COLUMNS, float("nan"))
@@ -271,6 +273,7 @@ def _read_known(workspace: Workspace) -> dict[str, Measurement]:
     whole = (
         places.between(0, stored_count(thumbnails_path(workspace)) - 1)
         & table["version"].eq(__version__)
+        & table["check"].eq(_checks(table))
         & (numbers.notna().all(axis=1) | ~looked)
     )
     # Not as pandas read them, whose last digit may differ: the same data give the same bytes.
@@ -299,5 +302,12 @@ def _write_known(workspace: Workspace, measured: dict[str, Measurement]) -> None
         {"key": key, "version": __version__, "thumbnail": result.thumbnail} | result.cells()
         for key, result in measured.items()
     ]
-    table = pd.DataFrame(rows, columns=list(_STORED_COLUMNS))
-    write_table(measurements_path(workspace), table.fillna({"text_regions": _NOT_SEARCHED}))
+    table = pd.DataFrame(rows, columns=list(_STORED_COLUMNS)).fillna({"text_regions": _NOT_SEARCHED})
+    write_table(measurements_path(workspace), table.assign(check=_checks(table)))
+
+
+def _checks(table: pd.DataFrame) -> pd.Series:
+    """Return the CRC-32 of each row's cells, by which a damaged one is not used."""
+    texts = table[list(_STORED_COLUMNS[:-1])].astype(object).where(table.notna(), "").astype(str)
+    sums = [f"{zlib.crc32(chr(0).join(row).encode()):08x}" for row in texts.itertuples(index=False)]
+    return pd.Series(sums, table.index, dtype=str)
