@@ -216,6 +216,8 @@ def results(work: Path, case: Case) -> dict[str, str]:
             if path.suffix == ".json":
                 content = _VOLATILE.sub("", json.dumps(json.loads(content), sort_keys=True)).encode()
                 content = re.sub(rb'"seal": "\w+"', b"", content)
+            elif path.suffix == ".yaml":  # of a search, whose stopped trials count in its comment
+                content = re.sub(rb"(?m)^#.*", b"", content)
             elif path.suffix == ".dcm" and path.parent.name == "results":
                 content = _TIMES.sub("", str(pydicom.dcmread(path))).encode()
             found[str(path.relative_to(work))] = hashlib.sha256(content).hexdigest()
@@ -297,6 +299,20 @@ def ended_before(process: int, seconds: float) -> tuple[int | None, float]:
     return None, seconds
 
 
+def begun(pristine: Path, work: Path, case: Case) -> tuple[Path, Case]:
+    """Return what a workspace is brought to, and the case, once what comes first has been run."""
+    if not case.first:
+        return pristine, case
+    for arguments in case.first:
+        whole_run(work, arguments, work.parent / "said.txt")
+    place = pristine.parent / "begun"
+    shutil.rmtree(place, ignore_errors=True)
+    work.rename(place)
+    case = replace(case, without=())
+    prepare(place, work, case)
+    return place, case
+
+
 def try_command(
     pristine: Path, name: str, chance: random.Random, moments: int, until: float, say: Callable[[str], None]
 ) -> Counter[str]:
@@ -304,14 +320,7 @@ def try_command(
     case, work = CASES[name], pristine.parent / "work"
     prepare(pristine, work, case)
     said = work.parent / "said.txt"
-    if case.first:
-        for arguments in case.first:
-            whole_run(work, arguments, said)
-        pristine = pristine.parent / "begun"
-        shutil.rmtree(pristine, ignore_errors=True)
-        work.rename(pristine)
-        case = replace(case, without=())
-        prepare(pristine, work, case)
+    pristine, case = begun(pristine, work, case)
     code, seconds = whole_run(work, case.arguments, said, endless=case.endless)
     usual = results(work, case)
     tried: Counter[str] = Counter()

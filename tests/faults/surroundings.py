@@ -9,14 +9,16 @@ import os
 import random
 import resource
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
 from tests.faults.damage import ALLOWED
-from tests.faults.kills import CASES, Case, ended, prepare, results, start, study_of, whole_run
+from tests.faults.kills import CASES, Case, begun, ended, prepare, results, start, study_of, whole_run
 
 NOBODY = 65534
 Disturb = Callable[[Path], None]
@@ -46,6 +48,33 @@ def _few_files(_work: Path) -> None:
 INSIDE: dict[str, Disturb] = {"full": _full, "nearly": _nearly_full, "nobody": _nobody, "files": _few_files}
 
 
+ROOM: dict[str, int | None] = {"disk": 20_000, "half": 400_000, "readonly": None}
+"""Bytes that are left on a disk of its own; None = it is read-only."""
+
+
+@contextmanager
+def own_disk(work: Path, left: int | None) -> Iterator[None]:
+    """Let the workspace lie on a file system in memory that is nearly full, or read-only; what it holds comes back."""
+    aside = work.with_name("aside")
+    shutil.rmtree(aside, ignore_errors=True)
+    work.rename(aside)
+    work.mkdir()
+    blocks = sum(-(-path.stat().st_size // 4096) + 1 for path in aside.rglob("*")) + 8
+    options = f"size={blocks * 4096 + (left or 0)}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(work)], check=True)
+    try:
+        shutil.copytree(aside, work, dirs_exist_ok=True)
+        if left is None:
+            subprocess.run(["mount", "-o", "remount,ro", str(work)], check=True)
+        yield
+        shutil.rmtree(aside)
+        shutil.copytree(work, aside)
+    finally:
+        subprocess.run(["umount", str(work)], check=True)
+        work.rmdir()
+        aside.rename(work)
+
+
 def fault_of(code: int | None, text: str) -> str:
     """Return what is wrong with how a command ended."""
     if code is None:
@@ -67,6 +96,10 @@ def disturbed(work: Path, pristine: Path, case: Case, kind: str) -> tuple[int | 
     said.chmod(0o666)
     if kind in INSIDE:
         code, _ = ended(start(work, case.arguments, said, lambda: INSIDE[kind](work)), 180)
+        return code, said.read_text(errors="replace")
+    if kind in ROOM:
+        with own_disk(work, ROOM[kind]):
+            code, _ = ended(start(work, case.arguments, said), 180)
         return code, said.read_text(errors="replace")
     if kind == "beside":
         other = work.parent / "other.txt"
@@ -111,16 +144,17 @@ def main() -> None:
     """Disturb each command in each way."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", default="full,nearly,nobody,files,beside,moving")
+    parser.add_argument("--only", default="full,nearly,disk,half,readonly,nobody,files,beside,moving")
     parser.add_argument("--commands", default=",".join(n for n in CASES if not CASES[n].endless))
     wanted = parser.parse_args()
-    pristine = study_of(wanted.folder)
-    work = pristine.parent / "work"
-    said = pristine.parent / "said.txt"
+    study = study_of(wanted.folder)
+    work = study.parent / "work"
+    said = study.parent / "said.txt"
     began, tried, faults = time.monotonic(), 0, 0
     for name in wanted.commands.split(","):
         case = CASES[name]
-        prepare(pristine, work, case)
+        prepare(study, work, case)
+        pristine, case = begun(study, work, case)
         whole_run(work, case.arguments, said)
         usual = results(work, case)
         for kind in wanted.only.split(","):
