@@ -1,6 +1,7 @@
 """Imports only fall, and the door opens without the heavy libraries."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,41 @@ def test_a_room_imports_no_library_that_it_must_not() -> None:
         for line, name in imported_by(path):
             if name.split(".")[0] in forbidden:
                 wrong.append(f"{path.relative_to(PACKAGE)}:{line} imports {name}")
+    assert wrong == []
+
+
+POSIX_MODULES = frozenset("fcntl grp posix pty pwd readline resource syslog termios tty".split())
+POSIX_NAMES = {
+    "os": frozenset(
+        "chown fchmod fchown fork forkpty getegid geteuid getgid getloadavg getpgid getpgrp getuid killpg mkfifo nice posix_fadvise "
+        "posix_fallocate pread pwrite register_at_fork sched_getaffinity sched_setaffinity sendfile setpgid setsid statvfs sync "
+        "sysconf sysconf_names uname wait O_CLOEXEC O_DIRECTORY O_NOFOLLOW O_NONBLOCK O_SYNC WNOHANG".split()
+    ),
+    "signal": frozenset(
+        "alarm getitimer pause pthread_kill pthread_sigmask setitimer siginterrupt sigwait ITIMER_REAL ITIMER_VIRTUAL SIGALRM SIGCHLD "
+        "SIGCONT SIGHUP SIGKILL SIGPIPE SIGPROF SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 SIGVTALRM SIGXCPU".split()
+    ),
+}
+"""What Windows lacks: the documentation of Python 3.11 calls its availability Unix."""
+ASKED = re.compile(
+    r"(?:has|get)attr\((?:os|signal), |sys\.platform|ON_WINDOWS|suppress\(ImportError\)|except ImportError"
+)
+
+
+def test_what_windows_lacks_is_asked_for_before_it_is_used() -> None:
+    wrong = []
+    for _, path in room_files():
+        text = path.read_text(encoding="utf-8")
+        for statement in ast.parse(text).body:
+            if ASKED.search(ast.get_source_segment(text, statement) or ""):
+                continue
+            for node in ast.walk(statement):
+                modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                name = node.attr if isinstance(node, ast.Attribute) else ""
+                owner = getattr(node.value, "id", "") if isinstance(node, ast.Attribute) else ""
+                if POSIX_MODULES & set(modules) or name in POSIX_NAMES.get(owner, ()):
+                    wrong.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {owner} {name} {modules}")  # type: ignore[attr-defined]
     assert wrong == []
 
 

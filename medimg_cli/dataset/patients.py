@@ -37,7 +37,7 @@ def searched(pattern: re.Pattern[str], texts: Sequence[str], option: str) -> lis
     """Return where a pattern that a user gave is found in each text (N,), None where it is not.
 
     Raises:
-        UsageError: it takes for ever, as repeats inside repeats do (no limit outside the main thread).
+        UsageError: it takes for ever, as repeats inside repeats do (no limit outside the main thread, nor on Windows).
     """
     found: list[re.Match[str] | None] = []
     before = 0
@@ -51,7 +51,7 @@ def searched(pattern: re.Pattern[str], texts: Sequence[str], option: str) -> lis
             )
         before = len(found)
 
-    if current_thread() is not main_thread():
+    if current_thread() is not main_thread() or not hasattr(signal, "setitimer"):
         return [pattern.search(text) for text in texts]
     handler = signal.signal(signal.SIGVTALRM, tick)
     signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS, _SECONDS)

@@ -22,6 +22,7 @@ from medimg_cli.runs.explanation import Explanation, read_explanation
 from medimg_cli.runs.run import Run, read_model
 from medimg_cli.runs.tested import Tested, tested_of, withheld_sets
 from medimg_cli.workspace.plain_text import reason_of
+from medimg_cli.workspace.threads import limit_this_process
 
 _TRIAL_SECONDS = 120
 _TRIAL_BYTES = 4 << 30
@@ -140,12 +141,7 @@ def try_out(folder: str, most_bytes: int) -> None:
     Args:
         most_bytes: of memory that this process may take.
     """
-    with suppress(ImportError, ValueError, OSError):  # a system without such limits
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
-        resource.setrlimit(resource.RLIMIT_CPU, (_TRIAL_SECONDS, _TRIAL_SECONDS))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_this_process(most_bytes, _TRIAL_SECONDS)
     try:
         opened = _opened(Run(Path(folder)))
         if opened is not None:

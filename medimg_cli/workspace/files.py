@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -16,6 +17,7 @@ from medimg_cli.errors import DataError, MachineError, RunError
 SCHEMA = 1
 """Of the JSON objects that commands write to stdout."""
 
+ON_WINDOWS = sys.platform == "win32"
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
@@ -46,11 +48,24 @@ def atomic_path(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
+            synced(temporary)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def synced(path: Path) -> None:
+    """See a file, or the names in a folder, on the disk.
+
+    Windows syncs what is open for writing, and keeps the names in a folder itself.
+    """
+    if ON_WINDOWS and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if ON_WINDOWS else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def drop_unfinished_line(path: Path) -> None:
@@ -71,7 +86,7 @@ def _is_alive(process: int) -> bool:
     """Return whether another process of this number lives; its own number is left from an earlier container."""
     if process == os.getpid():
         return False
-    if os.name != "posix":  # there, asking a process by a signal ends it
+    if ON_WINDOWS:  # there, asking a process by a signal ends it
         return True
     try:
         os.kill(process, 0)
@@ -85,7 +100,7 @@ def _is_alive(process: int) -> bool:
 def write_text(target: Path, text: str) -> None:
     """Write `text` (UTF-8) to `target` atomically."""
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(target: Path, value: Any) -> None:

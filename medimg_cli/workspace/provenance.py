@@ -33,7 +33,7 @@ def machine_facts() -> dict[str, str | int]:
         "processor": platform.machine(),
         "cores": usable_cores(),
     }
-    if "SC_PHYS_PAGES" in os.sysconf_names:
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", ()):
         facts["memory_mib"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return facts
 

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import zipfile
@@ -26,6 +25,7 @@ from python_calamine import SheetVisibleEnum as Visible
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean
 from medimg_cli.workspace.plain_text import unshielded
+from medimg_cli.workspace.threads import limit_this_process
 
 _MEMORY_BYTES = 4 << 30
 _SECONDS = 120
@@ -168,8 +168,7 @@ def _formulas_without_value(path: str) -> list[str]:
 
 
 def _main(path: str, sheet: str) -> int:
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_this_process(_MEMORY_BYTES, _SECONDS)
     try:
         sys.stdout.write(json.dumps(_read(path, sheet)))
     except PasswordError:

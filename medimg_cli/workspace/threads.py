@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from itertools import islice
@@ -53,6 +54,17 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def limit_this_process(most_bytes: int, seconds: int) -> None:
+    """Hold this process to memory and time of a processor, and to no core file, as far as the system can."""
+    with suppress(ImportError):  # Windows
+        import resource
+
+        limits = ((resource.RLIMIT_AS, most_bytes), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_CORE, 0))
+        for limit, most in limits:
+            with suppress(ValueError, OSError):  # macOS limits no memory
+                resource.setrlimit(limit, (most, most))
 
 
 def work_is_left() -> bool:

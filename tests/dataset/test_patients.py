@@ -1,6 +1,7 @@
 """Who an image belongs to."""
 
 import re
+import signal
 
 import pytest
 
@@ -12,6 +13,12 @@ def test_a_pattern_is_searched_in_every_path() -> None:
     pattern = patient_pattern(r"(person\d+)_")
     one, none = searched(pattern, ["test/SICK/person7_virus.png", "test/SICK/IM-7.png"], "--patient-regex")
     assert (one and one[1], none) == ("person7", None)
+
+
+def test_a_system_without_such_a_clock_searches_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "setitimer")
+    (found,) = searched(patient_pattern(r"(p\d+)"), ["p7_1.png"], "--patient-regex")
+    assert found is not None and found[1] == "p7"
 
 
 @pytest.mark.parametrize("text", [r"((?:a+)+)$", r"(a*)*b", r"((a|aa)+)c"])

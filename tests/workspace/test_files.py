@@ -2,12 +2,16 @@
 
 import json
 import math
+import os
+from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medimg_cli.errors import DataError, MachineError
+from medimg_cli.workspace import files
 from medimg_cli.workspace.files import (
     atomic_path,
     read_json,
@@ -28,6 +32,31 @@ def test_a_failed_write_leaves_the_previous_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_windows_syncs_what_is_open_for_writing_and_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sync(descriptor: int) -> None:
+        os.write(descriptor, b"")  # refused where it is open for reading alone
+
+    monkeypatch.setattr(files, "ON_WINDOWS", True)
+    monkeypatch.setattr(os, "fsync", sync)
+    write_text(tmp_path / "a.txt", "one\ntwo\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"
+    files.synced(tmp_path)
+
+
+def test_a_text_has_the_same_bytes_on_every_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_text", partialmethod(_written_on_windows, Path.write_text))
+    write_text(tmp_path / "a.txt", "one\ntwo\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"
+
+
+def _written_on_windows(
+    path: Path, write: Callable[..., int], text: str, encoding: str, newline: str | None = None
+) -> int:
+    return write(path, text, encoding=encoding, newline=newline or "\r\n")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Results come in order, memory stays bounded, errors come through."""
 
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +13,22 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from medimg_cli.workspace.threads import map_ordered, one_ahead, usable_cores
+from medimg_cli.workspace.threads import limit_this_process, map_ordered, one_ahead, usable_cores
+
+
+def test_a_limit_that_a_system_has_not_is_left_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+
+    def limit(which: int, _: tuple[int, int]) -> None:
+        if which == resource.RLIMIT_AS:
+            raise ValueError("current limit exceeds maximum limit")  # what macOS says
+        held.append(which)
+
+    monkeypatch.setattr(resource, "setrlimit", limit)
+    limit_this_process(1 << 30, 60)
+    assert held == [resource.RLIMIT_CPU, resource.RLIMIT_CORE]
+    monkeypatch.setitem(sys.modules, "resource", None)  # Windows
+    limit_this_process(1 << 30, 60)
 
 
 def test_results_come_in_the_order_of_the_items() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medimg_cli.errors import MachineError
-from medimg_cli.workspace.files import disk_errors, sha256_of_text
+from medimg_cli.workspace.files import disk_errors, sha256_of_text, synced
 from medimg_cli.workspace.provenance import now
 
 _SOURCES = "sources.json"
@@ -274,12 +274,3 @@ def _below(folder: Path) -> list[Path]:
             raise error
 
     return [Path(at, name) for at, _, names in os.walk(folder, onerror=check) for name in names]
-
-
-def synced(path: Path) -> None:
-    """See a file, or the names in a folder, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -28,7 +28,7 @@ from medimg_cli.inference.dicom_results import (
 from medimg_cli.predictions.exam_answers import answer_of_exam, kept_of
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.privacy.forms.names import mask_identities
-from medimg_cli.web.dicom.queue import Ask, Done, key_of, synced
+from medimg_cli.web.dicom.queue import Ask, Done, key_of
 from medimg_cli.web.serving.audit_log import AuditLog
 from medimg_cli.web.serving.pictures import member_of
 from medimg_cli.web.serving.refusals import Refusal
@@ -36,6 +36,7 @@ from medimg_cli.web.serving.supervisor import READY
 from medimg_cli.web.serving.uploads import Upload
 from medimg_cli.web.serving.worker import engine_of
 from medimg_cli.web.serving.worker_config import Plan
+from medimg_cli.workspace.files import synced
 
 _EXAM_OF = {"SeriesInstanceUID": "SeriesInstanceUID", "patient": "PatientID"}
 """What an exam was in training → the attribute that tells one here; StudyInstanceUID for all else."""
