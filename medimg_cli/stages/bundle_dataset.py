@@ -3,8 +3,9 @@
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from medimg_cli.workspace.files import atomic_path, sha256_of_file, write_json, 
 from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.tables import safe_csv
-from medimg_cli.workspace.workspace import Workspace
+from medimg_cli.workspace.workspace import Workspace, is_plain_name
 
 _TABLE = "metadata.csv"
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
@@ -108,7 +109,7 @@ def _images(
     """Write the images; return their rows with `file_name` and `sha256` of what was written, and what could not be."""
     usable = dataset.usable.reset_index(drop=True)
     names, sums, failed = [""] * len(usable), [""] * len(usable), dict[str, str]()
-    classes = {name: _plain(name, place) for place, name in enumerate(dataset.info.classes)}
+    classes = folders_of(dataset.info.classes)
     whole = [usable[name].tolist() for name in ("image_id", "path", "split", "label")]
     for number, row in enumerate(tracked(list(zip(*whole, strict=True)), progress, "writing images")):
         image, path, split, label = map(str, row)
@@ -132,10 +133,16 @@ def _write_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], target: Path) -> 
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(target, "PNG")
 
 
-def _plain(name: str, place: int) -> str:
-    """Return the folder of a class: its name where every system takes it as a file name, else a number."""
-    plain = name.replace("_", "").replace("-", "").isalnum() and name.isascii()
-    return name if plain else f"class-{place}"
+def folders_of(classes: Sequence[str]) -> dict[str, str]:
+    """Return class → folder: its name where every system takes it and tells it from those of others, else a number.
+
+    >>> folders_of(["NV", "nv", "a/b", "CON", "class-1"])
+    {'NV': 'NV', 'class-1': 'class-1', 'nv': 'class-2', 'a/b': 'class-3', 'CON': 'class-4'}
+    """
+    own = {name.casefold(): name for name in reversed(classes) if name.isascii() and is_plain_name(name)}
+    folders = {name: name for name in classes if own.get(name.casefold()) == name}
+    free = (f"class-{number}" for number in count(1) if f"class-{number}" not in own)
+    return folders | {name: next(free) for name in classes if name not in folders}
 
 
 def _described(

@@ -13,6 +13,7 @@ from medimg_cli.errors import UsageError
 
 SETTINGS_NAME = "medimg.yaml"
 _STALE_SECONDS = 3600
+_KEPT = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?|.*\.", re.IGNORECASE)
 PLAN_NAME = "plan.yaml"
 FACTS_NAME = "report.yaml"
 
@@ -117,6 +118,15 @@ def find_workspace(given: Path | None = None) -> Workspace:
     return Workspace(here)
 
 
+def is_plain_name(name: str) -> bool:
+    """Return whether every system takes a text as the name of a file: Windows keeps some, and drops a dot at the end.
+
+    >>> [is_plain_name(name) for name in ("a-1.5", "CON", "nul.txt", "con-1", "a.", "a/b", "x" * 101)]
+    [True, False, False, True, False, False, False]
+    """
+    return re.fullmatch(r"\w[\w.-]{0,99}", name) is not None and not _KEPT.fullmatch(name)
+
+
 def new_named_folder(
     parent: Path,
     name: str | None,
@@ -141,8 +151,11 @@ def new_named_folder(
         while (parent / f"{word}-{number}").exists():
             number += 1
         name = f"{word}-{number}"
-    if not re.fullmatch(r"[\w][\w.-]*", name):
-        raise UsageError(f"--name {name!r} is not a plain name", "use letters, digits, '-', '_' and '.'")
+    if not is_plain_name(name):
+        raise UsageError(
+            f"--name {name!r} is not a plain name",
+            "use letters, digits, '-', '_' and '.', at most 100, and no name that Windows keeps, as CON",
+        )
     folder = parent / name
     if folder.exists():
         raise UsageError(f"{kind} '{name}' exists already", taken)

@@ -16,7 +16,9 @@ def test_runs_are_numbered_by_architecture(tmp_path: Path) -> None:
     assert names == ["vgg16-1", "vgg16-2", "small-cnn-1"]
 
 
-@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b"])
+@pytest.mark.parametrize(
+    "name", ["../up", "a/b", "", ".hidden", "a b", "CON", "nul.1", "run.", "x" * 101, "a\\b", "C:x"]
+)
 def test_a_run_name_is_a_plain_file_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="not a plain name"):
         new_run(Workspace(tmp_path), arch="x", name=name)

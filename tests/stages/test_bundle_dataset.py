@@ -189,3 +189,15 @@ def test_the_description_is_croissant_and_tells_what_people_said(study: Path, tm
         records = [record["images/file_name"].decode() for record in found.records("images")]
     assert not found.metadata.issues.errors
     assert records == [row["file_name"] for row in rows_of(out)]
+
+
+def test_no_two_classes_share_a_folder_on_any_system(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for number, label in enumerate(("NV", "nv", "aux", "class-1")):
+        for turn in range(4):
+            (raw / label).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), 9 * turn + number).save(raw / label / f"{turn}.png")
+    assert medimg(tmp_path, "ingest", str(raw)) == 0
+    assert medimg(tmp_path, "bundle", "--dataset", "--out", str(tmp_path / "out")) == 0
+    folders = {row["label"]: row["file_name"].split("/")[1] for row in rows_of(tmp_path / "out")}
+    assert folders == {"NV": "NV", "class-1": "class-1", "aux": "class-2", "nv": "class-3"}

@@ -13,7 +13,7 @@ from medimg_cli.dataset.listing import Entry, Rejected
 from medimg_cli.dataset.manifest import EXAM, RELABELLED, UNKNOWN_COLUMN
 from medimg_cli.images.decoding import refuse_huge_file
 from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
-from medimg_cli.workspace.files import atomic_path, sha256_of_file
+from medimg_cli.workspace.files import atomic_path, sha256_of_file, sha256_of_text
 from medimg_cli.workspace.threads import TOO_LONG
 from medimg_cli.workspace.workspace import Workspace
 
@@ -113,15 +113,22 @@ def quarantine_row(workspace: Workspace, row: Rejected, *, hashing: bool = True)
 
 @dataclass(frozen=True)
 class Copier:
-    """Copies images to `dataset/images/<image id>`; a file that holds several images once, whole."""
+    """Copies images to `dataset/images/<image id>`; a file that holds several images once, whole.
+
+    Where the file system takes two names that differ in case alone for one, the second gets another.
+    """
 
     workspace: Workspace
     _done: set[Path] = field(default_factory=set)
+    _first: dict[str, Path] = field(default_factory=dict)
 
     def copy(self, entry: Entry) -> str:
         """Copy an image's file unless it is there, and return its manifest path."""
         file, member = _parts(entry)
         target = self.workspace.manifest_path.parent / "images" / _copy_name(entry, file, member)
+        first = self._first.setdefault(target.as_posix().casefold(), target)
+        if target != first and target.exists() and target.samefile(first):
+            target = target.with_name(f"{sha256_of_text(entry.image_id)[:8]}-{target.name}")
         if target not in self._done:
             self._done.add(target)
             if not target.is_file() or sha256_of_file(target) != sha256_of_file(file):
