@@ -184,5 +184,7 @@ def _save(result: Dataset, target: Path) -> None:
         if there != result.SOPInstanceUID:
             what = f"{target} is something else than its name says"
             raise UsageError(what, "move it, or name another folder")
-    with atomic_path(target) as temporary:
-        result.save_as(temporary, enforce_file_format=True)
+    whole = BytesIO()
+    result.save_as(whole, enforce_file_format=True)
+    with atomic_path(target) as temporary:  # what the disk refuses pydicom tells with a traceback in its text
+        temporary.write_bytes(whole.getbuffer())

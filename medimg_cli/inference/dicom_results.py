@@ -79,7 +79,7 @@ _VALID = {
     **dict.fromkeys(("PatientBirthDate", "StudyDate"), _DAY),
     "StudyTime": r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?",
     "ReferringPhysicianName": r"[^\\]+",
-    "StudyID": ".{1,16}",
+    "StudyID": r"[^\\]{1,16}",
     "PatientSex": "M|F|O",
     "PatientIdentityRemoved": "YES|NO",
     "BurnedInAnnotation": "YES|NO",
@@ -126,6 +126,7 @@ def source_of(dataset: Dataset) -> Source:
     for keyword in ("StudyDescription", "DeidentificationMethod"):
         values[keyword] = "\\".join(map(_short, filter(None, values[keyword].split("\\"))))
     for keyword, value in values.items():
+        value = value.upper() if dictionary_VR(keyword) == "CS" else value
         valid = bool(value) and (keyword not in _VALID or re.fullmatch(_VALID[keyword], value))
         if keyword in _UIDS and not valid:
             what = "no UID" if value else "missing"

@@ -109,6 +109,12 @@ def test_both_objects_are_in_the_study_of_the_image_in_series_of_their_own_and_n
     assert faults(capture, tmp_path) + faults(report, tmp_path) == []
 
 
+def test_codes_in_small_letters_are_taken_for_the_capitals_they_have_to_be() -> None:
+    with quiet_decoding():
+        found = source_of(source(PatientIdentityRemoved="yes", PatientSex="f"))
+    assert (found.PatientIdentityRemoved, found.PatientSex) == ("YES", "F")
+
+
 def test_the_same_image_and_model_have_the_same_uids_and_others_have_others() -> None:
     def uids(*of: Dataset) -> list[str]:
         return [str(one.SOPInstanceUID) for one in of]
@@ -153,6 +159,7 @@ KINDS: dict[str, dict[str, object]] = {
     "set of characters that is none": {"SpecificCharacterSet": "ISO_IR 999"},
     "control characters": {"StudyDescription": "a\x07b\r\n"},
     "long description": {"StudyDescription": "d" * 100, "StudyID": "s" * 30},
+    "two studies' ids": {"StudyID": "a\\b"},
     "two physicians": {"ReferringPhysicianName": "Dr^X\\Dr^Y"},
     "de-identified, in words": {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "m" * 100},
     "de-identified, in codes": {

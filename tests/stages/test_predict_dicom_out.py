@@ -1,6 +1,7 @@
 """predict --dicom-out: an answer for every DICOM image, and a word for what has none."""
 
 import json
+import resource
 import sys
 import zipfile
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from pydicom import dcmread
 from medimg_cli.cli import predict as door
 from medimg_cli.cli.app import run
 from medimg_cli.dataset.manifest import read_dataset
-from medimg_cli.errors import ExitCode
+from medimg_cli.errors import ExitCode, MachineError
+from medimg_cli.inference.dicom_folder import _save
 from medimg_cli.runs.run import Exams
 from medimg_cli.workspace.workspace import Workspace
 from tests.images.dicom_file import dicom_image, write
@@ -198,6 +200,19 @@ def test_what_stands_in_the_folder_under_the_name_of_a_result_is_not_overwritten
     assert (
         run(["predict", str(source), "--dicom-out", str(source), "-q", "-C", str(tmp_path)]) == ExitCode.USAGE
     )
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    result = dicom_image(np.zeros((64, 64), np.uint8))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(MachineError) as failed:
+            _save(result, tmp_path / "a.dcm")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert failed.value.what == f"cannot write {tmp_path / 'a.dcm'}: File too large"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_its_library_it_says_what_to_install_before_it_predicts(
