@@ -50,7 +50,7 @@ class ExamFigures(BaseModel):
         n: exams; images: that they are of.
         source, pooling, threshold, thresholds: what an exam is and how it is decided on, as `runs.run.Exams` has it.
         class_counts: class → exams.
-        metrics, per_class, confusion, missed: as of images; `missed.ids` are exams.
+        metrics, per_class, confusion, missed, contract: as of images; `missed.ids` are exams.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,6 +68,7 @@ class ExamFigures(BaseModel):
     per_class: dict[str, dict[str, Estimate]]
     confusion: Confusion | None
     missed: Missed | None
+    contract: Contract | None = None
 
     def is_by(self, exams: Exams) -> bool:
         """Return whether exams were decided on in this way."""

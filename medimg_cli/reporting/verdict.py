@@ -65,9 +65,8 @@ def headline(evaluation: Evaluation) -> Headline:
     exams = evaluation.exams
     if exams is None:
         return _verdict(evaluation)
-    names = ("metrics", "per_class", "missed", "threshold", "thresholds", "class_counts")
-    own = {name: getattr(exams, name) for name in names} | {"contract": None}
-    found = _verdict(evaluation.model_copy(update=own))
+    names = ("metrics", "per_class", "missed", "threshold", "thresholds", "class_counts", "contract")
+    found = _verdict(evaluation.model_copy(update={name: getattr(exams, name) for name in names}))
     text = f"{plural(exams.n, 'exam')} ({exams.source}), pooled by {exams.pooling}: {exams.why}"
     return replace(found, label=f"{found.label}, by exam", facts=(*found.facts, Fact("Exams", text)))
 

@@ -110,8 +110,8 @@ def _draw_verdict(console: Console, evaluation: "Evaluation") -> None:
             f"[bold]recall of {escape(str(evaluation.positive))}{by} {value_text(recall)}[/bold] "
             f"{interval_text(recall)}, [bold]missed {missed.count} of {missed.of}[/bold]"
         )
-    if exams is None and evaluation.contract is not None and evaluation.contract.outcome:
-        console.print(f"[bold]{escape(evaluation.contract.outcome)}[/bold]")
+    if decided.contract is not None and decided.contract.outcome:
+        console.print(f"[bold]{escape(decided.contract.outcome)}[/bold]")
 
 
 def _draw_headline(console: Console, evaluation: "Evaluation") -> None:
@@ -126,8 +126,8 @@ def _draw_headline(console: Console, evaluation: "Evaluation") -> None:
     if (threshold := decided.threshold) is not None:
         where = "" if threshold.rule == "given" else f" on {threshold.split}"
         console.print(f"threshold {threshold.value:.4f}: {escape(threshold.rule)}{where}")
-    if exams is None and evaluation.contract is not None and evaluation.contract.promise:
-        console.print(evaluation.contract.promise, markup=False)
+    if decided.contract is not None and decided.contract.promise:
+        console.print(decided.contract.promise, markup=False)
     console.print(_tested_on(evaluation), markup=False)
 
 

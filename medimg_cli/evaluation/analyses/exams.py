@@ -1,11 +1,13 @@
 """Results by exam, where the model decides on exams, and by patient, where patients have several images."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from medimg_cli.dataset.manifest import EXAM
 from medimg_cli.evaluation.analyses import ANALYSES, Subject
+from medimg_cli.evaluation.analyses.contract import contract
 from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.evaluation import ExamFigures
 from medimg_cli.evaluation.metrics import METRICS, OneVsRest
@@ -13,6 +15,7 @@ from medimg_cli.evaluation.results.decisions import PatientLevel, PatientLevels
 from medimg_cli.evaluation.summary import missed_of, overall, overall_of_labels, per_class
 from medimg_cli.predictions.exams import exam_table
 from medimg_cli.predictions.operating_point import OperatingPoint
+from medimg_cli.runs.run import Exams
 from medimg_cli.statistics.sampling import Sampling
 
 
@@ -24,17 +27,13 @@ def exams(subject: Subject) -> ExamFigures | str:
         return "it is not known which images are of one exam (ingest --exam-col)"
     if by is None:
         return "the model was trained without exams, so no pooling was chosen"
-    labels, table = here.labels, exam_table(here.table, here.labels, by.pooling)
-    # What is drawn are patients as of images: an exam is of the patient of its first image.
-    first = (~here.table[EXAM].duplicated()).to_numpy()
-    clustered = here.sampling.clustered
-    units = here.sampling.unit_of[first] if clustered else None
-    sampling = Sampling(units, len(table), exact=here.sampling.exact, seed=here.sampling.seed)
-    whole = ScoredPredictions(table, labels, OperatingPoint(by.threshold, by.thresholds), sampling)
+    whole, labels, tuning = _pooled(here, by), here.labels, subject.tuning
+    before = None if tuning is None or EXAM not in tuning.table else _pooled(tuning, by)
+    promised = contract(replace(subject, here=whole, tuning=before))
     return ExamFigures(
         n=whole.n,
         images=here.n,
-        patients=int(table["patient_id"].nunique()),
+        patients=int(whole.table["patient_id"].nunique()),
         source=by.source,
         pooling=by.pooling,
         why=by.why,
@@ -45,7 +44,17 @@ def exams(subject: Subject) -> ExamFigures | str:
         per_class=per_class(whole),
         confusion=None if labels.several else whole.confusion(),
         missed=missed_of(whole),
+        contract=None if isinstance(promised, str) else promised,
     )
+
+
+def _pooled(answers: ScoredPredictions, by: Exams) -> ScoredPredictions:
+    """Return the answers to the exams of some images; what is drawn are patients as of images."""
+    table, images = exam_table(answers.table, answers.labels, by.pooling), answers.sampling
+    first = (~answers.table[EXAM].duplicated()).to_numpy()  # an exam is of the patient of its first image
+    units = images.unit_of[first] if images.clustered else None
+    sampling = Sampling(units, len(table), exact=images.exact, seed=images.seed)
+    return ScoredPredictions(table, answers.labels, OperatingPoint(by.threshold, by.thresholds), sampling)
 
 
 _METRICS = ("recall", "specificity", "precision", "npv", "auroc")

@@ -41,3 +41,14 @@ def test_without_exams_or_a_pooling_there_is_a_reason() -> None:
     lacking = replace(plain, here=replace(plain.here, table=plain.here.table.drop(columns="exam_id")))
     assert "not known" in str(exams(lacking))
     assert "no pooling was chosen" in str(exams(subject(None)))
+
+
+def test_the_target_is_judged_on_exams_and_the_change_is_one_of_exams() -> None:
+    aimed = BY.model_copy(update={"threshold": BY.threshold.model_copy(update={"target_recall": 0.95})})  # type: ignore[union-attr]
+    images = subject(aimed)
+    found = exams(replace(images, tuning=images.here))
+    assert isinstance(found, ExamFigures) and found.contract is not None
+    recall = found.metrics["recall"]
+    assert found.contract.verdict == ("missed" if (recall.high or 1) < 0.95 else "cannot be told")
+    assert found.contract.change["recall"].here == recall
+    assert found.contract.change["recall"].difference.value == 0
