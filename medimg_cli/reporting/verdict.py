@@ -62,13 +62,18 @@ class Headline:
 
 def headline(evaluation: Evaluation) -> Headline:
     """Return the verdict of an evaluation: of its exams where the model decides on them; of the positive class, else all."""
-    exams = evaluation.exams
+    exams, found = evaluation.exams, _verdict(_as_decided(evaluation))
     if exams is None:
-        return _verdict(evaluation)
-    names = ("metrics", "per_class", "missed", "threshold", "thresholds", "class_counts", "contract")
-    found = _verdict(evaluation.model_copy(update={name: getattr(exams, name) for name in names}))
+        return found
     text = f"{plural(exams.n, 'exam')} ({exams.source}), pooled by {exams.pooling}: {exams.why}"
     return replace(found, label=f"{found.label}, by exam", facts=(*found.facts, Fact("Exams", text)))
+
+
+def _as_decided(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation with the figures of its exams for those of images, where the model decides on exams."""
+    exams = evaluation.exams
+    names = ("metrics", "per_class", "missed", "threshold", "thresholds", "class_counts", "contract")
+    return evaluation.model_copy(update={name: getattr(exams, name) for name in names if exams})
 
 
 def _verdict(evaluation: Evaluation) -> Headline:
@@ -294,7 +299,8 @@ def change_table(evaluation: Evaluation) -> Table | None:
 
 
 def two_by_two(evaluation: Evaluation) -> Table | None:
-    """Return found, missed, false alarms and rightly negative images, None where the counts are not known."""
+    """Return found, missed, false alarms and rightly negative images, or exams; None where the counts are not known."""
+    evaluation, what = _as_decided(evaluation), "Exams" if evaluation.exams else "Images"
     if evaluation.positive is None:
         return None
     of_class = evaluation.per_class.get(evaluation.positive, {})
@@ -309,13 +315,13 @@ def two_by_two(evaluation: Evaluation) -> Table | None:
         ("Others", f"{grouped(alarms)} false alarms", f"{grouped(rest)} right", grouped(specificity.n)),
         ("All", grouped(hit + alarms), grouped(missed + rest), grouped(recall.n + specificity.n)),
     )
-    head = ("Reference", "Called positive", "Called negative", "Images")
-    return Table("Images by reference standard and answer", head, rows, figures=(1, 2, 3))
+    head = ("Reference", "Called positive", "Called negative", what)
+    return Table(f"{what} by reference standard and answer", head, rows, figures=(1, 2, 3))
 
 
 def weakest_table(evaluation: Evaluation) -> Table:
     """Return the classes that were missed most, where none is the positive one."""
-    ordered = _weakest_first(evaluation)
+    ordered, of = _weakest_first(_as_decided(evaluation)), "Exams" if evaluation.exams else "Images"
     rows = tuple(
         (
             name,
@@ -326,7 +332,7 @@ def weakest_table(evaluation: Evaluation) -> Table:
         for name, recall in ordered[:_WEAKEST]
     )
     what = ("Labels", "Label") if evaluation.several_labels else ("Classes", "Class")
-    head = (what[1], "Images", "Missed", "Sensitivity")
+    head = (what[1], of, "Missed", "Sensitivity")
     return Table(
         f"{what[0]}, weakest sensitivity first",
         head,

@@ -15,6 +15,7 @@ from medimg_cli.reporting.verdict import (
     leakage_line,
     resampling_line,
     threshold_line,
+    two_by_two,
     weakest_class,
     weakest_table,
 )
@@ -150,10 +151,14 @@ def test_the_verdict_is_that_of_exams_where_the_model_decides_on_them(tmp_path: 
     exams = ExamFigures.model_validate(
         own
         | {"n": 20, "images": evaluation.n, "source": "folder", "pooling": "max", "why": "AUROC 0.9"}
-        | {"metrics": {"recall": recall}, "confusion": None}
+        | {"metrics": {"recall": recall, "specificity": recall}, "confusion": None}
         | {"missed": Missed(count=5, of=10, ids=())}
     )
-    verdict = headline(evaluation.model_copy(update={"exams": exams}))
+    evaluation = evaluation.model_copy(update={"exams": exams})
+    counts = two_by_two(evaluation)
+    assert counts is not None and counts.head[-1] == "Exams"
+    assert counts.rows[0] == ("PNEUMONIA", "5 found", "5 missed", "10")
+    verdict = headline(evaluation)
     assert verdict.label.endswith(", by exam")
     assert (verdict.figure, verdict.beside) == ("50.0 %", "missed 5 of 10")
     assert verdict.facts[-1].text.startswith("20 exams (folder), pooled by max")
