@@ -155,8 +155,9 @@ def _as_usage_error(error: ValidationError) -> UsageError:
     section_name, option = place[0].replace("_", "-"), place[1] if len(place) > 1 else place[0]
     message = first["msg"].removeprefix("Value error, ")
     field = Settings.fields_of(place[0]).get(option)
-    flags = about(field).flags if field else ""
-    what = f"{section_name}: {flags.split('/')[0] or '--' + option.replace('_', '-')}"
+    known = about(field) if field else None
+    spelt = option if known and not known.option else f"--{option.replace('_', '-')}"  # --set alone has it
+    what = f"{section_name}: {(known.flags if known else '').split('/')[0] or spelt}"
     return UsageError(
         f"{what} cannot be given here" if first["input"] is True else f"{what} cannot be {first['input']!r}",
         message[0].lower() + message[1:],

@@ -41,6 +41,7 @@ def test_defaults_hold_without_any_file(workspace: Workspace) -> None:
         ("train.epochs=0", "train: --epochs cannot be 0", "greater than 0"),
         ("ingest.split=0.9,0.9,0.1", "ingest: --split cannot be", "sum to 1"),
         ("preprocess.size=3", "preprocess: --size cannot be 3", "8 and 4096"),
+        ("serve.dicom-reserve-mb=1", "serve: dicom_reserve_mb cannot be 1", "50"),
         ("label-audit.fail-on=maybe", "label-audit: --fail-on cannot be 'maybe'", "error"),
         ("epochs=3", "cannot read --set 'epochs=3'", "SECTION.KEY=VALUE"),
     ],
