@@ -51,7 +51,7 @@ def render_datasheet(content: ReportContent, *, templates: Path | None = None) -
 
 def _render(name: str, content: ReportContent, templates: Path | None, **more: Any) -> str:
     environment = page_environment(templates).overlay(autoescape=False, finalize=as_markdown)
-    environment.filters["metric_title"] = metric_title
+    environment.filters = environment.filters | {"metric_title": metric_title}
     context = page_context(content) | more | {"say": lambda key: given(content, key)}
     return rendered(environment, name, context, templates)
 

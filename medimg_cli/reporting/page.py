@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from inspect import isfunction
 from pathlib import Path
 from types import ModuleType
@@ -133,9 +133,17 @@ def page_environment(templates: Path | None = None) -> jinja2.Environment:
     """
     if templates is not None and not templates.is_dir():
         raise UsageError(f"--templates {templates} is not a folder", "name a folder of Jinja templates")
-    folders = [templates] if templates is not None else []
+    own = _own_environment()
+    if templates is None:
+        return own
+    return own.overlay(loader=jinja2.FileSystemLoader([templates, templates_dir() / "report"]))
+
+
+@cache
+def _own_environment() -> jinja2.Environment:
+    """Return the one of medimg's templates, each compiled once a process."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*folders, templates_dir() / "report"]),
+        loader=jinja2.FileSystemLoader(templates_dir() / "report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import jinja2
 import pandas as pd
@@ -275,6 +276,7 @@ def render_audit_page(content: AuditPageContent) -> str:
     )
 
 
+@cache
 def _environment() -> jinja2.Environment:
     folders = [templates_dir() / "audit", templates_dir() / "report"]
     environment = jinja2.Environment(
