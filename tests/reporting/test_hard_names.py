@@ -71,11 +71,11 @@ def _characters(node: object) -> Iterator[LTChar]:
 @pytest.mark.parametrize(
     ("kind", "part"),
     [
-        ("unbroken", "report"),
+        pytest.param("unbroken", "report", marks=pytest.mark.slow),
         ("unbroken", "appendix"),
         ("fifty unbroken", "report"),
-        ("fifty of words", "report"),
-        ("markup", "report"),
+        pytest.param("fifty of words", "report", marks=pytest.mark.slow),
+        pytest.param("markup", "report", marks=pytest.mark.slow),
         ("other scripts", "report"),
     ],
 )

@@ -113,6 +113,19 @@ def own_dask(tmp_path: Path) -> Iterator[Dask]:
         running.end()
 
 
+@pytest.fixture(scope="module")
+def slow_dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
+    """Return a scheduler with two workers that read slowly; the last test that takes it ends it."""
+    running = Dask(tmp_path_factory.mktemp("slow") / "running")
+    try:
+        for _ in range(2):
+            running.slow_worker()
+        running.until(lambda: len(running.workers()) == 2)
+        yield running
+    finally:
+        running.end()
+
+
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     folder = draw_cohort(tmp_path / "raw", patients=24)
@@ -154,25 +167,24 @@ def test_a_relative_input_is_found_by_workers_that_run_elsewhere(
 
 
 @pytest.mark.usefixtures("raw")
-def test_a_worker_that_dies_and_one_that_comes_change_nothing(tmp_path: Path, own_dask: Dask) -> None:
+def test_a_worker_that_dies_and_one_that_comes_change_nothing(tmp_path: Path, slow_dask: Dask) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     for place in (here, there):
         assert medimg(place, *ingest_of(tmp_path)) == 0
     assert medimg(here, "preprocess", "--size", "24") == 0
-    first, *_ = [own_dask.slow_worker() for _ in range(3)]
-    own_dask.until(lambda: len(own_dask.workers()) == 3)
+    _, first, _ = slow_dask.processes
     pixels, ended, was_running = there / "cache", threading.Event(), []
 
     def change() -> None:
-        own_dask.until(lambda: any(pixels.rglob("pixels.npy")))
+        slow_dask.until(lambda: any(pixels.rglob("pixels.npy")))
         time.sleep(0.3)
         first.kill()
-        own_dask.slow_worker()
+        slow_dask.slow_worker()
         was_running.append(not ended.is_set())
 
     change_later = threading.Thread(target=change)
     change_later.start()
-    on = ("--scheduler", own_dask.address, "--set", "cluster.chunk=1")
+    on = ("--scheduler", slow_dask.address, "--set", "cluster.chunk=1")
     assert medimg(there, "preprocess", "--size", "24", *on) == 0
     ended.set()
     change_later.join()
@@ -184,21 +196,19 @@ def test_a_worker_that_dies_and_one_that_comes_change_nothing(tmp_path: Path, ow
 
 @pytest.mark.usefixtures("raw")
 def test_the_schedulers_end_is_one_error_and_the_command_goes_on_without_it(
-    tmp_path: Path, own_dask: Dask, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, slow_dask: Dask, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     for place in (here, there):
         assert medimg(place, *ingest_of(tmp_path)) == 0
-    own_dask.slow_worker()
-    own_dask.until(lambda: bool(own_dask.workers()))
 
     def end() -> None:
-        own_dask.until(lambda: any(there.rglob("journal.csv")))
-        own_dask.scheduler.kill()
+        slow_dask.until(lambda: any(there.rglob("journal.csv")))
+        slow_dask.scheduler.kill()
 
     end_later = threading.Thread(target=end)
     end_later.start()
-    on = ("--scheduler", own_dask.address, "--set", "cluster.chunk=1")
+    on = ("--scheduler", slow_dask.address, "--set", "cluster.chunk=1")
     capsys.readouterr()
     assert medimg(there, "preprocess", "--size", "24", *on) == ExitCode.MACHINE
     end_later.join()
@@ -255,8 +265,8 @@ def test_an_address_that_is_none_is_refused(tmp_path: Path, address: str) -> Non
     assert medimg(tmp_path, "preprocess", f"--scheduler={address}") == ExitCode.USAGE
 
 
-def test_nobody_there_no_worker_there_and_two_ways_at_once(
-    tmp_path: Path, own_dask: Dask, capsys: pytest.CaptureFixture[str]
+def test_nobody_there_no_worker_there_two_ways_at_once_and_another_version_are_refused(
+    tmp_path: Path, raw: Path, own_dask: Dask, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = ("--set", "cluster.patience_seconds=1")
     for address in ("tcp://127.0.0.1:9", own_dask.address):
@@ -264,11 +274,6 @@ def test_nobody_there_no_worker_there_and_two_ways_at_once(
         assert address in capsys.readouterr().err
     both = ("--scheduler", own_dask.address, "--shard", "1/2")
     assert medimg(tmp_path, "preprocess", *both) == ExitCode.USAGE
-
-
-def test_a_worker_of_another_version_is_refused(
-    tmp_path: Path, raw: Path, own_dask: Dask, capsys: pytest.CaptureFixture[str]
-) -> None:
     (tmp_path / "older.py").write_text("import medimg_cli\nmedimg_cli.__version__ = '0.0.9'\n")
     own_dask.worker("--preload", str(tmp_path / "older.py"))
     assert medimg(tmp_path / "w", *ingest_of(raw.parent), "--scheduler", own_dask.address) == ExitCode.MACHINE

@@ -1,6 +1,7 @@
 """evaluate: honest numbers from the predictions, and no leaky split."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +25,19 @@ from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
 
 
+@pytest.fixture(scope="module")
+def quickly_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quickly")
+    raw = str(draw_cohort(folder / "raw"))
+    assert medimg(folder, "ingest", raw, "--positive", "SPOT", "--patient-regex", r"(patient\d+)") == 0
+    assert medimg(folder, "train", "--epochs", "2", "--batch-size", "8") == 0
+    return folder
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> tuple[Workspace, Run]:
+def own(quickly_trained: Path, tmp_path: Path) -> tuple[Workspace, Run]:
     """Return a small trained workspace a test may change."""
-    draw_cohort(tmp_path / "raw")
-    medimg(
-        tmp_path, "ingest", str(tmp_path / "raw"), "--positive", "SPOT", "--patient-regex", r"(patient\d+)"
-    )
-    assert medimg(tmp_path, "train", "--epochs", "2", "--batch-size", "8") == 0
+    shutil.copytree(quickly_trained, tmp_path, dirs_exist_ok=True)
     workspace = Workspace(tmp_path)
     return workspace, find_run(workspace, None)
 

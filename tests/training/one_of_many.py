@@ -56,7 +56,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-IN_SINGLE = ("weighted", "uneven", "accumulated")
+IN_SINGLE = ("weighted", "accumulated")
 
 
 def trained(
@@ -85,10 +85,11 @@ def trained(
     return result.state | {"logits": torch.from_numpy(logits)}, result.history
 
 
-def all_ways(kind: torch.dtype, names: Iterable[str] = WAYS) -> dict[str, Any]:
-    """Return what each way of training comes to."""
+def both_precisions() -> list[dict[str, Any]]:
+    """Return what the ways of training come to, in double and in single precision."""
     torch.set_num_threads(1)
-    return {name: trained(WAYS[name], kind) for name in names}
+    ways: tuple[tuple[torch.dtype, Iterable[str]], ...] = ((torch.float64, WAYS), (torch.float32, IN_SINGLE))
+    return [{name: trained(WAYS[name], kind) for name in names} for kind, names in ways]
 
 
 def started(
@@ -112,10 +113,9 @@ def started(
 
 
 def main(folder: str) -> None:
-    """Write what each process comes to, in double and in single precision, into FOLDER/RANK.pt."""
+    """Write what each process comes to into FOLDER/RANK.pt."""
     with joined("cpu") as world:
-        found = [all_ways(torch.float64), all_ways(torch.float32, IN_SINGLE)]
-        torch.save(found, Path(folder) / f"{world.rank}.pt")
+        torch.save(both_precisions(), Path(folder) / f"{world.rank}.pt")
 
 
 if __name__ == "__main__":

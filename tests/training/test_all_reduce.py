@@ -20,7 +20,7 @@ from medimg_cli.training.distributed import all_reduce as distributed
 from medimg_cli.training.distributed.all_reduce import ALONE, World, check_batch_size
 from medimg_cli.training.distributed.ranks import Process
 from tests.conftest import draw_cohort, medimg
-from tests.training.one_of_many import IN_SINGLE, WAYS, started
+from tests.training.one_of_many import IN_SINGLE, WAYS, both_precisions, started
 
 Outcome = tuple[dict[str, Tensor], list[dict[str, float]]]
 DOUBLE, SINGLE = 0, 1
@@ -29,12 +29,15 @@ DOUBLE, SINGLE = 0, 1
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Outcome]]]:
     """Return what one process alone, and each of two, came to."""
-    alone, together = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("together")
-    for process in [*started(1, str(alone)), *started(2, str(together))]:
+    together = tmp_path_factory.mktemp("together")
+    processes = started(2, str(together))
+    found = {"alone": both_precisions()}
+    for process in processes:
         _, said = process.communicate(timeout=300)
         assert (process.returncode, said) == (0, "")
-    paths = {"alone": alone / "0.pt", "first": together / "0.pt", "second": together / "1.pt"}
-    return {name: torch.load(path, weights_only=True) for name, path in paths.items()}
+    for rank, name in enumerate(("first", "second")):
+        found[name] = torch.load(together / f"{rank}.pt", weights_only=True)
+    return found
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ SIZES_PX = (32, 48, 64, 96, 100, 224)
     ("name", "size_px", "hint"),
     [
         ("vit_b_16", 100, "--set preprocess.size=96 or 112"),
-        ("vit_b_32", 48, "--set preprocess.size=32 or 64"),
-        ("inception_v3", 64, "--set preprocess.size=75"),
+        pytest.param("vit_b_32", 48, "--set preprocess.size=32 or 64", marks=pytest.mark.slow),
+        pytest.param("inception_v3", 64, "--set preprocess.size=75", marks=pytest.mark.slow),
         ("alexnet", 48, "--set preprocess.size=63"),
     ],
 )

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow  # networks of torchvision are built, and imported with warnings as errors, by other tests
 def test_torchvision_can_be_imported_and_builds_a_classifier() -> None:
     code = (
         "import warnings; warnings.simplefilter('error')\n"

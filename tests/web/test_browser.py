@@ -142,7 +142,7 @@ def test_a_reviewer_excludes_relabels_takes_back_and_applies(sitting: Sitting, p
     assert complaints == []
 
 
-def test_the_keyboard_alone_is_enough_and_ctrl_c_applies(sitting: Sitting, page: "Page") -> None:
+def test_the_keyboard_alone_is_enough_ctrl_c_applies_and_then_nobody_answers(sitting: Sitting, page: "Page") -> None:
     page.goto(f"{sitting.root}finding/2")
     page.keyboard.press("j")
     page.keyboard.press("j")
@@ -165,10 +165,5 @@ def test_the_keyboard_alone_is_enough_and_ctrl_c_applies(sitting: Sitting, page:
     assert "3 decisions" in sitting.end()
     assert rows_of(sitting.workspace).loc[image, "label"] == "healthy"
     assert (sitting.workspace.audit_dir / "audit.html").is_file()
-
-
-def test_a_decision_after_the_end_says_that_nobody_answers(sitting: Sitting, page: "Page") -> None:
-    page.goto(f"{sitting.root}finding/2")
-    sitting.end()
     page.locator(".card").first.get_by_role("button", name="Keep").click()
     playwright.expect(page.locator("#status")).to_contain_text("does not answer")
