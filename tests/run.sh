@@ -31,10 +31,9 @@ prepare_pdf || true     # the tests that need a PDF say that they are skipped
 prepare_browser || true # and so do those that need a browser
 prepare_dicom || true   # or a validator of DICOM objects
 cd -- "$root"
-# Lint and types take one core; the tests follow on all of them.
 check lint python -m ruff check .
 check format python -m ruff format --check .
-check types python -m mypy
+check types python -m mypy --num-workers "$cores"
 check tests python -m pytest -n "$cores" --dist loadscope "$@"
 printf '\n'
 printf '%s\n' "${summary[@]}"
