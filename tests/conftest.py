@@ -1,5 +1,7 @@
 """What several tests share: the real images beside the checkout, and one tiny trained workspace."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,14 @@ from medimg_cli.workspace.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SIDE_PX = 32
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Let nothing of this process wait until a disk has written; tests of it put their own `fsync` in its place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")
