@@ -15,7 +15,7 @@ from tests.test_docs import parses
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SBATCH = EXAMPLES / "slurm.sbatch"
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 120.0
 
 # Stands for medimg: notes how it was called; `train` saves for a while when told to stop, if STAYS is set.
 MEDIMG = """#!/usr/bin/env bash

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -49,21 +50,24 @@ app.main(["runs"])
 
 
 def test_late_items_are_given_up_and_others_are_still_worked_on() -> None:
+    ending = threading.Event()
+
     def work(item: int) -> int:
         if item in (1, 2, 5):
-            time.sleep(2.0)
+            ending.wait(60)
         return item
 
     began = time.monotonic()
     given = list(map_ordered(work, range(40), workers=2, seconds=0.2, late=lambda item: -item))
     assert given == [-item if item in (1, 2, 5) else item for item in range(40)]
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 30
+    ending.set()
 
 
 def _run(*arguments: str) -> tuple[subprocess.CompletedProcess[str], float]:
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", HANGING, *arguments], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", HANGING, *arguments], capture_output=True, text=True, check=False, timeout=80
     )
     return done, time.monotonic() - began
 
@@ -73,7 +77,7 @@ def test_a_file_that_hangs_is_quarantined_and_the_ingest_ends(tmp_path: Path) ->
     limit = ("--set", "ingest.decode_seconds=1")
     done, seconds = _run("ingest", str(raw), "-C", str(tmp_path), "--json", "-q", *limit)
     assert done.returncode == 0, done.stderr
-    assert seconds < 30
+    assert seconds < 60
     told = json.loads(done.stdout)
     assert told["images"] == 19
     assert told["quarantined"] == 1
@@ -87,7 +91,7 @@ def test_a_file_that_hangs_is_an_unreadable_row_of_predict(trained: Workspace, t
         "predict", str(raw), "-C", str(trained.root), "--json", "-q", "--set", "predict.decode_seconds=1"
     )
     assert done.returncode == 4, done.stderr
-    assert seconds < 30
+    assert seconds < 60
     rows = {Path(row["path"]).name: row for row in json.loads(done.stdout)["predictions"]}
     assert len(rows) == 8
     assert rows["patient003_1.png"]["status"] == "unreadable"
@@ -113,7 +117,7 @@ def test_a_file_that_hangs_after_its_ingest_ends_no_command_in_waiting(
     checks = ["--checks", "unreadable"] if command == "label-audit" else []
     asked = ("-C", str(tmp_path), *checks, "--set", f"{limit}.decode_seconds=1")
     done, seconds = _run(command, *file, *asked)
-    assert seconds < 30
+    assert seconds < 60
     assert done.returncode == code, done.stderr
     told = done.stdout + done.stderr + "".join(p.read_text() for p in tmp_path.glob("audit/*.csv"))
     assert words in told.replace("\n", " ")
@@ -151,7 +155,7 @@ def test_a_signal_ends_a_command_whose_main_thread_waits_in_foreign_code(number:
         began = time.monotonic()
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # the command waits for 90
     assert process.returncode == 130
     assert said.startswith("error: interrupted")
     assert len(said.splitlines()) == 2

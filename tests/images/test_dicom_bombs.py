@@ -69,7 +69,7 @@ def test_millions_of_empty_elements_are_not_waited_for() -> None:
     began = time.process_time()
     with pytest.raises(UnreadableImage, match="elements"):
         read(whole[:place] + elements + whole[place:])
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize("data", [png(side=40), dicom(side=40)], ids=["PNG", "DICOM"])
@@ -120,7 +120,7 @@ def test_a_header_that_goes_on_and_on_is_refused_in_seconds(
     began = time.process_time()
     with pytest.raises(UnreadableImage):
         read(data)
-    assert time.process_time() - began < 4  # a half on an idle machine; without bounds, minutes
+    assert time.process_time() - began < 20  # a half on an idle machine; without bounds, minutes
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_sparse_file_of_twenty_gigabytes_is_refused_in_seconds(tmp_path: Path,
     began = time.process_time()
     with pytest.raises(UnreadableImage):
         read_image(path.as_posix())
-    assert time.process_time() - began < 8
+    assert time.process_time() - began < 30
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20
 
 

@@ -106,7 +106,7 @@ def test_a_plain_name_is_silent(text: str) -> None:
 def test_a_long_text_takes_no_longer_than_its_length_asks_for(sign: str) -> None:
     begin = time.process_time()
     find_identities(sign * (200_000 // len(sign)))
-    assert time.process_time() - begin < 10
+    assert time.process_time() - begin < 30
 
 
 def test_a_path_is_seen_from_its_source_on() -> None:

@@ -46,7 +46,7 @@ def test_a_silent_server_is_left_after_the_timeout_and_asked_for_the_rest(
 ) -> None:
     began = time.monotonic()
     get(server, target, silent, honest)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert target.read_bytes() == BODY
     assert server.ranges == [None, f"bytes={len(BODY) // 2}-"]
 

@@ -110,34 +110,25 @@ def test_auto_tries_what_has_weights_at_hand_within_a_limit_only(tmp_path: Path)
     assert auto_names(auto) == []
 
 
-def test_auto_chooses_on_folds_and_says_so(workspace: Workspace, tmp_path: Path) -> None:
-    weights(tmp_path)
-    options = ("--weights", str(tmp_path), "--epochs", "3", "--set", "preprocess.size=32", "--name", "best")
-    assert medimg(workspace.root, "train", "--arch", "auto", "--time-limit", "60m", *options) == 0
-    told = json.loads((workspace.runs_dir / "best" / "candidates.json").read_text())
-    assert {each["arch"] for each in told["tried"]} == {"small-cnn", "squeezenet1_1"}
-    assert told["optimism"] is not None
-
-
-def test_several_networks_are_tried_and_the_chosen_one_is_a_normal_run(
-    workspace: Workspace, tmp_path: Path
+@pytest.mark.parametrize(
+    "arch",
+    [
+        ("auto", "--time-limit", "60m"),
+        pytest.param(("small-cnn,squeezenet1_1",), marks=pytest.mark.slow),
+    ],
+)
+def test_several_networks_are_tried_on_folds_and_the_chosen_one_is_a_normal_run(
+    workspace: Workspace, tmp_path: Path, arch: tuple[str, ...]
 ) -> None:
     weights(tmp_path)
-    options = (
-        "--arch",
-        "small-cnn,squeezenet1_1",
-        "--weights",
-        str(tmp_path),
-        "--epochs",
-        "3",
-        "--set",
-        "preprocess.size=32",
-    )
-    assert medimg(workspace.root, "train", *options, "--name", "best") == 0
+    options = ("--weights", str(tmp_path), "--epochs", "3", "--set", "preprocess.size=32", "--name", "best")
+    assert medimg(workspace.root, "train", "--arch", *arch, *options) == 0
     told = json.loads((workspace.runs_dir / "best" / "candidates.json").read_text())
     card = json.loads((workspace.runs_dir / "best" / "model.json").read_text())
     assert [each["arch"] for each in told["tried"] if each["chosen"]] == [card["arch"]]
+    assert {each["arch"] for each in told["tried"]} == {"small-cnn", "squeezenet1_1"}
     assert {each["way"] for each in told["tried"]} == {"logistic", "trained"}
+    assert told["optimism"] is not None
     dataset = read_dataset(workspace)
     assert told["images"] == len(dataset.of_split("train", "val"))
     cache = preprocess(workspace, Settings().preprocess.model_copy(update={"size": 32})).cache

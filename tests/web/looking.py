@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: extra [test]")
 expect = playwright.expect
+expect.set_options(timeout=60_000)
 
 
 def upload(page: "Page", files: Mapping[str, Path], *names: str) -> None:

@@ -23,6 +23,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: examples/setup.sh can install it")
 _SECONDS = 60
+playwright.expect.set_options(timeout=60_000)
 
 
 @dataclass
@@ -142,7 +143,9 @@ def test_a_reviewer_excludes_relabels_takes_back_and_applies(sitting: Sitting, p
     assert complaints == []
 
 
-def test_the_keyboard_alone_is_enough_ctrl_c_applies_and_then_nobody_answers(sitting: Sitting, page: "Page") -> None:
+def test_the_keyboard_alone_is_enough_ctrl_c_applies_and_then_nobody_answers(
+    sitting: Sitting, page: "Page"
+) -> None:
     page.goto(f"{sitting.root}finding/2")
     page.keyboard.press("j")
     page.keyboard.press("j")

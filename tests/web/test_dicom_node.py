@@ -47,7 +47,7 @@ from tests.web.dicom_peer import Peer, image, listening_peer, send
 
 # pynetdicom leaves a socket to the garbage collector where nobody answers.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-SECONDS = 20.0
+SECONDS = 120.0
 Answer = Callable[[Ask, Connection], "Done | None"]
 
 
@@ -233,7 +233,7 @@ def test_connections_that_end_before_they_ask_hold_no_place(tmp_path: Path) -> N
             socket.create_connection(("127.0.0.1", served.port)).close()
         began = time.monotonic()
         served.until(lambda: send(served.port, [image()]) == [0])
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 12  # those that hold a place hold it for 15 s
 
 
 def test_a_pdu_that_comes_too_slowly_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -589,7 +589,7 @@ def test_a_node_ends_at_once_whatever_clients_and_peers_keep_it_waiting_for(
         time.sleep(0.5)
         began = time.monotonic()
         served.node.stop()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         peer.hold.set()
         served.until(lambda: not [one for one in threading.enumerate() if isinstance(one, Association)])
         slow.close()

@@ -43,7 +43,7 @@ def test_the_lock_is_free_after_an_error_inside(tmp_path: Path) -> None:
         raise ValueError("inside")
     began = time.monotonic()
     with locked(tmp_path / ".lock", doing="going on"):
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
 
 
 def test_a_place_that_is_no_folder_is_one_error(tmp_path: Path) -> None:
