@@ -62,7 +62,7 @@ def test_images_of_one_patient_count_less() -> None:
     assert design_effect(3, 0.25) == pytest.approx(1.5)
 
 
-@pytest.mark.parametrize("rate", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("rate", [0.3, pytest.param(0.6, marks=pytest.mark.slow), 1.0])
 def test_a_power_law_is_forecast_at_four_times_the_patients(rate: float) -> None:
     generator = np.random.default_rng(1)
     sizes = np.array([40.0, 80.0, 160.0, 240.0, 320.0])

@@ -46,8 +46,14 @@ def _phantoms(tmp_path: Path, *, patients: int = 60, seed: int = 0) -> Path:
     return tmp_path / "demo" / "images"
 
 
-def test_one_class_saved_as_png_is_named_first(tmp_path: Path) -> None:
-    raw = _phantoms(tmp_path)
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the images of a clean cohort; tests must leave them as they are."""
+    return _phantoms(tmp_path_factory.mktemp("phantoms"))
+
+
+def test_one_class_saved_as_png_is_named_first(phantoms: Path, tmp_path: Path) -> None:
+    raw = shutil.copytree(phantoms, tmp_path / "raw")
     for file in sorted(raw.rglob("*.dcm")):
         file.unlink()
     for number, file in enumerate(sorted((raw / "NORMAL").glob("*.png"))):
@@ -86,8 +92,8 @@ def test_where_a_few_others_have_the_format_too_it_is_still_named_before_what_fo
     assert float(areas.split("bytes per pixel ")[1][:4]) > float(first.message.split("AUROC ")[1][:4])
 
 
-def test_phantoms_whose_formats_are_drawn_alike_have_no_shortcut(tmp_path: Path) -> None:
-    context = _ingested(tmp_path / "ws", _phantoms(tmp_path), "--patient-regex", r"(patient\d+)")
+def test_phantoms_whose_formats_are_drawn_alike_have_no_shortcut(phantoms: Path, tmp_path: Path) -> None:
+    context = _ingested(tmp_path / "ws", phantoms, "--patient-regex", r"(patient\d+)")
     checked = shortcuts(context)
     assert checked.findings == ()
     assert "5 folds by patient; 0 tell the label" in checked.did
