@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -182,7 +183,7 @@ class Bench:
             (folder / "images" / file).symlink_to(path)
         chosen[["file", "label", "patient", "split"]].to_csv(folder / "labels.csv", index=False)
         names = sorted(set(chosen["label"]))
-        given = {
+        given: dict[str, Any] = {
             "layout": "csv",
             "labels": str(folder / "labels.csv"),
             "use_split_col": "split",
@@ -236,7 +237,7 @@ def _some(rows: pd.DataFrame, images: int, seed: int) -> pd.DataFrame:
     generator, chosen = np.random.default_rng(seed), []
     for _, of_class in rows.groupby("label"):
         wanted, patients = round(images * len(of_class) / len(rows)), of_class.groupby("patient").groups
-        for name in generator.permutation(sorted(patients)):
+        for name in generator.permutation(sorted(map(str, patients))):
             if len(patients[name]) <= wanted:
                 wanted -= len(patients[name])
                 chosen += list(patients[name])
@@ -381,7 +382,7 @@ COLUMNS: Mapping[str, Callable[[Bench, Draw], Answer | None]] = {
 }
 
 
-def _read(kept: Path) -> list[dict[str, object]]:
+def _read(kept: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
 
 

@@ -134,8 +134,8 @@ def test_two_architectures_with_weights_are_one_model_and_both_licences_are_told
     archs = ("squeezenet1_1", "mobilenet_v2")
     first, second = (Path(weights(tmp_path, name)) for name in archs)
     (tmp_path / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
-    asked = ("--arch", archs[0], "--weights", str(first), "--freeze", "backbone", "--head", "logistic")
-    asked += ("--size", "64", "--set", f"train.also={archs[1]}", "--name", "both")
+    asked: tuple[str, ...] = ("--arch", archs[0], "--weights", str(first), "--freeze", "backbone")
+    asked += ("--head", "logistic", "--size", "64", "--set", f"train.also={archs[1]}", "--name", "both")
     assert medimg(own.root, "train", *asked) == 0
     run = find_run(own, "both")
     card = run.read_card()

@@ -122,7 +122,7 @@ def _trait(name: str, cells: pd.Series, classes: Sequence[str]) -> Trait | None:
     numbers = pd.to_numeric(cells, errors="coerce")
     if numbers.notna().sum() >= _NUMERIC_SHARE * len(filled):
         return Trait(title, kind, numbers.to_numpy(dtype=np.float64))
-    sentences = filled.str.split().str.len().median() >= _WORDS  # free text, also in a small set
+    sentences = filled.str.count(r"\S+").median() >= _WORDS  # free text, also in a small set
     if filled.nunique() > (_MOST_SENTENCES if sentences else _MOST_VALUES):
         return None
     return Trait(title, kind, cells.where(cells.isin(filled), "").tolist(), hidden=bool(_NAMES.search(name)))
