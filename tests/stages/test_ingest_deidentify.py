@@ -142,6 +142,18 @@ def test_a_table_of_labels_goes_with_the_copies(by: str, tmp_path: Path) -> None
     assert rows["patient_id"][0] == header.PatientID
 
 
+@pytest.mark.parametrize("inner", ["", "series/"])
+def test_a_table_of_folders_means_all_copies_in_them(inner: str, tmp_path: Path) -> None:
+    for number in range(6):
+        for view in range(2):
+            draw(tmp_path / "raw" / f"Case{number}" / f"{inner}{view}.png", 10 * number + view)
+    lines = [f"Case{number},{'SICK' if number % 2 else 'WELL'}" for number in range(6)]
+    (tmp_path / "t.csv").write_text("\n".join(["folder,label", *lines]))
+    settings = {"labels": tmp_path / "t.csv", "image_col": "folder", "deidentify": True}
+    result, _ = run(tmp_path, tmp_path / "raw", **settings)
+    assert (result.images, result.classes) == (12, {"SICK": 6, "WELL": 6})
+
+
 def test_two_sources_of_one_name_stay_apart(tmp_path: Path) -> None:
     sources = [cohort(tmp_path / name / "raw") for name in ("a", "b")]
     for source, seed in zip(sources, (900, 901), strict=True):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from medimg_cli.dataset.layouts.labels_file import guess_column, read_labels_file
-from medimg_cli.dataset.layouts.table_files import File, FilesByName
+from medimg_cli.dataset.layouts.table_files import File, FilesByName, folder_of
 from medimg_cli.dataset.layouts.tree import contents, kind_of
 from medimg_cli.dataset.listing import Rejected, Source
 from medimg_cli.errors import DataError, UsageError
@@ -187,7 +187,7 @@ def _with_clean_table(
         before = line
         if image is not None and cells[image] not in names and cells[image]:
             found = loose.find(cells[image])
-            names[cells[image]] = cells[image] if isinstance(found, str) else found[0].image_id
+            names[cells[image]] = cells[image] if isinstance(found, str) else _new_name(cells[image], found)
         writer.writerow(
             ""
             if (number, column) in telling
@@ -211,6 +211,13 @@ def _new_names(outcomes: Sequence[Outcome]) -> dict[str, str]:
     found = {old.stem: new.stem for old, new in pairs}
     found |= {old.name: new.name for old, new in pairs}
     return found | {old.as_posix(): new.as_posix() for old, new in pairs}
+
+
+def _new_name(name: str, found: Sequence[File]) -> str:
+    """Return what the copy of a file is called, or of the folder that a name means."""
+    new = PurePosixPath(found[0].image_id)
+    depth = len(PurePosixPath(folder_of(found[0], name)).parts) if len(found) > 1 else len(new.parts)
+    return PurePosixPath(*new.parts[:depth]).as_posix()
 
 
 def _telling_cells(table: Table, settings: IngestSettings, patient: str | None) -> set[tuple[int, str]]:

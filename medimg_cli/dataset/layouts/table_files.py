@@ -126,13 +126,16 @@ class FilesByName:
         return self._in_folders[ends[0]] if len(ends) == 1 else several
 
     def _several(self, found: Sequence[File]) -> str:
-        named = ", ".join(file.relative for file in found[:2]) + (", …" if len(found) > 2 else "")
+        same = found[0].relative == found[1].relative  # in two sources
+        named = ", ".join(file.path if same else file.relative for file in found[:2]) + (
+            ", …" if len(found) > 2 else ""
+        )
         return f"several files are called so: {named}"
 
     def _exactly(self, wanted: str) -> list[File]:
-        for base in self._bases:
-            if (file := self._by_path.get(f"{base}{wanted}")) is not None:
-                return [file]
+        paths = dict.fromkeys(f"{base}{wanted}" for base in self._bases)
+        if from_sources := [self._by_path[path] for path in paths if path in self._by_path]:
+            return from_sources
         for folder in self._folders:
             path = Path(os.path.normpath(folder / wanted)).as_posix()
             if path in self._by_path:
@@ -197,6 +200,12 @@ class FilesByName:
         for path in self._by_path:
             if path not in used:
                 yield Rejected(path, "not in the table of labels")
+
+
+def folder_of(file: File, name: str) -> str:
+    """Return the folder above a file whose path ends in a name, "" where there is none."""
+    above = map(PurePosixPath.as_posix, PurePosixPath(file.relative).parents)
+    return next((folder for folder in above if f"/{folder}".endswith(f"/{name.strip('/')}")), "")
 
 
 def _parts(path: str) -> list[str]:

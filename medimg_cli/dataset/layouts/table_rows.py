@@ -4,13 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from medimg_cli.dataset.class_names import clean, is_stated
 from medimg_cli.dataset.exams import exam_column, exam_pseudonym
 from medimg_cli.dataset.layouts.label_columns import Labelling, choose_labelling
 from medimg_cli.dataset.layouts.labels_file import guess_column, plain, require_column
-from medimg_cli.dataset.layouts.table_files import File, Finder
+from medimg_cli.dataset.layouts.table_files import File, Finder, folder_of
 from medimg_cli.dataset.listing import Column, Entry, Listing, Missed, Rejected, missed_text
 from medimg_cli.dataset.manifest import COLUMNS, EXAM, UNKNOWN_COLUMN
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
@@ -127,7 +126,7 @@ class RowReader:
         if plain(self._roles.exam or "") in _IDENTITIES:
             exam = exam_pseudonym(exam)
         elif not exam and len(files) > 1:
-            exam = _folder_of(files[0], value.strip("/"))
+            exam = folder_of(files[0], value)
         for file in files:
             self._take(file, label, reason, cells, number, exam)
 
@@ -300,12 +299,6 @@ def _columns(table: Table, roles: Roles) -> tuple[Column, ...]:
         common = tuple(value for value, _ in values.most_common(5))
         found.append(Column(name, roles_of.get(name, left_out), common, len(values)))
     return tuple(found)
-
-
-def _folder_of(file: File, name: str) -> str:
-    """Return the folder above a file whose path ends in a name, "" where there is none."""
-    above = map(PurePosixPath.as_posix, PurePosixPath(file.relative).parents)
-    return next((folder for folder in above if f"/{folder}".endswith(f"/{name}")), "")
 
 
 def _labels_of_exams(table: Table, roles: Roles) -> dict[str, str]:

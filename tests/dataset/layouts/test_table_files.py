@@ -109,6 +109,15 @@ def test_a_folder_means_its_images_at_any_depth_but_no_masks(
     assert {entry.exam for entry in listing.entries} <= {"C1", "C2", ""}
 
 
+def test_a_name_that_stands_in_two_sources_is_said_to_be_two(tmp_path: Path) -> None:
+    listed(tmp_path, ["1.png"], ["1.png"])
+    listed(tmp_path / "other", ["1.png"], ["1.png"])
+    sources = [Source(tmp_path / "images"), Source(tmp_path / "other" / "images", "other/")]
+    listing = LAYOUTS.get("csv").list_images(sources, IngestSettings(labels=tmp_path / "labels.csv"))
+    assert listing.missed[0].reason.startswith("several files are called so: ")
+    assert f"{tmp_path}/other/images/1.png" in listing.missed[0].reason
+
+
 def test_two_folders_of_one_name_are_said_to_be_two(tmp_path: Path) -> None:
     listing = listed(tmp_path, ["C1", "C1.png"], ["x/C1/a/1.png", "y/C1/a/1.png"])
     assert [row.reason for row in listing.missed] == [
