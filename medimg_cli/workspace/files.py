@@ -31,7 +31,9 @@ def disk_errors(path: Path, hint: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise MachineError(f"cannot write {path}: {error.strerror or error}", hint) from error
+        both = (error, error.__cause__)  # pydicom raises it anew, with a traceback as its text
+        words = next((each.strerror for each in both if isinstance(each, OSError) and each.strerror), error)
+        raise MachineError(f"cannot write {path}: {words}", hint) from error
 
 
 @contextmanager

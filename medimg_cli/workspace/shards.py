@@ -252,9 +252,11 @@ class _Place:
 
 
 def _found(folder: Path, task: str | None = None) -> list[_Place]:
-    matches = [_NAME.fullmatch(path.name) for path in folder.glob("*.jsonl") if _begins(path)]
+    matches = [
+        _NAME.fullmatch(path.name) for path in folder.iterdir()
+    ]  # another user's folder is an error, and not empty
     places = [_Place(folder, m["task"], int(m["number"]), int(m["count"])) for m in matches if m]
-    return sorted(place for place in places if task in (None, place.task))
+    return sorted(place for place in places if task in (None, place.task) and _begins(place.lines))
 
 
 def _begins(path: Path) -> bool:

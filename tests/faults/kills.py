@@ -77,9 +77,9 @@ CASES: dict[str, Case] = {
     ),
     "label-audit": Case(("label-audit", "--fail-on", "never"), ("audit",), (), ("audit/*.csv", "audit/audit.json")),
     "preprocess": Case(("preprocess",), ("cache",), (), ("cache/*/*.npy", "cache/*/index.csv")),
-    "preprocess-shard": Case((*_DIVIDED, "--shard", "1/2"), (), (), ("shards/preprocess/*",)),
+    "preprocess-shard": Case((*_DIVIDED, "--shard", "1/2"), ("shards",), (), ("shards/preprocess/*",)),
     "merge": Case(
-        ("merge", "preprocess"), (), (), ("cache/*/*.npy", "cache/*/index.csv"),
+        ("merge", "preprocess"), ("shards",), (), ("cache/*/*.npy", "cache/*/index.csv"),
         first=((*_DIVIDED, "--shard", "1/2"), (*_DIVIDED, "--shard", "2/2")),
     ),
     "merge-ingest": Case(

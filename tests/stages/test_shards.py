@@ -331,3 +331,19 @@ def test_a_damaged_shard_is_told_and_the_same_shard_again_mends_it(
         assert medimg(parts, *call, "--shard", f"{number}/2") == 0
     assert medimg(parts, "merge") == 0
     assert contents(parts / "cache") == contents(whole / "cache")
+
+
+def test_shards_in_a_folder_of_another_user_are_not_said_to_be_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shards" / "preprocess"
+    folder.mkdir(parents=True)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", refuse)
+        assert medimg(tmp_path, "merge", "preprocess") == ExitCode.MACHINE
+    assert f"{folder}: Permission denied" in capsys.readouterr().err
+    assert medimg(tmp_path, "merge", "preprocess") == ExitCode.DATA

@@ -1,5 +1,6 @@
 """Atomic writes, hashes, JSON without NaN, and the templates."""
 
+import errno
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from medimg_cli.errors import DataError, MachineError
 from medimg_cli.workspace import files
 from medimg_cli.workspace.files import (
     atomic_path,
+    disk_errors,
     read_json,
     sha256_of_file,
     sha256_of_text,
@@ -87,3 +89,12 @@ def test_a_missing_or_broken_json_is_a_data_error(tmp_path: Path) -> None:
 
 def test_templates_are_found_in_the_checkout() -> None:
     assert (templates_dir() / "report" / "report.html").is_file()
+
+
+def test_what_a_library_says_of_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(MachineError) as told, disk_errors(tmp_path / "a.dcm", "free some"):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise OSError(f"With tag (7FE0,0010) got exception: {error}\nTraceback (most …") from error
+    assert told.value.what == f"cannot write {tmp_path / 'a.dcm'}: No space left on device"
