@@ -4,6 +4,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from medimg_cli.workspace.spreadsheets import read_spreadsheet
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import medimg
 from tests.dataset.layouts.workbook import write_xlsx
-from tests.faults import damage, fuzz
+from tests.faults import damage, fuzz, kills
 from tests.images.dicom_file import dicom_image, write
 
 SEED = 7
@@ -371,3 +373,16 @@ def test_a_damaged_record_of_the_data_set_is_not_believed(
         error, hint = capsys.readouterr().err.splitlines()
         assert "dataset.json is not as medimg wrote it" in error
         assert "--fresh" in hint
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="commands are forked")
+@pytest.mark.parametrize("name", kills.CASES)
+def test_a_command_killed_by_each_signal_is_gone_on_with(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    study = tmp_path_factory.getbasetemp() / "killed"
+    call = [sys.executable, "-m", "tests.faults.kills", str(study), "--moments", "1", "--only", name]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert "FAULT" not in done.stdout
+    assert done.stdout.count("1 of 1") == 3
