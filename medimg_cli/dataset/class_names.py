@@ -239,7 +239,7 @@ def label_space(listing: Listing, settings: IngestSettings, *, tested: bool = Fa
     if len(listing.classes) < 2 and not (settings.multi_label or tested):
         raise DataError(
             f"only one class: '{listing.classes[0]}'",
-            "a classifier needs two class folders or labels at least",
+            "training and evaluation need two classes at least; for answers alone: medimg predict",
         )
     wrong = next((name for name in listing.classes if settings.multi_label and LABEL_SEP in name), None)
     if wrong is not None:
@@ -297,7 +297,7 @@ def without_foreign_classes(
     if len(classes) < 2 and not (settings.multi_label or tested):
         raise DataError(
             f"only one class has images: '{classes[0]}'",
-            "a classifier needs two class folders or labels at least",
+            "training and evaluation need two classes at least; for answers alone: medimg predict",
         )
     guess = None if settings.multi_label or tested else guess_positive(classes)
     return LabelSpace(classes, settings.positive or guess)

@@ -32,8 +32,9 @@ def test_wrong_settings_are_refused_with_a_way_out(
 
 def test_one_class_is_refused(tmp_path: Path) -> None:
     draw(tmp_path / "raw" / "SICK" / "a.png", 0)
-    with pytest.raises(DataError, match="only one class: 'SICK'"):
+    with pytest.raises(DataError, match="only one class: 'SICK'") as error:
         run(tmp_path, tmp_path / "raw")
+    assert "medimg predict" in error.value.hint  # also said of images to evaluate on
 
 
 def test_a_class_without_readable_images_is_named(tmp_path: Path) -> None:
