@@ -160,6 +160,19 @@ def test_pages_are_counted_and_read_by_number(tmp_path: Path) -> None:
             read_image(f"{path.as_posix()}#page/5")
 
 
+def test_a_stack_that_is_longer_than_its_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        np.arange(64, dtype=np.uint8).reshape(8, 8),
+        description='{"shape": [1000000000, 8, 8]}',
+        metadata=None,
+    )
+    with pytest.raises(UnreadableImage, match="1,000,000,000 pictures are said, and the file is too short"):
+        read_image(path.as_posix())
+    assert frame_count(path.as_posix()) == 1
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"compression": "lzw"}, {"compression": "zlib", "tile": (16, 16)}], ids=str
 )

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ from medimg_cli.images.readers import READERS, Content, Reader
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs, Python would print on stderr
 _ORIENTATION, _EXTRA_SAMPLES = 274, 338  # TIFF 6.0, sections 8 and 18
-_NUMBERS = RecentFiles[list[int]](8)  # of a stack of thousands, every page would look at all
+_NUMBERS = RecentFiles[Sequence[int]](8)  # of a stack of thousands, every page would look at all
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _SAMPLES = {
     PHOTOMETRIC.MINISWHITE: 1,
@@ -56,7 +56,7 @@ def read_tiff(content: Content, member: str | None, options: ReadOptions) -> Dec
             raise UnreadableImage(
                 f"the picture has no {member}; its pages are page/0 to page/{len(pictures) - 1}"
             )
-        number = pictures[place]
+        number = pictures[place] if len(pages) > 1 else 0
         page = pages[number]
         refuse_huge(page.imagewidth, page.imagelength, options.most_pixels)
         facts = {"frame": f"{place + 1} of {len(pictures)}"} if len(pictures) > 1 else {}
@@ -69,7 +69,7 @@ def read_tiff(content: Content, member: str | None, options: ReadOptions) -> Dec
         if 1 < orientation <= 8:
             facts["orientation"] = str(orientation)
         facts |= shown[2]
-        if beside := len(pages) - len(pictures):
+        if (beside := len(pages) - len(pictures)) > 0:
             words = (
                 f"left out: {beside} thumbnails, masks or labels"
                 if beside > 1
@@ -96,19 +96,21 @@ def _pages(content: Content) -> Iterator[Any]:
         yield file.pages
 
 
-def _pictures(content: Content, pages: Any) -> list[int]:
+def _pictures(content: Content, pages: Any) -> Sequence[int]:
     """Return the numbers of the pages that are pictures: no reduced copies, no masks (NewSubfileType, TIFF 6.0 section 8).
 
     Of a slide by Aperio, whose pages lack that mark, it is the first; where every page has it, all are. Where ImageJ or
-    tifffile wrote one page for a stack, as beyond 4 GB, it is named once for each picture.
+    tifffile wrote one page for a stack, as beyond 4 GB, they are the numbers of its pictures.
     """
 
-    def find() -> list[int]:
+    def find() -> Sequence[int]:
         if len(pages) < 2 or str(pages[0].tags.valueof("ImageDescription", "")).startswith("Aperio "):
             file, behind = pages.parent, 1
             if len(pages) == 1 and (file.is_imagej or file.is_shaped) and file.series[0].is_truncated:
                 behind = math.prod(file.series[0].shape) // math.prod(pages[0].shape)
-            return [0] * behind
+                if pages[0].dataoffsets[0] + behind * pages[0].nbytes > content.stream.seek(0, 2):
+                    raise UnreadableImage(f"{behind:,} pictures are said, and the file is too short for them")
+            return range(behind)
         every = range(len(pages))
         return [number for number in every if not _is_beside(pages, number)] or list(every)
 
