@@ -1,6 +1,8 @@
 """The application: which commands there are, and what each error exits with."""
 
+import codecs
 import errno
+import io
 import multiprocessing
 import os
 import signal
@@ -132,6 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run medimg and leave the process with its exit code."""
     try:
         sys.unraisablehook = _interrupt_again
+        spell_out(sys.stdout, sys.stderr)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _interrupt)
         _end_in_time()
@@ -145,6 +148,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if work_is_left():  # code that hangs in a thread may hold, or break, the interpreter's own end
         _leave_at_once(code)
     sys.exit(code)
+
+
+def spell_out(*streams: Any) -> None:
+    """Have streams write what their encoding lacks, as that of a pipe on Windows, as JSON does: `\\u65e5`."""
+
+    def spelt(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+        return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
+
+    codecs.register_error("spelt", spelt)
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="spelt")
 
 
 def _end_in_time() -> None:

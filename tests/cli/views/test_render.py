@@ -1,15 +1,30 @@
 """What people see: plain lines in a batch job, no folding in a pipe, durations as said."""
 
+import io
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from medimg_cli.cli.app import spell_out
 from medimg_cli.cli.options import Session
 from medimg_cli.cli.views import render
-from medimg_cli.cli.views.render import LineProgress, TerminalProgress, plain_table, stdout_console
+from medimg_cli.cli.views.render import LineProgress, TerminalProgress, plain_table, show_json, stdout_console
 from medimg_cli.workspace.progress import SilentProgress
 from tests.conftest import draw_cohort, medimg
+
+
+def test_a_pipe_of_another_encoding_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr("sys.stdout", stream)
+    spell_out(stream)
+    show_json("ingest", {"classes": ["日", "größer", "😀"]})
+    stdout_console().print("Müller ≥ 3")
+    stream.flush()
+    first, second = stream.buffer.getvalue().decode("cp1252").splitlines()
+    assert json.loads(first)["classes"] == ["日", "größer", "😀"]
+    assert second == "Müller \\u2265 3"
 
 
 class Clock:
