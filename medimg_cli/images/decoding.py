@@ -309,6 +309,9 @@ def refuse_huge(width_px: int, height_px: int, most_pixels: int | None = None) -
         )
 
 
+_OBJECT = re.compile(r"<[^>]* (?:object at 0x|name=)[^>]*>")
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "file not found"
@@ -319,7 +322,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     lines = str(error).strip().splitlines()
-    text = " ".join(lines[0].split())[:_REASON_CHARACTERS].rstrip(" :") if lines else ""
+    # What Python calls a stream goes: its path, or a place in memory.
+    named = _OBJECT.sub("", lines[0]) if lines else ""
+    text = " ".join(named.split())[:_REASON_CHARACTERS].rstrip(" :")
     if isinstance(error, _PLAIN) and text:
         return text
     return f"the decoder failed ({type(error).__name__}{': ' + text if text else ''})"

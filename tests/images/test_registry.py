@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimg_cli.images.decoding import foreign_decoder, refuse_huge
+from medimg_cli.images.decoding import BoundedStream, foreign_decoder, refuse_huge
 from medimg_cli.images.image import SIGNATURES, UnreadableImage
 from medimg_cli.images.readers import AS_THE_FILE_SAYS, READERS, Content, read_image
 
@@ -31,7 +31,7 @@ def test_no_reader_passes_rubbish_or_names_what_it_reads(name: str, tmp_path: Pa
         for member in (None, "page/7"):
             with path.open("rb") as stream, pytest.raises(UnreadableImage) as caught, foreign_decoder():
                 reader.read(Content(stream, image_format, path), member, AS_THE_FILE_SAYS)
-            assert re.fullmatch(r"(?!.*Jane).+", str(caught.value))
+            assert re.fullmatch(r"(?!.*(?:Jane|0x)).+", str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,15 @@ def test_whatever_a_decoder_raises_becomes_one_line(error: Exception) -> None:
         raise error
     assert str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_reason_names_neither_the_stream_nor_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "Jane.png"
+    path.write_bytes(b"rubbish")
+    with path.open("rb") as file:
+        for stream in (file, BoundedStream.around(file)):
+            with pytest.raises(UnreadableImage, match=r"^cannot identify image file$"), foreign_decoder():
+                Image.open(stream)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, -1), (30_000, 30_000)])
