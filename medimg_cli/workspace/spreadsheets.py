@@ -426,13 +426,19 @@ def _of_workbook(
     return replace(table, notes=(*notes, *table.notes))
 
 
+def _in_one_line(name: str) -> str:
+    """Return a column's name without the line ends that sheets keep it narrow by."""
+    return " ".join(name.split())
+
+
 def _is_known(cells: Sequence[str], named: Sequence[str], is_name: Callable[[str], bool]) -> bool:
-    return set(named) <= set(cells) if named else any(map(is_name, filter(None, cells)))
+    names = {_in_one_line(cell) for cell in cells}
+    return set(named) <= names if named else any(map(is_name, filter(None, names)))
 
 
 def _header(rows: Sequence[Cells], named: Sequence[str], is_name: Callable[[str], bool]) -> int:
     """Return the place of the header among the first filled rows."""
-    head = [[cell for cell in cells if cell] for _, cells in rows[:_HEAD_ROWS]]
+    head = [[_in_one_line(cell) for cell in cells if cell] for _, cells in rows[:_HEAD_ROWS]]
     if named:
         place = next((n for n, cells in enumerate(head) if set(named) <= set(cells)), None)
         if place is not None:
@@ -461,7 +467,8 @@ def _table(bare: Table, rows: Sequence[Cells], header: int) -> Table:
     )
     if len(rows) <= header + 1:
         raise nothing
-    line, names = rows[header]
+    line, as_written = rows[header]
+    names = list(map(_in_one_line, as_written))
     if file := next((name for name in names if _FILE.fullmatch(name)), None):
         raise DataError(
             f"{bare.place(line)} names no columns: '{file}' is a file", "name the columns in the first line"
@@ -471,7 +478,7 @@ def _table(bare: Table, rows: Sequence[Cells], header: int) -> Table:
     double = next((names[n] for n in named if names[n] in names[:n]), None)
     if double is not None:
         raise DataError(f"{bare.place(line)} names two columns '{double}'", "rename or remove one of them")
-    body = [(number, cells) for number, cells in rows[header + 1 :] if cells != names]
+    body = [(number, cells) for number, cells in rows[header + 1 :] if cells != as_written]
     wide = [(number, len(cells)) for number, cells in body if any(cells[width:])]
     if wide and not bare.sheet:
         raise DataError(

@@ -92,6 +92,12 @@ def test_merged_cells_hold_in_every_row_and_empty_ones_only_their_own(tmp_path: 
         assert [entry.patient_id for entry in listing.entries] == ["P1", "P1", None]
 
 
+def test_a_name_of_a_column_in_two_lines_is_one_line(tmp_path: Path) -> None:
+    rows = [["image\xa0", "diagnosis\n(final)", "age"], *([*row, 4] for row in PLAIN[1:])]
+    path = write_xlsx(tmp_path / "t.xlsx", {"S": rows})
+    assert labels(listed(tmp_path, path, label_col="diagnosis (final)")) == RIGHT
+
+
 def test_a_sheet_whose_lines_stand_in_one_column_is_read(tmp_path: Path) -> None:
     rows = [["Export of 1 May"], ["image,label"], ["a.png,sick"], ["b.png,well"], ["c.png,sick"]]
     assert labels(listed(tmp_path, write_xlsx(tmp_path / "t.xlsx", {"S": rows}))) == RIGHT
