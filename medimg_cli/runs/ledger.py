@@ -12,6 +12,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.dataset.patients import FROM_HEADER
 from medimg_cli.errors import DataError, GateError
 from medimg_cli.runs.run import ModelCard, Run, Threshold
 from medimg_cli.workspace.files import sha256_of_text
@@ -125,13 +126,19 @@ def looks_before(workspace: Workspace, rows: pd.DataFrame) -> EarlierEvaluations
 _SAMPLE = "recalibration-sample.csv"
 
 
-def note_sample(run: Run, rows: pd.DataFrame) -> None:
-    """Write down on which images a run was recalibrated, so that they are not taken for a test of it."""
-    write_table(run.folder / _SAMPLE, rows[["image_id", "patient_id", "sha256"]])
+def note_sample(run: Run, local: Dataset) -> None:
+    """Write down on which images, and patients by DICOM headers, a run was recalibrated: they are no test of it."""
+    write_table(run.folder / _SAMPLE, _comparable(local, local.rows))
 
 
-def refuse_sample(run: Run, rows: pd.DataFrame, *, allowed: bool) -> None:
-    """Refuse to test a run on images that it was recalibrated on.
+def _comparable(dataset: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return images, patients ("" where their ids may mean others elsewhere) and hashes of some rows."""
+    known = rows["patient_id"] if dataset.info.patients_from == FROM_HEADER else ""
+    return rows[["image_id", "patient_id", "sha256"]].assign(patient_id=known)
+
+
+def refuse_sample(run: Run, dataset: Dataset, rows: pd.DataFrame, *, allowed: bool) -> None:
+    """Refuse to test a run on images that it was recalibrated on, or on others of these patients.
 
     Raises:
         GateError: some are, and that is not allowed.
@@ -139,12 +146,14 @@ def refuse_sample(run: Run, rows: pd.DataFrame, *, allowed: bool) -> None:
     path = run.folder / _SAMPLE
     if allowed or not path.is_file():
         return
-    shared = set(read_table(path, required=("sha256",))["sha256"]) & set(rows["sha256"].astype(str))
-    if shared:
-        raise GateError(
-            f"run '{run.name}' was recalibrated on {len(shared)} of these images, so they are no test of it",
-            "take them out; --allow-leak evaluates all the same",
-        )
+    sample, here = read_table(path, required=("sha256", "patient_id")), _comparable(dataset, rows)
+    for column, of in (("sha256", "of these images"), ("patient_id", "of these patients, by other images")):
+        shared = (set(sample[column]) & set(here[column].astype(str))) - {""}
+        if shared:
+            raise GateError(
+                f"run '{run.name}' was recalibrated on {len(shared)} {of}, so they are no test of it",
+                "take them out; --allow-leak evaluates all the same",
+            )
 
 
 def _hash_of(rows: pd.DataFrame) -> str:

@@ -206,7 +206,7 @@ def evaluate(
     warn_of_edits(dataset.edited, progress)
     run.note_seal(card, progress)
     _check_same_dataset(dataset, card, settings)
-    refuse_sample(run, dataset.of_split(split), allowed=settings.allow_leak)
+    refuse_sample(run, dataset, dataset.of_split(split), allowed=settings.allow_leak)
     asked_columns(settings.subgroups, dataset.rows.columns)  # before minutes of predicting
     held_out = is_held_out(card, split, tta=settings.tta)
     splits = ("train", "val") if held_out else (split,)
@@ -260,7 +260,7 @@ def evaluate_external(
     run.note_seal(card, progress)
     external = as_the_model_has_it(read_dataset(place), card, split)
     asked_columns(settings.subgroups, external.rows.columns)
-    refuse_sample(run, external.rows, allowed=settings.allow_leak)
+    refuse_sample(run, external, external.rows, allowed=settings.allow_leak)
     trained_on = _trained_on(workspace, card)
     leakage, external = leakage_from(
         trained_on, external, allowed=settings.allow_leak, without_leaked=settings.without_leaked

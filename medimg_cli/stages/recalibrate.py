@@ -114,7 +114,7 @@ def recalibrate(
     def fill(made: Run) -> None:
         _share(parent, made)
         _write(made, parent, own, local, probabilities, adapted, before, point)
-        note_sample(made, rows)
+        note_sample(made, local)
 
     run = new_run(workspace, arch=f"{parent.name}-local", name=settings.name, fill=fill)
     promise = "" if point.threshold is None else promise_of(point.threshold)

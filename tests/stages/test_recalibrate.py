@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from medimg_cli.errors import ExitCode
+from medimg_cli.dataset.manifest import read_dataset
+from medimg_cli.errors import ExitCode, GateError
 from medimg_cli.inference.load import open_classifier
+from medimg_cli.runs.ledger import note_sample, refuse_sample
 from medimg_cli.runs.run import Recalibration, Run
 from medimg_cli.workspace.workspace import Workspace
 from tests.conftest import draw_cohort, medimg
@@ -141,6 +144,18 @@ def test_classes_of_other_names_are_mapped_and_cases_of_the_disease_alone_are_re
         recalibrate(study, data, "--map", "Fleck=SPOT", "--patient-regex", r"(patient\d+)") == ExitCode.DATA
     )
     assert "only cases of SPOT" in capsys.readouterr().err
+
+
+def test_other_images_of_patients_of_the_sample_are_no_test(trained: Workspace, tmp_path: Path) -> None:
+    dataset, run = read_dataset(trained), Run(tmp_path)
+    rows = dataset.of_split("test")
+    by_header = replace(dataset, info=dataset.info.model_copy(update={"patients_from": "DICOM header"}))
+    first, others = rows.iloc[::2], rows.iloc[1::2]  # two images a patient
+    note_sample(run, replace(by_header, rows=first))
+    with pytest.raises(GateError, match=r"recalibrated on \d of these patients, by other images"):
+        refuse_sample(run, by_header, others, allowed=False)
+    refuse_sample(run, by_header, others, allowed=True)
+    refuse_sample(run, dataset, others, allowed=False)  # an id of a file's name may be somebody else's
 
 
 @pytest.mark.parametrize("kind", ["single", "ensemble", "labels"])
