@@ -73,10 +73,10 @@ def is_stated(text: str) -> bool:
 
 
 def mark_of(cell: str) -> bool | None:
-    """Return what a cell of a column a class says: yes (1, X, ja, +), no (0, nein, -), None for anything else."""
+    """Return what a cell of a column a class says: yes (1, X, [x], ja, +), no (0, nein, -), None for anything else."""
     kind, value = key_of(cell)
     word = str(int(value)) if kind == "number" and value in (0, 1) else clean(cell).casefold()
-    return _MARKS.get(word.replace("−", "-").replace("–", "-"))
+    return _MARKS.get(word.replace("−", "-").replace("–", "-").strip("()[] "))
 
 
 def key_of(text: str) -> tuple[str, object]:

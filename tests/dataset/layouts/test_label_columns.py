@@ -42,8 +42,11 @@ def test_a_column_a_class_is_read_in_the_order_of_the_columns(
     assert "one column a class: Sick, Well (--label-kind readers takes them for readers)" in listing.notes
 
 
-def test_truth_in_the_words_of_a_spreadsheet_of_another_language_is_a_mark(tmp_path: Path) -> None:
-    listing = listed(tmp_path, "file,Sick,Well\na.png,WAHR,FALSCH\nb.png,falsch,wahr\n")
+@pytest.mark.parametrize(("yes", "no"), [("WAHR", "falsch"), ("vrai", "FAUX"), ("(x)", ""), ("[X]", "")])
+def test_truth_in_another_language_and_crosses_in_brackets_are_marks(
+    tmp_path: Path, yes: str, no: str
+) -> None:
+    listing = listed(tmp_path, f"file,Sick,Well\na.png,{yes},{no}\nb.png,{no},{yes.lower()}\n")
     assert labels(listing) == {"a": "Sick", "b": "Well"}
 
 
