@@ -168,6 +168,16 @@ def test_a_progressive_jpeg_that_lacks_scans_is_said_and_one_that_ends_within_a_
         read_image(read(tmp_path / "c.jpg", cut))
 
 
+def test_what_lies_far_behind_a_jpeg_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = ramp_jpeg()
+    path = read(tmp_path / "a.jpg", content)
+    whole = read_image(path).pixels
+    monkeypatch.setattr("medimg_cli.images.readers.raster._MOST_JPEG_BYTES", len(content) + 100)
+    with Path(path).open("ab") as stream:
+        stream.truncate(5 << 30)  # sparse
+    assert np.array_equal(read_image(path).pixels, whole)
+
+
 def test_a_jpeg_of_several_pictures_says_so(tmp_path: Path) -> None:
     views = [Image.fromarray(np.full((16, 16), grey, np.uint8)) for grey in (9, 90, 200)]
     image = read_image(

@@ -66,6 +66,7 @@ _BLOCK_BYTES = (
     1 << 20
 )  # a JPEG reaches its decoder in one piece; 64 KiB at a time cost a call and a copy each
 _JP2_SPACES = (0, 16, 17, 18)  # none named, sRGB, grey, sYCC: T.800 I.5.3.3
+_MOST_JPEG_BYTES = 256 << 20  # of what may be behind it, nothing is looked at
 _SCALES = (2, 4, 8)  # what libjpeg computes from the low frequencies alone
 _EXIF, _EXIF_ORIENTATION = b"Exif\0\0", 0x0112
 
@@ -230,7 +231,7 @@ def _loaded(picture: Image.Image, content: Content) -> tuple[NDArray[Any], int, 
     pixels, bits, facts = _pixels_of(picture)
     if content.image_format == "jpeg":
         content.stream.seek(0)
-        data = content.stream.read()
+        data = content.stream.read(_MOST_JPEG_BYTES)
         scans, note = jpeg_scans(data)
         facts = facts | ({"note": note} if note else {})
         refuse_cut_jpeg(lambda: data, pixels if scans == 1 else None)
