@@ -21,7 +21,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
-    return "known: " + ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+    return "known: " + (", ".join(names[:20]) or "none") + (" …" if len(names) > 20 else "")
 
 
 class Registry(Generic[Entry]):

@@ -7,7 +7,7 @@ import typer
 
 from medimg_cli.cli.options import Session, fields_of
 from medimg_cli.cli.setting_options import takes
-from medimg_cli.errors import ExitCode
+from medimg_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from medimg_cli.stages.serve import Announced
@@ -32,6 +32,11 @@ def serve(
     Example: `medimg serve --port 8000`
     """
     settings = session.settings().serve
+    if settings.dicom_port is None and {"ae", "send_to"} & session.options["serve"].keys():
+        raise UsageError(
+            "--ae and --send-to are those of a DICOM node, and there is no --dicom-port",
+            "give one, such as --dicom-port 11112",
+        )
     from medimg_cli.api.prerequisites import dicom_answerer, opened_model, serving_worker
     from medimg_cli.runs.run import Run
     from medimg_cli.runs.run_folders import find_run

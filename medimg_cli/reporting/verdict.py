@@ -26,7 +26,7 @@ _BESIDE = ("specificity", "auroc")
 _BESIDE_MACRO = ("accuracy", "macro_specificity", "macro_auroc")
 _WARNINGS = 3
 _WEAKEST = 4
-_NAMELESS = "images name no patient"
+_NAMELESS, _NEAR = "images name no patient", "in another file (near duplicates)"
 # Remarks of an evaluation that `_grave` words by itself, with the figures it has.
 _REPORTED = ("patients are not known", "only ", "this split shares", "no positive class", "leaks cannot be")
 
@@ -100,7 +100,8 @@ def positives(evaluation: Evaluation) -> int | None:
 
 def leakage_line(leakage: Leakage) -> str:
     """Return one sentence on what stands in this split and in another one."""
-    line = f"{_leaks(leakage)}; {_near_duplicates(leakage.near_duplicates)}"
+    said = leakage.leak is not None and leakage.leak.near and not leakage.left_out  # in its own line
+    line = _leaks(leakage) + ("" if said else f"; {_near_duplicates(leakage.near_duplicates)}")
     if leakage.leak is not None and leakage.leak.images:
         left_out = "; they are left out of all figures" if leakage.left_out else ""
         line = f"{leakage.leak.line('tested')}{left_out}. Of those measured: {line}"
@@ -271,7 +272,7 @@ def _target(evaluation: Evaluation) -> tuple[str, str]:
             f"It is a sensitivity of at least {100 * found.target:g} %; there is no interval",
             found.verdict,
         )
-    between += " %"
+    between += "\u00a0%"
     why = {
         "met": f"the whole interval, {between}, lies above it",
         "missed": f"the whole interval, {between}, lies below it",
@@ -358,7 +359,7 @@ def further_warnings(evaluation: Evaluation) -> tuple[str, ...]:
     return tuple(
         sentence(note)
         for note in evaluation.warnings
-        if not note.startswith(reported) and _NAMELESS not in note
+        if not note.startswith(reported) and _NAMELESS not in note and _NEAR not in note
     )
 
 

@@ -31,6 +31,8 @@ def find_run(workspace: Workspace, name: str | None) -> Run:
             f"{name} is a folder without model.json: no run, and no bundle",
             "name a run, or the .zip file that `medimg bundle` writes",
         )
+    if name is not None and name.endswith(".zip") and not Path(name).exists():
+        raise RunError(f"{name} is not there", "`medimg bundle` writes one; or name a run")
     runs = list_runs(workspace)
     if name is None:
         if not runs:

@@ -411,7 +411,8 @@ def _of_workbook(
         raise DataError(
             f"{path} holds no rows", "the first line names the columns, each further one an image"
         )
-    chosen = next(iter(fits or rows_of))
+    tables = [name for name, rows in rows_of.items() if len(rows) > headers[name] + 1]  # no mere remarks
+    chosen = next(iter(fits or tables or rows_of))
     notes = []
     if sheet is None and len(shown) > 1:
         hidden = [name for name, visible in shown.items() if not visible]

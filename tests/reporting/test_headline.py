@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 
+from medimg_cli.dataset.leakage import Leak
 from medimg_cli.evaluation.evaluation import ExamFigures, Leakage, Missed
 from medimg_cli.evaluation.remarks import remarks_on_results
 from medimg_cli.evaluation.results.decisions import Contract
@@ -142,6 +143,10 @@ def test_leakage_is_told_in_one_line(leakage: Leakage, words: str) -> None:
 def test_near_duplicates_are_counted_or_said_not_to_be(count: int | None, words: str) -> None:
     leakage = Leakage(patients_known=True, shared_patients=0, shared_files=0, near_duplicates=count)
     assert leakage_line(leakage).endswith(words)
+    if count:
+        leak = Leak(of=9, images=count, identical=0, near=count, patient=0, group=0)
+        line = leakage_line(leakage.model_copy(update={"leak": leak}))
+        assert line.lower().count("near duplicates") == 1
 
 
 def test_the_verdict_is_that_of_exams_where_the_model_decides_on_them(tmp_path: Path) -> None:
@@ -179,16 +184,30 @@ def test_an_area_below_chance_stands_before_training_that_was_cut_off(tmp_path: 
 @pytest.mark.parametrize(
     ("count", "low", "high", "outcome", "why", "shown"),
     [
-        (1, 0.0614, 0.7923, "missed", "the whole interval, 6.1–79.2 %, lies below it", "1 of 3 (6.1–79.2 %)"),
+        (
+            1,
+            0.0614,
+            0.7923,
+            "missed",
+            "the whole interval, 6.1–79.2\u00a0%, lies below it",
+            "1 of 3 (6.1–79.2 %)",
+        ),
         (
             2,
             0.2077,
             0.9615,
             "cannot be told",
-            "it lies within the interval, 20.8–96.2 %",
+            "it lies within the interval, 20.8–96.2\u00a0%",
             "2 of 3 (20.8–96.2 %)",
         ),
-        (3, 0.4385, 1.0, "cannot be told", "it lies within the interval, 43.9–100 %", "3 of 3 (43.9–100 %)"),
+        (
+            3,
+            0.4385,
+            1.0,
+            "cannot be told",
+            "it lies within the interval, 43.9–100\u00a0%",
+            "3 of 3 (43.9–100 %)",
+        ),
         (2, None, None, "cannot be told", "there is no interval", "2 of 3"),
     ],
 )

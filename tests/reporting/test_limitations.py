@@ -56,9 +56,11 @@ def test_a_missing_and_an_outdated_audit_are_limitations(tmp_path: Path) -> None
 def test_near_duplicates_in_another_split_are_a_limitation(tmp_path: Path) -> None:
     content = _content(make_cohort(tmp_path))
     leak = Leakage(patients_known=True, shared_patients=0, shared_files=0, near_duplicates=12)
-    evaluation = content.evaluation.model_copy(update={"leakage": leak})
-    first, *_ = limitations(ReportContent(**{**vars(content), "evaluation": evaluation}))
+    warning = "12 images look like an image of another split, in another file (near duplicates): too good"
+    evaluation = content.evaluation.model_copy(update={"leakage": leak, "warnings": (warning,)})
+    first, *others = limitations(ReportContent(**{**vars(content), "evaluation": evaluation}))
     assert first.startswith("12 tested images looked like an image of another split")
+    assert not [each for each in others if "(near duplicates)" in each]  # said once
 
 
 def test_a_leak_and_a_split_seen_in_training_are_said_first(tmp_path: Path) -> None:

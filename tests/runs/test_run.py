@@ -52,9 +52,14 @@ def test_an_unknown_run_gets_a_proposal(trained: Workspace) -> None:
     with pytest.raises(RunError) as caught:
         find_run(trained, "frist")
     assert caught.value.hint == "did you mean 'first'?"
+    with pytest.raises(RunError, match=r"^sent\.zip is not there$"):
+        find_run(trained, "sent.zip")
 
 
 def test_without_a_run_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         find_run(Workspace(tmp_path), None)
     assert "medimg train" in caught.value.hint
+    with pytest.raises(RunError) as caught:
+        find_run(Workspace(tmp_path), "first")
+    assert caught.value.hint == "known: none"

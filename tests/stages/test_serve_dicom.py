@@ -104,6 +104,14 @@ def test_a_server_without_page_and_dicom_is_refused(
     assert "nothing would be served" in capsys.readouterr().err
 
 
+def test_options_of_a_node_without_its_port_are_refused(
+    trained: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("--send-to", "dicom://P@127.0.0.1:104"), ("--ae", "NODE")):
+        assert medimg(trained.root, "serve", *words, "--port", "0") == ExitCode.USAGE
+        assert "no --dicom-port" in capsys.readouterr().err
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])

@@ -10,7 +10,7 @@ from medimg_cli.workspace.spreadsheets import Table, read_spreadsheet
 
 _GUESSES = {
     "image": "image images imageid imagename imagepath imagefile imagefilename imageindex img imgname imgpath "
-    "filename file filepath path bild bildname datei dateiname",
+    "filename file filepath path bild bildname bilddatei datei dateiname",
     "label": "label labels class classname diagnosis dx target finding findings findinglabel findinglabels category "
     "diagnose klasse befund",
     "patient": "patient patientid subject subjectid patientnumber patientno patientnr patientnum caseid patientennummer "

@@ -117,6 +117,12 @@ def test_the_sheet_with_the_table_is_taken_and_another_can_be_named(tmp_path: Pa
     assert caught.value.hint == "did you mean 'Data'? (1 Legend, 2 Data, 3 Old)"
 
 
+def test_a_sheet_of_mere_remarks_is_not_taken_for_the_table(tmp_path: Path) -> None:
+    rows: Rows = [["Histology", "Scan of"], ["sick", "a.png"], ["well", "b.png"], ["sick", "c.png"]]
+    path = write_xlsx(tmp_path / "t.xlsx", {"Remarks": [["not to be passed on"]], "Data": rows})
+    assert labels(listed(tmp_path, path, label_col="Histology")) == RIGHT
+
+
 def test_two_sheets_with_such_a_table_are_a_question(tmp_path: Path) -> None:
     path = write_xlsx(tmp_path / "t.xlsx", {"2023": PLAIN, "2024": PLAIN})
     with pytest.raises(UsageError, match="which of the sheets '2023', '2024' holds the table") as caught:
