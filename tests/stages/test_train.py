@@ -158,6 +158,7 @@ def test_a_wrong_option_is_one_line(
     cache = preprocess(workspace, Settings().preprocess).cache
     with pytest.raises(error, match=what):
         train(workspace, settings(**options), cache)
+    assert not workspace.runs_dir.exists()  # no run that could only be begun anew
 
 
 def test_a_class_missing_in_training_is_named(workspace: Workspace) -> None:

@@ -44,9 +44,14 @@ def check_freeze(chosen: TrainSettings) -> None:
     """Refuse to freeze what nobody has trained, and to ask of a head alone what takes a whole network.
 
     Raises:
+        RunError: the weights to begin with are not there.
         UsageError: `freeze` without trained weights; a range test or cutmix for a head on features; a small stem
             for a network that has none.
     """
+    if chosen.weights not in ("none", "imagenet") and not Path(chosen.weights).exists():
+        raise RunError(
+            f"--weights {chosen.weights} does not exist", "give none, imagenet, or a file of weights"
+        )
     check_stem(chosen)
     if chosen.head == "logistic":
         _check_logistic(chosen)
