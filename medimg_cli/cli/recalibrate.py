@@ -37,7 +37,7 @@ def recalibrate(
     Writes a run of its own: temperature and intercept where the cases show that they are needed, and a threshold chosen
     on the cases, with what so few can promise. They are no test: evaluate the new run on other images of the place.
 
-    Example: `medimg recalibrate small-cnn-1 --data ../other-hospital/sample --target-recall 0.95 --assurance 0.9`
+    Example: `medimg recalibrate small-cnn-1 --data ../sample-of-other-hospital --target-recall 0.95 --assurance 0.9`
     """
     from medimg_cli.api.prerequisites import images_from_elsewhere, pixels_elsewhere
     from medimg_cli.runs.run_folders import find_run

@@ -69,7 +69,8 @@ def _peers(settings: ServeSettings) -> list[Diagnosis]:
         except (PeerDownError, PeerRefusesError) as reason:
             advice = "is it up, and does it know our AE title, address and certificate?"
             found.append(Diagnosis(peer.name, ok=False, found=str(reason), advice=advice))
-    return found or [Diagnosis("peers", ok=False, found="none is named", advice="name one: serve.send_to")]
+    advice = "name them in medimg.yaml: the list `send_to` of the section `serve`"
+    return found or [Diagnosis("peers", ok=False, found="none is named", advice=advice)]
 
 
 def _queue(folder: Path) -> Diagnosis:

@@ -7,11 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from medimg_cli.dataset.manifest import EXAM, Dataset, read_dataset
 from medimg_cli.errors import DataError, RunError
+from medimg_cli.evaluation.decided import ScoredPredictions
 from medimg_cli.evaluation.external import as_the_model_has_it, leakage_from, left_unsaid
+from medimg_cli.evaluation.remarks import remarks_on_decisions
 from medimg_cli.inference.predictor import Predictor
 from medimg_cli.predictions.exams import exams_at
 from medimg_cli.predictions.operating_point import OperatingPoint, usual_point
@@ -104,16 +107,18 @@ def recalibrate(
     aim = TrainSettings(target_recall=target, assurance=settings.assurance)
     choose = partial(usual_point, card.labels, aim, LOCAL)
     point, exams = choose(targets, probabilities, sampling), None
+    answered = predictions_of(local, rows, probabilities, point)
+    for words in remarks_on_decisions(ScoredPredictions(answered, card.labels, point, sampling)):
+        progress.warn(f"on the local cases, {words}")
     if card.exams is not None and EXAM in rows:
-        table = predictions_of(local, rows, probabilities, point)
-        exams = exams_at(card.exams, table, card.labels, choose, known=local.info.patients_known)
+        exams = exams_at(card.exams, answered, card.labels, choose, known=local.info.patients_known)
     elif card.exams is not None:
         progress.warn("the cases name no exams (ingest --exam-col): the new run answers images alone")
     own = _card(card, point, change, exams, _sets(card, probabilities, targets))
 
     def fill(made: Run) -> None:
         _share(parent, made)
-        _write(made, parent, own, local, probabilities, adapted, before, point)
+        _write(made, parent, own, local, answered, adapted, before, point)
         note_sample(made, local)
 
     run = new_run(workspace, arch=f"{parent.name}-local", name=settings.name, fill=fill)
@@ -229,14 +234,14 @@ def _write(
     parent: Run,
     card: ModelCard,
     local: Dataset,
-    probabilities: NDArray[np.float64],
+    answered: pd.DataFrame,
     adapted: Adapted,
     before: OperatingPoint,
     point: OperatingPoint,
 ) -> None:
     """Write predictions of the local sample, record and card; the card goes last."""
     path = run.predictions_path(LOCAL)
-    write_predictions(path, predictions_of(local, local.rows, probabilities, point))
+    write_predictions(path, answered)
     card = card.model_copy(update={"tuning_sha256": digest_of(read_predictions(path))})
     record, at = parent.read_record(), now()
     facts = {

@@ -63,4 +63,4 @@ def test_the_peers_of_a_dicom_node_are_asked_and_its_queue_is_listed(
 
 def test_a_dicom_node_without_peers_is_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert medimg(tmp_path, "doctor", "--dicom") == ExitCode.MACHINE
-    assert "serve.send_to" in capsys.readouterr().err
+    assert "the list `send_to` of the section `serve`" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from medimg_cli.cli.app import run
 from medimg_cli.dataset.manifest import read_dataset
 from medimg_cli.errors import ExitCode, GateError
 from medimg_cli.inference.load import open_classifier
@@ -69,6 +70,22 @@ def test_the_new_run_has_its_own_threshold_and_lineage_and_the_same_network(
     assert (card.threshold.split, card.threshold.positives) == ("local", (20, 20))
     assert "from 20 positives: expected recall" in said["promise"]
     assert said["threshold"]["value"] == card.threshold.value
+
+
+def test_cases_of_which_every_one_is_called_positive_are_said_to_be_so(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = draw_cohort(tmp_path / "noise", patients=24, seed=3)
+    for label, other in (
+        ("CLEAR", "x"),
+        ("SPOT", "CLEAR"),
+        ("x", "SPOT"),
+    ):  # what the model calls ill is well here
+        (data / label).rename(data / other)
+    call = ("recalibrate", "first", "--data", str(data), "--target-recall", "0.99", "--workspace", str(study))
+    assert run(call) == ExitCode.DONE
+    said = " ".join(capsys.readouterr().err.split())
+    assert "on the local cases, every image is called SPOT: this decision tells no image from another" in said
 
 
 def test_every_later_command_takes_it_and_decides_alike(
