@@ -11,6 +11,7 @@ from medimg_cli.cli.app import run
 from medimg_cli.errors import ExitCode
 from medimg_cli.runs.run import Run
 from medimg_cli.runs.run_folders import find_run
+from medimg_cli.workspace.files import under_seal
 from medimg_cli.workspace.workspace import Workspace
 from tests.stages.test_runs import OTHER_DATA, copy_run, edit
 
@@ -108,7 +109,8 @@ def test_unlike_test_data_are_warned_of_on_stderr_and_in_json(study: Study) -> N
 
 def test_a_difference_is_drawn_and_told(study: Study) -> None:
     config = study.folder("second").config_path
-    config.write_text(config.read_text().replace("batch_size: 8\n", "batch_size: 16\n", 1))
+    _, text = config.read_text().split("\n", 1)
+    config.write_text(under_seal(text.replace("batch_size: 8\n", "batch_size: 16\n", 1)))
     lines = study.says("--diff", "first", "second")[0].splitlines()
     assert lines[0].split() == ["differs", "first", "second"]
     assert lines[1].split() == ["train.batch_size", "8", "16"]

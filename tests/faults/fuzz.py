@@ -117,7 +117,7 @@ def _workbook(path: Path) -> None:
 
 
 def _settings(path: Path) -> None:
-    with contextlib.suppress(UsageError):
+    with contextlib.suppress(UsageError, RunError):
         read_settings(path)
 
 

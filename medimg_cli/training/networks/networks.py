@@ -234,6 +234,10 @@ def file_state(path: Path) -> dict[str, torch.Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise RunError(
+            f"--weights {path} does not exist", "give none, imagenet, or a file of weights"
+        ) from error
     except Exception as error:  # every reader of foreign files has its own family of errors
         raise RunError(
             f"--weights {path} cannot be read as plain weights",
