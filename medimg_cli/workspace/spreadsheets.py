@@ -27,6 +27,8 @@ from medimg_cli.registry import did_you_mean
 from medimg_cli.workspace.plain_text import unshielded
 from medimg_cli.workspace.threads import limit_this_process
 
+_FOREIGN_RUN = 3
+"""Bytes beyond ASCII, one behind the other, that no word of a Western language has."""
 _MEMORY_BYTES = 4 << 30
 _SECONDS = 120
 _LIMITS = "take what is far from the table out of it (cells at its end, pictures), or save the sheet as CSV"
@@ -309,8 +311,23 @@ def _decoded(path: Path, content: bytes, called: str) -> tuple[str, tuple[str, .
             return content.decode(encoding, "replace"), ()
     if b"\0" in content:
         raise DataError(f"{called} {path} is no text".strip(), _HINT)
+    foreign = [run for run in re.findall(rb"[\x80-\xff]+", content) if not _is_utf8(run)]
+    if 2 * sum(len(run) for run in foreign if len(run) >= _FOREIGN_RUN) > sum(map(len, foreign)):
+        # Letters of the West stand alone among those of ASCII; Cyrillic, Greek, Chinese words are nothing else.
+        raise DataError(
+            f"{called} {path} is text neither of UTF-8 nor of Windows-1252: its words would be misread".strip(),
+            "save it as CSV UTF-8 or .xlsx, or convert it: iconv -f ENCODING -t UTF-8",
+        )
     # Bytes that are no UTF-8 alone, as one line may be another program's.
     return content.decode("utf-8", "cp1252"), (f"{path.name} is not UTF-8, read as Windows-1252",)
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _of_windows(error: UnicodeError) -> tuple[str, int]:

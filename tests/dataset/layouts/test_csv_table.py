@@ -43,6 +43,25 @@ def test_western_spreadsheets_are_read(tmp_path: Path) -> None:
     assert listing.entries[0].label == "gutartig über"
 
 
+@pytest.mark.parametrize(
+    ("encoding", "sick", "well"),
+    [
+        ("cp1251", "пневмония", "норма"),
+        ("koi8-r", "Опухоль", "норма"),
+        ("gbk", "肺炎", "正常"),
+        ("big5", "肺炎患者", "正常"),
+        ("euc-kr", "폐렴", "정상"),
+        ("iso8859-7", "πνευμονία", "υγιής"),
+    ],
+)
+def test_words_of_an_encoding_that_cannot_be_told_are_refused(
+    encoding: str, sick: str, well: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="its words would be misread") as caught:
+        listed(tmp_path, f"image,label\na.png,{sick}\nb.png,{well}".encode(encoding))
+    assert "CSV UTF-8" in caught.value.hint
+
+
 def test_one_line_of_another_encoding_does_not_garble_the_others(tmp_path: Path) -> None:
     content = "image,label\na.png,gutartig über\n".encode() + "b.png,bösartig".encode("cp1252")
     assert [entry.label for entry in listed(tmp_path, content).entries] == ["gutartig über", "bösartig"]
