@@ -1,11 +1,11 @@
-"""A tree of DICOM files, labelled by a table that names files, images, series or studies."""
+"""A tree of DICOM files, labelled by a table that names files, images, series, studies or patients."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medimg_cli.dataset.layouts import LAYOUTS, Layout
 from medimg_cli.dataset.layouts.labels_file import (
-    UIDS,
+    KEYS,
     is_image_column,
     level_of,
     names_uids,
@@ -24,13 +24,13 @@ from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.spreadsheets import Table
 from medimg_cli.workspace.threads import map_ordered, takes_too_long
 
-LEVELS = tuple(UIDS)
+LEVELS = tuple(KEYS)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage, PS3.4 annex B.5
 _MEDIA_STORAGE_CLASS = "MediaStorageSOPClassUID"
 
 
 class FilesByUid:
-    """The DICOM files of all sources, found by a unique identifier of theirs."""
+    """The DICOM files of all sources, found by what their headers name them."""
 
     def __init__(self, sources: Sequence[Source], seconds: float) -> None:
         self.rejected: list[Rejected] = []
@@ -54,11 +54,11 @@ class FilesByUid:
                     self._index[level].setdefault(uid, []).append(file)
 
     def matches(self, table: Table, column: str, level: str) -> int:
-        """Return how many rows name a UID of a level that is there."""
+        """Return how many rows name what is there of a level."""
         return sum(cells[column] in self._index[level] for _, cells in table.rows)
 
     def find(self, value: str) -> Sequence[File] | str:
-        """Return every file of a UID."""
+        """Return every file that a header names so."""
         return self._index[self.level].get(value) or f"no file has this {self.level}"
 
     def others(self, used: Mapping[str, object]) -> Iterable[Rejected]:
@@ -80,7 +80,7 @@ def misfit(source: Source, settings: IngestSettings) -> str | None:
 
 
 def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
-    """List the DICOM files a table labels, by file name, SOP, series or study instance UID.
+    """List the DICOM files a table labels, by file name, SOP, series or study instance UID, accession number or patient.
 
     Only headers are read, up to the pixels. Indexes (DICOMDIR) and files that are no DICOM are rejected.
 
@@ -90,7 +90,7 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
     """
     table = read_labels_file(settings)
     files = FilesByUid(sources, settings.decode_seconds)
-    key = _key_column(table, settings)
+    key = _key_column(table, settings, files)
     if key is None:
         by_name = FilesByName([], table.path.absolute().parent)
         by_name.rejected = files.rejected
@@ -103,26 +103,32 @@ def list_images(sources: Sequence[Source], settings: IngestSettings) -> Listing:
     return list_rows(table, settings, files, key, (note,))
 
 
-def _key_column(table: Table, settings: IngestSettings) -> str | None:
-    """Return the column of UIDs, or None where the table goes by file names."""
+def _key_column(table: Table, settings: IngestSettings, files: FilesByUid) -> str | None:
+    """Return the column of what headers name, or None where the table goes by file names."""
     named = settings.image_col
     if named is not None:
         require_column(table, named, "--image-col")
-        return named if names_uids(table, named) else None
+        by_header = any(files.matches(table, named, level) for level in LEVELS)
+        return named if names_uids(table, named) or (by_header and not is_image_column(named)) else None
     if any(is_image_column(name) for name in table.columns) and not names_uids(table, None):
         return None
-    columns = uid_columns(table)
+    by_name = sorted((name for name in table.columns if level_of(name, KEYS)), key=_fineness)
+    columns = uid_columns(table) or by_name
     if not columns:
         raise UsageError(
-            f"{table.path}: no column looks like a file name or a DICOM UID",
+            f"{table.path}: no column looks like a file name, a DICOM UID, an accession number or a patient",
             f"name it with --image-col; there are {', '.join(table.columns[:20])}",
         )
     return columns[0]
 
 
+def _fineness(column: str) -> int:
+    return LEVELS.index(level_of(column, KEYS) or LEVELS[-1])
+
+
 def _level(table: Table, column: str, files: FilesByUid) -> str:
-    """Return the level whose UIDs stand in a column: by its name, else by what is found in the headers."""
-    named = level_of(column)
+    """Return the level that a column's values are of: by its name, else by what is found in the headers."""
+    named = level_of(column, KEYS)
     if named is not None:
         return named
     found = {level: files.matches(table, column, level) for level in LEVELS}
@@ -136,7 +142,7 @@ def _level(table: Table, column: str, files: FilesByUid) -> str:
 
 
 def _uids(file: File) -> dict[str, str] | str:
-    """Return level → UID of a file's header, or why it cannot be an image."""
+    """Return level → what a file's header names it, or why it cannot be an image."""
     path = Path(file.path)
     try:
         if path.name.upper() == "DICOMDIR":
@@ -146,7 +152,7 @@ def _uids(file: File) -> dict[str, str] | str:
         header = header_of(path, list(LEVELS))
         if str(header.file_meta.get(_MEDIA_STORAGE_CLASS, "")) == _DIRECTORY:
             return "DICOMDIR: an index of the folder, no image"
-        return {level: str(header.get(level)) for level in LEVELS if header.get(level)}
+        return {level: str(header.get(level)).strip() for level in LEVELS if header.get(level)}
     except OSError as error:
         return (error.strerror or "cannot be read").lower()
     except Exception as error:  # damaged bytes make pydicom raise what struct and Python happen to raise
@@ -155,7 +161,7 @@ def _uids(file: File) -> dict[str, str] | str:
 
 LAYOUTS.register("dicom")(
     Layout(
-        summary="DICOM files and a table by file or UID (--labels FILE)",
+        summary="DICOM files and a table by file, UID, accession number or patient (--labels FILE)",
         misfit=misfit,
         list_images=list_images,
     )

@@ -1,7 +1,7 @@
 """A table of labels: which of its columns is called what, and which hold DICOM unique identifiers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean
@@ -23,6 +23,12 @@ UIDS = {
     "StudyInstanceUID": "studyinstanceuid studyuid studyinstance",
 }
 """How columns of DICOM unique identifiers are called, from one image to all of an examination (PS3.3 C.12.1, C.7)."""
+KEYS = {
+    **UIDS,
+    "AccessionNumber": "accessionnumber accessionno accessionnr accessionid accession",
+    "PatientID": _GUESSES["patient"],
+}
+"""Those, and what else a header names its examination and patient by; no names that are unique in the world."""
 # PS3.5 §9.1: numbers with dots between, 64 characters at most; fewer than four of them identify no instance.
 _UID = re.compile(r"[0-2](?:\.[0-9]+){3,}")
 
@@ -90,15 +96,15 @@ def guess_column(table: Table, role: str, taken: Sequence[str], *, required: boo
         raise UsageError(f"{table.path}: {several}: which is the {role}?", f"name it with --{role}-col")
     if not required:
         return None
-    columns = ", ".join(table.columns[:20])
-    raise UsageError(
-        f"{table.path}: no column looks like the {role}", f"name it with --{role}-col; there are {columns}"
-    )
+    hint = f"name it with --{role}-col; there are {', '.join(table.columns[:20])}"
+    if role == "image" and any(level_of(name, KEYS) for name in table.columns):
+        hint += "; of DICOM files that their headers name so: --layout dicom"
+    raise UsageError(f"{table.path}: no column looks like the {role}", hint)
 
 
-def level_of(column: str) -> str | None:
-    """Return the level a column's name speaks of, None where it does not."""
-    return next((level for level in UIDS if plain(column) in UIDS[level].split()), None)
+def level_of(column: str, keys: Mapping[str, str] = UIDS) -> str | None:
+    """Return the level of `keys` that a column's name speaks of, None where it does not."""
+    return next((level for level in keys if plain(column) in keys[level].split()), None)
 
 
 def uid_columns(table: Table) -> Sequence[str]:

@@ -22,6 +22,8 @@ def tree(root: Path) -> Path:
                 path = root / f"ST{study}" / f"SE{series}" / f"IM{image}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 uids = {
+                    "PatientID": f"MR {study}",
+                    "AccessionNumber": f"00{study}",
                     "StudyInstanceUID": f"1.2.3.{study}",
                     "SeriesInstanceUID": f"1.2.3.{study}.{series}",
                     "SOPInstanceUID": f"1.2.3.{study}.{series}.{image}",
@@ -67,6 +69,45 @@ def test_a_table_of_uids_labels_every_file_of_the_level_it_names(
     assert len(listing.entries) + len(listing.rejected) == 10
 
 
+@pytest.mark.parametrize(
+    ("column", "keys", "named", "level"),
+    [
+        ("PatientID", ("MR 1", "MR 2"), None, "PatientID"),
+        ("Patient", ("MR 1", "MR 2"), None, "PatientID"),
+        ("Accession Number", ("001", "002"), None, "AccessionNumber"),
+        ("MRN", ("MR 1", "MR 2"), "MRN", "PatientID"),
+        ("Order", ("001", "002"), "Order", "AccessionNumber"),
+    ],
+)
+def test_a_table_of_patients_or_accession_numbers_labels_what_headers_name_so(
+    tmp_path: Path, column: str, keys: tuple[str, str], named: str | None, level: str
+) -> None:
+    table = f"{column},label\n{keys[0]},sick\n{keys[1]},well\n"
+    _, listing = listed(tmp_path, table, layout="dicom", image_col=named)
+    assert f"labels.csv: '{column}' names images by {level}" in listing.notes
+    assert sorted(entry.label for entry in listing.entries) == ["sick"] * 4 + ["well"] * 4
+
+
+def test_without_a_layout_a_table_of_patients_says_which_takes_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no column looks like the image") as caught:
+        listed(tmp_path, "PatientID,label\nMR 1,sick\nMR 2,well\n")
+    assert "--layout dicom" in caught.value.hint
+
+
+def test_the_order_of_an_examination_goes_before_its_patient(tmp_path: Path) -> None:
+    table = "PatientID,AccessionNumber,label\nMR 1,001,sick\nMR 1,002,well\n"
+    _, listing = listed(tmp_path, table, layout="dicom")
+    assert "labels.csv: 'AccessionNumber' names images by AccessionNumber" in listing.notes
+    assert len(listing.entries) == 8
+
+
+def test_a_patient_with_two_labels_is_refused_and_one_whom_no_header_names_is_a_row(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is 'well' here and 'sick' in row 2"):
+        listed(tmp_path, "PatientID,label\nMR 1,sick\nMR 1,well\n", layout="dicom")
+    _, listing = listed(tmp_path, "PatientID,label\nMR 1,sick\nMR 2,well\nMR 9,well\n", layout="dicom")
+    assert {row.path: row.reason for row in listing.rejected}["MR 9"] == "no file has this PatientID"
+
+
 def test_files_are_named_too_where_the_layout_is(tmp_path: Path) -> None:
     layout, listing = listed(tmp_path, "file,label\nST1/SE1/IM1,sick\nST2/SE1/IM2,well\n", layout="dicom")
     assert layout == "dicom"
@@ -97,7 +138,7 @@ def test_a_uid_that_no_file_has_is_a_row_and_a_table_of_such_an_error(tmp_path: 
 
 
 def test_a_table_without_any_key_says_what_it_has(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no column looks like a file name or a DICOM UID") as caught:
+    with pytest.raises(UsageError, match="no column looks like a file name, a DICOM UID") as caught:
         listed(tmp_path, "who,label\nx,sick\n", layout="dicom")
     assert "who, label" in caught.value.hint
 
