@@ -12,9 +12,10 @@ from medimg_cli.dataset.layouts.file_names import proposed
 from medimg_cli.dataset.layouts.folders import IMAGE_FOLDERS, is_mask_folder
 from medimg_cli.dataset.listing import NO_LABEL, Entry, Listing
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
+from medimg_cli.errors import DataError
 from medimg_cli.images.image import HEAD_BYTES, sniff_format
 from medimg_cli.workspace.plain_text import plural
-from medimg_cli.workspace.spreadsheets import TABLES
+from medimg_cli.workspace.spreadsheets import TABLES, read_workbook
 
 _CASE = re.compile(
     r"(?:.*[ _-])?(?:patients?|pat|pats|subjects?|subj|sub|cases?|persons?|participants?|volunteers?|donors?|stud(?:y|ies)"
@@ -239,7 +240,7 @@ def tables_in(listing: Listing) -> list[str]:
 def _of_folders(listing: Listing, counts: Counter[str]) -> Iterator[Question]:
     names = [name for name in listing.classes if name in counts]
     table = next(iter(tables_in(listing)), None)
-    by_table = f"--labels {table or 'FILE'}"
+    by_table = f"--labels {quote(table) if table else 'FILE'}"
     folders = _named(names)
     kind = "months" if len(names) > 2 and all(map(_MONTH.fullmatch, names)) else _kind_of(names)
     if kind is not None:
@@ -331,11 +332,21 @@ def _of_unused_table(listing: Listing, table: str) -> Iterator[Question]:
     """Ask about a table that names most of the images, as it may hold the labels."""
     stems = [PurePosixPath(entry.relative).stem for entry in listing.entries]
     sample = [stem for stem in stems[:: max(1, len(stems) // 50)] if not stem.isdigit()]
-    if Path(table).suffix.lower() in (".csv", ".tsv") and sample:
-        text = Path(table).read_text(encoding="utf-8", errors="replace")
-        if sum(stem in text for stem in sample) >= _MOSTLY * len(sample):
-            question = f"{Path(table).name} names the images: does it hold the labels?"
-            yield Question(question, f"--labels {table}")
+    text = _text_of(Path(table)) if sample else ""
+    if text and sum(stem in text for stem in sample) >= _MOSTLY * len(sample):
+        question = f"{Path(table).name} names the images: does it hold the labels?"
+        yield Question(question, f"--labels {quote(table)}")
+
+
+def _text_of(table: Path) -> str:
+    """Return what stands in a table, a cell a line of a workbook, "" where it cannot be read."""
+    if table.suffix.lower() in (".csv", ".tsv"):
+        return table.read_text(encoding="utf-8", errors="replace")
+    try:
+        sheets = read_workbook(table, None)[1].values()
+    except DataError:  # named where somebody takes it for the labels
+        return ""
+    return "\n".join(cell for rows in sheets for _, cells in rows for cell in cells)
 
 
 def _of_column(listing: Listing, counts: Counter[str]) -> Iterator[Question]:

@@ -12,7 +12,7 @@ from medimg_cli.dataset.listing import Entry, Listing, Rejected, Source
 from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.workspace.settings import IngestSettings
 
-_WORDS = r"masks?|seg|segs|segmentations?|segmented|gt|ground[ _-]?truths?|rois?|contours?|annotations?|lesion|overlay"
+_WORDS = r"masks?|masken?|m[aá]scaras?|masques?|masch?er[ae]|seg|segs|segmentations?|segmented|gt|ground[ _-]?truths?|rois?|contours?|annotations?|lesion|overlay"
 _BESIDE = re.compile(rf"(?P<image>.+?)[ _.-]+(?:{_WORDS})(?:[ _-]?\d+)?", re.IGNORECASE)
 _FOLDER = re.compile(rf"(?:.*[ _-])?(?:{_WORDS}|labelmaps?|labels)(?:[ _-]?\d+)?", re.IGNORECASE)
 IMAGE_FOLDERS = frozenset(

@@ -1,5 +1,6 @@
 """Classes that cannot be meant raise a question; ordinary data sets raise none."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from medimg_cli.dataset.ingest.plausible import is_misspelt, open_questions
 from medimg_cli.dataset.layouts import LAYOUTS, name_sources
 from medimg_cli.dataset.layouts.folders import find_masks
 from medimg_cli.workspace.settings import IngestSettings
+from tests.dataset.layouts.workbook import write_xlsx
 
 
 def questions(root: Path, *files: str, **settings: str) -> list[str]:
@@ -144,6 +146,29 @@ def test_masks_beside_their_images_are_left_out_and_no_question(tmp_path: Path) 
     assert len(listing.entries) == 8
     assert {row.reason.split(":")[0] for row in listing.rejected} == {"a segmentation mask"}
     assert len(listing.rejected) == len(masks)
+
+
+@pytest.mark.parametrize("word", ["Maske", "máscara", "masque", "maschera", "mask_2"])
+def test_masks_are_known_by_more_names(word: str) -> None:
+    assert find_masks(["A/x.png", f"A/x_{word}.png"], depth=1) == {f"A/x_{word}.png": "A/x.png"}
+
+
+@pytest.mark.parametrize("name", ["findings.csv", "Auswertung 2021.xlsx"])
+def test_a_table_that_names_the_images_of_folders_that_say_no_finding_is_a_question(
+    tmp_path: Path, name: str
+) -> None:
+    files = folders(["Praxis Nord", "Praxis West"], 12)
+    rows = [["file", "finding"], *([Path(file).stem, "x"] for file in files)]
+    if name.endswith(".csv"):
+        (tmp_path / name).write_text("\n".join(map(",".join, rows)))
+    else:
+        write_xlsx(tmp_path / name, {"Deckblatt": [["Studie"]], "Befunde": rows})
+    table = shlex.quote(str(tmp_path / name))
+    assert questions(tmp_path, *files) == [
+        f"{name} names the images: does it hold the labels? => --labels {table}"
+    ]
+    (tmp_path / name).write_bytes(b"PK\3\4 damaged")
+    assert questions(tmp_path, *files) == []
 
 
 def test_masks_in_a_folder_below_the_class_are_left_out_but_never_a_class_folder() -> None:
