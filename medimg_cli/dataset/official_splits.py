@@ -15,6 +15,12 @@ SPLIT_NAMES: Mapping[str, str] = {
     "dev": "val",
     "test": "test",
     "testing": "test",
+    **dict.fromkeys(
+        "entrenamiento entraînement entrainement treino treinamento addestramento 训练 训练集".split(),
+        "train",
+    ),
+    **dict.fromkeys("validación validacion validação validacao validazione 验证 验证集".split(), "val"),
+    **dict.fromkeys("prueba teste 测试 测试集".split(), "test"),
 }
 """What people call a split, in lower case → what medimg calls it."""
 

@@ -1,6 +1,7 @@
 """A table of labels: which of its columns is called what, and which hold DICOM unique identifiers."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from medimg_cli.errors import DataError, UsageError
@@ -29,6 +30,12 @@ KEYS = {
     "PatientID": _GUESSES["patient"],
 }
 """Those, and what else a header names its examination and patient by; no names that are unique in the world."""
+_OF_PATIENTS = re.compile(
+    r"(?:(?:id|n|no|nr|num|numero|number|nummer|code|codigo|codice|cod)(?:de|du|del|della|des|di|of|da|do)?(?:la|le|el|l)?)?"
+    r"(?:pat|patients?|patientes?|patienten|pacientes?|pazient[ei]|pasient|subject|sujet|sujeto|soggetto|probanden?)"
+    r"(?:id|n|no|nr|num|numero|number|nummer|code|kod)?|患者(?:编号|编码|号|id|番号)?|病人(?:编号|号|id)?|病历号|(?:id|номер|код)?пациент[аы]?(?:id)?"
+)
+"""The same in other languages, by what `_letters` leaves of a name."""
 # PS3.5 §9.1: numbers with dots between, 64 characters at most; fewer than four of them identify no instance.
 _UID = re.compile(r"[0-2](?:\.[0-9]+){3,}")
 
@@ -72,6 +79,16 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def _letters(name: str) -> str:
+    """Return a column's name in lower case, without accents and without what is no letter or digit.
+
+    >>> [_letters(name) for name in ("N° patient", "Nº de paciente", "Código_Paciente", "Номер пациента")]
+    ['npatient', 'ndepaciente', 'codigopaciente', 'номерпациента']
+    """
+    decomposed = unicodedata.normalize("NFD", name.replace("º", "").replace("°", "").lower())
+    return re.sub(r"[\W_]", "", "".join(sign for sign in decomposed if not unicodedata.combining(sign)))
+
+
 def is_image_column(name: str) -> bool:
     """Return whether a column is called as columns of file names are."""
     return plain(name) in _GUESSES["image"].split()
@@ -88,7 +105,12 @@ def guess_column(table: Table, role: str, taken: Sequence[str], *, required: boo
         UsageError: there are several, or none although one is required.
     """
     known = _GUESSES[role].split()
-    found = [name for name in table.columns if plain(name) in known and name not in taken]
+    found = [
+        name
+        for name in table.columns
+        if name not in taken
+        and (plain(name) in known or (role == "patient" and _OF_PATIENTS.fullmatch(_letters(name))))
+    ]
     if len(found) == 1:
         return found[0]
     if found:

@@ -222,10 +222,22 @@ def test_a_split_column_is_kept_whatever_it_calls_the_splits(tmp_path: Path) -> 
     assert listing.entries[0].extra == {}
 
 
-@pytest.mark.parametrize("column", ["Patienten-Nr.", "Pat-ID", "PID", "Subject No", "Proband"])
+@pytest.mark.parametrize(
+    "column",
+    "Patienten-Nr.,Pat-ID,PID,Subject No,Proband,N° patient,Nº de paciente,Código paciente,ID paziente,Sujet,Numéro du patient,"
+    "患者编号,Номер пациента".split(","),
+)
 def test_a_column_of_patients_is_known_by_more_names(tmp_path: Path, column: str) -> None:
     listing = listed(tmp_path, f"image,label,{column}\na.png,sick,7\nb.png,well,8\n")
     assert [entry.patient_id for entry in listing.entries] == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    "column", ["Patient age", "Edad del paciente", "Patients per site", "Patientenalter", "N°"]
+)
+def test_what_is_said_of_patients_is_none(tmp_path: Path, column: str) -> None:
+    listing = listed(tmp_path, f"image,label,{column}\na.png,sick,7\nb.png,well,8\n")
+    assert [entry.patient_id for entry in listing.entries] == [None, None]
 
 
 def test_patients_whose_digits_a_spreadsheet_cut_off_are_said(tmp_path: Path) -> None:

@@ -31,7 +31,10 @@ def test_the_class_is_the_folder_at_any_depth_below_it(tmp_path: Path) -> None:
     assert listing.entries[0].path == (tmp_path / "SICK/p1/a.png").as_posix()
 
 
-@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "VALID", "Testing")])
+@pytest.mark.parametrize(
+    "names",
+    [("train", "val", "test"), ("Training", "VALID", "Testing"), ("entrenamiento", "Validación", "prueba")],
+)
 def test_split_folders_of_any_spelling_are_official_splits(tmp_path: Path, names: tuple[str, ...]) -> None:
     listing = listed(touched(tmp_path, *(f"{name}/{label}/a.png" for name in names for label in "AB")))
     assert [entry.split for entry in listing.entries if entry.label == "A"].count("val") == 1
