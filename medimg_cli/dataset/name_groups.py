@@ -40,6 +40,7 @@ _ARTICLES = (
     r"(?<![\d.])10\.\d{4,9}[-_.][A-Za-z\d.]+",
     r"arXiv[-_.]?\d{4}\.\d{4,5}",
     r"s\d{5}-\d{3}-\d{4,5}-[\dxX]",
+    r"(?<![A-Za-z\d])(?:[a-z]+\.)+(?:19|20)\d\d(?:\.\d\d\.\d{3}|\.?\d{5,6})(?!\d)",  # radiol.2020200241
 )
 _CASE_WORD = re.compile(
     r"(?<![A-Za-z])(?:patient|patientid|pat|subject|subj|sub|case|person|participant|volunteer|study|exam|article)"
@@ -165,11 +166,9 @@ def _candidates(paths: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[s
         groups = groups_in_names(paths, bare)
         mixed = _share_of_mixed(groups, labels) > 0.6 and not _rest_counts(paths, labels, groups)
         folder = again or ("[^/]+/" if mixed else "")
-        yield (
-            (f"({folder}{before}){after}" if folder else bare),
-            "the first parts of the names",
-            sure and not folder,
-        )
+        regex = f"({folder}{before}){after}" if folder else bare
+        if not _says_again(paths, labels, groups_in_names(paths, regex)):
+            yield regex, "the first parts of the names", sure and not folder
 
 
 def _restarts(paths: Sequence[str], names: Sequence[str]) -> str:
@@ -178,6 +177,21 @@ def _restarts(paths: Sequence[str], names: Sequence[str]) -> str:
     if len(names) - len(set(zip(folders, names, strict=True))) > 0.3 * len(names) / 2:
         return "^.*/"
     return "[^/]+/" if len(names) - len(set(names)) > 0.3 * len(names) / 2 else ""
+
+
+def _says_again(paths: Sequence[str], labels: Sequence[str], groups: Sequence[str]) -> bool:
+    """Return whether groups of two or more are classes, folders or classes in folders, but for a tenth of the images."""
+    sizes = Counter(groups)
+    folders = [path.rpartition("/")[0] for path in paths]
+    for named in (labels, folders, list(zip(labels, folders, strict=True))):
+        pairs = Counter((g, n) for g, n in zip(groups, named, strict=True) if g and sizes[g] > 1)
+        largest: tuple[dict[object, int], dict[object, int]] = ({}, {})
+        for pair, count in pairs.items():
+            for of, key in zip(largest, pair, strict=True):
+                of[key] = max(of.get(key, 0), count)
+        if pairs and min(sum(of.values()) for of in largest) >= 0.9 * pairs.total():
+            return True
+    return False
 
 
 def _share_of_mixed(groups: Sequence[str], labels: Sequence[str]) -> float:

@@ -23,6 +23,7 @@ from tests.stages.ingest_cohort import draw, run
 
 RANDOM = random.Random(7)
 Two = ("a", "b")
+SPLITS, TUMOURS = ("train", "valid", "test"), ("glioma", "meningioma", "notumor", "pituitary")
 
 
 def nothing(_: int) -> None:
@@ -46,6 +47,13 @@ GROUPING = {
         + [f"other/{i}.jpg" for i in range(90)],
         "covid/2020.03.01.20029769-p21-73_1%1.png",
         "2020.03.01.20029769",
+    ),
+    "articles by the end of a DOI": (
+        [f"sick/radiol.20202{a:05d}.fig{i}a.png" for a in range(20) for i in range(3)]
+        + [f"well/j.ejrad.2020.{108000 + a}-p{i}-{RANDOM.randint(10, 99)}.png" for a in range(20) for i in range(3)]
+        + [f"well/j.chest.2020.04.{a:03d}_gr{i}.png" for a in range(20) for i in range(3)],
+        "well/j.chest.2020.04.003_gr1.png",
+        "j.chest.2020.04.003",
     ),
     "augmented": (
         [f"{c}/{c}{i:03d}{made}.png" for c in Two for i in range(30) for made in ("", "_aug_1", "_rot90", "_flip_2")],
@@ -92,10 +100,31 @@ def test_names_that_group_give_a_pattern(kind: str) -> None:
             for i in range(400)
         ],
         [f"{split}/{c}/{i}.png" for split in ("train", "test") for c in Two for i in range(60)],
+        # a short word for the class in each name, again in each split, and some more images
+        [
+            *[
+                f"{s}/{c}/{c[:3]}{i:03d}.jpg"
+                for s in SPLITS
+                for c in TUMOURS
+                for i in range(8 + 12 * (s == "train"))
+            ],
+            *[f"test/{TUMOURS[i % 4]}/new{i:03d}.jpg" for i in range(12)],
+        ],
+        [
+            f"{s}/{c}/{c[:3]}{i:03d}.jpg"
+            for s in SPLITS
+            for c in "akiec bcc bkl dermato mel nevus vascular".split()
+            for i in range(6)
+        ],
+        [
+            f"all/{c}_{i:03d}.jpg"
+            for c in "akiec bcc bkl dermato mel nevus vascular scc".split()
+            for i in range(30)
+        ],
     ],
 )
 def test_names_that_count_images_give_none(paths: list[str]) -> None:
-    assert best(paths) is None
+    assert best(paths, lambda path: path.replace("all/", "").replace("_", "/").split("/")[-2]) is None
 
 
 def picture(seed: int, angle: float) -> NDArray[np.uint8]:
