@@ -47,7 +47,7 @@ def of_group_in_one_split(rows: pd.DataFrame, pattern: str) -> bool:
 
 
 def test_nested_folders_with_a_workbook_of_marks(tmp_path: Path) -> None:
-    root = tmp_path / "PH2"
+    root = tmp_path / "PH2 Dataset"
     rows: list[list[Any]] = [
         ["Dermoscopic database"],
         ["Legend:"],
@@ -66,7 +66,7 @@ def test_nested_folders_with_a_workbook_of_marks(tmp_path: Path) -> None:
     table = write_xlsx(root / "PH2_dataset.xlsx", {"Folha1": [*rows, [], ["A = absent, P = present"]]})
     with pytest.raises(UsageError, match="look like identifiers, not classes") as caught:
         run(tmp_path, root)
-    assert f"--labels {table}" in caught.value.hint
+    assert f"--labels {shlex.quote(str(table))}" in caught.value.hint
     (question,) = suggested(tmp_path, str(root))["questions"]
     told = suggested(tmp_path, str(root), *shlex.split(question["option"]))
     assert told["questions"] == []

@@ -144,7 +144,9 @@ class Ingest:
             self.space = label_space(self.listing, self.settings, tested=self.tested)
         except DataError as error:
             table = next(iter(tables_in(self.listing)), None)
-            option = f"--labels {table}" if table and self.settings.labels is None else error.hint
+            option = (
+                f"--labels {shlex.quote(table)}" if table and self.settings.labels is None else error.hint
+            )
             hint = f"{error.hint}; {option}?" if table else error.hint
             if self.layout in ("folders", "names"):
                 seen = LAYOUTS.get("names").suggestion(self.readings[0][1].sources[0])

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from medimg_cli.dataset.ingest.ingest import SAMPLE, Ingest, reasons
 from medimg_cli.dataset.ingest.plausible import Question, tables_in
@@ -114,7 +115,7 @@ def _others(tried: Ingest) -> Iterator[Fit]:
         if all(_fits(name, source, tried) for source in sources):
             yield Fit(name, f"{LAYOUTS.get(name).summary}: --layout {name}")
     if tried.settings.labels is None and (tables := tables_in(tried.listing)):
-        yield Fit("csv", f"{LAYOUTS.get('csv').summary}: --labels {tables[0]}")
+        yield Fit("csv", f"{LAYOUTS.get('csv').summary}: --labels {quote(tables[0])}")
 
 
 def _shows_dicom(entries: Sequence[Entry]) -> bool:
