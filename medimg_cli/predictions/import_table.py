@@ -14,7 +14,7 @@ from medimg_cli.dataset.official_splits import SPLIT_NAMES
 from medimg_cli.errors import DataError
 from medimg_cli.predictions.predictions import PROBABILITY_PREFIX, TRUTH_PREFIX, classes_of
 from medimg_cli.registry import did_you_mean
-from medimg_cli.workspace.spreadsheets import Table, read_spreadsheet, without_remarks
+from medimg_cli.workspace.spreadsheets import Table, is_sum, read_spreadsheet, without_remarks
 
 _UNANSWERED = "unreadable"
 _FILES = ("path", "file", "filename", "file_name", "image")
@@ -61,9 +61,14 @@ def read_foreign_predictions(file: Path, sheet: str | None = None) -> ForeignPre
             twice; one patient's images cannot be told. One line that names the row.
     """
     table = read_spreadsheet(file, sheet=sheet, is_name=_is_name)
+    probabilities = [name for name in table.columns if _called(name).startswith(PROBABILITY_PREFIX)]
+    classes = {_called(name).removeprefix(PROBABILITY_PREFIX).casefold() for name in probabilities}
     table = without_remarks(
         table,
-        lambda cells: any(cells[name] for name in cells if _called(name).startswith(PROBABILITY_PREFIX)),
+        lambda cells: (
+            any(cells[name] for name in probabilities)
+            and (not is_sum(cells) or next(filter(None, cells.values())).casefold() in classes)
+        ),
     )
     path, rows = table.where, _frame(table)
     present = [name for name in ("image_id", "patient_id", "split") if name in rows]

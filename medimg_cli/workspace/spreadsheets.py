@@ -196,9 +196,10 @@ _FILE = re.compile(_SUFFIXES, re.IGNORECASE)
 _NO_NAME = re.compile(rf"[+-]?[\d.,]+%?|{_SUFFIXES}|.*:", re.IGNORECASE)
 _NO_TABLE = re.compile(r"\s*(<[!?a-z]|[\[{]\s*[\[{\"])", re.IGNORECASE)
 _CODE = re.compile(r"[\w.:/\\-]*[\d/\\][\w.:/\\-]*|.{1000,}", re.DOTALL)
+_SUMS = "total|totale|sum|summe|somme|suma|gesamt|mean|average|mittelwert|moyenne|media|promedio|median"
+_SUM = re.compile(rf"(?:{_SUMS})\W*", re.IGNORECASE)
 _TOTALS = re.compile(
-    r"(total|sum|summe|gesamt|mean|average|mittelwert|count|anzahl|n|legend|legende|key|note|notes|remark|remarks|"
-    r"bemerkung|hinweis|source|quelle)\b",
+    rf"({_SUMS}|count|anzahl|n|legend|legende|key|note|notes|remark|remarks|bemerkung|hinweis|source|quelle)\b",
     re.IGNORECASE,
 )
 
@@ -519,6 +520,11 @@ def _table(bare: Table, rows: Sequence[Cells], header: int) -> Table:
     }
     remarks = tuple(f"{bare.name}: {note}" for note, holds in notes.items() if holds)
     return replace(bare, columns=tuple(columns.values()), rows=kept, notes=remarks)
+
+
+def is_sum(cells: dict[str, str]) -> bool:
+    """Return whether a row says of itself that it sums up others: its first filled cell is such a word alone."""
+    return _SUM.fullmatch(next(filter(None, cells.values()), "")) is not None
 
 
 def without_remarks(table: Table, is_row: Callable[[dict[str, str]], bool]) -> Table:

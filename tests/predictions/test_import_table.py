@@ -197,6 +197,25 @@ def test_marks_may_be_words(tmp_path: Path) -> None:
     assert read.table["y_true_a"].tolist() == ["1", "0", "", "1"]
 
 
+@pytest.mark.parametrize(
+    "end", ["Mean,,,0.4,0.6", "Summe,2,2,0.8,1.2", "Average:,1,a,0.4,0.6", "moyenne,,,0.4,0.6"]
+)
+def test_sums_and_means_of_the_answers_at_the_end_are_no_row_and_it_is_said(tmp_path: Path, end: str) -> None:
+    rows = "image_id,patient_id,y_true,prob_a,prob_b\n1.png,p,a,0.25,0.75\ntotal knee.png,q,b,0.5,0.5\n"
+    read = read_foreign_predictions(written(tmp_path, rows + end + "\n"))
+    assert read.table["image_id"].tolist() == ["1.png", "total knee.png"]
+    assert any("row 4 below the table left out" in note for note in read.notes)
+
+
+def test_a_class_called_as_a_sum_keeps_its_rows_and_others_without_a_label_are_refused(
+    tmp_path: Path,
+) -> None:
+    rows = "y_true,prob_total,prob_partial\npartial,0.25,0.75\ntotal,0.5,0.5\n"
+    assert len(read_foreign_predictions(written(tmp_path, rows)).table) == 2
+    with pytest.raises(DataError, match="row 4: y_true is empty"):
+        read_foreign_predictions(written(tmp_path, rows + ",0.5,0.5\n"))
+
+
 def test_a_sheet_with_a_title_and_a_total_is_read(tmp_path: Path) -> None:
     rows: list[list[Any]] = [
         ["Answers of 3 May"],
