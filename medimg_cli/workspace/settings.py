@@ -68,7 +68,9 @@ class IngestSettings(Section):
         None, "number train and val in K folds, by patient", metavar="K", ge=2, le=100
     )
     frames: str = setting(
-        "middle", "of several frames: middle, first, all, every:N, or a number from 0", metavar="WHICH"
+        "middle",
+        "of several frames: middle (of TIFF and GIF the first page), first, all, every:N, or a number from 0",
+        metavar="WHICH",
     )
     seed: int = setting(0, "seed of the split", ge=0)
     copy_images: bool = setting(False, "copy the images into the workspace", flags="--copy/--link")
