@@ -62,12 +62,12 @@ def read_foreign_predictions(file: Path, sheet: str | None = None) -> ForeignPre
     """
     table = read_spreadsheet(file, sheet=sheet, is_name=_is_name)
     probabilities = [name for name in table.columns if _called(name).startswith(PROBABILITY_PREFIX)]
-    classes = {_called(name).removeprefix(PROBABILITY_PREFIX).casefold() for name in probabilities}
+    named = {_called(name).removeprefix(PROBABILITY_PREFIX).casefold() for name in probabilities}
     table = without_remarks(
         table,
         lambda cells: (
             any(cells[name] for name in probabilities)
-            and (not is_sum(cells) or next(filter(None, cells.values())).casefold() in classes)
+            and (not is_sum(cells) or next(filter(None, cells.values())).casefold() in named)
         ),
     )
     path, rows = table.where, _frame(table)
