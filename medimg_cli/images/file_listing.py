@@ -1,6 +1,7 @@
 """What a folder holds: every file once, in one order on every machine, and no link leads round in circles."""
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +11,11 @@ from typing import Literal
 
 from medimg_cli.images.archives import is_litter
 
+# Not "._a.png", which macOS puts beside each file on foreign disks.
+_HIDDEN_PICTURE = re.compile(
+    r"\.[^._].*\.(?:jpe?g|png|tiff?|bmp|gif|webp|dcm|dicom|nii|nii\.gz)", re.IGNORECASE
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -17,12 +23,13 @@ class Found:
 
     Args:
         relative: posix path relative to the folder walked; fit to be written into a table where it is rejected.
-        kind: rejected is what is neither file nor folder: a broken link, a link that leads back, a name that is no text.
+        kind: rejected is what is neither file nor folder: a broken link, a link that leads back, a name that is no text;
+            hidden a file called as a picture but for a dot before its name.
         reason: why it is rejected.
     """
 
     relative: str
-    kind: Literal["file", "folder", "rejected"]
+    kind: Literal["file", "folder", "hidden", "rejected"]
     reason: str = ""
 
 
@@ -69,11 +76,13 @@ def readable(path: str) -> str:
 def _items(root: Path, folder: str, ignored: frozenset[Path], links: deque[str]) -> Iterator[Found]:
     """Yield what one folder holds; links to folders are put on `links`."""
     names: list[str] = []
+    hidden: list[str] = []
     odd: dict[str, os.DirEntry[str]] = {}  # of plain files, which may be a million, only the names are kept
     try:
         with os.scandir(root / folder) as items:
             for item in items:
                 if is_litter(item.name) or (ignored and Path(item.path) in ignored):
+                    hidden += [item.name] if _HIDDEN_PICTURE.fullmatch(item.name) else []
                     continue
                 names.append(item.name)
                 if not (item.name.isprintable() and item.is_file(follow_symlinks=False)):
@@ -81,6 +90,7 @@ def _items(root: Path, folder: str, ignored: frozenset[Path], links: deque[str])
     except OSError as error:
         reason = f"folder: {(error.strerror or 'cannot be read').lower()}"
         yield Found(folder.rstrip("/"), "rejected", reason)
+    yield from (Found(f"{folder}{name}", "hidden") for name in sorted(hidden) if readable(name) == name)
     for name in sorted(names):
         relative = f"{folder}{name}"
         if name not in odd:

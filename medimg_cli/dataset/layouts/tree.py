@@ -116,6 +116,9 @@ def walk(source: Source) -> Tree:
         if found.kind == "rejected":
             path = source.path / found.relative
             rejected.append(Rejected(walking.readable(path.as_posix()), found.reason))
+        elif found.kind == "hidden":
+            path = source.path / found.relative
+            rejected.append(Rejected(path.as_posix(), "a hidden file: its name begins with a dot"))
         else:
             (folders if found.kind == "folder" else files).append(found.relative)
     return Tree(

@@ -95,6 +95,14 @@ def test_what_systems_leave_behind_is_no_file(tmp_path: Path) -> None:
     assert listing.classes == ("A", "B")
 
 
+def test_hidden_pictures_are_rows_and_what_systems_leave_is_none(tmp_path: Path) -> None:
+    listing = listed(
+        touched(tmp_path, "A/1.png", "B/1.png", "A/.2.png", "B/.x/3.png", "B/._1.png", "B/.1.json")
+    )
+    assert [Path(row.path).name for row in listing.rejected] == [".2.png"]
+    assert listing.rejected[0].reason == "a hidden file: its name begins with a dot"
+
+
 def test_an_empty_class_folder_is_still_a_class(tmp_path: Path) -> None:
     (tmp_path / "C").mkdir()
     assert listed(touched(tmp_path, "A/1.png", "B/1.png")).classes == ("A", "B", "C")
