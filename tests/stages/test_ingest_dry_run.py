@@ -197,3 +197,15 @@ def test_the_layout_of_dicom_is_offered_where_there_is_dicom(tmp_path: Path) -> 
     assert "dicom" not in offered()
     write(dicom_image(np.arange(48, dtype=np.uint8).reshape(6, 8)), raw / "SICK" / "scan.dcm")
     assert "dicom" in offered()
+
+
+def test_folders_that_are_patients_by_their_headers_too_ask_for_labels_in_a_dry_run(tmp_path: Path) -> None:
+    for number in range(12):
+        path = tmp_path / "raw" / f"DIR{number // 3:03d}" / f"IM{number:06d}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.arange(48, dtype=np.uint8).reshape(6, 8) + number
+        write(dicom_image(pixels, PatientID=f"P{number // 3}"), path)
+    (question,) = preview(tmp_path, tmp_path / "raw").questions
+    assert (question.option, "identifiers" in question.question) == ("--labels FILE", True)
+    (question,) = preview(tmp_path, tmp_path / "raw", assume_yes=True).questions
+    assert "every class is one patient" in question.question

@@ -262,7 +262,13 @@ class Ingest:
             containers=dict(sorted(self._containers.hashes.items())),
             vanished=previous.splits_to_keep(self.changes.lost, entries),
         )
-        refuse_one_patient(rows, self.info, settings)
+        try:
+            refuse_one_patient(rows, self.info, settings)
+        except DataError as error:
+            if not self.dry:
+                raise
+            # Where the classes are none, that each is one patient follows from it.
+            self.questions += [] if self.questions else [Question(error.what, error.hint)]
         if not self.tested:
             remark_positive(self.info, self.remarks)
         remark(rows, self.info, settings, previous, self.changes, self.remarks)
