@@ -33,10 +33,11 @@ MAY_END: Mapping[str, ExitCode] = {
     "medimg audit": ExitCode.GATE,
     "medimg deidentify": ExitCode.PARTIAL,
     "medimg evaluate --target-recall 0.95 --lower-bound": ExitCode.DATA,
+    "medimg train --resume": ExitCode.RUN,
     "medimg doctor --dicom": ExitCode.MACHINE,
 }
 """Calls whose other end is part of what they say: a gate that is not met, a file that cannot be cleaned, fewer positives
-than a lower bound of .95 takes, no peer."""
+than a lower bound of .95 takes, no training to go on with, no peer."""
 
 ALTERNATIVES = ("how-to/bring-data-in", "how-to/deidentify")
 """Pages whose commands are one or the other, so that each begins where the page does."""
