@@ -1,6 +1,7 @@
 """Columns of the metadata as groups of images: which columns, and which levels each of them has."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,15 +23,19 @@ _NOTHING = frozenset(
     ["", "nan", "na", "n/a", "null", "?", "-", "unknown", "missing", NOT_KNOWN, "not reported", "unspecified"]
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_LOOKED_FOR: dict[str, frozenset[str]] = {
-    "sex": frozenset(["sex", "gender"]),
-    "age": frozenset(["age"]),
-    "site": frozenset(["site", "hospital", "institution", "center", "centre", "clinic"]),
-    "device": frozenset(["device", "scanner", "manufacturer", "vendor", "model", "camera", "maker"]),
-    "view": frozenset(["view", "projection"]),
-    "ethnicity": frozenset(["ethnicity", "race", "ancestry"]),
-    "skin type": frozenset(["skin", "fitzpatrick", "phototype"]),
+_LOOKED_FOR = {
+    name: frozenset(words.split())
+    for name, words in {
+        "sex": "sex gender geschlecht patientengeschlecht sexe genre sexo genero sesso",
+        "age": "age alter patientenalter lebensalter edad eta idade",
+        "site": "site hospital institution center centre clinic klinik krankenhaus standort zentrum praxis hopital centro ospedale clinica",
+        "device": "device scanner manufacturer vendor model camera maker gerat geraet hersteller appareil fabricant fabricante equipo apparecchio",
+        "view": "view projection projektion proyeccion projecao proiezione",
+        "ethnicity": "ethnicity race ancestry ethnie etnia raza",
+        "skin type": "skin fitzpatrick phototype hauttyp peau piel pelle",
+    }.items()
 }
+"""Words of a column's name, without accents, in the languages hospitals keep tables in."""
 # A site of the body is no hospital, and these columns hold answers, places or identifiers, not properties.
 _OF_THE_BODY = frozenset(["anatom", "anatomic", "anatomical", "anatomy", "body", "lesion", "biopsy", "tumor"])
 _NO_PROPERTY = frozenset(
@@ -109,7 +114,9 @@ def looked_for(column: str) -> str | None:
     """
     if column in COLUMNS or column.startswith(_ANSWERS):
         return None
-    words = {word.lower() for word in _WORDS.findall(column)}
+    letters = unicodedata.normalize("NFD", column)
+    letters = "".join(sign for sign in letters if not unicodedata.combining(sign))
+    words = {word.lower() for word in _WORDS.findall(letters)}
     if words & _NO_PROPERTY:
         return None
     for name, meant in _LOOKED_FOR.items():

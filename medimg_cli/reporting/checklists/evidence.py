@@ -3,6 +3,7 @@
 import re
 
 from medimg_cli.dataset.manifest import Dataset
+from medimg_cli.evaluation.subgroup_levels import looked_for
 from medimg_cli.reporting.content import ReportContent
 from medimg_cli.reporting.tables.number_format import grouped, split_title
 from medimg_cli.reporting.tables.tables import source_names
@@ -31,8 +32,7 @@ _DEVICE_COLUMNS = (
     "kvp",
     "sequence",
 )
-_PERSON_COLUMNS = ("sex", "gender", "age", "ethnicity", "race", "skin_type")
-_CLUSTER_COLUMNS = ("site", "centre", "center", "hospital", "institution", "country")
+_OF_PERSONS = ("sex", "age", "ethnicity", "skin type")
 _LIBRARIES = ("medimg", "python", "torch", "torchvision")
 
 
@@ -146,7 +146,7 @@ def patients(content: ReportContent) -> str:
     """Return which columns describe the patients."""
     if content.dataset is None:
         return ""
-    columns = [name for name in content.dataset.rows.columns if name.lower() in _PERSON_COLUMNS]
+    columns = [name for name in content.dataset.rows.columns if looked_for(name) in _OF_PERSONS]
     return f"columns {', '.join(columns)}" if columns else ""
 
 
@@ -157,7 +157,7 @@ def clusters(content: ReportContent) -> str:
     columns = [
         grouping.column
         for grouping in content.evaluation.subgroups.groupings
-        if grouping.column.lower() in _CLUSTER_COLUMNS
+        if looked_for(grouping.column) == "site" or grouping.column.lower() == "country"
     ]
     return f"results by {', '.join(columns)}" if columns else ""
 
