@@ -158,6 +158,7 @@ def test_no_source_path_and_no_setting_of_other_sections_is_printed(binary: Coho
     page = _page(binary)
     assert "chest_xray" in page
     assert "/home/someone" not in page
+    assert "images are called by their files and folders as the source has them" in page
 
 
 def test_the_same_content_gives_the_same_page(binary: Cohort) -> None:
