@@ -194,6 +194,14 @@ def _delivered(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     raise Killed
 
 
+@crash("while a delivered answer is let go", [])
+def _let_go(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = answer(queue, str(queue.put("1.2.3", [b"a"])))
+    killed_in(monkeypatch, os, "rmdir")
+    for _, path in results:
+        queue.delivered(path)
+
+
 @pytest.mark.parametrize("step", CRASHES)
 def test_a_process_that_is_killed_leaves_a_queue_the_next_one_goes_on_with(
     step: str, queue: Queue, monkeypatch: pytest.MonkeyPatch
@@ -205,6 +213,7 @@ def test_a_process_that_is_killed_leaves_a_queue_the_next_one_goes_on_with(
     kept = [folder for folder in files(left) if folder in ("incoming", "dead")]
     kept += ["outgoing" for path in left.outgoing.rglob("*") if path.is_file()]
     assert sorted(kept) == found
+    assert left.sizes()["undelivered"] == int("outgoing" in found)
     assert (left.put("1.2.3", [b"a"]) is None) == bool(found)
 
 

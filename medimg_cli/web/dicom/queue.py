@@ -62,6 +62,9 @@ class Queue:
 
     def _recover(self) -> None:
         """Finish what a killed process left between two steps."""
+        for folder in self.outgoing.iterdir():
+            with suppress(OSError):  # one that holds something
+                folder.rmdir()
         for folder in self._answers():
             sources = json.loads((folder / _SOURCES).read_text(encoding="ascii"))
             self._drop(sources)
