@@ -170,7 +170,7 @@ prepare_browser() {
 # The tests of DICOM results ask a validator; so do they.
 prepare_dicom() {
   prepare_program "DICOM validator" dicom3tools dciodvfy
-  prepare_program "DICOM sender" dcmtk echoscu storescu
+  prepare_program "DICOM sender" dcmtk dcmqrscp # not echoscu: pynetdicom brings that name
   prepare_program "PACS" orthanc-dicomweb Orthanc
 }
 

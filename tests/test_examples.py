@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -279,3 +280,21 @@ def test_the_set_up_installs_python_where_it_may_and_says_what_lacks_elsewhere(
         ]
     else:
         assert f"-m venv {tmp_path}/.venv" in calls.read_text()
+
+
+def test_the_set_up_takes_no_program_of_the_environment_for_one_of_dcmtk() -> None:
+    """pynetdicom puts an echoscu and a storescu of its own there."""
+    source = f"source {EXAMPLES}/setup.sh; prepare_program() {{ echo $2 $({{ shift 2; command -v $@ || true; }}); }}"
+    done = subprocess.run(
+        [
+            "/bin/bash",
+            "-euo",
+            "pipefail",
+            "-c",
+            f"{source}; PATH={Path(sys.executable).parent}; prepare_dicom",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["dicom3tools", "dcmtk", "orthanc-dicomweb"]

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.filereader import dcmread
 from pydicom.uid import JPEG2000Lossless
 
 from medimg_cli.errors import ExitCode
@@ -126,6 +128,59 @@ end
 """
 
 
+def of_dcmtk(name: str) -> str:
+    """Return a program of dcmtk; pynetdicom brings some of the same names into the virtual environment."""
+    found = shutil.which(name, path=os.defpath)
+    if found is None:
+        pytest.skip("dcmtk is not installed: apt-get install dcmtk")
+    return found
+
+
+def test_an_archive_of_dcmtk_moves_its_images_to_the_node_and_has_the_results_in_their_studies(
+    trained: Workspace, tmp_path: Path
+) -> None:
+    port, archive = _free_port(), _free_port()
+    (tmp_path / "kept").mkdir()
+    settings = f"""
+        NetworkTCPPort = {archive}
+        MaxPDUSize = 16384
+        MaxAssociations = 8
+        HostTable BEGIN
+        medimg = (MEDIMG, 127.0.0.1, {port})
+        HostTable END
+        VendorTable BEGIN
+        VendorTable END
+        AETable BEGIN
+        ARCHIVE {tmp_path / "kept"} RW (100, 64mb) ANY
+        AETable END
+    """
+    (tmp_path / "dcmqrscp.cfg").write_text(textwrap.dedent(settings))
+    deflated, big_endian = (tmp_path / f"{number}.dcm" for number in range(2))
+    for option, path, seed in (("+td", deflated, 0), ("+tb", big_endian, 1)):
+        path.with_suffix(".raw").write_bytes(encoded(image(seed)))
+        subprocess.run([of_dcmtk("dcmconv"), option, path.with_suffix(".raw"), path], check=True)
+    at = ["-aec", "ARCHIVE", "127.0.0.1", str(archive)]
+    words = ("--set", f"serve.dicom_queue={tmp_path / 'queue'}")
+    words += ("--send-to", f"dicom://ARCHIVE@127.0.0.1:{archive}")
+    with subprocess.Popen([of_dcmtk("dcmqrscp"), "-c", tmp_path / "dcmqrscp.cfg"]) as process:
+        try:
+            until(lambda: subprocess.run([of_dcmtk("echoscu"), *at], check=False).returncode == 0)
+            subprocess.run([of_dcmtk("storescu"), "-xd", *at, deflated], check=True)
+            subprocess.run([of_dcmtk("storescu"), "-xb", *at, big_endian], check=True)
+            with ServedNode(trained.root, 1, port=port, options=words):
+                for number in range(2):
+                    study = f"StudyInstanceUID={image(number).StudyInstanceUID}"
+                    keys = ["-S", "-k", "QueryRetrieveLevel=STUDY", "-k", study]
+                    subprocess.run([of_dcmtk("movescu"), *keys, "-aem", "MEDIMG", *at], check=True)
+                until(lambda: len([*(tmp_path / "kept").glob("*_*")]) == 6)
+        finally:
+            process.terminate()
+    kept = [dcmread(path) for path in (tmp_path / "kept").glob("*_*")]
+    for number in range(2):
+        study = [one for one in kept if one.StudyInstanceUID == image(number).StudyInstanceUID]
+        assert sorted(one.Modality for one in study) == ["CR", "OT", "SR"]
+
+
 class Orthanc:
     """A PACS on loopback that routes what is stored to medimg."""
 
@@ -189,17 +244,14 @@ def round_trip(
 def test_orthanc_routes_a_study_and_finds_the_results_in_it(
     round_trip: tuple[Orthanc, ServedNode], tmp_path: Path
 ) -> None:
-    storescu = shutil.which("storescu")
-    if storescu is None:
-        pytest.skip("dcmtk is not installed: apt-get install dcmtk")
     orthanc, node = round_trip
-    echo = ["echoscu", "-aec", "MEDIMG", "127.0.0.1", str(node.port)]
+    echo = [of_dcmtk("echoscu"), "-aec", "MEDIMG", "127.0.0.1", str(node.port)]
     assert subprocess.run(echo, check=False).returncode == 0
     images = [image(number, study="1.2.826.0.1.3680043.8.498.1") for number in range(3)]
     for number, each in enumerate(images):
         (tmp_path / f"{number}.dcm").write_bytes(encoded(each))
     store = [
-        storescu,
+        of_dcmtk("storescu"),
         "-aec",
         "ORTHANC",
         "127.0.0.1",
