@@ -55,6 +55,24 @@ def thresholds_of(card: ModelCard, answer: AnyAnswer) -> Mapping[str, float]:
     return {} if own.threshold is None else {" or ".join(card.labels.positives): own.threshold.value}
 
 
+def _chances_of(card: ModelCard, answer: AnyAnswer) -> dict[str, float]:
+    """Return class → probability, with that of several positive classes together at first."""
+    found = {name: value for name, value in answer.probabilities.items() if value is not None}
+    positives = card.labels.positives
+    return (
+        {" or ".join(positives): sum(found[name] for name in positives)} | found
+        if found and positives
+        else found
+    )
+
+
+def _decimals(card: ModelCard, answer: AnyAnswer) -> int:
+    """Return with how many decimals each probability below its threshold reads as below it, at least 3."""
+    chances, points = _chances_of(card, answer), thresholds_of(card, answer)
+    below = [(chances[name], point) for name, point in points.items() if chances.get(name, point) < point]
+    return next((n for n in range(3, 9) if all(round(a, n) < round(b, n) for a, b in below)), 9)
+
+
 def words_of(answers: Sequence[AnyAnswer], shown: int, card: ModelCard, tested: Tested | None) -> list[str]:
     """Return what one of the answers to an image rests on and what a reader should know of it, a sentence each."""
     answer = answers[shown]
@@ -70,7 +88,8 @@ def words_of(answers: Sequence[AnyAnswer], shown: int, card: ModelCard, tested: 
     if card.labels.several:
         lines.append("Each label has its own threshold, the mark on its bar.")
     else:
-        lines += [f"Called {name} at {value:.3f} or more." for name, value in points.items()]
+        decimals = _decimals(card, answer)
+        lines += [f"Called {name} at {value:.{decimals}f} or more." for name, value in points.items()]
     if isinstance(answer, ExamAnswer):
         of = f"Exam of {answer.images} images, {answer.judged} answered"
         lines.append(f"{of}: {answer.pooling} of their probabilities.")
@@ -160,22 +179,24 @@ class _Column:
 
     def bars(self, answer: AnyAnswer) -> None:
         """Draw a bar a class, the positive and called ones first and then the likeliest."""
-        chances = {name: value for name, value in answer.probabilities.items() if value is not None}
+        chances, decimals = _chances_of(self.card, answer), _decimals(self.card, answer)
         positives, marked, points = (
             self.card.labels.positives,
             called(self.card, answer),
             thresholds_of(self.card, answer),
         )
-        order = sorted(chances, key=lambda name: (name not in positives, name not in marked, -chances[name]))
-        if len(positives) > 1:
-            order.insert(0, " or ".join(positives))
-            chances[order[0]] = sum(chances[name] for name in positives)
-            marked += (order[0],) if answer.decision == "positive" else ()
+        together = " or ".join(positives)
+        if len(positives) > 1 and answer.decision == "positive":
+            marked += (together,)
+        order = sorted(
+            chances,
+            key=lambda name: (name != together, name not in positives, name not in marked, -chances[name]),
+        )
         pen = ImageDraw.Draw(self.sheet)
         for name in order[:_MOST_BARS]:
             number = (self.x + self.width, self.y)
-            pen.text(number, f"{chances[name]:.3f}", fill=_INK, font=_font(17), anchor="ra")
-            self.write(name, 17, _INK, least=70)
+            pen.text(number, f"{chances[name]:.{decimals}f}", fill=_INK, font=_font(17), anchor="ra")
+            self.write(name, 17, _INK, least=40 + 10 * decimals)
             pen.rectangle((self.x, self.y - 5, self.x + self.width, self.y + 3), fill=_RULE)
             length = round(self.width * min(1.0, chances[name]))
             ink = _ALARM if name in marked and _is_alarming(self.card, answer) else _FILL

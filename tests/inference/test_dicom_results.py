@@ -284,6 +284,16 @@ def test_a_refused_image_has_no_probability_in_its_report_and_the_picture_says_w
     assert capture.ImageComments == "No answer. Unlike the training."
 
 
+@pytest.mark.parametrize(
+    ("chance", "said"), [(0.2, "0.413"), (0.41308, "0.41310"), (0.4130999, "0.4131000"), (0.4131, "0.413")]
+)
+def test_a_probability_below_the_threshold_never_reads_as_the_threshold(chance: float, said: str) -> None:
+    decision = "negative" if chance < 0.4131 else "positive"
+    answer = Prediction("ok", "CLEAR", 1 - chance, {"CLEAR": 1 - chance, "SPOT": chance}, decision)
+    capture, _ = objects(source(), answer)
+    assert capture.ImageComments.startswith(f"SPOT: {decision}. Called SPOT at {said} or more.")
+
+
 def test_two_classes_of_one_code_are_told_apart_by_codes_of_medimg() -> None:
     both = {name: LabelCode(code="RID1", system="RadLex") for name in ("CLEAR", "SPOT")}
     assert [code[1] for code in model(codes=both).concepts.values()] == ["99MEDIMG"] * 2

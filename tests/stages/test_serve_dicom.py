@@ -160,8 +160,8 @@ def test_an_archive_of_dcmtk_moves_its_images_to_the_node_and_has_the_results_in
         path.with_suffix(".raw").write_bytes(encoded(image(seed)))
         subprocess.run([of_dcmtk("dcmconv"), option, path.with_suffix(".raw"), path], check=True)
     at = ["-aec", "ARCHIVE", "127.0.0.1", str(archive)]
-    words = ("--set", f"serve.dicom_queue={tmp_path / 'queue'}")
-    words += ("--send-to", f"dicom://ARCHIVE@127.0.0.1:{archive}")
+    where = f"dicom://ARCHIVE@127.0.0.1:{archive}"
+    words = ("--set", f"serve.dicom_queue={tmp_path / 'queue'}", "--send-to", where)
     with subprocess.Popen([of_dcmtk("dcmqrscp"), "-c", tmp_path / "dcmqrscp.cfg"]) as process:
         try:
             until(lambda: subprocess.run([of_dcmtk("echoscu"), *at], check=False).returncode == 0)
@@ -177,8 +177,8 @@ def test_an_archive_of_dcmtk_moves_its_images_to_the_node_and_has_the_results_in
             process.terminate()
     kept = [dcmread(path) for path in (tmp_path / "kept").glob("*_*")]
     for number in range(2):
-        study = [one for one in kept if one.StudyInstanceUID == image(number).StudyInstanceUID]
-        assert sorted(one.Modality for one in study) == ["CR", "OT", "SR"]
+        uid = image(number).StudyInstanceUID
+        assert sorted(one.Modality for one in kept if one.StudyInstanceUID == uid) == ["CR", "OT", "SR"]
 
 
 class Orthanc:
