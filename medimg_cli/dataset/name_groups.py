@@ -32,7 +32,9 @@ AUGMENTED = """
 ThumbnailReader = Callable[[int], NDArray[np.float32] | None]
 """Position of an image → a small grey picture, None where it cannot be read."""
 
-_TOKEN = re.compile(r"[A-Za-z]+|\d+|[^A-Za-z\d]+")
+_TOKEN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
+_LETTERS = ("[A-Za-z]+", r"[^\W\d_]+")
+"""Of English alone, and of any script."""
 _ARTICLES = (
     r"PMC\d{4,}",
     r"(?:19|20)\d\d\.\d\d\.\d\d\.\d{4,}",  # bioRxiv and medRxiv
@@ -271,7 +273,7 @@ def _of_shapes(names: Sequence[str]) -> Iterator[tuple[str, str, str, bool]]:
         )
         for end in range(dated + 1, len(pieces)):
             rest = varying[end:]
-            if varying[end - 1] and any(rest) and pieces[end - 1] in (r"\d+", "[A-Za-z]+"):
+            if varying[end - 1] and any(rest) and pieces[end - 1] in (r"\d+", *_LETTERS):
                 before, following = "".join(pieces[dated:end]), rows[0][end]
                 starts = "" if rows[0][0].isalpha() and not varying[0] and len(shapes) < 3 else "(?:^|/)"
                 starts += "".join(pieces[:dated])  # the day says nothing of whose it is
@@ -289,7 +291,7 @@ def _piece(values: set[str]) -> str:
     first = next(iter(values))
     if len(values) == 1 or not first[0].isalnum():
         return re.escape(first).replace(r"\-", "-").replace(r"\ ", " ")
-    return "[A-Za-z]+" if first.isalpha() else r"\d+"
+    return _LETTERS[not all(map(str.isascii, values))] if first.isalpha() else r"\d+"
 
 
 def _rest_counts(paths: Sequence[str], labels: Sequence[str], groups: Sequence[str]) -> bool:

@@ -73,6 +73,8 @@ GROUPING = {
     "number before the last": ([f"{'ab'[p % 2]}/{p:03d}_{v}.png" for p in range(40) for v in range(3)], "a/012_1.png", "012"),
     "day first": ([f"{'ab'[p % 2]}/2023-05-{(3 * p + v) % 28 + 1:02d}_P{1000 + p}_{v}.png" for p in range(40) for v in range(3)], "a/2023-05-01_P1012_1.png", "P1012"),
     "views": ([f"{'ab'[p % 2]}/M{p}_{v}.png" for p in range(40) for v in ("CC", "MLO")], "a/M12_CC.png", "M12"),
+    "words of another script": ([f"{c}/细胞{i:03d}_{v}.png" for c in ("良性", "恶性") for i in range(20) for v in ("原图", "旋转", "翻转")], "良性/细胞007_旋转.png", "良性/细胞007"),
+    "words with accents": ([f"{'ab'[i % 2]}/{('núcleo', 'célula')[i % 2]}{i}-{v}.png" for i in range(40) for v in ("original", "girado", "espejo")], "a/núcleo2-girado.png", "núcleo2"),
     "folders": ([f"{'ab'[p % 2]}/case_{p}/{v}.png" for p in range(20) for v in range(3)], "a/case_7/1.png", "case_7"),
     "counts anew in each class": ([f"{c}/{p}_{v}.png" for c in Two for p in range(30) for v in range(3)], "a/12_1.png", "a/12"),
 }  # fmt: skip
