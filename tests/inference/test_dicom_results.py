@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -288,7 +288,7 @@ def test_a_refused_image_has_no_probability_in_its_report_and_the_picture_says_w
     ("chance", "said"), [(0.2, "0.413"), (0.41308, "0.41310"), (0.4130999, "0.4131000"), (0.4131, "0.413")]
 )
 def test_a_probability_below_the_threshold_never_reads_as_the_threshold(chance: float, said: str) -> None:
-    decision = "negative" if chance < 0.4131 else "positive"
+    decision: Literal["negative", "positive"] = "negative" if chance < 0.4131 else "positive"
     answer = Prediction("ok", "CLEAR", 1 - chance, {"CLEAR": 1 - chance, "SPOT": chance}, decision)
     capture, _ = objects(source(), answer)
     assert capture.ImageComments.startswith(f"SPOT: {decision}. Called SPOT at {said} or more.")
