@@ -78,7 +78,8 @@ def reason_of(error: BaseException) -> str:
 
 
 _URL = re.compile(r"(s3a?|gc?s|az|abfs|https?|file):/{1,3}([^/].*)", re.DOTALL)
-_USER = re.compile(r"(\b[a-z][a-z0-9+.-]+:/{1,2})[^/@\s]+@")
+# What stands before the @ of a DICOM peer is its title, not a user.
+_USER = re.compile(r"(\b(?!dicoms?://[^/@:\s]+@)[a-z][a-z0-9+.-]+:/{1,2})[^/@\s]+@")
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]+:/{1,2}[^\s?'\"]+)\?[^\s'\"]+")
 
 

@@ -330,6 +330,7 @@ def test_no_server_is_one_error(
     ("text", "plain"),
     [
         ("https://u:p@h/x", "https://***@h/x"),
+        ("dicom://CT1@h:104, dicoms://u:p@h:104", "dicom://CT1@h:104, dicoms://***@h:104"),
         ("see s3:/k:s@b/x?sig=1&a=2 now", "see s3:/***@b/x?*** now"),
         ("a@b and what? no address", "a@b and what? no address"),
     ],
