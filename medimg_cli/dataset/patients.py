@@ -101,6 +101,10 @@ def patients_of(
     origin = FROM_TABLE if before == UNKNOWN and any(found) else before
     if pattern is not None:
         matches = searched(pattern, [entry.relative for entry in entries], "--patient-regex")
+        if entries and not any(match and match[1] for match in matches):
+            remarks.warn(
+                f"--patient-regex '{pattern.pattern}' finds nobody in {len(entries):,} paths, such as '{entries[0].relative}'"
+            )
         found = [
             name or (match[1] if match else None) or None for name, match in zip(found, matches, strict=True)
         ]

@@ -2,11 +2,13 @@
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
 from medimg_cli.dataset.patients import patient_pattern, pseudonym, searched
 from medimg_cli.errors import UsageError
+from tests.stages.ingest_cohort import cohort, run
 
 
 def test_a_pattern_is_searched_in_every_path() -> None:
@@ -32,6 +34,14 @@ def test_a_pattern_that_takes_for_ever_is_refused(text: str, monkeypatch: pytest
 def test_a_pattern_without_a_group_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--patient-regex"):
         patient_pattern(text)
+
+
+def test_a_pattern_that_finds_nobody_is_said(tmp_path: Path) -> None:
+    said = r"--patient-regex 'case(\d+)' finds nobody in 24 paths, such as 'SICK/p01_a.png'"
+    result, _ = run(tmp_path, cohort(tmp_path / "raw"), patient_regex=r"case(\d+)")
+    assert said in result.notes
+    result, _ = run(tmp_path, cohort(tmp_path / "raw"), patient_regex=r"(p\d+)", fresh=True)
+    assert not any("finds nobody" in note for note in result.notes)
 
 
 def test_a_pseudonym_is_the_same_for_the_same_patient_and_does_not_show_the_id() -> None:
