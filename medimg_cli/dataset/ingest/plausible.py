@@ -42,7 +42,8 @@ _PLACE = re.compile(
     r"|manufacturers?|devices?|machines?|cameras?|batch(?:es)?|folds?|parts?|sets?|datasets?|subsets?|cohorts?|folders?"
     r"|dirs?|vol|volumes?|disks?|cds?|dvds?|shards?|chunks?|archives?|uploads?|exports?|readers?|raters?|annotators?)"
     r"(?:[ _.-]*(?:\d{1,3}|[A-Za-z]|[ivx]{1,4}))?|ge|siemens|philips|canon|toshiba|hologic|fuji(?:film)?|zeiss|topcon"
-    r"|(?:hospital|clinic|site|center|centre|university|scanner)[ _.-].*",
+    r"|(?:hospital|clinic|site|center|centre|university|scanner|praxis|klinik|klinikum|krankenhaus|spital|standort"
+    r"|hôpital|hopital|clinique|centro|ospedale|clinica|clínica)[ _.-].*",
     re.IGNORECASE,
 )
 _WITHOUT_SIGNS = re.compile(r"[\s_]+|(?<!\d)[.,;:]|[.,;:](?!\d)|(?<=[^\W\d])-(?=[^\W\d])")
