@@ -105,11 +105,11 @@ def redacted(text: str) -> str:
 def plural(count: int, noun: str) -> str:
     """Return a count with its English noun.
 
-    >>> plural(1, "class"), plural(1200, "image"), plural(2, "class"), plural(0, "study"), plural(3, "day")
-    ('1 class', '1,200 images', '2 classes', '0 studies', '3 days')
+    >>> plural(1, "class"), plural(1200, "image"), plural(2, "class"), plural(0, "study"), plural(3, "epoch")
+    ('1 class', '1,200 images', '2 classes', '0 studies', '3 epochs')
     """
     if count == 1:
         return f"1 {noun}"
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{count:,} {noun[:-1]}ies"
-    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x', 'tch', 'sh')) else 's'}"
