@@ -7,8 +7,6 @@ from medimg_cli.evaluation.analyses.decision_curves import decision_curves, net_
 from medimg_cli.evaluation.results.decisions import DecisionCurve, DecisionCurves
 from tests.evaluation.subjects import two_classes
 
-THRESHOLDS = np.array([0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5])
-
 
 def curve(truth: np.ndarray, score: np.ndarray, **options: object) -> DecisionCurve:
     found = decision_curves(two_classes(truth, score, **options))  # type: ignore[arg-type]

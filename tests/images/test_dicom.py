@@ -96,9 +96,12 @@ def test_monochrome1_is_inverted_after_the_window_and_it_is_said(tmp_path: Path)
     assert image.facts["inverted"] == "yes"
 
 
-def test_monochrome1_with_an_inverse_presentation_is_inverted_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_an_inverse_presentation_alone_or_of_monochrome1_is_inverted_once(
+    photometric: str, tmp_path: Path
+) -> None:
     samples = np.array([[0, 255]], dtype="u1")
-    image = read(tmp_path, samples, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE")
+    image = read(tmp_path, samples, PhotometricInterpretation=photometric, PresentationLUTShape="INVERSE")
     assert image.pixels.ravel().tolist() == [255, 0]
 
 

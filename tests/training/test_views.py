@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from medimg_cli.errors import RunError
-from medimg_cli.training.augmentation.augment import PLAIN, PRESETS, View, views_of
+from medimg_cli.training.augmentation.augment import PRESETS, View, views_of
 
 MOVING = [name for name in PRESETS if name != "none"]
 
@@ -68,8 +68,3 @@ def test_a_preset_that_moves_nothing_has_no_views() -> None:
         views_of("none")
     with pytest.raises(RunError, match="--augment sonar, which is not known"):
         views_of("sonar")
-
-
-def test_who_asks_for_no_views_gets_the_plain_one() -> None:
-    (plain,) = PLAIN
-    assert plain == View()

@@ -203,9 +203,6 @@ class View:
         return images
 
 
-PLAIN = (View(),)
-
-
 def views_of(augment: str) -> tuple[View, ...]:
     """Return the views that networks trained with the preset `augment` have learnt to answer alike; the plain one first.
 
