@@ -1,7 +1,6 @@
 """Columns of the metadata as groups of images: which columns, and which levels each of them has."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from medimg_cli.dataset.labels import natural_order
 from medimg_cli.dataset.manifest import COLUMNS, EXAM
 from medimg_cli.errors import UsageError
 from medimg_cli.registry import did_you_mean
+from medimg_cli.workspace.plain_text import without_accents
 
 NOT_KNOWN = "not known"
 MOST_LEVELS = 12
@@ -114,9 +114,7 @@ def looked_for(column: str) -> str | None:
     """
     if column in COLUMNS or column.startswith(_ANSWERS):
         return None
-    letters = unicodedata.normalize("NFD", column)
-    letters = "".join(sign for sign in letters if not unicodedata.combining(sign))
-    words = {word.lower() for word in _WORDS.findall(letters)}
+    words = {word.lower() for word in _WORDS.findall(without_accents(column, "NFD"))}
     if words & _NO_PROPERTY:
         return None
     for name, meant in _LOOKED_FOR.items():

@@ -4,7 +4,6 @@ The map is of the square that the network saw; the recipe padded, stretched or c
 is undone here, so that the warm places lie where they belong. What the network never saw is shaded.
 """
 
-import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from medimg_cli.inference.predictor import Predictor
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.preprocessing.recipe import Border, Recipe, find_border, with_channels
 from medimg_cli.runs.run import ModelCard
+from medimg_cli.workspace.plain_text import without_accents
 
 MAX_PX = 1024
 CLEAR = 0.08
@@ -314,8 +314,7 @@ def writable(card: ModelCard, label: str) -> str:
     """Return a class as the font can write it: marks of letters left out, and its number where that is not enough."""
     if label.isascii():
         return label
-    parts = unicodedata.normalize("NFKD", label.translate(_PLAIN_LETTERS))
-    plain_text = "".join(sign for sign in parts if not unicodedata.combining(sign))
+    plain_text = without_accents(label.translate(_PLAIN_LETTERS))
     if plain_text.isascii():
         return plain_text
     return f"class {card.classes.index(label) + 1}" if label in card.classes else "another class"

@@ -1,6 +1,5 @@
 """The picture of an answer as a PACS shows it: the image, its heat map where there is one, and the answer beside it."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from medimg_cli.predictions.exam_answers import ExamAnswer
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.runs.run import ModelCard
 from medimg_cli.runs.tested import Figure, Tested
+from medimg_cli.workspace.plain_text import without_accents
 
 NOTICE = "Decision support for research, not a diagnosis. A clinician must review every result."
 AnyAnswer = Prediction | ExamAnswer
@@ -223,10 +223,7 @@ def _plain(card: ModelCard, text: str) -> str:
     for name in sorted(card.classes, key=len, reverse=True):
         if not name.isascii():
             text = text.replace(name, writable(card, name))
-    parts = unicodedata.normalize("NFKD", text)
-    return (
-        "".join(sign for sign in parts if not unicodedata.combining(sign)).encode("ascii", "replace").decode()
-    )
+    return without_accents(text).encode("ascii", "replace").decode()
 
 
 def _wrapped(text: str, size: int, width: int) -> list[str]:

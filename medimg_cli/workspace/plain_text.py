@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -14,6 +15,15 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+
+
+def without_accents(text: str, form: Literal["NFD", "NFKD"] = "NFKD") -> str:
+    """Return a text whose letters have lost their marks; by NFKD, signs such as ² and ﬁ become plain ones as well.
+
+    >>> without_accents("Señor Müller²"), without_accents("²", "NFD")
+    ('Senor Muller2', '²')
+    """
+    return "".join(sign for sign in unicodedata.normalize(form, text) if not unicodedata.combining(sign))
 
 
 def visible_line(text: str) -> str:

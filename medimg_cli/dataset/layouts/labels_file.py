@@ -1,11 +1,11 @@
 """A table of labels: which of its columns is called what, and which hold DICOM unique identifiers."""
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 from medimg_cli.errors import DataError, UsageError
 from medimg_cli.registry import did_you_mean
+from medimg_cli.workspace.plain_text import without_accents
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.spreadsheets import Table, read_spreadsheet
 
@@ -85,8 +85,7 @@ def _letters(name: str) -> str:
     >>> [_letters(name) for name in ("N° patient", "Nº de paciente", "Código_Paciente", "Номер пациента")]
     ['npatient', 'ndepaciente', 'codigopaciente', 'номерпациента']
     """
-    decomposed = unicodedata.normalize("NFD", name.replace("º", "").replace("°", "").lower())
-    return re.sub(r"[\W_]", "", "".join(sign for sign in decomposed if not unicodedata.combining(sign)))
+    return re.sub(r"[\W_º]", "", without_accents(name.lower(), "NFD"))
 
 
 def is_image_column(name: str) -> bool:

@@ -1,8 +1,9 @@
 """Texts without what hides that they say the same: case, accents, separators, padding."""
 
 import re
-import unicodedata
 from collections.abc import Iterator
+
+from medimg_cli.workspace.plain_text import without_accents
 
 # Letters, and digits, each as one token; a capital after a small letter begins another (`DoeJane`, `MRN123`).
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
@@ -19,10 +20,7 @@ def plain_letters(text: str) -> str:
     lowered = text.casefold()
     for letter, plain in _LETTERS.items():
         lowered = lowered.replace(letter, plain)
-    if lowered.isascii():
-        return lowered
-    parts = unicodedata.normalize("NFKD", lowered)
-    return "".join(sign for sign in parts if not unicodedata.combining(sign))
+    return lowered if lowered.isascii() else without_accents(lowered)
 
 
 def joined(text: str) -> str:
