@@ -11,7 +11,12 @@ from medimg_cli.runs.run import HeadKind, Normalisation, StemKind
 from medimg_cli.runs.weights_origin import WeightsOrigin, origin_of
 from medimg_cli.training.batches import PixelBatches, measure_normalisation
 from medimg_cli.training.networks.backbone import Backbone, pools_its_head
-from medimg_cli.training.networks.networks import build_network, load_pretrained, pretrained_normalisation
+from medimg_cli.training.networks.networks import (
+    build_network,
+    load_pretrained,
+    no_weights,
+    pretrained_normalisation,
+)
 from medimg_cli.training.networks.stems import check_stem
 from medimg_cli.training.networks.timm_networks import beside, file_in
 from medimg_cli.workspace.files import sha256_of_file
@@ -49,9 +54,7 @@ def check_freeze(chosen: TrainSettings) -> None:
             for a network that has none.
     """
     if chosen.weights not in ("none", "imagenet") and not Path(chosen.weights).exists():
-        raise RunError(
-            f"--weights {chosen.weights} does not exist", "give none, imagenet, or a file of weights"
-        )
+        raise no_weights(chosen.weights)
     check_stem(chosen)
     if chosen.head == "logistic":
         _check_logistic(chosen)

@@ -227,6 +227,10 @@ def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
     return state
 
 
+def no_weights(path: str | Path) -> RunError:
+    return RunError(f"--weights {path} does not exist", "give none, imagenet, or a file of weights")
+
+
 def file_state(path: Path) -> dict[str, torch.Tensor]:
     path = file_in(path)
     try:
@@ -235,9 +239,7 @@ def file_state(path: Path) -> dict[str, torch.Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise RunError(
-            f"--weights {path} does not exist", "give none, imagenet, or a file of weights"
-        ) from error
+        raise no_weights(path) from error
     except Exception as error:  # every reader of foreign files has its own family of errors
         raise RunError(
             f"--weights {path} cannot be read as plain weights",
