@@ -38,6 +38,11 @@ UNKNOWN_COLUMN = "unknown"
 EXAM = "exam_id"
 """The study, series, volume or visit an image is of, where decisions are wanted for it; no column where they are not."""
 QUARANTINE_COLUMNS = ("path", "reason", "bytes", "sha256")
+VANISHED, VANISHED_EARLIER = GONE = (
+    "vanished since the last ingest",
+    "vanished since an earlier ingest",
+)
+"""Reasons of images that were taken away; every other row of the quarantine is a file that is there."""
 _QUARANTINE = "quarantine.csv"
 _NUMBERS = ("width", "height", "channels", "bit_depth")
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from medimg_cli.dataset.class_names import key_of
-from medimg_cli.dataset.ingest.ingest import VANISHED, VANISHED_EARLIER
 from medimg_cli.dataset.ingest.previous import to_remember
 from medimg_cli.dataset.ingest.sources import READING
 from medimg_cli.dataset.labels import LABEL_SEP, parts_of
 from medimg_cli.dataset.leakage import leak_of
-from medimg_cli.dataset.manifest import UNKNOWN_COLUMN, Dataset, read_info, read_quarantine
+from medimg_cli.dataset.manifest import GONE, UNKNOWN_COLUMN, Dataset, read_info, read_quarantine
 from medimg_cli.errors import DataError, GateError, UsageError
 from medimg_cli.evaluation.evaluation import Leakage
 from medimg_cli.registry import did_you_mean
@@ -111,9 +110,7 @@ def left_unsaid(place: Workspace, rows: pd.DataFrame) -> list[str]:
     A diseased image that cannot be read is neither found nor missed.
     """
     reasons = read_quarantine(place)["reason"]
-    there = reasons[
-        ~reasons.isin([VANISHED, VANISHED_EARLIER])
-    ]  # what was taken away is no part of this test
+    there = reasons[~reasons.isin(GONE)]
     found, lost = [], there.str.split(": ").str[0].value_counts()
     if len(lost):
         total = int(lost.sum())

@@ -33,7 +33,10 @@ from medimg_cli.dataset.labels import LabelSpace
 from medimg_cli.dataset.layouts import LAYOUTS, find_layout, name_sources
 from medimg_cli.dataset.listing import Entry, Listing, Rejected, choose_frames, without_frame
 from medimg_cli.dataset.manifest import (
+    GONE,
     QUARANTINE_COLUMNS,
+    VANISHED,
+    VANISHED_EARLIER,
     Dataset,
     DatasetInfo,
     read_quarantine,
@@ -58,8 +61,6 @@ from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.threads import map_ordered, takes_too_long
 from medimg_cli.workspace.workspace import Workspace
 
-VANISHED = "vanished since the last ingest"
-VANISHED_EARLIER = "vanished since an earlier ingest"
 SAMPLE, SAMPLE_SECONDS = 96, 2.0
 """A dry run decodes so many images, and none any more after so long."""
 _IMAGE_SUFFIXES = tuple(
@@ -377,7 +378,7 @@ class Ingest:
         gone = dict.fromkeys((self.previous.cell(name, "path") for name in self.changes.vanished), VANISHED)
         if self.previous.info is not None:
             earlier = read_quarantine(self.workspace)
-            earlier = earlier[earlier["reason"].isin([VANISHED, VANISHED_EARLIER])]
+            earlier = earlier[earlier["reason"].isin(GONE)]
             gone = dict.fromkeys(earlier["path"], VANISHED_EARLIER) | gone
         rows += [
             {"path": path, "reason": reason, "bytes": "", "sha256": ""}
