@@ -6,6 +6,7 @@ from pathlib import Path
 from medimg_cli.dataset.layouts import LAYOUTS, Layout
 from medimg_cli.dataset.layouts.labels_file import (
     KEYS,
+    columns_called,
     is_image_column,
     level_of,
     names_uids,
@@ -108,22 +109,21 @@ def _key_column(table: Table, settings: IngestSettings, files: FilesByUid) -> st
     named = settings.image_col
     if named is not None:
         require_column(table, named, "--image-col")
-        by_header = any(files.matches(table, named, level) for level in LEVELS)
-        return named if names_uids(table, named) or (by_header and not is_image_column(named)) else None
+        if names_uids(table, named):
+            return named
+        called_otherwise = not is_image_column(named)
+        return (
+            named if called_otherwise and any(files.matches(table, named, each) for each in LEVELS) else None
+        )
     if any(is_image_column(name) for name in table.columns) and not names_uids(table, None):
         return None
-    by_name = sorted((name for name in table.columns if level_of(name, KEYS)), key=_fineness)
-    columns = uid_columns(table) or by_name
+    columns = uid_columns(table) or columns_called(table, KEYS)
     if not columns:
         raise UsageError(
             f"{table.path}: no column looks like a file name, a DICOM UID, an accession number or a patient",
             f"name it with --image-col; there are {', '.join(table.columns[:20])}",
         )
     return columns[0]
-
-
-def _fineness(column: str) -> int:
-    return LEVELS.index(level_of(column, KEYS) or LEVELS[-1])
 
 
 def _level(table: Table, column: str, files: FilesByUid) -> str:

@@ -128,9 +128,14 @@ def level_of(column: str, keys: Mapping[str, str] = UIDS) -> str | None:
     return next((level for level in keys if plain(column) in keys[level].split()), None)
 
 
+def columns_called(table: Table, keys: Mapping[str, str]) -> list[str]:
+    """Return the columns whose names speak of a level of `keys`, in the order of the levels."""
+    return [column for level in keys for column in table.columns if level_of(column, keys) == level]
+
+
 def uid_columns(table: Table) -> Sequence[str]:
     """Return the columns that hold UIDs by name or by every value, the finest level first."""
-    by_name = [column for level in UIDS for column in table.columns if level_of(column) == level]
+    by_name = columns_called(table, UIDS)
     by_value = [name for name in table.columns if name not in by_name and holds_uids(table, name)]
     return [*by_name, *by_value]
 
