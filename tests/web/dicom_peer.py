@@ -50,8 +50,13 @@ class Peer:
         for uid in RESULTS:
             entity.add_supported_context(uid, ExplicitVRLittleEndian)
         handlers: Any = [(evt.EVT_C_STORE, self._store)]
-        self._server = entity.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
-        assert self._server is not None
+        contexts = entity.supported_contexts
+        self._server = ThreadedAssociationServer(
+            entity, ("127.0.0.1", self.port), "PEER", contexts, evt_handlers=handlers
+        )
+        entity._servers.append(self._server)
+        # The thread of `AE.start_server` looks only twice a second whether it is to end.
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         self.port = self._server.server_address[1]
 
     def stop(self) -> None:
