@@ -25,6 +25,8 @@ HANGING = """
 import ctypes, sys
 from medimg_cli.cli.app import main
 from medimg_cli.images import readers
+from medimg_cli.workspace import threads
+threads.PATIENCE_SECONDS = 0.2
 sleep, read = ctypes.CDLL(None).sleep, readers.read_content
 def hang(stream, name, *rest, **more):
     if name == "patient003_1.png":
@@ -44,7 +46,7 @@ def sleeper():
     start = ctypes.cast(libc.sleep, ctypes.c_void_p)
     libc.pthread_create(ctypes.byref(thread), None, start, ctypes.c_void_p(90))
     return thread, None
-app.app = wait
+app.app, app._SECONDS_TO_END = wait, 0.3
 app.main(["runs"])
 """
 
@@ -128,7 +130,7 @@ def test_a_file_that_takes_too_long_to_clean_is_told_and_never_written(
 ) -> None:
     def slow(content: bytes, kind: str) -> CleanFile:
         if len(content) == slowest:
-            time.sleep(1.5)
+            time.sleep(0.8)
         return deidentify_raster(content, kind)
 
     names, slowest = ("a.png", "b.png"), 0
@@ -140,7 +142,7 @@ def test_a_file_that_takes_too_long_to_clean_is_told_and_never_written(
     originals = [deidentify_file.Original(name, tmp_path / name) for name in names]
     done = list(worker.files(originals, tmp_path / "clean", SilentProgress()))
     assert [one.reason for one in done] == ["", "reading it takes longer than 0.5 s"]
-    time.sleep(2)
+    time.sleep(0.6)
     assert [path.name for path in (tmp_path / "clean").iterdir()] == ["a.png"]
 
 

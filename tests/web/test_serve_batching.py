@@ -170,6 +170,16 @@ class Seats:
         self.processes.append(process)
         return process, ours
 
+    def until(self, started: int) -> Callable[[], None]:
+        """Return what waits until so many workers were started."""
+
+        def wait() -> None:
+            end = time.monotonic() + 60
+            while len(self.processes) < started and time.monotonic() < end:
+                time.sleep(0.05)
+
+        return wait
+
     def supervise(self, ready: Callable[[], None], *, grace_seconds: float = 5) -> bool:
         supervisor = Supervisor(self.start, workers=2, grace_seconds=grace_seconds, note=self.notes.append)
         return supervisor.run(ready)
@@ -193,7 +203,7 @@ class TestSupervisor:
     def test_a_killed_worker_is_replaced_and_all_end_when_asked(self) -> None:
         slots = Seats()
         kill = lambda: os.kill(slots.processes[0].pid or 0, signal.SIGKILL)  # noqa: E731
-        assert slots.supervise(_later(kill, lambda: time.sleep(1.5), _stop))
+        assert slots.supervise(_later(kill, slots.until(3), _stop))
         assert len(slots.processes) == 3
         assert "SIGKILL" in slots.notes[0]
         assert not any(process.is_alive() for process in slots.processes)
@@ -227,9 +237,9 @@ class TestSupervisor:
         begun = time.monotonic()
 
         def beat(slot: int) -> float:  # once, a moment after the workers began
-            return begun + 2.0 if slot == 0 and len(slots.processes) == 2 else 0.0
+            return begun + 1.0 if slot == 0 and len(slots.processes) == 2 else 0.0
 
         watched = Supervisor(slots.start, workers=2, grace_seconds=5, note=slots.notes.append, last_beat=beat)
-        assert watched.run(_later(lambda: time.sleep(5), _stop))
+        assert watched.run(_later(slots.until(3), _stop))
         assert len(slots.processes) == 3
         assert slots.notes == ["worker 1 ended (signal SIGKILL); another takes its place"]

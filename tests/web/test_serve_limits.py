@@ -80,6 +80,7 @@ def endless(head: bytes = HEAD) -> Iterator[bytes]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "_DRAIN_BYTES", 3_000_000)
+    monkeypatch.setattr(middleware, "_DRAIN_SECONDS", 0.2)
 
 
 def test_a_client_that_never_stops_is_stopped() -> None:

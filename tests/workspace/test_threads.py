@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from medimg_cli.workspace import threads
 from medimg_cli.workspace.threads import limit_this_process, map_ordered, one_ahead, usable_cores
 
 
@@ -82,7 +83,8 @@ def test_what_fails_ahead_is_raised_in_its_turn() -> None:
 
 
 @pytest.mark.parametrize("spread", [map_ordered, one_ahead])
-def test_work_that_never_ends_is_not_waited_for(spread: Any) -> None:
+def test_work_that_never_ends_is_not_waited_for(spread: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "PATIENCE_SECONDS", 0.2)
     ending = threading.Event()
     results = spread(lambda item: ending.wait(60) if item else item, [0, 1, 1, 1])
     assert next(results) == 0
@@ -96,6 +98,8 @@ HANGING = """
 import sys, time
 from medimg_cli.cli.app import main
 from medimg_cli.dataset.ingest import examine
+from medimg_cli.workspace import threads
+threads.PATIENCE_SECONDS = 0.2
 def hang(*_):
     print("hangs", flush=True)
     time.sleep(60)
