@@ -99,8 +99,8 @@ def with_precision_band(curve: Curve, levels: ScoreLevels) -> Curve:
         found = counts[::-1, 1].cumsum()[some]
         precision, recall = found / taken[some], found / found[-1]
         # The first point that reaches this much recall.
-        recall = np.r_[0.0, recall] + _STEP * np.arange(len(recall) + 1)
-        return np.interp(places, recall, np.r_[precision[0], precision])
+        recall = np.concatenate([[0.0], recall]) + _STEP * np.arange(len(recall) + 1)
+        return np.interp(places, recall, np.concatenate([precision[:1], precision]))
 
     return _with_band(curve, levels, at)
 

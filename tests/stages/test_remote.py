@@ -156,7 +156,7 @@ def test_a_server_that_is_restarted_midway_changes_nothing(
 
     def interrupted(*arguments: Any) -> Any:
         if len(restarts) == 0 and "patient003_0" in arguments[1]["path"]:
-            restarts.append(store.restart(after_seconds=0.7))
+            restarts.append(store.restart(after_seconds=0.2))
         return whole(*arguments)
 
     monkeypatch.setattr(remote, "_streamed", interrupted)
@@ -169,7 +169,7 @@ def test_a_server_that_is_restarted_midway_changes_nothing(
 
     def restarting(action: Callable[[], Any], url: str) -> Any:
         if "answers.csv" in url and len(restarts) == 1:
-            restarts.append(store.restart(after_seconds=0.7))
+            restarts.append(store.restart(after_seconds=0.2))
         return tried(action, url)
 
     monkeypatch.setattr(remote, "_trying", restarting)
