@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import imagecodecs
@@ -29,8 +29,16 @@ from medimg_cli.privacy.metadata.containers import SOS, jpeg_segments, webp_chun
 
 SECRET = b"Hepzibah Marchbanks 8472913"
 """Stands in no attribute of the header: only what removes the place itself removes it."""
+SHORT_SECRETS = tuple(
+    text.encode(coding)[:size]
+    for text, coding, size in (
+        ("Märzens", "latin-1", 7), ("Ørsted", "utf-8", 4), ("Vögt", "utf-16-le", 8), ("Vögtlin", "utf-16-be", 16),
+        ("Марченко", "iso8859-5", 8), ("Марченко", "utf-8", 16), ("山田^太郎", "iso2022_jp", 16), ("Zelda", "ascii", 4),
+        ("Hepburn", "ascii", 7),
+    )
+)  # fmt: skip
+"""Names that nothing recognises as text among numbers: short, or not in ASCII."""
 PIXELS = (np.add.outer(np.arange(40) * 3, np.arange(48) * 2) + np.arange(48) % 7).astype(np.uint8)
-Build = Callable[[], bytes]
 
 
 def dicom(syntax: UID, pixels: bytes | None = None, frames: int = 1, **attributes: Any) -> bytes:
@@ -82,7 +90,7 @@ def chunk(kind: bytes, held: bytes) -> bytes:
 def profile(text: bytes = SECRET) -> bytes:
     """Return an sRGB profile with a text in its description."""
     plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    wide = text.decode().encode("utf-16-be")
+    wide = text.decode("latin-1").encode("utf-16-be")
     at = plain.index("sRGB built-in".encode("utf-16-be"))
     return plain[:at] + wide + plain[at + len(wide) :] if len(plain) > at + len(wide) else plain
 
@@ -96,7 +104,7 @@ def fragments(*held: bytes, table: bytes = b"") -> bytes:
     return item(table) + b"".join(map(item, even))
 
 
-def _encoded(encoder: Any) -> bytes:
+def encoded(encoder: Any) -> bytes:
     settings = {
         "rows": PIXELS.shape[0],
         "columns": PIXELS.shape[1],
@@ -110,117 +118,117 @@ def _encoded(encoder: Any) -> bytes:
     return bytes(encoder.encode(PIXELS.tobytes(), **settings))
 
 
-def jpeg_places(jpeg: bytes) -> Iterator[tuple[str, bytes]]:
+def jpeg_places(jpeg: bytes, secret: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield a JPEG or JPEG-LS with a text in every place that decoders pass over."""
     for name, part in {
-        "comment": segment(0xFE, SECRET),
-        "EXIF": segment(0xE1, b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + SECRET),
-        "APP13": segment(0xED, b"Photoshop 3.0\0" + SECRET),
-        "APP8": segment(0xE8, SECRET),
-        "JFXX": segment(0xE0, b"JFXX\0\x13" + SECRET),
-        "JFIF thumbnail": segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\x09\1" + SECRET),
-        "Adobe": segment(0xEE, b"Adobe\0\x64\0\0\0\0\0" + SECRET),
-        "bytes between segments": SECRET,
+        "comment": segment(0xFE, secret),
+        "EXIF": segment(0xE1, b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + secret),
+        "APP13": segment(0xED, b"Photoshop 3.0\0" + secret),
+        "APP8": segment(0xE8, secret),
+        "JFXX": segment(0xE0, b"JFXX\0\x13" + secret),
+        "JFIF thumbnail": segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\x09\1" + secret),
+        "Adobe": segment(0xEE, b"Adobe\0\x64\0\0\0\0\0" + secret),
+        "bytes between segments": secret,
     }.items():
         yield name, jpeg[:2] + part + jpeg[2:]
-    yield "bytes behind the end", jpeg + SECRET
-    yield "a second picture", jpeg + jpeg[:2] + segment(0xFE, SECRET) + jpeg[2:]
+    yield "bytes behind the end", jpeg + secret
+    yield "a second picture", jpeg + jpeg[:2] + segment(0xFE, secret) + jpeg[2:]
 
 
-def baseline_places(jpeg: bytes) -> Iterator[tuple[str, bytes]]:
-    yield "unused quantisation table", jpeg[:2] + segment(0xDB, b"\x03" + SECRET.ljust(64, b"\1")) + jpeg[2:]
-    counts = bytes(15) + bytes([len(SECRET)])
-    yield "unused Huffman table", jpeg[:2] + segment(0xC4, b"\x13" + counts + SECRET) + jpeg[2:]
+def baseline_places(jpeg: bytes, secret: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "unused quantisation table", jpeg[:2] + segment(0xDB, b"\x03" + secret.ljust(64, b"\1")) + jpeg[2:]
+    counts = bytes(15) + bytes([len(secret)])
+    yield "unused Huffman table", jpeg[:2] + segment(0xC4, b"\x13" + counts + secret) + jpeg[2:]
     at = jpeg.index(b"\xff\xc0")
     (size,) = struct.unpack_from(">H", jpeg, at + 2)
     yield (
         "a long frame header",
-        jpeg[:at] + segment(0xC0, jpeg[at + 4 : at + 2 + size] + SECRET) + jpeg[at + 2 + size :],
+        jpeg[:at] + segment(0xC0, jpeg[at + 4 : at + 2 + size] + secret) + jpeg[at + 2 + size :],
     )
-    yield "a reserved segment", jpeg[:2] + segment(0xF3, SECRET) + jpeg[2:]
-    yield "behind the samples", jpeg[:-2] + SECRET + jpeg[-2:]
-    yield "far behind the samples", jpeg[:-2] + bytes(5000) + SECRET * 300 + jpeg[-2:]
+    yield "a reserved segment", jpeg[:2] + segment(0xF3, secret) + jpeg[2:]
+    yield "behind the samples", jpeg[:-2] + secret + jpeg[-2:]
+    yield "far behind the samples", jpeg[:-2] + bytes(5000) + secret * 300 + jpeg[-2:]
     progressive = picture("JPEG", progressive=True)
     scans = [part.end for part in jpeg_segments(progressive) if part.kind == SOS]
     for name, at in {"between two scans": scans[0], "between later scans": scans[-2]}.items():
-        yield name, progressive[:at] + SECRET + progressive[at:]
+        yield name, progressive[:at] + secret + progressive[at:]
 
 
-def _jpeg2000_places() -> Iterator[tuple[str, bytes]]:
-    stream = _encoded(JPEG2000LosslessEncoder)
-    comment = segment(0x64, b"\0\1" + SECRET)
+def _jpeg2000_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
+    stream = encoded(JPEG2000LosslessEncoder)
+    comment = segment(0x64, b"\0\1" + secret)
     tile = stream.index(b"\xff\x90")
     (size,) = struct.unpack_from(">I", stream, tile + 6)
     yield "comment", stream[:tile] + comment + stream[tile:]
     head = stream[tile : tile + 6] + struct.pack(">I", size + len(comment)) + stream[tile + 10 : tile + 12]
     yield "comment of a tile", stream[:tile] + head + comment + stream[tile + 12 :]
-    lengths = segment(0x55, b"\0\x60" + struct.pack(">HI", 0, size)) + segment(0x57, b"\0" + SECRET)
+    lengths = segment(0x55, b"\0\x60" + struct.pack(">HI", 0, size)) + segment(0x57, b"\0" + secret)
     yield "packet lengths", stream[:tile] + lengths + stream[tile:]
-    yield "bytes behind the end", stream + SECRET
-    head = stream[tile : tile + 6] + struct.pack(">I", size + len(SECRET)) + stream[tile + 10 : tile + 12]
-    yield "behind the packets", stream[:tile] + head + stream[tile + 12 : -2] + SECRET + stream[-2:]
+    yield "bytes behind the end", stream + secret
+    head = stream[tile : tile + 6] + struct.pack(">I", size + len(secret)) + stream[tile + 10 : tile + 12]
+    yield "behind the packets", stream[:tile] + head + stream[tile + 12 : -2] + secret + stream[-2:]
     box = struct.pack(">I4s4sI", 12, b"jP  ", b"\r\n\x87\n", 0)[:12]
     yield (
         "box of a JP2 file",
         box
-        + struct.pack(">I4s", 8 + len(SECRET), b"uuid")
-        + SECRET
+        + struct.pack(">I4s", 8 + len(secret), b"uuid")
+        + secret
         + struct.pack(">I4s", 0, b"jp2c")
         + stream,
     )
 
 
-def _rle_places() -> Iterator[tuple[str, bytes]]:
-    frame = _encoded(RLELosslessEncoder)
-    gap = SECRET + b"\0"
+def _rle_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
+    frame = encoded(RLELosslessEncoder)
+    gap = secret + b"\0"
     yield "gap behind the header", struct.pack("<16I", 1, 64 + len(gap), *[0] * 14) + gap + frame[64:]
-    yield "bytes behind the segment", frame + SECRET
-    yield "offsets of no segment", frame[:8] + SECRET.ljust(56, b"\0") + frame[64:]
+    yield "bytes behind the segment", frame + secret
+    yield "offsets of no segment", frame[:8] + secret.ljust(56, b"\0") + frame[64:]
 
 
-def dicom_places() -> Iterator[tuple[str, bytes]]:
+def dicom_places(secret: bytes = SECRET) -> Iterator[tuple[str, bytes]]:
     """Yield (name, file) for every place in DICOM files."""
     jpeg = picture("JPEG")
-    lossless, ls = bytes(imagecodecs.ljpeg_encode(PIXELS)), _encoded(JPEGLSLosslessEncoder)
-    behind = [("behind the samples", lossless[:-2] + SECRET + lossless[-2:])]
+    lossless, ls = bytes(imagecodecs.ljpeg_encode(PIXELS)), encoded(JPEGLSLosslessEncoder)
+    behind = [("behind the samples", lossless[:-2] + secret + lossless[-2:])]
     codings = {
         "JPEG lossless": (JPEGLosslessSV1, iter(behind)),
-        "JPEG": (JPEGBaseline8Bit, [*jpeg_places(jpeg), *baseline_places(jpeg)]),
+        "JPEG": (JPEGBaseline8Bit, [*jpeg_places(jpeg, secret), *baseline_places(jpeg, secret)]),
         "JPEG-LS": (
             JPEGLSLossless,
-            [*jpeg_places(ls), ("behind the samples", ls[:-2] + SECRET + ls[-2:])],
+            [*jpeg_places(ls, secret), ("behind the samples", ls[:-2] + secret + ls[-2:])],
         ),
-        "JPEG 2000": (JPEG2000Lossless, _jpeg2000_places()),
-        "RLE": (RLELossless, _rle_places()),
+        "JPEG 2000": (JPEG2000Lossless, _jpeg2000_places(secret)),
+        "RLE": (RLELossless, _rle_places(secret)),
     }
     for coding, (syntax, places) in codings.items():
         for name, frame in places:
             yield f"{coding}: {name}", dicom(syntax, encapsulate([frame]))
     two = [jpeg, jpeg]
-    yield "a fragment of no frame", dicom(JPEGBaseline8Bit, fragments(jpeg, SECRET))
-    yield "a fragment of no frame behind two", dicom(JPEGBaseline8Bit, fragments(*two, SECRET), frames=2)
+    yield "a fragment of no frame", dicom(JPEGBaseline8Bit, fragments(jpeg, secret))
+    yield "a fragment of no frame behind two", dicom(JPEGBaseline8Bit, fragments(*two, secret), frames=2)
     yield (
         "a frame too many",
-        dicom(JPEGBaseline8Bit, fragments(*two, jpeg[:2] + segment(0xFE, SECRET) + jpeg[2:]), 2),
+        dicom(JPEGBaseline8Bit, fragments(*two, jpeg[:2] + segment(0xFE, secret) + jpeg[2:]), 2),
     )
     table = struct.pack("<II", 0, len(item(jpeg + b"\0" * (len(jpeg) % 2))))
     yield (
         "offset table too long",
-        dicom(JPEGBaseline8Bit, fragments(*two, table=table + SECRET + b"\0"), frames=2),
+        dicom(JPEGBaseline8Bit, fragments(*two, table=table + secret + b"\0"), frames=2),
     )
-    yield "offset table of text", dicom(JPEGBaseline8Bit, fragments(jpeg, table=SECRET + b"\0"))
-    offsets: dict[str, Any] = {"ExtendedOffsetTable": struct.pack("<Q", 0) + SECRET.ljust(32, b"\0")}
+    yield "offset table of text", dicom(JPEGBaseline8Bit, fragments(jpeg, table=secret + b"\0"))
+    offsets: dict[str, Any] = {"ExtendedOffsetTable": struct.pack("<Q", 0) + secret.ljust(32, b"\0")}
     lengths: dict[str, Any] = {
-        "ExtendedOffsetTableLengths": struct.pack("<Q", len(jpeg)) + SECRET.ljust(32, b"\0")
+        "ExtendedOffsetTableLengths": struct.pack("<Q", len(jpeg)) + secret.ljust(32, b"\0")
     }
     yield "extended offset table", dicom(JPEGBaseline8Bit, fragments(jpeg), **offsets, **lengths)
     uncompressed = UID("1.2.840.10008.1.2.1.98")
-    yield "behind an uncompressed frame", dicom(uncompressed, encapsulate([PIXELS.tobytes() + SECRET]))
-    yield from _native_places()
+    yield "behind an uncompressed frame", dicom(uncompressed, encapsulate([PIXELS.tobytes() + secret]))
+    yield from _native_places(secret)
 
 
-def _native_places() -> Iterator[tuple[str, bytes]]:
-    plain, more = ExplicitVRLittleEndian, SECRET + b"\0"
+def _native_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
+    plain, more = ExplicitVRLittleEndian, secret + b"\0"
     pixels = PIXELS.tobytes()
     yield "behind native pixels", dicom(plain, pixels + more)
     yield "behind native frames", dicom(plain, pixels * 2 + more, frames=2)
@@ -250,10 +258,10 @@ def _native_places() -> Iterator[tuple[str, bytes]]:
     icon["PixelData"].VR = "OB"
     yield "an icon", dicom(plain, IconImageSequence=Sequence([icon]))
     yield "an icon in another sequence", dicom(plain, ReferencedImageSequence=Sequence([icon]))
-    yield "a colour profile", dicom(plain, ICCProfile=profile())
+    yield "a colour profile", dicom(plain, ICCProfile=profile(secret))
     yield "behind a colour profile", dicom(plain, ICCProfile=profile(b"x") + more)
     yield "numbers of an attribute", dicom(plain, PixelAspectRatio=[1, 1], ReferencedFrameNumbers=list(more))
-    yield "behind the data set", dicom(plain) + SECRET + b"\0"
+    yield "behind the data set", dicom(plain) + secret + b"\0"
     for name, tag in (
         ("overlay", 0x60003000),
         ("curve", 0x50003000),
@@ -270,30 +278,35 @@ def _native_places() -> Iterator[tuple[str, bytes]]:
     yield "an encapsulated document", dicom(plain, EncapsulatedDocument=b"%PDF" + more)
 
 
-def raster_places() -> Iterator[tuple[str, bytes]]:
+def raster_places(secret: bytes = SECRET) -> Iterator[tuple[str, bytes]]:
     """Yield ("format: name", file) for every place in pictures."""
     jpeg = picture("JPEG")
-    yield from ((f"jpeg: {name}", held) for name, held in (*jpeg_places(jpeg), *baseline_places(jpeg)))
-    yield "jpeg: colour profile", picture("JPEG", icc_profile=profile())
-    yield "jpeg: behind the colour profile", picture("JPEG", icc_profile=profile(b"x") + SECRET)
-    yield from ((f"png: {name}", held) for name, held in _png_places())
-    yield from ((f"tiff: {name}", held) for name, held in _tiff_places())
-    for name, held in _bmp_places():
+    yield from (
+        (f"jpeg: {name}", held) for name, held in (*jpeg_places(jpeg, secret), *baseline_places(jpeg, secret))
+    )
+    yield "jpeg: colour profile", picture("JPEG", icc_profile=profile(secret))
+    yield "jpeg: behind the colour profile", picture("JPEG", icc_profile=profile(b"x") + secret)
+    yield from ((f"png: {name}", held) for name, held in _png_places(secret))
+    yield from ((f"tiff: {name}", held) for name, held in _tiff_places(secret))
+    for name, held in _bmp_places(secret):
         yield f"bmp: {name}", held
     webp = picture(
-        "WEBP", lossless=True, icc_profile=profile(), exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + SECRET
+        "WEBP",
+        lossless=True,
+        icc_profile=profile(secret),
+        exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + secret,
     )
     yield "webp: profile and EXIF", webp
     for name, part in {"unknown chunk": b"ABCD", "second XMP": b"XMP ", "second picture": b"VP8L"}.items():
-        more = part + struct.pack("<I", len(SECRET)) + SECRET + b"\0" * (len(SECRET) % 2)
+        more = part + struct.pack("<I", len(secret)) + secret + b"\0" * (len(secret) % 2)
         yield f"webp: {name}", webp[:4] + struct.pack("<I", len(webp) - 8 + len(more)) + webp[8:] + more
-    yield "webp: behind the end", webp + SECRET
+    yield "webp: behind the end", webp + secret
     alpha = Image.fromarray(np.dstack([PIXELS, PIXELS, PIXELS, PIXELS[::-1]]))
     for name, kind, lossless in (("VP8L", b"VP8L", True), ("VP8", b"VP8 ", False), ("ALPH", b"ALPH", False)):
         target = io.BytesIO()
         (alpha if name == "ALPH" else Image.fromarray(PIXELS)).save(target, "WEBP", lossless=lossless)
         parts = [
-            (one.kind, target.getvalue()[one.start : one.end] + (SECRET if one.kind == kind else b""))
+            (one.kind, target.getvalue()[one.start : one.end] + (secret if one.kind == kind else b""))
             for one in webp_chunks(target.getvalue())
             if one.kind
         ]
@@ -304,27 +317,27 @@ def raster_places() -> Iterator[tuple[str, bytes]]:
         )
 
 
-def _png_places() -> Iterator[tuple[str, bytes]]:
+def _png_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
     png = picture("PNG")
     start, end = png.index(b"IDAT") - 4, png.index(b"IEND") - 4
     samples = png[start + 8 : end - 4]
     rows = zlib.decompress(samples)
-    yield "behind the end", png + SECRET
-    yield "in the end chunk", png[:end] + chunk(b"IEND", SECRET)
-    yield "behind the compressed samples", png[:start] + chunk(b"IDAT", samples + SECRET) + png[end:]
-    yield "a chunk of samples too many", png[:end] + chunk(b"IDAT", SECRET) + png[end:]
-    yield "rows too many", png[:start] + chunk(b"IDAT", zlib.compress(rows + SECRET, 0)) + png[end:]
-    packed = b"k\0\0" + zlib.compress(profile())
+    yield "behind the end", png + secret
+    yield "in the end chunk", png[:end] + chunk(b"IEND", secret)
+    yield "behind the compressed samples", png[:start] + chunk(b"IDAT", samples + secret) + png[end:]
+    yield "a chunk of samples too many", png[:end] + chunk(b"IDAT", secret) + png[end:]
+    yield "rows too many", png[:start] + chunk(b"IDAT", zlib.compress(rows + secret, 0)) + png[end:]
+    packed = b"k\0\0" + zlib.compress(profile(secret))
     for kind, held in {
-        b"tEXt": b"Comment\0" + SECRET, b"eXIf": b"II*\0\x08\0\0\0" + SECRET, b"prIv": SECRET, b"iCCP": packed,
-        b"cHRM": SECRET.ljust(32, b"\0"), b"mDCV": SECRET[:24], b"PLTE": SECRET[:27], b"sBIT": SECRET, b"hIST": SECRET,
-        b"pHYs": SECRET, b"sRGB": b"\0" + SECRET, b"gAMA": struct.pack(">I", 45455) + SECRET, b"bKGD": b"\0\0" + SECRET,
+        b"tEXt": b"Comment\0" + secret, b"eXIf": b"II*\0\x08\0\0\0" + secret, b"prIv": secret, b"iCCP": packed,
+        b"cHRM": secret.ljust(32, b"\0"), b"mDCV": secret[:24], b"PLTE": secret[:27], b"sBIT": secret, b"hIST": secret,
+        b"pHYs": secret, b"sRGB": b"\0" + secret, b"gAMA": struct.pack(">I", 45455) + secret, b"bKGD": b"\0\0" + secret,
     }.items():  # fmt: skip
         yield kind.decode(), png[:start] + chunk(kind, held) + png[start:]
-    yield "name of the profile", png[:start] + chunk(b"iCCP", SECRET + packed[1:]) + png[start:]
+    yield "name of the profile", png[:start] + chunk(b"iCCP", secret + packed[1:]) + png[start:]
 
 
-def _tiff(
+def tiff_file(
     tags: dict[int, tuple[int, int, bytes]], samples: bytes, gap: bytes = b"", more: bytes = b""
 ) -> bytes:
     """Return a TIFF of one strip: header, `gap`, samples, values, directory, `more`."""
@@ -343,7 +356,7 @@ def _tiff(
     return bytes(body + struct.pack("<H", len(rows)) + b"".join(rows) + bytes(4) + more)
 
 
-def _tiff_places() -> Iterator[tuple[str, bytes]]:
+def _tiff_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
     height, width = PIXELS.shape
     rows = PIXELS.tobytes()
 
@@ -359,15 +372,17 @@ def _tiff_places() -> Iterator[tuple[str, bytes]]:
             279: len(samples),
         }
         entries = {tag: (4, 1, struct.pack("<I", number)) for tag, number in numbers.items()}
-        return _tiff({**entries, **{int(tag[1:]): value for tag, value in tags.items()}}, samples, gap, more)
+        return tiff_file(
+            {**entries, **{int(tag[1:]): value for tag, value in tags.items()}}, samples, gap, more
+        )
 
     packbits = b"".join(
         bytes([len(part) - 1]) + part for part in (rows[at : at + 128] for at in range(0, len(rows), 128))
     )
-    yield "behind a plain strip", built(1, rows + SECRET)
-    yield "behind a deflated strip", built(8, zlib.compress(rows) + SECRET)
-    yield "rows too many in a deflated strip", built(8, zlib.compress(rows + SECRET, 0))
-    yield "behind a PackBits strip", built(32773, packbits + SECRET)
+    yield "behind a plain strip", built(1, rows + secret)
+    yield "behind a deflated strip", built(8, zlib.compress(rows) + secret)
+    yield "rows too many in a deflated strip", built(8, zlib.compress(rows + secret, 0))
+    yield "behind a PackBits strip", built(32773, packbits + secret)
     for name, option in (("LZW", "tiff_lzw"), ("JPEG", "jpeg"), ("Group 4", "group4")):
         mode = Image.fromarray(PIXELS).convert("1") if name == "Group 4" else Image.fromarray(PIXELS)
         target = io.BytesIO()
@@ -380,36 +395,36 @@ def _tiff_places() -> Iterator[tuple[str, bytes]]:
         more: dict[str, Any] = {"t347": (7, len(tables), tables)} if tables else {}
         if name == "Group 4":
             more |= {"t258": (3, 1, b"\1\0"), "t262": (3, 1, struct.pack("<H", tags[262]))}
-        yield f"behind a strip of {name}", built(code, strip + SECRET, **more)
+        yield f"behind a strip of {name}", built(code, strip + secret, **more)
         if name == "JPEG":
-            yield "behind the samples of a strip", built(code, strip[:-2] + SECRET + strip[-2:], **more)
-    text = (2, len(SECRET), SECRET)
+            yield "behind the samples of a strip", built(code, strip[:-2] + secret + strip[-2:], **more)
+    text = (2, len(secret), secret)
     for tag in (270, 305, 315, 33432, 700, 34377, 33723, 50839, 282, 258 + 0x8000):
         yield (
             f"tag {tag}",
-            built(1, rows, **dict[str, Any]({f"t{tag}": (7, len(SECRET), SECRET) if tag == 700 else text})),
+            built(1, rows, **dict[str, Any]({f"t{tag}": (7, len(secret), secret) if tag == 700 else text})),
         )
-    yield "a fraction of letters", built(1, rows, t282=(5, 3, SECRET[:24]))
-    yield "numbers too many", built(1, rows, t296=(3, 13, b"\2\0" + SECRET[:24]))
-    yield "a profile", built(1, rows, t34675=(7, len(profile()), profile()))
-    yield "between the parts", built(1, rows, gap=SECRET + b"\0")
-    yield "behind the directory", built(1, rows, more=SECRET)
-    inner = struct.pack("<HHHII", 1, 270, 2, len(SECRET), 8) + bytes(4)
+    yield "a fraction of letters", built(1, rows, t282=(5, 3, secret[:24]))
+    yield "numbers too many", built(1, rows, t296=(3, 13, b"\2\0" + secret[:24]))
+    yield "a profile", built(1, rows, t34675=(7, len(profile(secret)), profile(secret)))
+    yield "between the parts", built(1, rows, gap=secret + b"\0")
+    yield "behind the directory", built(1, rows, more=secret)
+    inner = struct.pack("<HHHII", 1, 270, 2, len(secret), 8) + bytes(4)
     yield (
         "a directory below",
-        built(1, rows, gap=SECRET + b"\0" + inner, t330=(4, 1, struct.pack("<I", 8 + 28))),
+        built(1, rows, gap=secret + b"\0" + inner, t330=(4, 1, struct.pack("<I", 8 + 28))),
     )
 
 
-def _bmp_places() -> Iterator[tuple[str, bytes]]:
+def _bmp_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
     bmp = picture("BMP")
     (pixels,) = struct.unpack_from("<I", bmp, 10)
-    moved = bmp[:10] + struct.pack("<I", pixels + len(SECRET)) + bmp[14:pixels]
-    yield "gap before the pixels", moved + SECRET + bmp[pixels:]
-    yield "behind the pixels", bmp + SECRET
+    moved = bmp[:10] + struct.pack("<I", pixels + len(secret)) + bmp[14:pixels]
+    yield "gap before the pixels", moved + secret + bmp[pixels:]
+    yield "behind the pixels", bmp + secret
     target = io.BytesIO()
     Image.fromarray(PIXELS[:, :45]).convert("RGB").save(target, "BMP")
     padded = bytearray(target.getvalue())
     for number, at in enumerate(range(54, len(padded), 136)):
-        padded[at + 135 : at + 136] = SECRET[number % len(SECRET) :][:1]
+        padded[at + 135 : at + 136] = secret[number % len(secret) :][:1]
     yield "padding of rows", bytes(padded)

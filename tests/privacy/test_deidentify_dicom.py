@@ -194,9 +194,18 @@ def test_texts_of_a_report_are_invented_and_its_public_codes_stay(tmp_path: Path
     assert after.ConceptNameCodeSequence[0].CodeMeaning == "Finding"
 
 
-def test_an_ill_formed_value_of_an_attribute_that_stays_does_not_stop_the_work(tmp_path: Path) -> None:
-    content = _file(tmp_path, SliceThickness="1.5").replace(b"1.5 ", b"1,5x")
-    assert b"1,5x" in deidentify_dicom(content, Profile(), _KEY).content
+@pytest.mark.parametrize(
+    ("written", "kept"), [(b"1,5 ", "1,5"), (b" 1e1", "1e1"), (b"Zoe ", ""), (b"1\xe4\xf6 ", "")]
+)
+def test_of_an_ill_formed_number_no_letter_stays(tmp_path: Path, written: bytes, kept: str) -> None:
+    content = _file(tmp_path, SliceThickness="1.5").replace(b"1.5 ", written)
+    after = dcmread(BytesIO(deidentify_dicom(content, Profile(), _KEY).content))
+    assert after.get_item("SliceThickness").value in ((written if kept else b""), None)
+
+
+def test_of_a_whole_number_the_digits_stay_that_readers_take(tmp_path: Path) -> None:
+    content = _file(tmp_path, SeriesNumber="12").replace(b"IS\x02\x0012", b"IS\x02\x001A")
+    assert _clean(content).SeriesNumber == 1
 
 
 @pytest.mark.parametrize(

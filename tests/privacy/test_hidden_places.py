@@ -1,6 +1,8 @@
 """Texts in places that no attribute names: gone, or the file is not written; and the pixels are as before."""
 
 import contextlib
+import functools
+import itertools
 import re
 import zlib
 from collections.abc import Iterator
@@ -16,20 +18,35 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from medimg_cli.images.decoding import quiet_decoding
-from medimg_cli.privacy.removal.codestreams import clean_profile
+from medimg_cli.privacy.removal.colour_profile import clean_profile
 from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
 from medimg_cli.privacy.removal.deidentify_raster import deidentify_raster
 from medimg_cli.privacy.removal.profile import CannotDeidentify, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
-from tests.privacy.hidden_places import PIXELS, SECRET, dicom, dicom_places, picture, profile, raster_places
+from tests.privacy.hidden_places import (
+    PIXELS,
+    SECRET,
+    SHORT_SECRETS,
+    dicom,
+    dicom_places,
+    picture,
+    profile,
+    raster_places,
+)
+from tests.privacy.narrow_places import narrow_dicom_places, narrow_raster_places
 
 _KEY = Pseudonyms(b"k" * 32)
 _DICOM = dict(dicom_places())
 _RASTER = dict(raster_places())
 _PLAIN = dicom(JPEGBaseline8Bit, encapsulate([picture("JPEG")]))
-_REFUSED = {"in a palette", "in a waveform", "numbers of an attribute", "an encapsulated document"}
-# Only a decoder tells where the samples end, and what stands there would survive as long as it is none.
-_REFUSED |= {"JPEG-LS: behind the samples", "JPEG 2000: behind the packets"}
+_REFUSED = {
+    "JPEG-LS: behind the samples": "bytes behind its samples",
+    "RLE: bits that are no sample's": "bits of RLE frames",
+    "an encapsulated document": "encapsulated document",
+    "in a lookup table": "text among the numbers",
+    "US of letters": "no number",
+}
+"""What cannot be parted from the pixels, with the reason."""
 # No decoder at hand reads these.
 _UNREADABLE = {
     "jpeg: bytes between segments",
@@ -55,7 +72,7 @@ def test_no_hidden_text_survives_in_a_dicom_file(place: str) -> None:
     content = _DICOM[place]
     assert _holds(content)
     if place in _REFUSED:
-        with pytest.raises(CannotDeidentify, match=r"text among|text behind|encapsulated document"):
+        with pytest.raises(CannotDeidentify, match=_REFUSED[place]):
             deidentify_dicom(content, Profile(), _KEY)
         return
     clean = deidentify_dicom(content, Profile(), _KEY).content
@@ -94,6 +111,46 @@ def test_no_hidden_text_survives_in_a_picture(place: str) -> None:
         assert all(clean[at + 135] == 0 for at in range(54, len(clean), 136))
 
 
+@functools.cache
+def _short_places() -> dict[str, dict[bytes, bytes]]:
+    """Return place → text → file, for texts that nothing recognises."""
+    found: dict[str, dict[bytes, bytes]] = {}
+    for secret in SHORT_SECRETS:
+        several = (dicom_places, narrow_dicom_places, raster_places, narrow_raster_places)
+        for name, content in itertools.chain.from_iterable(places(secret) for places in several):
+            if any(secret in held for held in (content, *_unpacked(content))):
+                found.setdefault(name, {})[secret] = content
+    return found
+
+
+@pytest.mark.parametrize("place", [*_DICOM, *(name for name, _ in narrow_dicom_places(SHORT_SECRETS[0]))])
+def test_no_short_name_survives_in_a_dicom_file_whatever_its_letters(place: str) -> None:
+    for secret, content in _short_places().get(place, {}).items():
+        try:
+            clean = deidentify_dicom(content, Profile(), _KEY).content
+        except CannotDeidentify as error:
+            assert place in _REFUSED or "offset table" in place, error
+            continue
+        assert secret not in clean, (secret, place)
+        if not _is_lossy(clean) and "uncompressed" not in place:
+            assert np.array_equal(_frames(clean), PIXELS), (secret, place)
+
+
+@pytest.mark.parametrize("place", [*_RASTER, *(name for name, _ in narrow_raster_places(b"Na"))])
+def test_no_short_name_survives_in_a_picture_whatever_its_letters(place: str) -> None:
+    for secret, content in _short_places().get(place, {}).items():
+        try:
+            clean = deidentify_raster(content, place.split(":")[0]).content
+        except CannotDeidentify:
+            continue
+        assert not any(secret in held for held in (clean, *_unpacked(clean))) or len(secret) == 4, (
+            secret,
+            place,
+        )
+        with quiet_decoding(), Image.open(BytesIO(clean)) as after, Image.open(BytesIO(content)) as before:
+            assert after.convert("RGBA").tobytes() == before.convert("RGBA").tobytes(), (secret, place)
+
+
 def _unpacked(content: bytes) -> Iterator[bytes]:
     """Yield what every zlib stream in a file holds."""
     for match in re.finditer(rb"\x78[\x01\x5e\x9c\xda]", content):
@@ -101,18 +158,30 @@ def _unpacked(content: bytes) -> Iterator[bytes]:
             yield zlib.decompressobj().decompress(content[match.start() :])
 
 
-def test_text_in_a_palette_keeps_a_picture_from_being_written() -> None:
+def _indexed(colours: list[int]) -> tuple[bytes, bytes]:
+    """Return a PNG and a BMP of eight greys with these colours."""
     indexed = Image.fromarray(PIXELS // 32).convert("P")
-    indexed.putpalette([value for level in range(8) for value in (level * 30,) * 3] + list(SECRET))
+    indexed.putpalette(colours)
     png, bmp = BytesIO(), BytesIO()
     indexed.save(png, "PNG")
     indexed.save(bmp, "BMP")
-    bottom = bmp.getvalue().index(b"peH\0")
-    written = bmp.getvalue()[:bottom] + SECRET + bmp.getvalue()[bottom + len(SECRET) :]
-    for form, content in (("png", png.getvalue()), ("bmp", written)):
-        assert SECRET in content
-        with pytest.raises(CannotDeidentify, match="text in the palette"):
-            deidentify_raster(content, form)
+    return png.getvalue(), bmp.getvalue()
+
+
+def test_colours_that_no_pixel_names_go_and_text_among_the_others_keeps_a_picture_from_being_written() -> (
+    None
+):
+    png, _ = _indexed([value for level in range(8) for value in (level * 30,) * 3] + list(SECRET))
+    assert SECRET in png and not _holds(deidentify_raster(png, "png").content)
+    shown = SECRET[:24] + bytes(744)
+    png, bmp = _indexed(list(shown))
+    with pytest.raises(CannotDeidentify, match="text in the palette"):
+        deidentify_raster(png, "png")
+    four = b"".join(SECRET[at : at + 3][::-1] + b"\0" for at in range(0, 24, 3))
+    at = bmp.index(four)
+    written = bmp[:at] + SECRET + bmp[at + len(SECRET) :]
+    with pytest.raises(CannotDeidentify, match="text in the palette"):
+        deidentify_raster(written, "bmp")
 
 
 def test_a_profile_says_the_same_colours_and_no_text() -> None:

@@ -123,12 +123,13 @@ class BmpLayout(NamedTuple):
 
     Args:
         info: size of the information header, which tells its version: 12, 40, 52, 56, 108, 124.
-        table_end: end of header, masks and palette.
+        palette, table_end: the range of the palette, behind header and masks.
         pixels, end: the range of the pixels.
         row_bits: bits of one row without padding, 0 for compressed pixels.
     """
 
     info: int
+    palette: int
     table_end: int
     pixels: int
     end: int
@@ -156,7 +157,8 @@ def bmp_layout(data: Bytes) -> BmpLayout:
     colours = (3 if info == 12 else 4) * (used or (1 << bits if bits <= 8 else 0))
     row_bits = abs(width) * bits if compression in (0, 3, 6) else 0
     taken = (row_bits + 31) // 32 * 4 * abs(height) if row_bits else size
-    return BmpLayout(info, 14 + info + masks + colours, pixels, pixels + taken, row_bits)
+    palette = 14 + info + masks
+    return BmpLayout(info, palette, palette + colours, pixels, pixels + taken, row_bits)
 
 
 TRAILING = "trailing bytes"

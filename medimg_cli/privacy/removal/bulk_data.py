@@ -4,10 +4,12 @@ import re
 import struct
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_has_tag, dictionary_VM, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.tag import BaseTag
@@ -19,20 +21,28 @@ from medimg_cli.privacy.removal.codestreams import (
     bare_jpeg,
     bare_jpeg2000,
     bare_rle,
-    clean_profile,
-    jpeg_samples,
-    jpeg_without_slack,
+    rle_planes,
 )
+from medimg_cli.privacy.removal.colour_profile import clean_profile
+from medimg_cli.privacy.removal.last_samples import jpeg2000_without_slack, jpeg_samples, jpeg_without_slack
+from medimg_cli.privacy.removal.lookup_tables import PALETTES, clear_unused_colours, entry_bytes, jumps
 from medimg_cli.privacy.removal.profile import CannotDeidentify
 
 PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _ICC_PROFILE, _LUT_DATA, _LUT_DESCRIPTOR, _WAVEFORM = 0x00282000, 0x00283006, 0x00283002, 0x54001010
 _OFFSETS, _LENGTHS, _TOTAL = 0x7FE00001, 0x7FE00002, 0x7FE00003
-_PALETTES = {0x00281201 + number: 0x00281101 + number for number in range(4)}
-"""Palette data (red, green, blue, alpha) → its descriptor."""
-_NUMBERS = frozenset(
-    ["AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "UN", "US", "UV"]
-)
+_SEGMENTED = frozenset([0x00281221, 0x00281222, 0x00281223, 0x00281224])
+_PIXELS = (PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS)
+_TABLES = frozenset([_LUT_DATA, _OFFSETS, _LENGTHS, *PALETTES])
+_BYTES = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN"])
+_NUMBERS = {
+    "AT": "u2", "FD": "f8", "FL": "f4", "SL": "i4", "SS": "i2", "SV": "i8", "UL": "u4", "US": "u2", "UV": "u8",
+}  # fmt: skip
+"""Value representation → its numbers as numpy names them."""
+# Four letters of 8 bits make an integer above the first, two of 16 bits one above the second; eight make a fraction
+# whose exponent leaves the range of anything measured.
+_MOST_ALONE, _MOST_COUNTED = 1 << 28, 1 << 21
+_SMALLEST, _LARGEST = 1e-28, 1e12
 _ITEM, _END = 0xFFFEE000, 0xFFFEE0DD
 # PS3.5 annex A, transfer syntaxes below 1.2.840.10008.1.2.
 _JPEG = frozenset(f"4.{number}" for number in (*range(50, 67), 70, 80, 81))
@@ -56,40 +66,87 @@ def cut_bulk_data(dataset: Dataset, syntax: UID) -> None:
     except (UnreadableMetadata, struct.error, IndexError) as error:
         reason = str(error) if isinstance(error, UnreadableMetadata) else "a compressed picture is damaged"
         raise CannotDeidentify(f"its frames cannot be cleaned: {reason}") from error
-    _cut_tables(dataset)
+    clear_unused_colours(dataset)
+    _cut_tables(dataset, has_pixels=any(tag in dataset for tag in _PIXELS))
 
 
-def _cut_tables(dataset: Dataset, *, nested: bool = False) -> None:
+def _cut_tables(dataset: Dataset, *, has_pixels: bool, nested: bool = False) -> None:
     for tag in list(dataset.keys()):
         element = dataset.get_item(tag)
         vr = _vr(tag, element)
         if vr == "SQ":
             for item in dataset[tag].value or ():
-                _cut_tables(item, nested=True)
-        elif nested and tag in (PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS):
-            del dataset[tag]  # a small second picture
-        elif (
-            vr in _NUMBERS
-            and isinstance(element.value, bytes)
-            and tag not in (PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS)
-        ):
-            _cut_table(dataset, tag, vr, element.value)
+                _cut_tables(item, has_pixels=has_pixels, nested=True)
+        elif tag in _PIXELS:
+            if nested:
+                del dataset[tag]  # a small second picture
+        elif tag == _ICC_PROFILE:
+            _cut_profile(dataset, bytes(element.value or b""))
+        elif int(tag) in _TABLES or vr in _BYTES:
+            if isinstance(element.value, bytes) and element.value.strip(b"\0"):
+                _cut_table(dataset, tag, vr, element.value, has_pixels=has_pixels)
+        elif vr in _NUMBERS and element.value not in (None, b""):
+            _cut_numbers(dataset, tag, vr)
 
 
-def _cut_table(dataset: Dataset, tag: BaseTag, vr: str, value: bytes) -> None:
-    if tag == _ICC_PROFILE:
-        profile = clean_profile(value)
-        if profile is None:
-            del dataset[tag]
-        else:
-            put(dataset, tag, "OB", profile + bytes(len(profile) % 2))
+def _cut_profile(dataset: Dataset, value: bytes) -> None:
+    profile = clean_profile(value)
+    if profile is None:
+        del dataset[_ICC_PROFILE]
+    else:
+        put(dataset, _ICC_PROFILE, "OB", profile + bytes(len(profile) % 2))
+
+
+def _cut_table(dataset: Dataset, tag: BaseTag, vr: str, value: bytes, *, has_pixels: bool) -> None:
+    """Cut a table to what is declared; bytes that no pixel needs (waveforms, signatures, maps) go."""
+    if int(tag) in _SEGMENTED:
+        raise CannotDeidentify("a segmented palette, whose parts medimg cannot take apart")
+    if int(tag) not in _TABLES:
+        if not has_pixels:
+            raise CannotDeidentify(
+                f"{keyword_for_tag(tag) or tag}, whose bytes may hold anything, and no pixels"
+            )
+        del dataset[tag]
         return
     size = _declared_bytes(dataset, tag, len(value))
     if size is not None and size < len(value):
         value = value[:size] + bytes(size % 2)
         put(dataset, tag, vr, value)
-    if reads_like_text(value):
+    if reads_like_text(value) or (tag == _LUT_DATA and jumps(value)):
         raise CannotDeidentify(f"text among the numbers of {keyword_for_tag(tag) or tag}")
+
+
+def _cut_numbers(dataset: Dataset, tag: BaseTag, vr: str) -> None:
+    """Cut an attribute of numbers to as many as it may have (PS3.6); one with numbers that letters make goes."""
+    element = dataset.get_item(tag)
+    numbers = np.atleast_1d(np.asarray(element.value))
+    whole = True
+    if isinstance(element.value, bytes):
+        order = "<" if getattr(element, "is_little_endian", True) else ">"
+        kind = np.dtype((order + _NUMBERS[vr], 2) if vr == "AT" else order + _NUMBERS[vr])
+        numbers = np.frombuffer(element.value[: len(element.value) // kind.itemsize * kind.itemsize], kind)
+        whole = len(numbers) * kind.itemsize == len(element.value)
+        if vr == "AT":  # two numbers each
+            numbers = numbers.astype(np.int64) @ (1 << 16, 1)
+    most = dictionary_VM(tag).split("-")[-1]
+    kept = numbers[: int(most)] if most.isdigit() else numbers
+    if not _are_numbers(kept, vr):
+        del dataset[tag]
+    elif len(kept) < len(numbers) or not whole:
+        put(dataset, tag, vr, kept.tolist())
+
+
+def _are_numbers(numbers: NDArray[Any], vr: str) -> bool:
+    """Return whether these may be measured or counted, or name attributes: bytes of letters give others."""
+    if vr == "AT":
+        return all(dictionary_has_tag(int(tag)) for tag in numbers)
+    if vr in ("US", "SS"):
+        return not reads_like_text(numbers.tobytes())
+    sizes = np.abs(numbers[np.isfinite(numbers)].astype(float))
+    if vr in ("FL", "FD"):
+        largest = float(np.finfo(numbers.dtype).max)  # stands for "none"
+        return bool(np.all((sizes == 0) | ((sizes > _SMALLEST) & (sizes < _LARGEST)) | (sizes == largest)))
+    return bool(np.all(sizes < (_MOST_COUNTED if len(numbers) > 1 else _MOST_ALONE)))
 
 
 def _declared_bytes(dataset: Dataset, tag: BaseTag, length: int) -> int | None:
@@ -98,13 +155,12 @@ def _declared_bytes(dataset: Dataset, tag: BaseTag, length: int) -> int | None:
         parts = ("NumberOfWaveformChannels", "NumberOfWaveformSamples", "WaveformBitsAllocated")
         channels, samples, bits = (_number(dataset, keyword) for keyword in parts)
         return channels * samples * bits // 8
-    descriptor = _LUT_DESCRIPTOR if tag == _LUT_DATA else _PALETTES.get(int(tag))
+    descriptor = _LUT_DESCRIPTOR if tag == _LUT_DATA else PALETTES.get(int(tag))
     if descriptor is None or descriptor not in dataset:
         return None
     held = dataset[descriptor].value
     entries = int(held[0]) % (1 << 16) or 1 << 16
-    # Entries of 8 bits may be packed (PS3.3 C.7.6.3.1.6) or take 16 bits each: the length tells which.
-    return entries if length <= entries + 1 else 2 * entries
+    return entries * entry_bytes(entries, length)
 
 
 def _cut_pixels(dataset: Dataset, syntax: UID) -> None:
@@ -143,27 +199,40 @@ def _cut_pixels(dataset: Dataset, syntax: UID) -> None:
 
 
 def _clear_unused_bits(dataset: Dataset, vr: str) -> None:
-    """Clear the bits of native pixels that are no sample's: overlays of old stood there (PS3.5-2004 8.1.2).
-
-    Above High Bit copies of the sign stay.
-    """
-    allocated, stored = _number(dataset, "BitsAllocated"), _number(dataset, "BitsStored")
-    high = _number(dataset, "HighBit", stored - 1)
-    if allocated not in (8, 16, 32) or not 0 < stored <= high + 1 <= allocated or stored == allocated:
+    """Clear the bits of native pixels that are no sample's: overlays of old stood there (PS3.5-2004 8.1.2)."""
+    size = _number(dataset, "BitsAllocated") // 8
+    if size not in (1, 2, 4):
         return
     value = dataset[PIXEL_DATA].value
     order = "<" if dataset.original_encoding[1] else ">"
-    cells = np.frombuffer(
-        value[: len(value) // (allocated // 8) * (allocated // 8)], f"{order}u{allocated // 8}"
-    )
+    cells = np.frombuffer(value[: len(value) // size * size], f"{order}u{size}")
+    cleared = _samples_alone(dataset, cells)
+    if not np.array_equal(cleared, cells):
+        kept = cleared.astype(cells.dtype).tobytes()
+        put(dataset, PIXEL_DATA, vr, kept + value[len(kept) :])
+
+
+def _check_planes(dataset: Dataset, planes: list[NDArray[np.uint8]]) -> None:
+    """Raise `UnreadableMetadata` where bits of a frame, in planes of bytes from the highest on, are no sample's."""
+    size = _number(dataset, "BitsAllocated") // 8
+    for first in range(0, len(planes), size) if size in (1, 2, 4) else ():
+        cells = np.stack(planes[first : first + size], 1).view(f">u{size}")[:, 0]
+        if not np.array_equal(_samples_alone(dataset, cells), cells):
+            raise UnreadableMetadata("something in the bits of RLE frames that are no sample's")
+
+
+def _samples_alone(dataset: Dataset, cells: NDArray[Any]) -> NDArray[Any]:
+    """Return cells without the bits that are no sample's; above High Bit copies of the sign stay."""
+    allocated, stored = _number(dataset, "BitsAllocated"), _number(dataset, "BitsStored")
+    high = _number(dataset, "HighBit", stored - 1)
+    if not 0 < stored <= high + 1 <= allocated or stored == allocated:
+        return cells
     below, every = (1 << (high + 1)) - 1, (1 << allocated) - 1
     cleared = cells & (below >> (high + 1 - stored) << (high + 1 - stored))
     if _number(dataset, "PixelRepresentation"):
         negative = ((cells >> high) & 1 == 1) & (cells & (every - below) == every - below)
         cleared = np.where(negative, cleared | (every - below), cleared)
-    if not np.array_equal(cleared, cells):
-        kept = cleared.astype(cells.dtype).tobytes()
-        put(dataset, PIXEL_DATA, vr, kept + value[len(kept) :])
+    return cleared
 
 
 def _frame_bits(dataset: Dataset, bits: int, length: int = 0) -> int:
@@ -201,9 +270,12 @@ def _bare_frame(frame: bytes, dataset: Dataset, syntax: UID) -> bytes:
             raise UnreadableMetadata("a frame that is no JPEG")
         return jpeg_without_slack(bare_jpeg(frame), jpeg_samples)
     if kind in _JPEG_2000:
-        return bare_jpeg2000(frame)
+        return jpeg2000_without_slack(bare_jpeg2000(frame))
     if kind == _RLE:
-        return bare_rle(frame, pixels, _number(dataset, "SamplesPerPixel", 1) * ((bits + 7) // 8))
+        planes = _number(dataset, "SamplesPerPixel", 1) * ((bits + 7) // 8)
+        bare = bare_rle(frame, pixels, planes)
+        _check_planes(dataset, [np.frombuffer(one, np.uint8)[:pixels] for one in rle_planes(bare)])
+        return bare
     if kind == _UNCOMPRESSED and len(frame) >= size:
         return frame[:size]
     raise UnreadableMetadata(f"{syntax.name} is compressed in a way that medimg cannot take apart")

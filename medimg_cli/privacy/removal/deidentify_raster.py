@@ -5,23 +5,24 @@ import io
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import tifffile
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from medimg_cli.images.decoding import quiet_decoding
 from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata
 from medimg_cli.privacy.metadata.raster_metadata import read_metadata_of
-from medimg_cli.privacy.removal.codestreams import jpeg_without_slack
+from medimg_cli.privacy.removal.last_samples import jpeg_without_slack
 from medimg_cli.privacy.removal.profile import CannotDeidentify, CleanFile
 from medimg_cli.privacy.removal.raster_rewrite import (
     EXIF_ORIENTATION,
     bmp_without_metadata,
     jpeg_without_metadata,
     png_without_metadata,
-    tiff_without_metadata,
     webp_without_metadata,
     webp_without_slack,
 )
+from medimg_cli.privacy.removal.tiff_rewrite import tiff_without_metadata
 
 # The plug-ins by themselves, not `Image.open`: that one would guess the format again.
 _OPENERS: dict[str, type[Any]] = {
@@ -32,7 +33,8 @@ _OPENERS: dict[str, type[Any]] = {
     "webp": WebPImagePlugin.WebPImageFile,
 }
 RASTER_FORMATS = frozenset(_OPENERS)
-_WRITERS = {"jpeg": jpeg_without_metadata, "png": png_without_metadata, "webp": webp_without_metadata}
+_WRITERS = {"jpeg": jpeg_without_metadata, "webp": webp_without_metadata}
+_EVERY = frozenset(range(1 << 16))
 _PROFILE = "ICC "
 _UPRIGHT = 1
 
@@ -87,18 +89,35 @@ def _count(content: bytes) -> int:
 
 
 def _rewritten(content: bytes, image_format: str, orientation: int) -> bytes:
+    def used(page: int) -> frozenset[int]:
+        picture = _page(content, image_format, page)
+        return _entries_used(picture) if picture.mode in ("P", "PA") else _EVERY
+
     if image_format == "tiff":
-        return tiff_without_metadata(content, lambda page: _bilevel_page(content, page))
-    return (
-        bmp_without_metadata(content)
-        if image_format == "bmp"
-        else _WRITERS[image_format](content, orientation)
+        return tiff_without_metadata(content, lambda page: _bilevel_page(content, page), used)
+    if image_format == "bmp":
+        return bmp_without_metadata(content, used)
+    if image_format == "png":
+        return png_without_metadata(content, orientation, used)
+    return _WRITERS[image_format](content, orientation)
+
+
+def _page(content: bytes, image_format: str, page: int) -> Image.Image:
+    picture: Image.Image = _OPENERS[image_format](io.BytesIO(content))
+    if page:
+        picture.seek(page)
+    return picture
+
+
+def _entries_used(picture: Image.Image) -> frozenset[int]:
+    """Return the entries of its palette that a picture's pixels name."""
+    return frozenset(
+        np.unique(np.asarray(picture.getchannel("P") if picture.mode == "PA" else picture)).tolist()
     )
 
 
 def _bilevel_page(content: bytes, page: int) -> bytes:
-    picture = TiffImagePlugin.TiffImageFile(io.BytesIO(content))
-    picture.seek(page)
+    picture = _page(content, "tiff", page)
     if picture.mode != "1":
         raise CannotDeidentify("a TIFF file of fax codes in shades of grey")
     return picture.tobytes()
@@ -131,6 +150,12 @@ def _pixels(content: bytes, image_format: str) -> list[str]:
     ]
 
 
+def _colours(picture: Image.Image) -> list[list[int]]:
+    """Return the colours that the pixels of an indexed picture name."""
+    palette = picture.getpalette() if picture.mode in ("P", "PA") else None
+    return [palette[3 * one : 3 * one + 3] for one in sorted(_entries_used(picture))] if palette else []
+
+
 def _seen(content: bytes, image_format: str) -> list[str]:
     picture: Image.Image = _OPENERS[image_format](io.BytesIO(content))
     found = []
@@ -140,7 +165,7 @@ def _seen(content: bytes, image_format: str) -> list[str]:
         if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or 0) * 2:
             raise CannotDeidentify(f"{picture.width} x {picture.height} pixels are too many to decode")
         picture.load()
-        digest = hashlib.sha256(f"{picture.size} {picture.mode} {picture.getpalette()}".encode())
+        digest = hashlib.sha256(f"{picture.size} {picture.mode} {_colours(picture)}".encode())
         digest.update(picture.tobytes())
         found.append(digest.hexdigest())
     return found

@@ -85,6 +85,13 @@ _FREE_TEXT = frozenset(["LO", "LT", "SH", "ST", "UC", "UR", "UT"])
 _SHORT_TEXT = frozenset(["AE", "CS"])
 _CODE_STRINGS = re.compile(r"[A-Z0-9_ \0]{0,16}(?:\\[A-Z0-9_ \0]{0,16})*")
 _TEMPORAL = frozenset(["DA", "DT", "TM"])
+_NUMBER = re.compile(r" *(?:[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)?")
+_TIMES = re.compile(r"[\d.:+ -]*")
+_FORMS = {
+    "AS": re.compile(r"(?:\d{1,3}[DWMY])?"), "DS": _NUMBER, "IS": _NUMBER, "UI": re.compile(r"[\d.]*"),
+    **dict.fromkeys(_TEMPORAL, _TIMES),
+}  # fmt: skip
+"""PS3.5 6.2: how the values of a representation are written that holds no words."""
 # Image pixel module and the like: defined terms, where a patient called "Rgb" changes nothing.
 _IMAGE_GROUP, _MODALITY = 0x0028, 0x00080060
 _STANDARD_ROOT = "1.2.840.10008."
@@ -185,7 +192,21 @@ class HeaderCleaner:
         elif vr in _FREE_TEXT and self._named_elsewhere(text_of(dataset, tag)):
             self._empty(dataset, tag, vr)
             return
+        elif vr in _FORMS and not is_empty(dataset, tag):
+            values = [part.strip(" \0") for part in text_of(dataset, tag).split("\\")]
+            formed = [self._formed(vr, value) for value in values]
+            if formed != values:
+                put(dataset, tag, vr, formed if len(formed) > 1 else formed[0])
+                self.counts[Verb.EMPTY] += 1
+                return
         self.counts[Verb.KEEP] += rule_for(int(tag)) is not None
+
+    @staticmethod
+    def _formed(vr: str, value: str) -> str:
+        """Return a value without words: of a whole number what it begins with, as readers take it."""
+        if _FORMS[vr].fullmatch(value):
+            return value
+        return value[: len(value) - len(value.lstrip("0123456789"))] if vr == "IS" else ""
 
     def _remove(self, dataset: Dataset, tag: BaseTag) -> None:
         del dataset[tag]
@@ -224,7 +245,8 @@ class HeaderCleaner:
             self.counts[Verb.UID] += 1
 
     def _new_uid(self, tag: BaseTag, value: str) -> str:
-        if not value or value.startswith(_STANDARD_ROOT) or is_class(tag):
+        named = value.startswith(_STANDARD_ROOT) or is_class(tag)
+        if not value or (named and _FORMS["UI"].fullmatch(value)):
             return value
         self.uids.add(value)
         return self.pseudonyms.uid(value)
@@ -241,9 +263,11 @@ class HeaderCleaner:
 
     def _is_telling(self, dataset: Dataset, tag: BaseTag, vr: str) -> bool:
         """Return whether a text holds a value of this header's, or anything that looks like an identity."""
+        text = text_of(dataset, tag)
+        if vr == "CS" and not (text.isascii() and text.isprintable()):
+            return True
         if vr == "CS" and (tag.group == _IMAGE_GROUP or int(tag) == _MODALITY):
             return False
-        text = text_of(dataset, tag)
         if self._named_elsewhere(text):
             return True
         # A code string that is none by PS3.5 6.2 may be any text.
