@@ -4,7 +4,8 @@
 
 Plants identities into every DICOM file of FOLDER, cleans each and prints one JSON object: milliseconds of CPU a
 file, the score by kind of action (see `tests.privacy.action_score`), and what could not be written. The same for the
-places of `tests.privacy.hidden_places`, where a text stands beside the pixels. PYTHON is an interpreter that has
+places of `tests.privacy.hidden_places` and `narrow_places`, where a text stands beside the pixels: a long one, and names
+of 4 to 16 bytes in ASCII, Latin-1, UTF-8, UTF-16, ISO 8859-5 and ISO 2022 JP. PYTHON is an interpreter that has
 dicognito and dicom-anonymizer (`pip install dicognito dicom-anonymizer` into an environment of their own): both clean
 the same files.
 """
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -25,7 +27,8 @@ from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
 from medimg_cli.privacy.removal.profile import CannotDeidentify, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.action_score import Score
-from tests.privacy.hidden_places import SECRET, dicom_places
+from tests.privacy.hidden_places import SECRET, SHORT_SECRETS, dicom_places
+from tests.privacy.narrow_places import narrow_dicom_places
 from tests.privacy.planted_identities import left_in, planted, secrets
 
 _KEY = Pseudonyms(b"k" * 32)
@@ -63,18 +66,28 @@ def main() -> None:
     files = [path for path in sorted(arguments.folder.rglob("*")) if path.is_file() and is_dicom(path)]
     with quiet_decoding():
         sources = {f"{number:04d}.dcm": planted(path) for number, path in enumerate(files)}
-        hidden = {f"{number:04d}.dcm": content for number, (_, content) in enumerate(dicom_places())}
+        found = list(_hidden())
+        hidden = {f"{number:04d}.dcm": content for number, (_, _, content) in enumerate(found)}
         answer = {
             "files": len(files),
             "kinds_planted": len(secrets()),
             **_measured(sources, Profile(dates=arguments.dates)),
-            "places": len(hidden),
-            "medimg": _leftovers(sources, hidden, _medimg(sources), _medimg(hidden)),
+            "places": len({place for place, _, _ in found}),
+            "files_with_places": len(found),
+            "medimg": _leftovers(sources, found, _medimg(sources), _medimg(hidden)),
         }
         for tool in ("dicognito", "dicom-anonymizer") if arguments.others else ():
             cleaned = [_by_other(arguments.others, tool, files) for files in (sources, hidden)]
-            answer[tool] = _leftovers(sources, hidden, *cleaned)
+            answer[tool] = _leftovers(sources, found, *cleaned)
     sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+
+
+def _hidden() -> Iterator[tuple[str, bytes, bytes]]:
+    """Yield (place, text, file) for every text and every place where it stands as it is."""
+    for secret in (SECRET, *SHORT_SECRETS):
+        for place, content in (*dicom_places(secret), *narrow_dicom_places(secret)):
+            if secret in content:
+                yield place, secret, content
 
 
 def _measured(sources: dict[str, bytes], profile: Profile) -> dict[str, object]:
@@ -130,27 +143,25 @@ def _by_other(python: Path, tool: str, sources: dict[str, bytes]) -> dict[str, b
 
 def _leftovers(
     sources: dict[str, bytes],
-    hidden: dict[str, bytes],
+    hidden: list[tuple[str, bytes, bytes]],
     copies: dict[str, bytes],
     hidden_copies: dict[str, bytes],
 ) -> dict[str, object]:
     """Return what is left: of planted kinds in how many files, and of hidden places which."""
     kinds = Counter(kind for content in copies.values() for kind in left_in(content))
-    names = [name for name, _ in dicom_places()]
-    places = [names[int(name[:4])] for name, content in hidden_copies.items() if _holds(content)]
+    planted_here = {f"{number:04d}.dcm": (place, secret) for number, (place, secret, _) in enumerate(hidden)}
+    left = [name for name, content in hidden_copies.items() if planted_here[name][1] in content]
+    places = {planted_here[name][0] for name in left}
     return {
         "written": f"{len(copies)} of {len(sources)}",
         "kinds_left": len(kinds),
         "left": kinds.total(),
         "kinds": dict(kinds.most_common()),
         "places_written": f"{len(hidden_copies)} of {len(hidden)}",
+        "files_left": len(left),
         "places_left": len(places),
         "places": sorted(places),
     }
-
-
-def _holds(content: bytes) -> bool:
-    return any(form in content for form in (SECRET, SECRET.decode().encode("utf-16-be"), SECRET[:8]))
 
 
 if __name__ == "__main__":

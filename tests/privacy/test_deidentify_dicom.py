@@ -203,9 +203,13 @@ def test_of_an_ill_formed_number_no_letter_stays(tmp_path: Path, written: bytes,
     assert after.get_item("SliceThickness").value in ((written if kept else b""), None)
 
 
-def test_of_a_whole_number_the_digits_stay_that_readers_take(tmp_path: Path) -> None:
-    content = _file(tmp_path, SeriesNumber="12").replace(b"IS\x02\x0012", b"IS\x02\x001A")
-    assert _clean(content).SeriesNumber == 1
+@pytest.mark.parametrize("keyword", ["NumberOfFrames", "RescaleSlope"])
+def test_an_ill_formed_number_of_the_pixels_keeps_a_file_from_being_written(
+    tmp_path: Path, keyword: str
+) -> None:
+    content = _file(tmp_path, **{keyword: "13"}).replace(b"S\x02\x0013", b"S\x02\x001A")
+    with pytest.raises(CannotDeidentify, match=f"a {keyword} that is no number"):
+        deidentify_dicom(content, Profile(), _KEY)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from pydicom import Dataset
+from pydicom.datadict import keyword_for_tag
 from pydicom.tag import BaseTag
 
 from medimg_cli.privacy.dicom.header_texts import is_class, is_empty, put, representation, text_of
 from medimg_cli.privacy.dicom.rules import rule_for
 from medimg_cli.privacy.forms.names import find_identities
-from medimg_cli.privacy.removal.profile import Profile, Verb
+from medimg_cli.privacy.removal.profile import CannotDeidentify, Profile, Verb
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 
 _OLDEST_AGE_YEARS = 89
@@ -92,6 +93,8 @@ _FORMS = {
     **dict.fromkeys(_TEMPORAL, _TIMES),
 }  # fmt: skip
 """PS3.5 6.2: how the values of a representation are written that holds no words."""
+_OF_THE_PIXELS = frozenset([0x00280008, 0x00281052, 0x00281053])
+"""Number of Frames, Rescale Intercept, Rescale Slope: empty ones would say something else."""
 # Image pixel module and the like: defined terms, where a patient called "Rgb" changes nothing.
 _IMAGE_GROUP, _MODALITY = 0x0028, 0x00080060
 _STANDARD_ROOT = "1.2.840.10008."
@@ -194,19 +197,12 @@ class HeaderCleaner:
             return
         elif vr in _FORMS and not is_empty(dataset, tag):
             values = [part.strip(" \0") for part in text_of(dataset, tag).split("\\")]
-            formed = [self._formed(vr, value) for value in values]
-            if formed != values:
-                put(dataset, tag, vr, formed if len(formed) > 1 else formed[0])
-                self.counts[Verb.EMPTY] += 1
+            if not all(map(_FORMS[vr].fullmatch, values)):
+                if int(tag) in _OF_THE_PIXELS:
+                    raise CannotDeidentify(f"a {keyword_for_tag(tag)} that is no number")
+                self._empty(dataset, tag, vr)
                 return
         self.counts[Verb.KEEP] += rule_for(int(tag)) is not None
-
-    @staticmethod
-    def _formed(vr: str, value: str) -> str:
-        """Return a value without words: of a whole number what it begins with, as readers take it."""
-        if _FORMS[vr].fullmatch(value):
-            return value
-        return value[: len(value) - len(value.lstrip("0123456789"))] if vr == "IS" else ""
 
     def _remove(self, dataset: Dataset, tag: BaseTag) -> None:
         del dataset[tag]
