@@ -211,6 +211,24 @@ def test_the_png_of_one_maker_that_no_decoder_reads_is_refused(tmp_path: Path) -
         read_image(read(tmp_path / "a.png", apples))
 
 
+@pytest.mark.parametrize("kept", [0, 4, 7.5, 7.99])
+@pytest.mark.parametrize(
+    ("depth", "colour", "bits"), [(8, 0, 8), (16, 0, 16), (8, 2, 24), (8, 4, 16), (2, 0, 2)]
+)
+def test_a_png_of_fewer_rows_than_it_says_is_refused(
+    tmp_path: Path, kept: float, depth: int, colour: int, bits: int
+) -> None:
+    row = b"\0" + bytes(range(1, bits + 1))
+    content = (row * 8)[: int(kept * len(row))]
+    with pytest.raises(UnreadableImage, match="fewer rows|truncated|decoder failed"):
+        read_image(read(tmp_path / "a.png", png(depth, colour, content)))
+
+
+def test_a_png_with_a_black_last_row_is_read(tmp_path: Path) -> None:
+    rows = b"".join(b"\0" + bytes([value] * 8) for value in (9, 9, 9, 9, 9, 9, 0, 0))
+    assert read_image(read(tmp_path / "a.png", png(8, 0, rows))).pixels[:, 0, 0].tolist() == [9] * 6 + [0] * 2
+
+
 def test_a_palette_shorter_than_its_indices_is_refused(tmp_path: Path) -> None:
     rows = b"".join(b"\0" + bytes(range(8 * row, 8 * row + 8)) for row in range(8))
     whole = png(8, 3, rows, (b"PLTE", bytes(range(192))))

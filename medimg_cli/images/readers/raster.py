@@ -1,5 +1,6 @@
 """JPEG, PNG, GIF, BMP, WebP, JPEG 2000 and AVIF by Pillow, what it cuts to 8 bits by imagecodecs; HEIC by pillow-heif."""
 
+import struct
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -228,6 +229,8 @@ def _loaded(picture: Image.Image, content: Content) -> tuple[NDArray[Any], int, 
     picture.load()
     if palette is not None and int(np.asarray(picture).max()) >= colours:
         raise UnreadableImage("a palette image whose palette is too short")
+    if content.image_format == "png" and not np.asarray(picture)[-1].any():  # as rows that never came are
+        _refuse_short_png(content.stream)
     pixels, bits, facts = _pixels_of(picture)
     if content.image_format == "jpeg":
         content.stream.seek(0)
@@ -272,6 +275,31 @@ def _refuse_damaged_png(stream: BinaryIO) -> None:
         is_critical = name[:1].isupper()
         if is_critical and zlib.crc32(name + body) != int.from_bytes(checksum, "big"):
             raise UnreadableImage("the file is damaged: a checksum in it is wrong")
+
+
+def _refuse_short_png(stream: BinaryIO) -> None:
+    """Refuse a PNG that is no interlaced one and whose compressed data are whole but fewer than its rows need.
+
+    Pillow leaves such rows at zero without a word; of an interlaced one it tells.
+    """
+    stream.seek(8)
+    missing, inflating = 0, zlib.decompressobj()
+    while (name := (head := stream.read(8))[4:]) != b"IEND":
+        body = stream.read(int.from_bytes(head[:4], "big"))
+        stream.seek(4, 1)
+        if name == b"IHDR":
+            width_px, height_px, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", body)
+            if interlaced:
+                return
+            bits = (
+                width_px * depth * {2: 3, 4: 2, 6: 4}.get(kind, 1)
+            )  # colour types, PNG third edition, 11.2.1
+            missing = height_px * (1 + (bits + 7) // 8)
+        while name == b"IDAT" and body and missing > 0 and not inflating.eof:
+            missing -= len(inflating.decompress(body, _BLOCK_BYTES))
+            body = inflating.unconsumed_tail
+    if missing > 0:
+        raise UnreadableImage("the file is truncated: it holds fewer rows than it says")
 
 
 def _orientation(read: Callable[[], Image.Exif]) -> int:
