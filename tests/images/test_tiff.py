@@ -110,7 +110,7 @@ def test_cover_lies_on_black_and_what_is_none_is_left_out(tmp_path: Path, kind: 
     assert image.facts.get("alpha") == (None if kind == "unspecified" else "on black")
 
 
-@pytest.mark.parametrize("full", [255, 65535])
+@pytest.mark.parametrize("full", [255, 4095, 65535])
 def test_a_palette_is_looked_up(tmp_path: Path, full: int) -> None:
     indices = np.arange(256, dtype=np.uint8).reshape(16, 16)
     colours = np.stack([np.linspace(0, full, 256), np.linspace(full, 0, 256), np.zeros(256)]).astype(
@@ -119,6 +119,7 @@ def test_a_palette_is_looked_up(tmp_path: Path, full: int) -> None:
     image = read(tmp_path / "a.tif", indices, photometric="palette", colormap=colours)
     assert np.array_equal(image.pixels[..., 0], indices)
     assert np.array_equal(image.pixels[..., 1], 255 - indices)
+    assert ("12 of 16 bits" in image.facts.get("window", "")) == (full == 4095)
 
 
 def test_ink_is_dark(tmp_path: Path) -> None:
@@ -139,6 +140,18 @@ def test_few_bits_fill_the_range(tmp_path: Path, bits: int) -> None:
         tags["ImageWidth"].overwrite(rows.shape[1])
         tags["BitsPerSample"].overwrite(bits)
     assert np.array_equal(read_image(path.as_posix()).pixels[..., 0], rows * (255 // most))
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_whole_numbers_of_24_bits_are_refused(tmp_path: Path, byteorder: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.arange(1536, dtype=np.uint8).reshape(16, 96), byteorder=byteorder)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        tags = file.pages[0].tags  # type: ignore[union-attr]
+        tags["ImageWidth"].overwrite(32)
+        tags["BitsPerSample"].overwrite(24)
+    with pytest.raises(UnreadableImage, match="samples of 24 bits"):
+        read_image(path.as_posix())
 
 
 def test_pages_are_counted_and_read_by_number(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import TiffImagePlugin
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from medimg_cli.images.decoding import RecentFiles, foreign_decoder, refuse_huge
-from medimg_cli.images.greyscale import on_black, show_samples, spread_to_uint16
+from medimg_cli.images.greyscale import on_black, show_samples, significant_bits, spread_to_uint16
 from medimg_cli.images.image import (
     DecodedImage,
     ReadOptions,
@@ -158,6 +158,8 @@ def _samples(page: TiffPage, content: Content, behind: int) -> NDArray[Any]:
         raise UnreadableImage(f"{len(page.dataoffsets):,} parts of the picture where {parts:,} belong")
     if page.imagedepth != 1:
         raise UnreadableImage("a TIFF with depth: its slices are no pages")
+    if page.bitspersample == 24 and page.dtype is not None and page.dtype.kind != "f":
+        raise UnreadableImage("samples of 24 bits, whose bytes tifffile puts in a wrong order")
     if behind:
         data, kind = content.stream.read(page.nbytes), np.dtype(page.dtype or "u1")
         if len(data) < page.nbytes:
@@ -187,7 +189,8 @@ def _shown(page: TiffPage, samples: NDArray[Any]) -> tuple[NDArray[Any], int, di
         raise UnreadableImage(f"{present} channels that are no colours")
     picture = samples[..., :wanted]
     if photometric == PHOTOMETRIC.PALETTE:
-        return _through_palette(page, picture[..., 0]), bits, {}
+        pixels, facts = _through_palette(page, picture[..., 0])
+        return pixels, bits, facts
     if photometric == PHOTOMETRIC.MINISWHITE:
         pixels, bits, facts = _inverted(picture, bits)
     else:
@@ -236,15 +239,16 @@ def _inverted(samples: NDArray[Any], bits: int) -> tuple[NDArray[Any], int, dict
     return np.iinfo(pixels.dtype).max - pixels, bits, facts | {"inverted": "yes"}
 
 
-def _through_palette(page: TiffPage, indices: NDArray[Any]) -> NDArray[Any]:
-    """Return (H, W, 3) uint8 of indices (H, W) into the page's colour map (3, N) of 16 bits."""
+def _through_palette(page: TiffPage, indices: NDArray[Any]) -> tuple[NDArray[Any], dict[str, str]]:
+    """Return (H, W, 3) uint8 of indices (H, W) into the page's colour map (3, N) of 16 bits, and facts."""
     colours = np.asarray(page.colormap)
     if colours.ndim != 2 or colours.shape[0] != 3 or int(indices.max()) >= colours.shape[1]:
         raise UnreadableImage("a palette image whose palette is missing or too short")
-    # TIFF 6.0 section 5 wants 0..65535; many writers put bytes there.
-    scale = 1 if int(colours.max()) < 256 else 257
-    picked: NDArray[Any] = np.moveaxis(colours.astype(np.uint32)[:, indices], 0, -1)
-    return ((picked + scale // 2) // scale).astype(np.uint8)
+    # TIFF 6.0 section 5 wants 0..65535; many writers put bytes there, some what a 12-bit detector gave.
+    used = significant_bits(int(colours.max()))
+    picked = np.moveaxis(spread_to_uint16(colours, used)[:, indices].astype(np.uint32), 0, -1)
+    facts = {"window": "12 of 16 bits in use"} if used == 12 else {}
+    return ((picked + 128) // 257).astype(np.uint8), facts
 
 
 READERS.register("tiff")(
