@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from medimg_cli.dataset.labels import LABEL_SEP, LabelSpace
 from medimg_cli.dataset.listing import without_frame
@@ -47,7 +47,7 @@ _QUARANTINE = "quarantine.csv"
 _NUMBERS = ("width", "height", "channels", "bit_depth")
 
 
-class Origin(BaseModel):
+class Origin(BaseModel, frozen=True):
     """A source as it was read, so that the next ingest reads it again in the same way.
 
     Args:
@@ -56,14 +56,12 @@ class Origin(BaseModel):
         reading: settings of this source by name: layout, labels, columns.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     path: str
     prefix: str
     reading: dict[str, Any]
 
 
-class DatasetInfo(BaseModel):
+class DatasetInfo(BaseModel, frozen=True):
     """What `dataset.json` holds.
 
     Args:
@@ -83,8 +81,6 @@ class DatasetInfo(BaseModel):
         written: column of the manifest → SHA-256 of its cells as they were written, by which edits by hand are noticed.
         quarantine_sha256: of quarantine.csv, likewise.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     version: Literal[1] = 1
     classes: tuple[str, ...]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from medimg_cli.dataset.leakage import Leak
 from medimg_cli.errors import DataError, RunError
@@ -24,26 +24,22 @@ from medimg_cli.statistics.estimate import Estimate
 from medimg_cli.workspace.files import check_seal, read_json, sealed, write_json
 
 
-class Confusion(BaseModel):
+class Confusion(BaseModel, frozen=True):
     """Rows are the reference standard, columns the prediction, both in the order of `labels`."""
-
-    model_config = ConfigDict(frozen=True)
 
     labels: tuple[str, ...]
     matrix: tuple[tuple[int, ...], ...]
 
 
-class Missed(BaseModel):
+class Missed(BaseModel, frozen=True):
     """The false negatives of the positive class at the operating threshold: `count` of `of`."""
-
-    model_config = ConfigDict(frozen=True)
 
     count: int
     of: int
     ids: tuple[str, ...]
 
 
-class ExamFigures(BaseModel):
+class ExamFigures(BaseModel, frozen=True):
     """The figures of exams, each of which is decided on as a whole.
 
     Args:
@@ -52,8 +48,6 @@ class ExamFigures(BaseModel):
         class_counts: class → exams.
         metrics, per_class, confusion, missed, contract: as of images; `missed.ids` are exams.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     n: int
     images: int
@@ -76,7 +70,7 @@ class ExamFigures(BaseModel):
         return own == (exams.pooling, exams.threshold, exams.thresholds)
 
 
-class Curve(BaseModel):
+class Curve(BaseModel, frozen=True):
     """A curve, thinned for drawing; x and y have the same length.
 
     Args:
@@ -86,8 +80,6 @@ class Curve(BaseModel):
         operating_point: (x, y) at the threshold, None without one.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -96,7 +88,7 @@ class Curve(BaseModel):
     operating_point: tuple[float, float] | None = None
 
 
-class Leakage(BaseModel):
+class Leakage(BaseModel, frozen=True):
     """What stands in this split and in another one.
 
     Args:
@@ -108,8 +100,6 @@ class Leakage(BaseModel):
         left_out: images with a counterpart that were left out of the measurement (`--without-leaked`).
         not_compared: what of this could not be looked at and why, one clause; the counts say nothing of it.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     patients_known: bool
     nameless: int = 0
@@ -123,7 +113,7 @@ class Leakage(BaseModel):
     not_compared: str = ""
 
 
-class Evaluation(BaseModel):
+class Evaluation(BaseModel, frozen=True):
     """All results of one run on one split.
 
     Args:
@@ -150,8 +140,6 @@ class Evaluation(BaseModel):
         exams: where the model decides per exam, its headline.
         contract: what the threshold promised on validation, and what came of it.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     version: Literal[1] = 1
     run: str

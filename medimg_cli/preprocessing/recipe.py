@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from medimg_cli.images.image import DecodedImage, ReadOptions
 from medimg_cli.workspace.files import sha256_of_text
@@ -147,7 +147,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as JP
 _LATER_FIELDS = ("window", "bits", "clahe", "border_crop")
 
 
-class Recipe(BaseModel):
+class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """One preprocessing for training, evaluation and prediction.
 
     In this order: read (window and bits are the reader's part), 16 bits rounded to 8 where 8 are wanted, channels,
@@ -164,8 +164,6 @@ class Recipe(BaseModel):
         clahe: even out local contrast, see `preprocessing.recipe`; of colour only the luma. 8 bits only.
         border_crop: cut a black or white frame first, see `preprocessing.recipe`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: Literal[1] = 1
     size_px: Annotated[int, Field(ge=1, le=4096)]

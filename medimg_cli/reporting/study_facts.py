@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from medimg_cli.errors import UsageError
@@ -26,10 +26,8 @@ def _fact(title: str, question: str, *, asked: bool = True) -> Any:
     return Field(None, title=title, description=question, json_schema_extra={"asked": asked})
 
 
-class Group(BaseModel):
+class Group(BaseModel, extra="forbid", frozen=True):
     """Facts that belong together: key → answer, None where nobody gave one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     heading: ClassVar[str] = ""
 
@@ -257,10 +255,8 @@ _HEAD = """\
 _NOT_APPLICABLE = re.compile(r"(?:n\s?[./]\s?a\b\.?|not applicable\b)", re.IGNORECASE)
 
 
-class Facts(BaseModel):
+class Facts(BaseModel, extra="forbid", frozen=True):
     """All facts; the keys of all groups differ, so that one name finds one fact."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     purpose: Purpose = Purpose()
     study: Study = Study()

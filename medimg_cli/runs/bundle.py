@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from medimg_cli.errors import MachineError, RunError
 from medimg_cli.images.archives import HARMLESS_BYTES, LIMIT_RATIO
@@ -47,7 +47,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 _AGAIN = "copy or download it again; `medimg bundle` writes one"
 
 
-class About(BaseModel):
+class About(BaseModel, frozen=True):
     """`about.json`: what only people know of a model, and what it was made with.
 
     Args:
@@ -59,8 +59,6 @@ class About(BaseModel):
         tested: what was measured on test at the model's threshold; None where that was not.
         withheld_sets: class → why sets that leave it out are not given, see `runs.tested.withheld_sets`.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     version: Literal[1] = 1
     medimg: str

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from medimg_cli.runs.run import ModelCard, Run, read_model
 
@@ -18,7 +18,7 @@ _EVEN = 0.5
 Method = Literal["class activation map", "gradient-weighted activations"]
 
 
-class Blanked(BaseModel):
+class Blanked(BaseModel, frozen=True):
     """What blanking the tenth of an image with the most evidence does, beside the same shape somewhere else.
 
     Args:
@@ -28,15 +28,13 @@ class Blanked(BaseModel):
         interval: of `share`, 95 % (Wilson).
     """
 
-    model_config = ConfigDict(frozen=True)
-
     hottest: float
     elsewhere: float
     share: float
     interval: tuple[float, float] | None = None
 
 
-class Explanation(BaseModel):
+class Explanation(BaseModel, frozen=True, allow_inf_nan=False):
     """What is known of a model's heat maps.
 
     Args:
@@ -55,8 +53,6 @@ class Explanation(BaseModel):
         passed: whether heat maps are shown.
         withheld: why not; "" where they are.
     """
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     version: Literal[1] = 1
     method: Method

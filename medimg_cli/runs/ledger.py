@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from medimg_cli.dataset.manifest import Dataset
 from medimg_cli.dataset.patients import FROM_HEADER
@@ -35,7 +35,7 @@ COLUMNS = (
 _PATIENCE_SECONDS = 60  # another evaluation adds one line
 
 
-class EarlierEvaluations(BaseModel):
+class EarlierEvaluations(BaseModel, frozen=True):
     """How often the same images were looked at before.
 
     Args:
@@ -44,8 +44,6 @@ class EarlierEvaluations(BaseModel):
         runs: different runs among them.
         elsewhere: looks at other images under the name of the same split, as before a new ingest.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     before: int
     configurations: int

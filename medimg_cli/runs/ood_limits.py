@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 Range = tuple[float, float]
 _Positive = Annotated[float, Field(gt=0)]
 
 
-class Sets(BaseModel):
+class Sets(BaseModel, frozen=True, allow_inf_nan=False):
     """Least probabilities that put classes into a prediction set, see `statistics.conformal`.
 
     Args:
@@ -18,15 +18,13 @@ class Sets(BaseModel):
         split: the images' split; "out-of-fold" as in `Threshold`.
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
     alpha: Annotated[float, Field(gt=0, lt=1)]
     least: dict[str, Annotated[float, Field(ge=0, le=1)]]
     counts: dict[str, int]
     split: str
 
 
-class Limits(BaseModel):
+class Limits(BaseModel, frozen=True, allow_inf_nan=False):
     """Where the flags of one network begin; what they are measured against is in `reference.safetensors`.
 
     Args:
@@ -42,8 +40,6 @@ class Limits(BaseModel):
         width_px, height_px, ratio: of training images, without the outermost hundredth; ratio is width / height.
         quality: figure → lowest and highest value that is still ordinary; an end that does not matter is 0 or 1.
     """
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     false_alarms: Annotated[float, Field(gt=0, le=1)]
     train_images: int

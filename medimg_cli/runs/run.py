@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -48,7 +47,7 @@ def _no_word(value: object) -> object:
 _Number = Annotated[float, BeforeValidator(_no_word)]
 
 
-class Threshold(BaseModel):
+class Threshold(BaseModel, frozen=True, allow_inf_nan=False):
     """The operating point: positive when the probability of the positive class is at least `value`.
 
     Args:
@@ -63,8 +62,6 @@ class Threshold(BaseModel):
         reaches_target: probability that the recall to come reaches `target_recall`.
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
     value: _Number
     rule: str
     split: str
@@ -77,19 +74,15 @@ class Threshold(BaseModel):
     reaches_target: Share | None = None
 
 
-class Normalisation(BaseModel):
+class Normalisation(BaseModel, frozen=True, allow_inf_nan=False):
     """Per channel, in units of 0..1 pixels, measured on the training split."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Field(gt=0)], ...]
 
 
-class Fingerprint(BaseModel):
+class Fingerprint(BaseModel, frozen=True):
     """What a model was trained on."""
-
-    model_config = ConfigDict(frozen=True)
 
     dataset_hash: str
     train_images: int
@@ -98,7 +91,7 @@ class Fingerprint(BaseModel):
     class_counts: dict[str, int]
 
 
-class Recalibration(BaseModel):
+class Recalibration(BaseModel, frozen=True, allow_inf_nan=False):
     """What a model's probabilities are changed by for another place, after everything else.
 
     Args:
@@ -106,21 +99,17 @@ class Recalibration(BaseModel):
         shift: (C,), added to them then; 0 for all but where the classes are more or less frequent there.
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
     scale: Annotated[float, Field(gt=0)] = 1.0
     shift: tuple[float, ...]
 
 
-class Member(BaseModel):
+class Member(BaseModel, frozen=True):
     """One network of an ensemble.
 
     Args:
         folder: its run's folder, relative to the ensemble's own, which may be moved.
         weights_sha256: of its weights.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     folder: str
     weights_sha256: str
@@ -134,10 +123,8 @@ class Member(BaseModel):
         return value
 
 
-class OverViews(BaseModel):
+class OverViews(BaseModel, frozen=True):
     """The operating point of answers that are means over several views of an image (`--tta`), chosen on such answers."""
-
-    model_config = ConfigDict(frozen=True)
 
     threshold: Threshold | None
     thresholds: dict[str, Threshold] = {}
@@ -146,7 +133,7 @@ class OverViews(BaseModel):
 Pooling = Literal["mean", "max", "top-3 mean", "noisy-or"]
 
 
-class Exams(BaseModel):
+class Exams(BaseModel, frozen=True, allow_inf_nan=False):
     """How a model decides on an exam of several images.
 
     Args:
@@ -157,8 +144,6 @@ class Exams(BaseModel):
         threshold, thresholds: as the model's own, of pooled probabilities.
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
     source: str
     pooling: Pooling
     why: str
@@ -167,7 +152,7 @@ class Exams(BaseModel):
     thresholds: dict[str, Threshold] = {}
 
 
-class ModelCard(BaseModel):
+class ModelCard(BaseModel, frozen=True, allow_inf_nan=False):
     """`model.json`: together with `model.safetensors` the whole model; no pickle, no code.
 
     An ensemble has no weights of its own: its answer is the mean of its members' probabilities.
@@ -190,8 +175,6 @@ class ModelCard(BaseModel):
         recalibration: for another place, by `medimg recalibrate`; None of a model as it was trained.
         tuning_sha256: of the answers its thresholds were chosen on, see `predictions.digest_of`; None before there was one.
     """
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     version: Literal[1] = 1
     arch: str

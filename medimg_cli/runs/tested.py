@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from medimg_cli.errors import DataError
 from medimg_cli.runs.run import ModelCard, Run, Share
@@ -11,26 +11,22 @@ from medimg_cli.workspace.files import check_seal, read_json
 _SPLIT = "test"
 
 
-class Figure(BaseModel):
+class Figure(BaseModel, frozen=True, allow_inf_nan=False):
     """A share with its 95 % interval; no bounds where none could be given."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     value: Share
     low: Share | None = None
     high: Share | None = None
 
 
-class Missed(BaseModel):
+class Missed(BaseModel, frozen=True):
     """Positive images that were not found, of how many."""
-
-    model_config = ConfigDict(frozen=True)
 
     count: Annotated[int, Field(ge=0)]
     of: Annotated[int, Field(ge=1)]
 
 
-class Tested(BaseModel):
+class Tested(BaseModel, frozen=True, allow_inf_nan=False):
     """Figures of the test split.
 
     Args:
@@ -38,8 +34,6 @@ class Tested(BaseModel):
         n, patients: images and patients.
         patients_known: whether every image names its patient, so that the intervals know which belong together.
     """
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     weights_sha256: str
     threshold: float

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from medimg_cli.workspace.files import sha256_of_file
 
@@ -19,7 +19,7 @@ _NON_COMMERCIAL = re.compile(
 _NO_DERIVATIVES = re.compile(r"(\bnd\b|no[- ]?deriv)", re.IGNORECASE)
 
 
-class WeightsOrigin(BaseModel):
+class WeightsOrigin(BaseModel, frozen=True):
     """What is known of the weights that a network started from.
 
     Args:
@@ -28,8 +28,6 @@ class WeightsOrigin(BaseModel):
         licence: as it was given or as its card says, None where it is not stated.
         said_by: who says so: "--weights-licence", or the card's name.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     source: str
     sha256: str | None = None

@@ -1,9 +1,9 @@
 """One number of an evaluation."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 
-class Estimate(BaseModel):
+class Estimate(BaseModel, frozen=True):
     """One number with its 95 % interval.
 
     Args:
@@ -15,8 +15,6 @@ class Estimate(BaseModel):
         design_effect: variance with patients resampled over that of as many independent images; None where images
             count as independent. Above 1, images of one patient are alike and say less than their number.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     value: float | None
     low: float | None = None

@@ -14,7 +14,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -31,11 +30,10 @@ Chance = Annotated[float, Field(gt=0.0, lt=1.0)]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
-class Section(BaseModel):
+class Section(BaseModel, extra="forbid", frozen=True, defer_build=True):
     """One command's settings. Names equal the options' names with `_` for `-`."""
 
     # Built when first used: the help of a command reads what a section holds and checks nothing.
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ def _holds_a_hundredth(value: tuple[float, float]) -> tuple[float, float]:
 ProbabilityRange = Annotated[tuple[float, float], Commas(), AfterValidator(_holds_a_hundredth)]
 
 
-class LabelCode(BaseModel):
+class LabelCode(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True, defer_build=True):
     """What a class means, for people of another house: one entry of the `labels:` section.
 
     Args:
@@ -169,8 +167,6 @@ class LabelCode(BaseModel):
         system: the terminology: "SNOMED CT", "ICD-10", …
         source: who defined or assigned the label.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, defer_build=True)
 
     definition: str = ""
     code: str = ""

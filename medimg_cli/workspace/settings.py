@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from medimg_cli.workspace.operating_settings import EvaluateSettings
@@ -439,10 +439,9 @@ class ClusterSettings(Section):
         return value
 
 
-class LabelsSection(Section):
+class LabelsSection(Section, extra="allow", frozen=True):
     """The code book: class → `LabelCode`. Its keys are the data's, so they are no fields."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, LabelCode]
 
     @property

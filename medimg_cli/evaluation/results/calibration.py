@@ -1,11 +1,11 @@
 """How far probabilities can be taken at their word, and what becomes of the rest when uncertain images are held back."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from medimg_cli.statistics.estimate import Estimate
 
 
-class ReliabilityBin(BaseModel):
+class ReliabilityBin(BaseModel, frozen=True):
     """Images whose probability lies in one bin.
 
     Args:
@@ -14,15 +14,13 @@ class ReliabilityBin(BaseModel):
         observed: share that has the disease, with its interval.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     low: float
     high: float
     mean: float
     observed: Estimate
 
 
-class ClassCalibration(BaseModel):
+class ClassCalibration(BaseModel, frozen=True):
     """Of one class (or label) against the rest.
 
     Args:
@@ -34,8 +32,6 @@ class ClassCalibration(BaseModel):
             A slope below 1 means probabilities too extreme. The intercept is that with the slope held at 1.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     bins: tuple[ReliabilityBin, ...]
     ece: Estimate
     ece_equal_mass: Estimate
@@ -44,7 +40,7 @@ class ClassCalibration(BaseModel):
     intercept: Estimate
 
 
-class Calibration(BaseModel):
+class Calibration(BaseModel, frozen=True):
     """How far probabilities can be taken at their word.
 
     Args:
@@ -62,8 +58,6 @@ class Calibration(BaseModel):
         remark: why there is no `uncalibrated`, "" where there is.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     by_class: dict[str, ClassCalibration] = {}
     brier: float | None = None
     log_loss: float | None = None
@@ -77,7 +71,7 @@ class Calibration(BaseModel):
     remark: str = ""
 
 
-class Referral(BaseModel):
+class Referral(BaseModel, frozen=True):
     """The least certain images go to a reader.
 
     Args:
@@ -88,8 +82,6 @@ class Referral(BaseModel):
         error: share of wrong decisions among the rest.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     share: float
     referred: int
     recall: Estimate
@@ -97,7 +89,7 @@ class Referral(BaseModel):
     error: Estimate
 
 
-class Abstention(BaseModel):
+class Abstention(BaseModel, frozen=True):
     """Risk against coverage (El-Yaniv R, Wiener Y. JMLR 2010;11:1605-1641).
 
     Args:
@@ -108,8 +100,6 @@ class Abstention(BaseModel):
         referrals: at 0, 5, 10, 20, 30 and 50 %.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     certainty: str
     coverage: tuple[float, ...]
     risk: tuple[float, ...]
@@ -117,7 +107,7 @@ class Abstention(BaseModel):
     referrals: tuple[Referral, ...]
 
 
-class Conformal(BaseModel):
+class Conformal(BaseModel, frozen=True):
     """Sets of classes that hold the right one with a stated chance, calibrated class by class on validation.
 
     Class-conditional split conformal prediction (Vovk V. ACML 2012; Sadinle M et al. JASA 2019;114:223-234): score
@@ -132,8 +122,6 @@ class Conformal(BaseModel):
         mean_size: classes in a set.
         singletons, empties: shares of sets with one class and with none.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     alpha: float
     thresholds: dict[str, float]

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from medimg_cli.statistics.estimate import Estimate
 
 
-class TradeOff(BaseModel):
+class TradeOff(BaseModel, frozen=True):
     """Sensitivity where specificity is fixed, or the reverse, read off the curve of this split: to describe, not to use.
 
     Args:
@@ -17,8 +17,6 @@ class TradeOff(BaseModel):
         recall, specificity: at that threshold; the fixed one, which the threshold was chosen for, has no interval.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     fixed: Literal["recall", "specificity"]
     wanted: float
     threshold: float | None
@@ -26,7 +24,7 @@ class TradeOff(BaseModel):
     specificity: Estimate
 
 
-class AtPrevalence(BaseModel):
+class AtPrevalence(BaseModel, frozen=True):
     """Predictive values where another share of the patients has the disease (Bayes).
 
     Args:
@@ -39,8 +37,6 @@ class AtPrevalence(BaseModel):
         number_needed_to_read: positive answers for each true one, 1 / precision; None where precision is 0.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     prevalence: float
     observed: bool = False
     estimand: str = ""
@@ -50,24 +46,20 @@ class AtPrevalence(BaseModel):
     number_needed_to_read: float | None
 
 
-class Operating(BaseModel):
+class Operating(BaseModel, frozen=True):
     """Of one class (or label) against the rest."""
-
-    model_config = ConfigDict(frozen=True)
 
     trade_offs: tuple[TradeOff, ...] = ()
     at_prevalences: tuple[AtPrevalence, ...] = ()
 
 
-class OperatingPoints(BaseModel):
+class OperatingPoints(BaseModel, frozen=True):
     """Class → what its decisions mean in use."""
-
-    model_config = ConfigDict(frozen=True)
 
     by_class: dict[str, Operating]
 
 
-class PatientLevel(BaseModel):
+class PatientLevel(BaseModel, frozen=True):
     """A patient is positive when the highest, or mean, probability of their images reaches the threshold.
 
     Args:
@@ -78,8 +70,6 @@ class PatientLevel(BaseModel):
         missed: ids of patients with the disease that were not called, the most confident misses first.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     rule: Literal["max", "mean"]
     n: int
     positives: int
@@ -87,16 +77,14 @@ class PatientLevel(BaseModel):
     missed: tuple[str, ...]
 
 
-class PatientLevels(BaseModel):
+class PatientLevels(BaseModel, frozen=True):
     """Results by patient, beside those by image."""
-
-    model_config = ConfigDict(frozen=True)
 
     positive: str
     levels: tuple[PatientLevel, ...]
 
 
-class Histogram(BaseModel):
+class Histogram(BaseModel, frozen=True):
     """Images by the probability of one class.
 
     Args:
@@ -104,21 +92,17 @@ class Histogram(BaseModel):
         counts: group of images by their reference standard → images in each bin.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     bins: int
     counts: dict[str, tuple[int, ...]]
 
 
-class Histograms(BaseModel):
+class Histograms(BaseModel, frozen=True):
     """Class → histograms of its probability."""
-
-    model_config = ConfigDict(frozen=True)
 
     by_class: dict[str, Histogram]
 
 
-class LabelSet(BaseModel):
+class LabelSet(BaseModel, frozen=True):
     """What only several labels an image have.
 
     Args:
@@ -127,14 +111,12 @@ class LabelSet(BaseModel):
         together: (C, C) images that carry both labels of the reference standard, in the order of the classes.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     cardinality: tuple[float, float]
     exact_match: Estimate
     together: tuple[tuple[int, ...], ...]
 
 
-class Protocol(BaseModel):
+class Protocol(BaseModel, frozen=True):
     """Two figures by the definitions of a benchmark's own evaluator.
 
     Args:
@@ -145,8 +127,6 @@ class Protocol(BaseModel):
         reason: why one of them is None, "" where neither is.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     name: str
     auc: float | None
     acc: float | None
@@ -154,7 +134,7 @@ class Protocol(BaseModel):
     reason: str = ""
 
 
-class DecisionCurve(BaseModel):
+class DecisionCurve(BaseModel, frozen=True):
     """Net benefit by threshold probability (Vickers AJ, Elkin EB. Med Decis Making 2006;26:565-574).
 
     Args:
@@ -165,8 +145,6 @@ class DecisionCurve(BaseModel):
         useful_from, useful_to: widest range of thresholds over which the model is above both; None where it never is.
         prevalence: share of the class in this split, on which all of it rests.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     thresholds: tuple[float, ...]
     model: tuple[float, ...]
@@ -179,15 +157,13 @@ class DecisionCurve(BaseModel):
     prevalence: float
 
 
-class DecisionCurves(BaseModel):
+class DecisionCurves(BaseModel, frozen=True):
     """Class → its decision curve."""
-
-    model_config = ConfigDict(frozen=True)
 
     by_class: dict[str, DecisionCurve]
 
 
-class Difference(BaseModel):
+class Difference(BaseModel, frozen=True):
     """One figure of both, and how they differ.
 
     Args:
@@ -200,8 +176,6 @@ class Difference(BaseModel):
         only_first, only_second: images that only one of the two decided rightly; None where that is no question.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     name: str
     first: float | None
     second: float | None
@@ -213,7 +187,7 @@ class Difference(BaseModel):
     only_second: int | None = None
 
 
-class Comparison(BaseModel):
+class Comparison(BaseModel, frozen=True):
     """This run against another one, image by image.
 
     Args:
@@ -224,8 +198,6 @@ class Comparison(BaseModel):
         predictions_sha256: of the other's predictions file.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     against: str
     rule: str = ""
     n: int
@@ -235,16 +207,14 @@ class Comparison(BaseModel):
     differences: tuple[Difference, ...]
 
 
-class Expected(BaseModel):
+class Expected(BaseModel, frozen=True):
     """An interval of the recall to come, 0..1."""
-
-    model_config = ConfigDict(frozen=True)
 
     low: float
     high: float
 
 
-class Change(BaseModel):
+class Change(BaseModel, frozen=True):
     """One figure from validation to here.
 
     Args:
@@ -253,15 +223,13 @@ class Change(BaseModel):
         beyond_chance: that interval excludes 0; None where there is none.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     val: Estimate
     here: Estimate
     difference: Estimate
     beyond_chance: bool | None
 
 
-class Contract(BaseModel):
+class Contract(BaseModel, frozen=True):
     """The recall that was aimed at, how far validation could promise it, and whether it was kept.
 
     Args:
@@ -275,8 +243,6 @@ class Contract(BaseModel):
         change: recall, specificity, auroc → from validation to here; none without answers to validation.
         promise, outcome: both in one sentence; "" where there is nothing to say.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     positive: str
     target: float | None

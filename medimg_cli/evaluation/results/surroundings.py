@@ -1,11 +1,11 @@
 """What the figures rest on: how the split differs from training, what disturbs the model, what beats chance."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from medimg_cli.statistics.estimate import Estimate
 
 
-class ShiftRow(BaseModel):
+class ShiftRow(BaseModel, frozen=True):
     """One property in training and in this split.
 
     Args:
@@ -18,8 +18,6 @@ class ShiftRow(BaseModel):
             beyond what chance gives with so many patients.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     name: str
     kind: str
     train: str
@@ -29,15 +27,13 @@ class ShiftRow(BaseModel):
     large: bool
 
 
-class Shift(BaseModel):
+class Shift(BaseModel, frozen=True):
     """How the images of this split differ from those the model learnt from; the largest differences first."""
-
-    model_config = ConfigDict(frozen=True)
 
     rows: tuple[ShiftRow, ...]
 
 
-class Disturbed(BaseModel):
+class Disturbed(BaseModel, frozen=True):
     """The same images, disturbed.
 
     Args:
@@ -48,8 +44,6 @@ class Disturbed(BaseModel):
         change: of recall (or macro_recall) against the same images undisturbed, with its paired interval.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     disturbance: str
     strength: str
     severity: int
@@ -57,7 +51,7 @@ class Disturbed(BaseModel):
     change: Estimate
 
 
-class Robustness(BaseModel):
+class Robustness(BaseModel, frozen=True):
     """Recall under blur, noise, brightness, contrast and JPEG at two strengths.
 
     Args:
@@ -66,15 +60,13 @@ class Robustness(BaseModel):
         undisturbed: their figures as they are.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     n: int
     pixels: str = ""
     undisturbed: dict[str, Estimate]
     rows: tuple[Disturbed, ...]
 
 
-class Baseline(BaseModel):
+class Baseline(BaseModel, frozen=True):
     """What needs no look at the pixels.
 
     Args:
@@ -84,28 +76,24 @@ class Baseline(BaseModel):
         remark: what follows from it.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     name: str
     uses: tuple[str, ...] = ()
     metrics: dict[str, Estimate]
     remark: str = ""
 
 
-class Baselines(BaseModel):
+class Baselines(BaseModel, frozen=True):
     """The least that a model must beat.
 
     Args:
         absent: why a baseline is missing, "" where none is.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     rows: tuple[Baseline, ...]
     absent: str = ""
 
 
-class Subgroup(BaseModel):
+class Subgroup(BaseModel, frozen=True):
     """One level of one column (or of several at once).
 
     Args:
@@ -117,8 +105,6 @@ class Subgroup(BaseModel):
         over: labels that the means are over, where they are not all of them.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     level: str
     n: int
     patients: int
@@ -128,7 +114,7 @@ class Subgroup(BaseModel):
     over: tuple[str, ...] = ()
 
 
-class Grouping(BaseModel):
+class Grouping(BaseModel, frozen=True):
     """One column.
 
     Args:
@@ -140,8 +126,6 @@ class Grouping(BaseModel):
         pairs: metric → of how many pairs the gap is the largest; of many it is above 0 by chance alone.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     column: str
     groups: tuple[Subgroup, ...]
     largest_gap: dict[str, Estimate] = {}
@@ -149,14 +133,12 @@ class Grouping(BaseModel):
     pairs: dict[str, int] = {}
 
 
-class Subgroups(BaseModel):
+class Subgroups(BaseModel, frozen=True):
     """Every column that was asked for, or that the data has and readers look for.
 
     Args:
         absent: what readers look for and the data does not hold: sex, age, site, …
     """
-
-    model_config = ConfigDict(frozen=True)
 
     groupings: tuple[Grouping, ...]
     absent: tuple[str, ...] = ()
