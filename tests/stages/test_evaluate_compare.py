@@ -79,8 +79,8 @@ def test_a_run_that_is_not_there_is_named(two_runs: Path, capsys: pytest.Capture
 
 def test_the_difference_is_shown_before_the_test(two_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert medimg(two_runs, "evaluate", "one", "--compare", "two") == 0
-    (head,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("difference ")]
-    assert head.index("95 % interval") < head.index("p (Holm)")
+    (head,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Figure ")]
+    assert head.index("Difference") < head.index("p, Holm")
 
 
 def test_both_models_are_under_one_rule_and_it_is_told(

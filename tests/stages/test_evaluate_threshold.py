@@ -124,9 +124,9 @@ def test_trade_offs_prevalences_and_patients_stand_in_the_figures_and_on_the_scr
     assert [each["prevalence"] for each in of_class["at_prevalences"]][1:] == [0.01, 0.1]
     highest = content["patient_level"]["levels"][0]
     assert highest["n"] == content["patients"] < content["n"]
-    assert "specificity at recall 0.99" in shown and "0.01" in shown
-    recall = f"by the highest probability of their images {highest['metrics']['recall']['value']:.4f}"
-    assert f"recall of SPOT by patient: {recall}" in shown
+    assert "Sensitivity of at least 99.0 %" in shown and "1.0 %" in shown
+    (row,) = (line for line in shown.splitlines() if line.startswith("highest probability of their images"))
+    assert f"{len(highest['missed'])} of {highest['positives']}" in row
 
 
 def test_what_is_explored_never_becomes_the_report_or_the_model(run: Run, tmp_path: Path) -> None:

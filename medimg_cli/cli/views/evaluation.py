@@ -7,18 +7,25 @@ from rich.console import Console
 from rich.markup import escape
 
 from medimg_cli.cli.views.render import plain_table
+from medimg_cli.evaluation.results.decisions import OperatingPoints
+from medimg_cli.reporting.tables.calibration_tables import prevalence_table, trade_off_table
+from medimg_cli.reporting.tables.group_tables import (
+    comparison_table,
+    gap_table,
+    patient_table,
+    robustness_table,
+    suppressed_lines,
+)
+from medimg_cli.reporting.tables.tables import Table, class_table
 from medimg_cli.workspace.plain_text import plural
 
 if TYPE_CHECKING:
     from medimg_cli.evaluation.evaluation import Evaluation, ExamFigures
-    from medimg_cli.evaluation.results.decisions import AtPrevalence, PatientLevels, TradeOff
-    from medimg_cli.evaluation.results.surroundings import Baseline, Robustness, Subgroups
+    from medimg_cli.evaluation.results.surroundings import Baseline
     from medimg_cli.statistics.estimate import Estimate
 
 _SHOWN_IDS = 10
 _ACCURACY_AGAIN = ("micro_recall", "micro_precision", "micro_f1", "weighted_recall")
-_RULES = {"max": "the highest probability of their images", "mean": "the mean of it"}
-_RECALLS = ("recall", "macro_recall")
 _REFERRED = 0.1
 
 
@@ -37,15 +44,18 @@ def draw_evaluation(console: Console, evaluation: "Evaluation", path: Path | Non
         console.print()
         console.print(table)
         if len(evaluation.classes) > 2 and not evaluation.several_labels:
-            console.print()
-            _draw_classes(console, figures)
+            own = {name: getattr(figures, name) for name in ("per_class", "class_counts")}
+            _draw_table(console, class_table(evaluation.model_copy(update=own)))
     console.print()
     if evaluation.protocol is not None:
         auc, acc = (_four_digits(value) for value in (evaluation.protocol.auc, evaluation.protocol.acc))
         console.print(f"by the protocol of {evaluation.protocol.name}: AUC {auc}, ACC {acc}\n")
-    _draw_operating(console, evaluation)
     _draw_answers(console, evaluation)
-    _draw_comparison(console, evaluation)
+    _draw_operating(console, evaluation)
+    if (compared := evaluation.comparison) is not None:
+        _draw_table(console, comparison_table(compared))
+        console.print(compared.rule, markup=False)
+    console.print()
     draw_certainty(console, evaluation)
     _draw_surroundings(console, evaluation)
     _draw_lines(console, _useful(evaluation), _baseline(evaluation), _shift(evaluation))
@@ -61,40 +71,50 @@ def draw_evaluation(console: Console, evaluation: "Evaluation", path: Path | Non
 def _draw_answers(console: Console, evaluation: "Evaluation") -> None:
     """Show the confusion matrix, or each label where an image may carry several."""
     if evaluation.confusion is None:
-        _draw_labels(console, evaluation)
+        _draw_table(console, class_table(evaluation))
     else:
         labels = evaluation.confusion.labels
         confusion = plain_table("reference standard", *(f">called {escape(label)}" for label in labels))
         for label, row in zip(labels, evaluation.confusion.matrix, strict=True):
             confusion.add_row(escape(label), *(f"{count:,}" for count in row))
         console.print(confusion)
+
+
+def _draw_operating(console: Console, evaluation: "Evaluation") -> None:
+    """Show trade-offs and prevalences of the positive class, and its patients; nothing without one."""
+    operating, positive = evaluation.operating, evaluation.positive
+    if operating is not None and positive in operating.by_class:
+        of_positive = OperatingPoints(by_class={positive: operating.by_class[positive]})
+        _draw_table(console, trade_off_table(of_positive))
+        _draw_table(console, prevalence_table(of_positive))
+    if evaluation.patient_level is not None:
+        _draw_table(console, patient_table(evaluation.patient_level))
+
+
+def _draw_surroundings(console: Console, evaluation: "Evaluation") -> None:
+    """Show what was measured of subgroups and of disturbed images; nothing where neither was."""
+    if (found := evaluation.subgroups) is not None:
+        _draw_table(console, gap_table(found))
+        without = [grouping for grouping in found.groupings if not grouping.largest_gap]
+        alone = (f"{each.column}: no gap, as no two of its groups can be compared" for each in without)
+        absent = f"the data say nothing of {', '.join(found.absent)}" if found.absent else ""
+        _draw_lines(console, *suppressed_lines(found), *alone, absent)
+    if (disturbed := evaluation.robustness) is not None:
+        _draw_table(console, robustness_table(disturbed))
+        _draw_lines(console, f"disturbed after preprocessing ({disturbed.pixels})")
+
+
+def _draw_table(console: Console, table: Table | None) -> None:
+    """Show a table of the report below an empty line."""
+    if table is None:
+        return
+    head = (f">{name}" if place in table.figures else name for place, name in enumerate(table.head))
+    drawn = plain_table(*map(escape, head), title=escape(table.caption))
+    for row in table.rows:
+        drawn.add_row(*map(escape, row))
     console.print()
-
-
-def _draw_classes(console: Console, figures: "Evaluation | ExamFigures") -> None:
-    """Show each of several classes on its own: recall first."""
-    table = plain_table("class", ">n", ">recall", "95 % interval", ">precision", ">auroc")
-    for name, found in figures.per_class.items():
-        recall, others = found["recall"], (value_text(found["precision"]), value_text(found["auroc"]))
-        count = f"{figures.class_counts[name]:,}"
-        table.add_row(escape(name), count, value_text(recall), interval_text(recall), *others)
-    console.print(table)
-
-
-def _draw_labels(console: Console, evaluation: "Evaluation") -> None:
-    """Show each label on its own, where an image may carry several."""
-    table = plain_table("label", ">images", ">unknown", ">auroc", "95 % interval", ">recall", ">specificity")
-    for name, figures in evaluation.per_class.items():
-        table.add_row(
-            escape(name),
-            f"{evaluation.class_counts[name]:,}",
-            f"{evaluation.unknown_labels[name]:,}",
-            value_text(figures["auroc"]),
-            interval_text(figures["auroc"]),
-            value_text(figures["recall"]),
-            value_text(figures["specificity"]),
-        )
-    console.print(table)
+    console.print(drawn)
+    _draw_lines(console, f"and {table.beyond:,} more" if table.beyond else "")
 
 
 def _draw_verdict(console: Console, evaluation: "Evaluation") -> None:
@@ -139,154 +159,6 @@ def _tested_on(evaluation: "Evaluation") -> str:
     nameless = evaluation.leakage.nameless
     unknown = f" ({nameless:,} images name no patient, each counts as one)" if nameless else ""
     return f"{line} of {plural(evaluation.patients, 'patient')}{unknown}"
-
-
-def _draw_operating(console: Console, evaluation: "Evaluation") -> None:
-    """Show trade-offs and prevalences of the positive class, and its patients; nothing without one."""
-    operating = evaluation.operating
-    if operating is not None and evaluation.positive in operating.by_class:
-        of_positive = operating.by_class[evaluation.positive]
-        _draw_trade_offs(console, evaluation.split, of_positive.trade_offs)
-        _draw_prevalences(console, of_positive.at_prevalences)
-    if evaluation.patient_level is not None:
-        console.print(escape(_patients(evaluation.patient_level)))
-        console.print()
-
-
-def _draw_trade_offs(console: Console, split: str, trade_offs: "tuple[TradeOff, ...]") -> None:
-    table = plain_table(f"curve of {split}, to describe it", ">value", "95 % interval", ">threshold")
-    too_few = []
-    for each in trade_offs:
-        other = "recall" if each.fixed == "specificity" else "specificity"
-        figure = each.recall if each.fixed == "specificity" else each.specificity
-        threshold = "none" if each.threshold is None else f"{each.threshold:.4f}"
-        name = f"{other} at {each.fixed} {each.wanted:.2f}"
-        if figure.reason:
-            too_few.append(name)
-        else:
-            table.add_row(name, value_text(figure), interval_text(figure), threshold)
-    if table.rows:
-        console.print(table)
-    if too_few:
-        console.print(f"too few images of {split} for {', '.join(too_few)}", markup=False)
-    console.print()
-
-
-def _draw_prevalences(console: Console, at_prevalences: "tuple[AtPrevalence, ...]") -> None:
-    table = plain_table(
-        ">prevalence", "precision", "npv", ">false alarms per 100 patients", ">positive answers per true one"
-    )
-    for each in at_prevalences:
-        to_read = each.number_needed_to_read
-        alarms = each.alarms_per_100.value
-        table.add_row(
-            f"{each.prevalence:.4g}" + (" (observed)" if each.observed else ""),
-            figure_text(each.precision),
-            figure_text(each.npv),
-            "not defined" if alarms is None else f"{alarms:.1f}",
-            "not defined" if to_read is None else f"{to_read:.2f}",
-        )
-    console.print(table)
-    console.print()
-
-
-def _patients(levels: "PatientLevels") -> str:
-    """Return one line on how many of the patients with the disease would have been called."""
-    each_rule = [
-        f"by {_RULES[each.rule]} {figure_text(each.metrics['recall'])}, missed {len(each.missed)} of {each.positives}"
-        for each in levels.levels
-    ]
-    return f"recall of {levels.positive} by patient: " + "; ".join(each_rule)
-
-
-def _draw_comparison(console: Console, evaluation: "Evaluation") -> None:
-    """Show both figures, their difference with its interval, and the p value last; nothing where none was asked."""
-    compared = evaluation.comparison
-    if compared is None:
-        return
-    table = plain_table(
-        "difference", ">this run", f">{escape(compared.against)}", ">difference", "95 % interval", ">p (Holm)"
-    )
-    for row in compared.differences:
-        table.add_row(
-            escape(_title(row.name)),
-            _four_digits(row.first),
-            _four_digits(row.second),
-            value_text(row.difference),
-            interval_text(row.difference),
-            ""
-            if row.p_adjusted is None
-            else f"{row.p_adjusted:.4f}"
-            if row.p_adjusted >= 1e-4
-            else "< 0.0001",
-        )
-    console.print(table)
-    console.print(compared.rule, markup=False)
-    console.print()
-
-
-def _title(name: str) -> str:
-    """Return a figure's name in words; the class it is of keeps its spelling."""
-    metric, of, label = name.partition(" of ")
-    return metric.replace("_", " ") + of + label
-
-
-def _draw_surroundings(console: Console, evaluation: "Evaluation") -> None:
-    """Show what was measured of subgroups and of disturbed images; nothing where neither was."""
-    if evaluation.subgroups is not None:
-        console.print()
-        _draw_gaps(console, evaluation.subgroups)
-    if evaluation.robustness is not None:
-        console.print()
-        _draw_robustness(console, evaluation.robustness)
-
-
-def _draw_gaps(console: Console, subgroups: "Subgroups") -> None:
-    """Show the largest gap of each column, and of a column without one why it has none."""
-    table = plain_table("subgroups by", ">largest gap in recall", "95 % interval", "from", "to", ">of pairs")
-    for grouping in subgroups.groupings:
-        name = next((name for name in _RECALLS if name in grouping.largest_gap), None)
-        if name is None:
-            shown = sum(not group.suppressed for group in grouping.groups)
-            table.add_row(
-                escape(grouping.column), "none", f"{shown} of {len(grouping.groups)} groups have figures"
-            )
-            continue
-        lower, higher = grouping.between[name]
-        values = {group.level: group.metrics[name] for group in grouping.groups if name in group.metrics}
-        table.add_row(
-            escape(grouping.column),
-            value_text(grouping.largest_gap[name]),
-            _interval(grouping.largest_gap[name]),
-            f"{escape(lower)} {value_text(values[lower])}",
-            f"{escape(higher)} {value_text(values[higher])}",
-            f"{grouping.pairs[name]:,}",
-        )
-    console.print(table)
-    if subgroups.absent:
-        console.print(f"[dim]the data say nothing of {', '.join(subgroups.absent)}[/dim]")
-
-
-def _interval(estimate: "Estimate") -> str:
-    return escape(interval_text(estimate))
-
-
-def _draw_robustness(console: Console, robustness: "Robustness") -> None:
-    """Show recall with its change, and the other figures: what calls every image positive keeps its recall."""
-    names = list(robustness.undisturbed)
-    recall, others = names[0], [f">{name.replace('_', ' ')}" for name in names[1:]]
-    words = f">{recall.replace('_', ' ')}"
-    table = plain_table("disturbed by", "strength", words, ">change", "95 % interval", *others)
-    first, *rest = (value_text(figure) for figure in robustness.undisturbed.values())
-    table.add_row("nothing", "", first, "", "", *rest)
-    for row in robustness.rows:
-        change = "" if row.change.value is None else f"{row.change.value:+.4f}"
-        first, *rest = (value_text(row.metrics[name]) for name in names)
-        table.add_row(row.disturbance, row.strength, first, change, _interval(row.change), *rest)
-    console.print(table)
-    console.print(
-        f"[dim]{plural(robustness.n, 'image')}, disturbed after preprocessing ({escape(robustness.pixels)})[/dim]"
-    )
 
 
 def draw_certainty(console: Console, evaluation: "Evaluation") -> None:
