@@ -20,7 +20,7 @@ from medimg_cli.privacy.removal.deidentify_dicom import deidentify_dicom
 from medimg_cli.privacy.removal.profile import CannotDeidentify, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms
 from tests.privacy.dicom_files import write_dicom
-from tests.privacy.hidden_places import dicom, picture
+from tests.privacy.hidden_places import PIXELS, dicom, picture
 from tests.privacy.planted_identities import left_in, planted, secrets
 
 _KEY = Pseudonyms(b"k" * 32)
@@ -315,3 +315,37 @@ def test_the_last_of_an_odd_number_of_samples_stays_in_either_byte_order(vr: str
         clean = deidentify_dicom(target.getvalue(), Profile(), _KEY).content
         assert b"Hepzibah" not in clean and b"\7\0" not in clean[-3:]
         assert dcmread(BytesIO(clean)).pixel_array.tobytes() == samples
+
+
+_LONG_NAME = "M\u00fcller-L\u00fcdenscheidt^Anneliese Katharina"
+_PARTS = ["M\u00fcller", "L\u00dcDENSCHEIDT", "Luedenscheidt", "muller", "Mueller", "Katharina", "anneliese"]
+
+
+@pytest.mark.parametrize("part", _PARTS)
+def test_a_part_of_a_longer_name_leaves_texts_that_stay(part: str) -> None:
+    named: dict[str, Any] = {
+        "SpecificCharacterSet": "ISO_IR 100",
+        "PatientName": _LONG_NAME,
+        "FilterType": part,
+    }
+    assert not _clean(dicom(ExplicitVRLittleEndian, **named)).FilterType
+
+
+@pytest.mark.parametrize("coding", ["latin-1", "utf-8", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("part", _PARTS)
+def test_a_part_of_a_longer_name_among_samples_keeps_a_file_from_being_written(
+    part: str, coding: str
+) -> None:
+    pixels = bytearray(PIXELS.tobytes())
+    pixels[200 : 200 + len(part.encode(coding))] = part.encode(coding)
+    named: dict[str, Any] = {"SpecificCharacterSet": "ISO_IR 100", "PatientName": _LONG_NAME}
+    with pytest.raises(CannotDeidentify, match="the value of PatientName among the bytes of the pixels"):
+        deidentify_dicom(dicom(ExplicitVRLittleEndian, bytes(pixels), **named), Profile(), _KEY)
+
+
+def test_samples_that_spell_a_short_name_as_their_rows_do_are_written() -> None:
+    row = (b"nmkmuller" * 6)[: PIXELS.shape[1]]
+    pixels = b"".join(bytes((one + number) % 256 for one in row) for number in range(-2, PIXELS.shape[0] - 2))
+    assert b"muller" in pixels
+    after = _clean(dicom(ExplicitVRLittleEndian, pixels, PatientName="Muller^Al"))
+    assert after.PixelData == pixels

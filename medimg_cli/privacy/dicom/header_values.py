@@ -11,7 +11,7 @@ import numpy as np
 from pydicom import Dataset
 
 from medimg_cli.privacy.dicom.header_texts import ElementText, element_texts
-from medimg_cli.privacy.dicom.normal_form import ORDINARY_WORDS, joined, joins, plain_letters, tokens
+from medimg_cli.privacy.dicom.normal_form import ORDINARY_WORDS, joined, joins, plain_letters, respelt, tokens
 from medimg_cli.privacy.forms.names import is_placeholder
 
 # Attribute → letter in 45 CFR 164.514(b)(2)(i); names of persons are A.
@@ -170,6 +170,12 @@ def _name_forms(value: str) -> Iterator[str]:
             enough = _NAME_PART if word.isascii() else 2
             if len(word) >= enough and not word.isdigit() and word not in ORDINARY_WORDS:
                 yield word
+        for word in re.findall(r"[^\W\d_]+", writing):
+            yield from (
+                joined(other)
+                for other in respelt(word)
+                if len(other) >= _WHOLE_NAME and other not in ORDINARY_WORDS
+            )
         family, *given = ["".join(part) for part in parts if part] or [""]
         for whole in (family + "".join(given), "".join(given) + family, *(family + one for one in given[:1])):
             if (
@@ -244,6 +250,7 @@ def name_forms(value: str) -> Iterator[str]:
         for word in {*words, *parts}:
             if len(word) >= (NAME_PART if word.isascii() else 2) and not set(tokens(word)) <= ORDINARY_WORDS:
                 yield word
+                yield from (other for other in respelt(word) if len(other) >= NAME_PART)
         if not set(tokens(writing)) <= ORDINARY_WORDS:
             yield from (
                 sign.join(pair)

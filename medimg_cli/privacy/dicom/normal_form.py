@@ -8,6 +8,9 @@ from medimg_cli.workspace.plain_text import without_accents
 # Letters, and digits, each as one token; a capital after a small letter begins another (`DoeJane`, `MRN123`).
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_TWO_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "þ": "th", "ð": "d"})
+_TWO, _MARKED = re.compile("[aou]e"), {"ae": "ä", "oe": "ö", "ue": "ü"}
+_SHORTEST_RESPELT = 5
 _LETTERS = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l", "ı": "i"}
 
 
@@ -21,6 +24,20 @@ def plain_letters(text: str) -> str:
     for letter, plain in _LETTERS.items():
         lowered = lowered.replace(letter, plain)
     return lowered if lowered.isascii() else without_accents(lowered)
+
+
+def respelt(word: str) -> set[str]:
+    """Return how else a word is written: without its marks, with two letters for one as in passports, or the other way.
+
+    >>> sorted(respelt("Müller")), sorted(respelt("Mueller")), sorted(respelt("Smith"))
+    (['mueller', 'muller'], ['muller', 'müller'], [])
+    """
+    small = word.casefold()
+    several = {plain_letters(word), plain_letters(small.translate(_TWO_LETTERS))}
+    if small.isascii() and len(small) > _SHORTEST_RESPELT:
+        marked = _TWO.sub(lambda match: _MARKED[match[0]], small)
+        several |= {marked, plain_letters(marked)}
+    return several - {small}
 
 
 def joined(text: str) -> str:

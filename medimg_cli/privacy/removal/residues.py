@@ -1,11 +1,13 @@
 """What of a person is left in a file that was de-identified: the last look before it is put in place."""
 
+import math
 import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
+import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.charset import convert_encodings
 from pydicom.datadict import keyword_for_tag
@@ -36,7 +38,8 @@ _INSTITUTIONS = frozenset(["InstitutionName", "InstitutionAddress", "Institution
 _SHORTEST_TEXT = 5
 _SHORTEST_FORM, _SHORTEST_IN_SAMPLES = 5, 8
 """Bytes of a value that compressed frames hold by chance in one of a million files; neighbouring plain samples are alike,
-and spell short words more often."""
+and spell short words more often: those of fewer bytes count where they differ from the rows beside them."""
+_FOREIGN = 4
 _UID = re.compile(rb"[0-2](?:\.[0-9]+){4,}")
 _OUR_MARKS = (0x00120063, 0x00120064)
 _PREAMBLE_BYTES = 132
@@ -124,14 +127,54 @@ def residues(content: bytes, values: OriginalValues, uids: set[str], profile: Pr
         for one in sorted(found_among(small, header))
         if _stands(one, small[one][1], header)
     ]
-    long = (one for one, (_, form) in forms.items() if len(form) >= shortest)
+    row = _row_bytes(dataset)
     left += [
         f"the value of {forms[one][0]} among the bytes of the pixels"
-        for one in sorted(found_among(long, pixels))
+        for one in sorted(
+            found_among(
+                (one for one, (_, form) in forms.items() if _signs(form, one) >= _SHORTEST_FORM), pixels
+            )
+        )
+        if _signs(forms[one][1], one) >= shortest or _differs_from_rows(one, pixels, row)
     ]
     if any(match.decode("ascii") in uids for match in _UID.findall(header)):
         left.append("a UID of the original")
     return list(dict.fromkeys(left))
+
+
+def _signs(form: str, encoded_form: bytes) -> int:
+    """Return how many bytes of an encoded form vary, as those do that neighbouring samples spell by chance."""
+    constant = any(
+        len(set(encoded_form[half::2])) == 1 for half in (0, 1)
+    )  # of 16 bits each, one half the alphabet
+    return len(form) if constant else max(len(form), len(encoded_form))
+
+
+def _row_bytes(dataset: Dataset) -> int:
+    """Return the bytes of a row of pixels, 0 where there are none, or compressed ones."""
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return 0
+    numbers = [dataset.get(name) or 0 for name in ("Columns", "SamplesPerPixel", "BitsAllocated")]
+    return math.prod(one if isinstance(one, int) else 0 for one in numbers) // 8
+
+
+def _differs_from_rows(form: bytes, pixels: bytes, row: int) -> bool:
+    """Return whether bytes differ from those in the rows above and below much more than rows of these pixels do."""
+    held = np.frombuffer(pixels, np.uint8).astype(np.int16)
+    if not row or len(held) < 2 * row:
+        return False
+    usual = float(np.median(np.abs(held[row:] - held[:-row])))
+    at = -1
+    while (at := pixels.find(form, at + 1)) >= 0:
+        rows = [
+            held[start : start + len(form)]
+            for start in (at - row, at + row)
+            if 0 <= start <= len(held) - len(form)
+        ]
+        steps = [float(np.mean(np.abs(held[at : at + len(form)] - one))) for one in rows]
+        if steps and min(steps) > _FOREIGN * usual + _FOREIGN:
+            return True
+    return False
 
 
 def _stands(form: bytes, text: str, header: bytes) -> bool:
