@@ -101,9 +101,13 @@ def test_every_column_of_manifest_and_predictions_is_explained(trained: Workspac
 
 
 def run_as_printed(
-    page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, until: str = ""
+    page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, until: str = "", patients: int | None = None
 ) -> list[str]:
-    """Run the commands of a page in a folder, up to the first that begins with `until`; return those that ended badly."""
+    """Run the commands of a page in a folder, up to the first that begins with `until`; return those that ended badly.
+
+    Args:
+        patients: are drawn by `medimg demo`, None for as many as the page has.
+    """
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MEDIMG_WORKSPACE", raising=False)
     blocks = re.findall(r"```console\n.*?```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -111,7 +115,8 @@ def run_as_printed(
     for call in commands_in("\n".join(blocks)):
         if until and call.startswith(until):
             break
-        if run([*shlex.split(call)[1:], "--quiet"]) != ExitCode.DONE:
+        fewer = ["--patients", str(patients)] if patients and call.startswith("medimg demo") else []
+        if run([*shlex.split(call)[1:], *fewer, "--quiet"]) != ExitCode.DONE:
             bad.append(call)
     return bad
 
@@ -119,7 +124,7 @@ def run_as_printed(
 def test_the_first_tutorial_runs_as_printed_up_to_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_as_printed(TUTORIAL, tmp_path, monkeypatch, until="medimg train") == []
+    assert run_as_printed(TUTORIAL, tmp_path, monkeypatch, until="medimg train", patients=60) == []
     assert (tmp_path / "audit" / "audit.html").is_file()
 
 

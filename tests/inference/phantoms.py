@@ -18,8 +18,8 @@ from tests.conftest import medimg
 
 
 def train_on_phantoms(folder: Path) -> Workspace:
-    """Write a cohort of 100 patients and train one epoch on it, at 48 pixels."""
-    assert medimg(folder, "demo", str(folder / "raw"), "--patients", "100") == 0
+    """Write a cohort of 64 patients and train one epoch on it, at 48 pixels."""
+    assert medimg(folder, "demo", str(folder / "raw"), "--patients", "64") == 0
     assert medimg(folder, "ingest", str(folder / "raw")) == 0
     assert medimg(folder, "preprocess", "--size", "48") == 0
     assert medimg(folder, "train", "--epochs", "1", "--name", "first") == 0

@@ -237,7 +237,7 @@ def round_trip(
         with ServedNode(trained.root, 1, port=port, options=words) as node:
             yield orthanc, node
     finally:
-        orthanc.process.terminate()
+        orthanc.process.kill()  # it would take two seconds to end in order
         orthanc.process.wait(SECONDS)
 
 

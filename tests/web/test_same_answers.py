@@ -59,6 +59,7 @@ def page_answers(browser: "Browser", address: str, paths: list[Path]) -> Answers
     return table(content["predictions"])
 
 
+@pytest.mark.slow  # `test_serve.py`, `test_serve_page_run.py` and `test_export.py` hold two of the four each
 def test_command_line_api_page_and_exported_file_answer_alike(
     browser: "Browser", trained: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
