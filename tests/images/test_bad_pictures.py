@@ -220,7 +220,7 @@ def test_a_png_of_fewer_rows_than_it_says_is_refused(
 ) -> None:
     row = b"\0" + bytes(range(1, bits + 1))
     content = (row * 8)[: int(kept * len(row))]
-    with pytest.raises(UnreadableImage, match="fewer rows|truncated|decoder failed"):
+    with pytest.raises(UnreadableImage, match=r"fewer rows|truncated|decoder failed"):
         read_image(read(tmp_path / "a.png", png(depth, colour, content)))
 
 
