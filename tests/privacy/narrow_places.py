@@ -149,6 +149,16 @@ def narrow_raster_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"jpeg: {name}", held
     yield from _png_narrow_places(secret)
     yield from _tiff_narrow_places(secret)
+    webp = picture("WEBP")
+    (size,) = struct.unpack_from("<I", webp[20:23] + b"\0")
+    longer = struct.pack("<I", (size & 31) | (size >> 5) + len(secret) << 5)[:3]
+    at = 30 + (size >> 5)
+    samples = longer + webp[23:at] + secret + webp[at:]
+    head = b"RIFF" + struct.pack("<I", len(samples) + len(samples) % 2 + 12) + b"WEBPVP8 "
+    yield (
+        "webp: behind the first partition",
+        head + struct.pack("<I", len(samples)) + samples + bytes(len(samples) % 2),
+    )
     bmp = picture("BMP")
     for name, at, room in (
         ("resolution", 38, 8),

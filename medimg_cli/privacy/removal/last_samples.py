@@ -106,12 +106,13 @@ def jpeg_without_slack(content: bytes, decoded: Decode) -> bytes:
         kind, start, end = segments[number]
         if kind == SOS:
             before, behind = content[:start], content[end:]
-            scan = to_last_sample(content[start:end], _between(before, behind, decoded))
+            scan = to_last_sample(content[start:end], around(before, behind, decoded))
             content = before + _restarts_without_slack(before, scan, behind, decoded) + behind
     return content
 
 
-def _between(before: bytes, behind: bytes, decoded: Decode) -> Decode:
+def around(before: bytes, behind: bytes, decoded: Decode) -> Decode:
+    """Return what decodes samples with `before` and `behind` around them."""
     return lambda held: decoded(before + held + behind)
 
 
@@ -124,13 +125,13 @@ def _restarts_without_slack(before: bytes, scan: bytes, behind: bytes, decoded: 
     alone = _interval_alone(before, header) if ends else None
     for start, end in list(zip(starts, ends, strict=False))[::-1]:
         held = scan[start:end]
-        by_itself = None if alone is None else _between(*alone, decoded)
+        by_itself = None if alone is None else around(*alone, decoded)
         try:
             kept = to_last_sample(
-                held, by_itself or _between(before + scan[:start], scan[end:] + behind, decoded)
+                held, by_itself or around(before + scan[:start], scan[end:] + behind, decoded)
             )
         except UnreadableMetadata:
-            kept = to_last_sample(held, _between(before + scan[:start], scan[end:] + behind, decoded))
+            kept = to_last_sample(held, around(before + scan[:start], scan[end:] + behind, decoded))
         scan = scan[:start] + kept + scan[end:]
     return scan
 
@@ -229,3 +230,67 @@ def _tiles_that_stay(content: bytes, last: dict[int, tuple[int, int]], whole: ND
         if other.shape != whole.shape or np.array_equal(other[rows, across], whole[rows, across]):
             stay.append(tile)
     return stay
+
+
+_VP8_HEADER, _VP8_BITS = 10, 64
+
+
+def vp8_partitions(held: bytes) -> list[tuple[int, int]]:
+    """Return start and end of the partitions of a VP8 key frame (RFC 6386 section 9).
+
+    Raises:
+        UnreadableMetadata: it breaks off.
+    """
+    first = _VP8_HEADER + (int.from_bytes(held[:3], "little") >> 5)
+    count = 1 << _partitions_coded(_Bits(held[_VP8_HEADER : min(first, _VP8_BITS)]))
+    at = first + 3 * (count - 1)
+    found = [(_VP8_HEADER, first)]
+    for number in range(count - 1):
+        size = int.from_bytes(held[first + 3 * number :][:3], "little")
+        found.append((at, at + size))
+        at += size
+    if at > len(held):
+        raise UnreadableMetadata("a VP8 frame that breaks off")
+    return [*found, (at, len(held))]
+
+
+class _Bits:
+    """The boolean decoder (RFC 6386 section 7) for bits that are as often 0 as 1."""
+
+    def __init__(self, held: bytes) -> None:
+        self._value, self._range, self._bits = int.from_bytes(held, "big"), 255, 8 * len(held)
+
+    def take(self, count: int) -> int:
+        number = 0
+        for _ in range(count):
+            split = 1 + ((self._range - 1) * 128 >> 8)
+            place = split << max(0, self._bits - 8)
+            bit = self._value >= place
+            self._value, self._range = (
+                (self._value - place, self._range - split) if bit else (self._value, split)
+            )
+            while self._range < 128:
+                self._range, self._bits = self._range << 1, self._bits - 1
+            number = number << 1 | bit
+        return number
+
+
+def _partitions_coded(bits: _Bits) -> int:
+    """Return the logarithm of the number of partitions, reading over what stands before it (section 9.2 to 9.6)."""
+    bits.take(2)
+    if bits.take(1):  # segments
+        own_map, values = bits.take(1), bits.take(1)
+        if values:
+            bits.take(1)
+        for width in ([7] * 4 + [6] * 4) * values:
+            if bits.take(1):
+                bits.take(width + 1)
+        for _ in range(3 * own_map):
+            if bits.take(1):
+                bits.take(8)
+    bits.take(10)
+    if bits.take(1) and bits.take(1):  # filter levels
+        for _ in range(8):
+            if bits.take(1):
+                bits.take(7)
+    return bits.take(2)

@@ -13,7 +13,7 @@ from medimg_cli.privacy.removal.codestreams import (
     jpeg_segment,
 )
 from medimg_cli.privacy.removal.colour_profile import clean_profile
-from medimg_cli.privacy.removal.last_samples import to_last_sample
+from medimg_cli.privacy.removal.last_samples import around, to_last_sample, vp8_partitions
 
 Used = Callable[[int], Collection[int]]
 EXIF_ORIENTATION = 0x0112
@@ -160,14 +160,21 @@ def webp_without_metadata(content: bytes, orientation: int) -> bytes:
 
 
 def webp_without_slack(content: bytes, decoded: Callable[[bytes], object]) -> bytes:
-    """Return a WebP whose chunks of samples end with the last one; arguments and errors as of `jpeg_without_slack`."""
+    """Return a WebP whose chunks of samples end with the last one; arguments and errors as of `jpeg_without_slack`.
+
+    In the partitions of VP8 (RFC 6386 section 9.5), whose lengths stand before them, zeros are put for the rest.
+    """
     parts = [(kind, content[start:end]) for kind, start, end in webp_chunks(content) if kind]
     for number, (kind, held) in enumerate(parts):
+
+        def rebuilt(samples: bytes, at: int = number) -> object:
+            return decoded(_webp([*parts[:at], (parts[at][0], samples), *parts[at + 1 :]]))
+
+        for start, end in vp8_partitions(held)[:-1] if kind == b"VP8 " else ():
+            before, behind = held[:start], held[end:]
+            kept = to_last_sample(held[start:end], around(before, behind, rebuilt), same_length=True)
+            held = before + kept + behind
         if kind in (b"VP8 ", b"VP8L", b"ALPH"):
-
-            def rebuilt(samples: bytes, at: int = number) -> object:
-                return decoded(_webp([*parts[:at], (parts[at][0], samples), *parts[at + 1 :]]))
-
             parts[number] = (kind, to_last_sample(held, rebuilt))
     return _webp(parts)
 
