@@ -459,9 +459,18 @@ def test_a_frame_of_more_bits_than_are_said_is_no_sawtooth(tmp_path: Path, synta
         read(dataset, tmp_path)
 
 
-def test_a_frame_with_a_sign_that_the_header_lacks_is_said(tmp_path: Path) -> None:
-    dataset = coded((RAMP.astype(int) - 2048).astype("<i2"), JPEG2000Lossless, PixelRepresentation=0)
-    assert read(dataset, tmp_path).facts["note"] == "samples of the frame have a sign, by the header none"
+@pytest.mark.parametrize(
+    ("kind", "said", "note"),
+    [("<i2", 0, "a sign, by the header none"), ("<u2", 1, "no sign, by the header one")],
+)
+def test_a_frame_whose_samples_have_a_sign_where_the_header_says_otherwise_is_said(
+    tmp_path: Path, kind: str, said: int, note: str
+) -> None:
+    dataset = coded((RAMP.astype(int) // 2 - 2048 * (1 - said)).astype(kind), JPEG2000Lossless)
+    dataset.PixelRepresentation = said
+    assert read(dataset, tmp_path).facts["note"] == f"samples of the frame have {note}"
+    dataset.PixelRepresentation = 1 - said
+    assert "note" not in read(dataset, tmp_path).facts
 
 
 @pytest.mark.parametrize(("stored", "high"), [(12, 7), (12, 16), (12, 0)])

@@ -143,8 +143,10 @@ def stored_values(dataset: Dataset, frame: int, codestream: bytes | None, notes:
                 unpacked = pixel_array(
                     dataset, index=frame, decoding_plugin=decoder, correct_unused_bits=False
                 )
-            if get_j2k_parameters(codestream or b"").get("is_signed") and not dataset.PixelRepresentation:
-                notes.append("samples of the frame have a sign, by the header none")
+            signed = get_j2k_parameters(codestream or b"").get("is_signed")
+            if signed is not None and signed != bool(dataset.PixelRepresentation):
+                words = ("a sign", "none") if signed else ("no sign", "one")
+                notes.append("samples of the frame have {}, by the header {}".format(*words))
             return _sample_bits(np.asarray(unpacked), dataset, int(said or 0), shift, notes)
         except (RuntimeError, NotImplementedError) as error:  # what pydicom raises when a decoder gave up
             failure = error
