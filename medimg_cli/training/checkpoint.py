@@ -21,6 +21,7 @@ from medimg_cli.training.device import on_device
 from medimg_cli.training.fitting.trainer import Snapshot
 from medimg_cli.training.networks.networks import build_network
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
+from medimg_cli.workspace.plain_text import reason_of
 
 
 def save_weights(run: Run, state: dict[str, Tensor]) -> str:
@@ -105,14 +106,7 @@ def load_network(run: Run, card: ModelCard, device: torch.device) -> nn.Module:
             raise RunError(
                 f"{run.weights_path}: one of its weights is no number", "train again: this training diverged"
             )
-        network = build_network(
-            card.arch,
-            classes=len(card.classes),
-            channels=card.recipe.channels,
-            size_px=card.recipe.size_px,
-            head=card.head,
-            stem=card.stem,
-        )
+        network = _built(run, card)
         versioned = OrderedDict(
             state
         )  # safetensors leaves out the layers' versions, and MNASNet asks for them
@@ -122,3 +116,22 @@ def load_network(run: Run, card: ModelCard, device: torch.device) -> nn.Module:
         first = str(error).splitlines()[0]
         raise RunError(f"{run.weights_path} cannot be used: {first}", "restore it, or train again") from error
     return on_device(network, device).eval()
+
+
+def _built(run: Run, card: ModelCard) -> nn.Module:
+    """Return the network that a card describes, its weights fresh; a card may ask for one that there cannot be."""
+    try:
+        return build_network(
+            card.arch,
+            classes=len(card.classes),
+            channels=card.recipe.channels,
+            size_px=card.recipe.size_px,
+            head=card.head,
+            stem=card.stem,
+        )
+    except MachineError:
+        raise
+    except Exception as error:  # torch's and torchvision's own, of every kind
+        raise RunError(
+            f"{run.card_path} describes no network: {reason_of(error)}", "restore it, or train again"
+        ) from error

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medimg_cli.errors import RunError
 from medimg_cli.inference.classifier import Classifier
 from medimg_cli.inference.load import Opened
 from medimg_cli.inference.onnx_network import Network, Seen
@@ -22,6 +23,7 @@ from medimg_cli.training.checkpoint import load_network
 from medimg_cli.training.device import Normaliser, choose_device, prepare_processor
 from medimg_cli.training.explanation.class_maps import Place, find_place, maps_of
 from medimg_cli.training.networks.backbone import Tapped
+from medimg_cli.workspace.plain_text import reason_of
 
 
 class TorchNetwork:
@@ -46,10 +48,19 @@ class TorchNetwork:
         return self._card
 
     def __call__(self, pixels: Pixels, *, maps: bool = False) -> Seen:
-        """Return what the network makes of (N, H, W, C) pixels made by the model's recipe."""
+        """Return what the network makes of (N, H, W, C) pixels made by the model's recipe.
+
+        Raises:
+            RunError: it cannot take images of the size that its card says.
+        """
         inputs = self._normaliser(as_images(pixels))
-        with torch.inference_mode():
-            logits, features = self._network(inputs)
+        try:
+            with torch.inference_mode():
+                logits, features = self._network(inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as error:  # a layer's own
+            raise RunError(f"the network cannot be run: {reason_of(error)}", "train again") from error
         found = self._maps(inputs) if maps else None
         return Seen(logits.double().cpu().numpy(), features.float().cpu().numpy(), found)
 
