@@ -202,6 +202,8 @@ class _Http:
         head, _, body = content.partition(b"\r\n\r\n")
         line, *lines = head.split(b"\r\n")
         method, target, *_ = [*line.split(b" "), b"/", b""]
+        if not all(0x21 <= byte <= 0x7E for byte in target):  # refused by h11 before a request comes of it
+            return
         address, _, query = target.partition(b"?")
         headers = [(n.strip().lower(), v.strip()) for n, _, v in (one.partition(b":") for one in lines)]
         scope = {
