@@ -85,7 +85,7 @@ def _header_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
     yield "a map", dicom(plain, TwoDimensionalToThreeDimensionalMapData=secret.ljust(16, b"\0"))
     for keyword, vr, size in (("ExaminedBodyThickness", "FL", 4), ("TableHeight", "DS", 0), ("SimpleFrameList", "UL", 4),
                               ("SeriesNumber", "IS", 0), ("SOPClassUID", "UI", 0), ("FrameIncrementPointer", "AT", 4),
-                              ("ReconstructionAngle", "FD", 8), ("Rows", "US", 2)):  # fmt: skip
+                              ("ReconstructionAngle", "FD", 8), ("PixelPaddingValue", "LT", 0), ("SimpleFrameList", "SH", 0), ("KVP", "OB", 0), ("Rows", "US", 2)):  # fmt: skip
         held = secret.ljust(-(-len(secret) // size) * size, b"\0") if size else even
         yield f"{vr} of letters", _with_bytes(dicom(plain), keyword, vr, held)
 

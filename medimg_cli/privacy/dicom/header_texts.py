@@ -23,6 +23,10 @@ _TEXT_VRS = frozenset(["AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST
 _EXTENDED_VRS = frozenset(["LO", "LT", "PN", "SH", "ST", "UC", "UT"])
 _BYTES_VRS = frozenset(["UN", "OB", "OW"])
 _BULK_GROUPS = frozenset([0x7FE0])
+_NUMBER_VRS = frozenset(
+    ["AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV"]
+)
+_PIXELS = frozenset([0x7FE00008, 0x7FE00009, 0x7FE00010])
 _FILE_META = 0x0002
 _UNKNOWN_LIMIT = 1 << 18
 _SHOWN = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
@@ -145,7 +149,7 @@ def representation(dataset: Dataset, tag: BaseTag) -> str | None:
     """Return the value representation by the dictionary; None for what is removed unseen.
 
     That is: odd groups, groups 50xx and 60xx (curves and overlays), elements 0000, groups that stand in no data set,
-    attributes the dictionary does not know, and sequences that cannot be read as such.
+    attributes the dictionary does not know, sequences that cannot be read as such, and numbers written as characters.
     """
     if tag.is_private or tag.element == 0 or tag.group < 0x0008 or tag.group & 0xFF00 in (CURVES, OVERLAYS):
         return None
@@ -156,7 +160,8 @@ def representation(dataset: Dataset, tag: BaseTag) -> str | None:
     written = dataset.get_item(tag).VR
     if vr == "SQ":
         return "SQ" if _is_sequence(dataset, tag) else None
-    return None if written == "SQ" else vr.split(" or ")[0]
+    as_text = written not in (None, "UN", *_NUMBER_VRS) and int(tag) not in _PIXELS
+    return None if written == "SQ" or (as_text and vr[:2] in _NUMBER_VRS) else vr.split(" or ")[0]
 
 
 def text_of(dataset: Dataset, tag: BaseTag | int) -> str:
