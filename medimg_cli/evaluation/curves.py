@@ -100,7 +100,8 @@ def with_precision_band(curve: Curve, levels: ScoreLevels) -> Curve:
         precision, recall = found / taken[some], found / found[-1]
         # The first point that reaches this much recall.
         recall = np.concatenate([[0.0], recall]) + _STEP * np.arange(len(recall) + 1)
-        return np.interp(places, recall, np.concatenate([precision[:1], precision]))
+        heights: Floats = np.interp(places, recall, np.concatenate([precision[:1], precision]))
+        return heights
 
     return _with_band(curve, levels, at)
 

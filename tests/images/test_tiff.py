@@ -1,7 +1,7 @@
 """TIFF of every depth, sample format, layout and coding that tifffile writes."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -143,7 +143,7 @@ def test_few_bits_fill_the_range(tmp_path: Path, bits: int) -> None:
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_whole_numbers_of_24_bits_are_refused(tmp_path: Path, byteorder: str) -> None:
+def test_whole_numbers_of_24_bits_are_refused(tmp_path: Path, byteorder: Literal["<", ">"]) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.arange(1536, dtype=np.uint8).reshape(16, 96), byteorder=byteorder)
     with tifffile.TiffFile(path, mode="r+") as file:
