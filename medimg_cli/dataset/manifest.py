@@ -21,12 +21,14 @@ from medimg_cli.workspace.files import (
     sha256_of_text,
     write_json,
 )
+from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, Remarks
 from medimg_cli.workspace.section import LabelCode
 from medimg_cli.workspace.tables import read_table, write_table
 from medimg_cli.workspace.workspace import Workspace
 
 SPLITS = ("train", "val", "test")
+STATES = ("ok", "excluded")
 FROM_NAMES = "file names"
 COLUMNS = tuple(
     """
@@ -274,9 +276,12 @@ def _column_hashes(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def warn_of_edits(
-    edited: Sequence[str], progress: Progress | Remarks, outcome: str = "what it says now is used"
+    edited: Sequence[str],
+    progress: Progress | Remarks,
+    outcome: str = "what it says now is used",
+    rows: pd.DataFrame | None = None,
 ) -> None:
-    """Tell that a manifest was edited by hand, in which columns, and what becomes of it."""
+    """Tell that a manifest was edited by hand, in which columns, and what becomes of it; of its `rows`, which are lost or twice."""
     if _QUARANTINE in edited:
         progress.warn(f"{_QUARANTINE} was edited since medimg wrote it; {outcome}")
     edited = [name for name in edited if name != _QUARANTINE]
@@ -284,6 +289,19 @@ def warn_of_edits(
         moved = set(COLUMNS) - {"reason"} <= set(edited)
         where = "rows were added, taken out or moved" if moved else f"column {', '.join(edited)}"
         progress.warn(f"manifest.csv was edited since medimg wrote it ({where}); {outcome}")
+        if rows is not None:
+            _warn_of_strange(rows, progress)
+
+
+def _warn_of_strange(rows: pd.DataFrame, progress: Progress | Remarks) -> None:
+    usable = rows["status"] == "ok"
+    for found, words in (
+        (~rows["status"].isin(STATES), "a status that means nothing: passed over"),
+        (usable & ~rows["split"].isin(SPLITS), "a split that means nothing: passed over"),
+        (usable & rows["image_id"].duplicated(keep=False), "an image_id that another row has too"),
+    ):
+        if count := int(found.sum()):
+            progress.warn(f"manifest.csv: {plural(count, 'row')} with {words} (see `medimg label-audit`)")
 
 
 def read_info(workspace: Workspace) -> DatasetInfo:

@@ -203,7 +203,7 @@ def evaluate(
     """
     requirements, split = parse_requirements(settings.require), settings.split
     dataset, card = read_dataset(workspace), run.read_card()
-    warn_of_edits(dataset.edited, progress)
+    warn_of_edits(dataset.edited, progress, rows=dataset.rows)
     run.note_seal(card, progress)
     _check_same_dataset(dataset, card, settings)
     refuse_sample(run, dataset, dataset.of_split(split), allowed=settings.allow_leak)

@@ -78,7 +78,7 @@ def preprocess(
         MachineError: the disk is full, or another process writes the same cache.
     """
     dataset = read_dataset(workspace)
-    warn_of_edits(dataset.edited, progress)
+    warn_of_edits(dataset.edited, progress, rows=dataset.rows)
     recipe = plan_recipe(dataset, settings, train=train or TrainSettings(), wanted=wants)
     wanted = _of_splits(dataset, splits)
     del dataset  # of a million images it is the largest thing in memory, and three columns are enough

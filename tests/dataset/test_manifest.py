@@ -12,9 +12,11 @@ from medimg_cli.dataset.manifest import (
     leaks,
     read_dataset,
     read_quarantine,
+    warn_of_edits,
     write_dataset,
 )
 from medimg_cli.errors import DataError
+from medimg_cli.workspace.progress import Remarks, SilentProgress
 from medimg_cli.workspace.workspace import Workspace
 
 INFO = DatasetInfo(
@@ -82,6 +84,27 @@ def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_dataset(Workspace(tmp_path))
     assert "medimg ingest" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("split", "Test ", "1 row with a split that means nothing: passed over"),
+        ("status", "OK", "1 row with a status that means nothing: passed over"),
+        ("image_id", "b", "2 rows with an image_id that another row has too"),
+    ],
+)
+def test_rows_that_an_edit_by_hand_loses_or_doubles_are_told(
+    tmp_path: Path, column: str, value: str, said: str
+) -> None:
+    workspace = Workspace(tmp_path)
+    write_dataset(workspace, Dataset(rows(), INFO), QUARANTINE)
+    table = pd.read_csv(workspace.manifest_path, dtype=str, keep_default_na=False)
+    table.loc[0, column] = value
+    table.to_csv(workspace.manifest_path, index=False)
+    dataset, remarks = read_dataset(workspace), Remarks(SilentProgress())
+    warn_of_edits(dataset.edited, remarks, rows=dataset.rows)
+    assert f"manifest.csv: {said} (see `medimg label-audit`)" in remarks.messages
 
 
 def test_a_manifest_without_a_column_is_named(tmp_path: Path) -> None:

@@ -7,12 +7,11 @@ import pandas as pd
 
 from medimg_cli.audit.checks import check, label_sets
 from medimg_cli.audit.findings import AuditContext, Checked, Finding, Severity
-from medimg_cli.dataset.manifest import SPLITS
+from medimg_cli.dataset.manifest import SPLITS, STATES
 from medimg_cli.dataset.official_splits import official_splits
 from medimg_cli.workspace.plain_text import plural
 
 NAME = "splits-and-manifest"
-_STATES = ("ok", "excluded")
 
 
 @check(NAME, "files vanished or changed since ingest, or rows of the manifest contradict its record")
@@ -56,9 +55,9 @@ def splits_and_manifest(context: AuditContext) -> Checked:
             "correct the split in the manifest, or run `medimg ingest` again",
         ),
         *_rows(
-            rows[~rows["status"].isin(_STATES)],
+            rows[~rows["status"].isin(STATES)],
             "error",
-            f"with a status that means nothing (known: {', '.join(_STATES)}): every command passes over them",
+            f"with a status that means nothing (known: {', '.join(STATES)}): every command passes over them",
             "correct the status in the manifest",
         ),
         *_rows(
