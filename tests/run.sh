@@ -26,6 +26,13 @@ check() { # NAME COMMAND...
   summary+=("$(printf '%-8s %s  %4d s' "$name" "$verdict" "$((SECONDS - began))")")
 }
 
+end_of_types() {
+  local code=0
+  wait "$typed" || code=$?
+  cat "$said"
+  return "$code"
+}
+
 prepare_python test
 prepare_pdf || true     # the tests that need a PDF say that they are skipped
 prepare_browser || true # and so do those that need a browser
@@ -33,8 +40,13 @@ prepare_dicom || true   # or a validator of DICOM objects
 cd -- "$root"
 check lint python -m ruff check .
 check format python -m ruff format --check .
-check types python -m mypy --num-workers "$cores"
+# Beside the tests, which leave the processors time while they wait for servers.
+said=$(mktemp)
+nice -n 10 python -m mypy >"$said" 2>&1 &
+typed=$!
+trap 'kill "$typed" 2>/dev/null || true; rm -f "$said"' EXIT
 check tests python -m pytest -n "$cores" --dist loadscope "$@"
+check types end_of_types
 printf '\n'
 printf '%s\n' "${summary[@]}"
 exit "$failed"
