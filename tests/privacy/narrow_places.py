@@ -81,6 +81,7 @@ def _header_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
     ramp = np.arange(0, 4096, 8, dtype="<u2").tobytes()
     entry.LUTDescriptor, entry.LUTData = [len(ramp + even) // 2, 0, 16], ramp[:500] + even + ramp[500:]
     yield "in a lookup table", dicom(plain, VOILUTSequence=Sequence([entry]))
+    yield "a lookup table of nothing", _with_bytes(dicom(plain), "LUTData", "OW", even)
     yield "a signature", dicom(plain, Signature=even)
     yield "a map", dicom(plain, TwoDimensionalToThreeDimensionalMapData=secret.ljust(16, b"\0"))
     for keyword, vr, size in (("ExaminedBodyThickness", "FL", 4), ("TableHeight", "DS", 0), ("SimpleFrameList", "UL", 4),

@@ -109,6 +109,9 @@ def _cut_table(dataset: Dataset, tag: BaseTag, vr: str, value: bytes, *, has_pix
         del dataset[tag]
         return
     size = _declared_bytes(dataset, tag, len(value))
+    if size is None and int(tag) in (_LUT_DATA, *PALETTES):
+        del dataset[tag]  # of no descriptor
+        return
     if size is not None and size < len(value):
         value = value[:size] + bytes(size % 2)
         put(dataset, tag, vr, value)
