@@ -108,10 +108,17 @@ def _draw_table(console: Console, table: Table | None) -> None:
     """Show a table of the report below an empty line."""
     if table is None:
         return
-    head = (f">{name}" if place in table.figures else name for place, name in enumerate(table.head))
-    drawn = plain_table(*map(escape, head), title=escape(table.caption))
-    for row in table.rows:
-        drawn.add_row(*map(escape, row))
+    head, *rows = (tuple(map(escape, row)) for row in (table.head, *table.rows))
+    drawn = plain_table(*(f">{name}" if place in table.figures else name for place, name in enumerate(head)))
+    for row in rows:
+        drawn.add_row(*row)
+    unbound = console.options.update_width(9999)
+    if len(rows) < len(head) and console.measure(drawn, options=unbound).maximum > console.width:
+        first, *others = zip(head, *rows, strict=True)  # rather long than wide
+        drawn = plain_table(*first)
+        for row in others:
+            drawn.add_row(*row)
+    drawn.title = escape(table.caption)
     console.print()
     console.print(drawn)
     _draw_lines(console, f"and {table.beyond:,} more" if table.beyond else "")
