@@ -134,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run medimg and leave the process with its exit code."""
     try:
         sys.unraisablehook = _interrupt_again
+        # Without name resolution torch warns of each of several processes, and goes on over the loopback.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         spell_out(sys.stdout, sys.stderr)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _interrupt)

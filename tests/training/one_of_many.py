@@ -102,7 +102,7 @@ def started(
     processes = []
     for rank in range(size):
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCH_CPP_LOG_LEVEL": "ERROR"}
         environment = os.environ | {name: str(value) for name, value in (place | meeting).items()}
         processes.append(
             subprocess.Popen(

@@ -132,6 +132,35 @@ def test_the_command_trains_with_two_processes_and_resumes_to_the_same_bits(tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="only root takes the machine's names away")
+def test_processes_find_each_other_where_no_name_is_resolved(tmp_path: Path) -> None:
+    draw_cohort(tmp_path / "raw")
+    assert medimg(tmp_path, "ingest", str(tmp_path / "raw"), "--patient-regex", r"(patient\d+)") == 0
+    nameless = 'for file in hosts resolv.conf; do mount --bind /dev/null /etc/$file; done; hostname nobody; exec "$@"'
+    train = [
+        sys.executable,
+        "-m",
+        "medimg_cli",
+        "train",
+        "--epochs",
+        "1",
+        "--nproc",
+        "2",
+        "-q",
+        "-C",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        ["unshare", "-mu", "sh", "-c", nameless, "sh", *train],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, "[W" in done.stderr) == (0, False), done.stderr
+
+
+@pytest.mark.slow
 def test_a_process_that_dies_ends_all_with_one_error(tmp_path: Path) -> None:
     draw_cohort(tmp_path / "raw")
     assert medimg(tmp_path, "ingest", str(tmp_path / "raw"), "--patient-regex", r"(patient\d+)") == 0

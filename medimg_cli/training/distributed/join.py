@@ -193,10 +193,10 @@ def _config(processes: int, folder: str) -> LaunchConfig:
         "nproc_per_node": processes,
         "run_id": f"medimg-{os.getpid()}",
         "rdzv_backend": "c10d",
-        "rdzv_endpoint": "localhost:0",
+        "rdzv_endpoint": "127.0.0.1:0",
         "max_restarts": 0,
         "monitor_interval": _POLL_SECONDS,
-        "local_addr": "localhost",
+        "local_addr": "127.0.0.1",
         "shutdown_timeout": _SECONDS_TO_SAVE,
     }
     # Older torch lacks the last one, and waits 30 seconds.
