@@ -10,7 +10,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -38,11 +37,11 @@ def main() -> int:
         if size is not None and not source.is_dir():
             draw_parts(source, size)
         if not (work / "dataset").is_dir():
-            _run("ingest", str(source), "-C", str(work), "--seed", "1")
+            run("ingest", str(source), "-C", str(work), "--seed", "1")
         for path in (work / "audit").glob("*"):
             path.unlink()
         for turn in ("first", "second"):
-            wall_s, cpu_s, peak_mb, said = _run("label-audit", "-C", str(work), "--fail-on", "never", *audit)
+            wall_s, cpu_s, peak_mb, said = run("label-audit", "-C", str(work), "--fail-on", "never", *audit)
             found = json.loads(said)["findings"]
             sys.stdout.write(
                 f"{size or source}: {turn} audit {wall_s:.1f} s, {cpu_s:.1f} s of CPU, {peak_mb:.0f} MB, "
@@ -91,15 +90,19 @@ def _between(few: int, many: int) -> NDArray[np.float64]:
     return np.asarray(np.maximum(0, 1 - np.abs(places[:, None] - np.arange(few))))
 
 
-def _run(*arguments: str) -> tuple[float, float, float, str]:
-    """Run a command of medimg; return wall and CPU seconds, peak memory in MB and what it wrote."""
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = subprocess.run(
-        [sys.executable, "-m", "medimg_cli", *arguments, "--json"], check=True, stdout=subprocess.PIPE
-    ).stdout.decode()
-    wall_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall_s, cpu_s, after.ru_maxrss / 1024, said
+def run(*arguments: str) -> tuple[float, float, float, str]:
+    """Run a command of medimg; return wall and CPU seconds of it and its children, the largest peak of memory of one process in MB, and what it wrote."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-m", "medimg_cli", *arguments, "--json"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, arguments)
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, said
 
 
 def _options() -> tuple[argparse.Namespace, list[str]]:
