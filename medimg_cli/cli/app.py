@@ -46,6 +46,10 @@ COMMANDS = {name: _command(name) for name in _NAMES.split()}
 ALIASES = {"audit": "label-audit"}
 
 _BARE = {"--resume": LAST, "--init-facts": IN_WORKSPACE, "--list-archs": OURS}
+_SHARED = dict.fromkeys(("-C", "--workspace", "--config", "--set"), True) | dict.fromkeys(
+    ("--json", "-q", "--quiet", "-v", "--verbose"), False
+)
+"""Options of every command → whether a value follows."""
 _WITHOUT_VALUES = {("predict", "--resume")}
 _INTERRUPTED = (
     "interrupted",
@@ -202,7 +206,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become two lines on stderr."""
     ARGUMENTS.set(tuple(arguments))
     try:
-        code = app(_with_values(arguments), prog_name="medimg", standalone_mode=False)
+        code = app(_with_values(_command_first(arguments)), prog_name="medimg", standalone_mode=False)
         if code == ExitCode.INTERRUPTED:  # Typer turns the interruption itself into a code
             _say(*_INTERRUPTED)
         return int(code or ExitCode.DONE)
@@ -246,6 +250,14 @@ def _commands_with(option: str) -> list[str]:
 def _listed(names: Sequence[str]) -> str:
     *others, last = (f"`medimg {name}`" for name in names)
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def _command_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with options that all commands share behind the command, where Typer looks for them."""
+    end = 0
+    while (name := "".join(arguments[end : end + 1]).partition("=")[0]) in _SHARED:
+        end += 1 + (_SHARED[name] and "=" not in arguments[end])
+    return [*arguments[end : end + 1], *arguments[:end], *arguments[end + 1 :]]
 
 
 def _with_values(arguments: Sequence[str]) -> list[str]:

@@ -285,6 +285,14 @@ def test_an_interruption_that_a_library_took_for_its_own_error_is_no_bug(
 
 
 @pytest.mark.parametrize(
+    "before", [("-C", "{}"), ("--json", "--workspace={}", "-q"), ("--set", "seed=3", "-C", "{}")]
+)
+def test_options_of_every_command_may_stand_before_it(tmp_path: Path, before: tuple[str, ...]) -> None:
+    assert run([*(each.format(tmp_path) for each in before), "init"]) == 0
+    assert (tmp_path / "medimg.yaml").is_file()
+
+
+@pytest.mark.parametrize(
     ("call", "where"),
     [
         (("train", "--positive", "X"), "`medimg ingest`"),
