@@ -382,6 +382,8 @@ def main() -> None:
     every = {
         n: t for n, t in targets(wanted.run).items() if wanted.only in ("", n) or n in wanted.only.split(",")
     }
+    if not every:
+        sys.exit(f"no such target: {wanted.only}")
     if wanted.seconds == 0:
         faulthandler.enable()
         for name, (files, opens) in every.items():
@@ -390,12 +392,13 @@ def main() -> None:
             sys.stdout.write(f"{path}\n")
             opens()(path)
         return
-    total = 0
+    total = found = 0
     for name, (files, opens) in every.items():
         tried, faults = try_target(name, files, opens, wanted.first, wanted.seconds / len(every))
-        total += tried
+        total, found = total + tried, found + sum(faults.values())
         sys.stdout.write(f"{name}: {tried} tried from {wanted.first}, {sum(faults.values())} faults\n")
     sys.stdout.write(f"{total} tried\n")
+    sys.exit(found > 0)
 
 
 if __name__ == "__main__":

@@ -117,8 +117,8 @@ CASES: dict[str, Case] = {
         ("predict", "{}/dicom", "--run", "first", "--explain", "maps", "--out", "new.csv"), (), (),
         ("new.csv", "maps/*.png"),
     ),
-    "report": Case(("report", "first", "--out", "new.html"), ("out.html",), (), ("runs/first/metrics-test.json",)),
-    "report-pdf": Case(("report", "first", "--out", "new.pdf"), (), (), ("runs/first/metrics-test.json",)),
+    "report": Case(("report", "first", "--out", "new.html"), ("out.html",), (), ("new.html",)),
+    "report-pdf": Case(("report", "first", "--out", "new.pdf"), (), (), ("new.pdf",)),
     "init": Case(("init",), ("medimg.yaml",), (), ("medimg.yaml",)),
     "export": Case(("export", "first", "--out", "new.onnx"), (), (), ("new.onnx",)),
     "bundle": Case(("bundle", "first", "--out", "new.zip"), (), (), ("new.zip",)),
@@ -360,6 +360,9 @@ def main() -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
+    wrong = set(filter(None, wanted.only.split(","))) - set(CASES)
+    if wrong:
+        sys.exit(f"no such command: {', '.join(sorted(wrong))}")
     for name in [n for n in CASES if wanted.only in ("", n) or n in wanted.only.split(",")]:
         if time.monotonic() < until:
             tried = try_command(pristine, name, chance, wanted.moments, until, say)
