@@ -1,6 +1,8 @@
 """train --freeze backbone: only the head learns, and what is left is a normal model."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,8 @@ from medimg_cli.preprocessing.cache import PixelCache
 from medimg_cli.runs.run_folders import find_run, list_runs
 from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.stages.train import train
+from medimg_cli.statistics.logistic import LinearLayer, fit_logistic
+from medimg_cli.training.fitting import features
 from medimg_cli.training.networks.networks import build_network
 from medimg_cli.training.networks.torch_network import predictor_of
 from medimg_cli.workspace.progress import SilentProgress
@@ -238,6 +242,22 @@ def test_a_logistic_head_starts_the_training_of_all_layers(
     stopped = train(workspace, chosen, cache, StopsIn(3, 8))
     assert stopped.interrupted
     assert weights_of(train(workspace, chosen, cache, resume=stopped.run).run) == weights_of(run)
+
+
+@pytest.mark.parametrize("monitor", ["loss", "auroc"])
+def test_the_best_epoch_may_follow_a_logistic_head(
+    workspace: Workspace, cache: PixelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, monitor: str
+) -> None:
+    def weak(*args: Any, **options: Any) -> LinearLayer:
+        """A head that orders the images as well, so that AUROCs are equal, and is sure of nothing."""
+        found = fit_logistic(*args, **options)
+        return replace(found, weight=found.weight / 20, bias=found.bias / 20)
+
+    monkeypatch.setattr(features, "fit_logistic", weak)
+    result = train(workspace, logistic(weights(tmp_path), freeze=1, epochs=6, monitor=monitor), cache)
+    history = pd.read_csv(result.run.history_path)
+    seen = history["val_loss"] if monitor == "loss" else 1e-6 * history["val_loss"] - history["val_auroc"]
+    assert result.best_epoch == seen.idxmin() + 1 > 1, history[["val_loss", "val_auroc"]]
 
 
 @pytest.mark.parametrize(

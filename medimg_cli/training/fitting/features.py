@@ -18,7 +18,7 @@ from medimg_cli.statistics.probabilities import log_loss_of, probabilities_from
 from medimg_cli.training.augmentation.augment import Augment, preset
 from medimg_cli.training.batches import Batch, Batches, PixelBatches, balanced_weights, drawn_order
 from medimg_cli.training.device import Prepare
-from medimg_cli.training.fitting.loop import fit
+from medimg_cli.training.fitting.loop import fit, score_of
 from medimg_cli.training.fitting.plan import TrainingPlan, rate_or
 from medimg_cli.training.fitting.scoring import SHOWN, predict_logits, watched_figures
 from medimg_cli.training.fitting.trainer import Fit, Snapshot
@@ -266,6 +266,6 @@ def fit_logistic_head(
     row |= {"lr": 0.0, "seconds": time.perf_counter() - began}
     progress.epoch({name: row[name] for name in ("epoch", "train_loss", *map("val_{}".format, SHOWN))})
     state = {key: value.detach().clone() for key, value in layer.state_dict().items()}
-    outcome = Fit(state, 1, row[f"val_{plan.monitor}"], [row])
+    outcome = Fit(state, 1, score_of(asdict(figures), plan.monitor), [row])
     on_epoch(outcome, {"history": outcome.history})
     return outcome

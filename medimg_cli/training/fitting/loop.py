@@ -120,12 +120,12 @@ def _one_epoch(trainer: Trainer, val: Batches, plan: TrainingPlan, progress: Pro
     progress.epoch(
         {name: value for name, value in row.items() if not name.startswith("val_") or name in shown}
     )
-    score = _score(figures, plan.monitor)
+    score = score_of(figures, plan.monitor)
     if score > result.best_score or not result.state:
         result.best_score, result.best_epoch, result.state = score, epoch, trainer.state()
 
 
-def _score(figures: Mapping[str, float], monitor: str) -> float:
+def score_of(figures: Mapping[str, float], monitor: str) -> float:
     """Return the monitored figure, higher is better; the loss breaks ties."""
     value = figures[monitor]
     if math.isnan(value):
