@@ -11,7 +11,7 @@ from medimg_cli.dataset.labels import LABEL_SEP
 from medimg_cli.images.image import DecodedImage
 from medimg_cli.inference.flags import FLAGS
 from medimg_cli.inference.heatmap import Heat, overlaid, plain, writable
-from medimg_cli.predictions.decide import UNDECIDED
+from medimg_cli.predictions.decide import UNDECIDED, telling_decimals
 from medimg_cli.predictions.exam_answers import ExamAnswer
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.runs.run import ModelCard
@@ -67,10 +67,9 @@ def _chances_of(card: ModelCard, answer: AnyAnswer) -> dict[str, float]:
 
 
 def _decimals(card: ModelCard, answer: AnyAnswer) -> int:
-    """Return with how many decimals each probability below its threshold reads as below it, at least 3."""
+    """Return with how many decimals each probability reads on its own side of its threshold, at least 3."""
     chances, points = _chances_of(card, answer), thresholds_of(card, answer)
-    below = [(chances[name], point) for name, point in points.items() if chances.get(name, point) < point]
-    return next((n for n in range(3, 9) if all(round(a, n) < round(b, n) for a, b in below)), 9)
+    return max([3, *(telling_decimals(chances[name], points[name], 3) for name in points if name in chances)])
 
 
 def words_of(answers: Sequence[AnyAnswer], shown: int, card: ModelCard, tested: Tested | None) -> list[str]:

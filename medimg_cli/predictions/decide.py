@@ -83,6 +83,16 @@ def decide(
     return Decided(labels, best[:, None] == np.arange(len(labels.classes)), reached)
 
 
+def telling_decimals(probability: float, threshold: float, least: int) -> int:
+    """Return with how many decimals a probability and its threshold read as different, `least` where they are the same.
+
+    >>> telling_decimals(0.41996, 0.42, 3), telling_decimals(0.2, 0.42, 3), telling_decimals(0.42, 0.42, 3)
+    (5, 3, 3)
+    """
+    apart = (n for n in range(least, 18) if f"{probability:.{n}f}" != f"{threshold:.{n}f}")
+    return next(apart, least)
+
+
 def joined(called: NDArray[np.bool_], classes: tuple[str, ...]) -> str:
     """Return the names of the called labels (C,) as a manifest holds them, "" for none."""
     return LABEL_SEP.join(name for name, yes in zip(classes, called, strict=True) if yes)

@@ -145,6 +145,26 @@ def test_few_rows_are_a_table_with_what_to_know_of_each(monkeypatch: pytest.Monk
     assert max(map(len, text.splitlines())) <= 80 and "not for diagnosis" in text
 
 
+@pytest.mark.parametrize("times", [1, 60])
+def test_each_probability_reads_on_its_own_side_of_the_threshold(
+    monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    chances = {0.39996: "negative", 0.4000004: "positive", 0.4: "positive", 0.2: "negative"}
+    rows = [
+        Prediction("ok", "SPOT", chance, {"CLEAR": 1 - chance, "SPOT": chance}, decision)  # type: ignore[arg-type]
+        for chance, decision in chances.items()
+    ]
+    lines = [line.split() for line in shown(rows * times, monkeypatch, terminal=False).splitlines()]
+    told = {cells[2]: cells[3] for cells in lines if cells and cells[0].startswith("folder/")}
+    assert told == {
+        "0.39996": "negative",
+        "0.4000004": "positive",
+        "0.4000": "positive",
+        "0.2000": "negative",
+    }
+    assert "decision: SPOT at a probability of 0.4000000 or more".split() in lines
+
+
 def test_of_many_rows_a_terminal_is_shown_how_many_are_of_each_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown([answered(number) for number in range(100)] + [REFUSED] * 7, monkeypatch, terminal=True)
     lines = [" ".join(line.split()) for line in text.splitlines()]

@@ -116,10 +116,9 @@ def test_a_refusal_says_how_unlike_the_image_is_and_what_to_do() -> None:
 
 def test_a_probability_just_below_its_limit_does_not_read_as_equal_to_it() -> None:
     entry = ENTRY | {"decision": "negative", "probabilities": {"NORMAL": 0.58004, "PNEUMONIA": 0.41996}}
-    assert (
-        prediction_text(entry, FACTS, words_of("en")).headline
-        == "PNEUMONIA 41.9960%, below the limit of 42.0000%"
-    )
+    said = prediction_text(entry, FACTS, words_of("en"))
+    assert said.headline == "PNEUMONIA 41.996%, below the limit of 42.000%"
+    assert (said.bars[0].said, "42.000%" in said.bars[0].limit) == ("41.996%", True)
 
 
 def test_no_probability_reads_as_certain() -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from medimg_cli.cli.views.render import json_text, plain_table, stdout_console
+from medimg_cli.predictions.decide import telling_decimals
 from medimg_cli.predictions.exam_answers import ExamAnswer, rule_text
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.workspace.plain_text import plural, visible_line
@@ -44,7 +45,7 @@ class PredictionTable:
         self._faults: dict[str, list[tuple[str, Prediction]]] = {"refused": [], "unreadable": []}
         self._widths: tuple[int, ...] = ()
         self._columns = ("file", "class", f">{_asked_of(card)}", "decision", "note")
-        self._rows = 0
+        self._rows, self._decimals = 0, 4  # of the threshold: the most that any row needs to be told from it
 
     def tell(self, path: str, prediction: Prediction) -> None:
         """Take a row."""
@@ -68,7 +69,7 @@ class PredictionTable:
             self._console.print(_exams(result.exams))
             self._console.print(rule_text(self._card.exams), markup=False)
         self._console.print()
-        for line in _in_words(self._card, self._tested, result):
+        for line in _in_words(self._card, self._tested, result, self._decimals):
             self._console.print(line)
         if out is not None:
             self._console.print(f"rows: {out}", markup=False)
@@ -97,13 +98,15 @@ class PredictionTable:
         return table
 
     def _plain_cells(self, path: str, prediction: Prediction) -> tuple[str, ...]:
-        value = prediction.confidence
-        if value is not None and _asked_of(self._card) != "confidence":
+        value, decimals = prediction.confidence, 4
+        if value is not None and self._card.threshold is not None and _asked_of(self._card) != "confidence":
             value = sum(prediction.probabilities[name] or 0.0 for name in self._card.labels.positives)
+            decimals = telling_decimals(value, self._card.threshold.value, decimals)
+            self._decimals = max(self._decimals, decimals)
         flags = ", ".join(prediction.flags)
         note = flags if prediction.status == "ok" else f"{prediction.status}: {prediction.message}"
         label = "none of them" if prediction.label == "" else prediction.label or ""
-        probability = "" if value is None else f"{value:.4f}"
+        probability = "" if value is None else f"{value:.{decimals}f}"
         return path, label.replace("|", ", "), probability, prediction.decision or "", note
 
     def _say_lines(self, path: str, prediction: Prediction) -> None:
@@ -221,14 +224,16 @@ def _sums(card: "ModelCard", result: "PredictResult") -> Table:
     return table
 
 
-def _in_words(card: "ModelCard", tested: "Tested | None", result: "PredictResult") -> list[str]:
+def _in_words(
+    card: "ModelCard", tested: "Tested | None", result: "PredictResult", decimals: int
+) -> list[str]:
     """Return what the answers rest on, and how many there are."""
     lines = []
     if card.answers == "sigmoid":
         lines.append("classes: each at its own threshold")
     elif card.threshold is not None and card.positive is not None:
         lines.append(
-            f"decision: {escape(card.positive)} at a probability of {card.threshold.value:.4f} or more"
+            f"decision: {escape(card.positive)} at a probability of {card.threshold.value:.{decimals}f} or more"
             f"{_measured(card, tested)}"
         )
     endings = {"refused": "unlike the training and refused", "unreadable": "could not be read"}

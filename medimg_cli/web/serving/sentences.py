@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from medimg_cli.predictions.decide import telling_decimals
 from medimg_cli.workspace.files import templates_dir
 
 Fields = Mapping[str, Any]
@@ -61,9 +62,9 @@ class Words:
         """
         return f"{value:.{digits}f}".replace(".", self.texts["number.decimal"])
 
-    def percent(self, share: float) -> str:
-        """Return a share, 0..1, in per cent with one decimal."""
-        return self("number.percent", n=self.number(share * 100, 1))
+    def percent(self, share: float, digits: int = 1) -> str:
+        """Return a share, 0..1, in per cent."""
+        return self("number.percent", n=self.number(share * 100, digits))
 
     def probability(self, share: float) -> str:
         """Return a probability in per cent; no model is certain, so none reads 0 or 100 %."""
@@ -72,6 +73,13 @@ class Words:
         if share < 0.0005:
             return self("number.below", n=self.percent(0.001))
         return self.percent(share)
+
+    def beside(self, share: float, limit: float) -> tuple[str, str]:
+        """Return a probability and its threshold in per cent: never "8.6%, below the limit of 8.6%"."""
+        digits = telling_decimals(share, limit, 3) - 2
+        return self.probability(share) if digits == 1 else self.percent(share, digits), self.percent(
+            limit, digits
+        )
 
     def of_hundred(self, share: float) -> str:
         """Return a share as a count of 100, which never rounds to all or to none where it is neither."""
@@ -344,9 +352,7 @@ def _headline(entry: Fields, model: Fields, words: Words) -> tuple[str, str, str
         return "refer", "", words("result.refused" if known else "result.no_number"), words("list.refused")
     if decision in ("positive", "negative"):
         share, limit = positive_share(entry, model), float(model["threshold"]["value"])
-        p, t = words.probability(share or 0.0), words.percent(limit)
-        if p == t and decision == "negative" and share is not None:  # never "8.6%, below the limit of 8.6%"
-            p, t = (words("number.percent", n=words.number(one * 100, 4)) for one in (share, limit))
+        p, t = words.beside(share or 0.0, limit)
         key = "above" if decision == "positive" else "below"
         headline = words(f"result.{key}", p=p, t=t, **{"class": positive_of(model)})
         return decision, words("result.decision"), headline, words(f"list.{key}", p=p)
@@ -410,6 +416,7 @@ def _bars(entry: Fields, model: Fields, words: Words) -> tuple[Bar, ...]:
     for name, share in entry["probabilities"].items():
         if share is not None:
             limit = thresholds.get(name)
-            shown = "" if limit is None else words("result.bar_threshold", t=words.percent(limit))
-            bars.append(Bar(name, share, words.probability(share), limit, shown))
+            said, edge = words.beside(share, share if limit is None else limit)
+            shown = "" if limit is None else words("result.bar_threshold", t=edge)
+            bars.append(Bar(name, share, said, limit, shown))
     return tuple(sorted(bars, key=lambda bar: (bar.name not in first, -bar.share, bar.name)))
