@@ -206,6 +206,10 @@ LIMIT_RATIO = 200
 HARMLESS_BYTES = 50 << 20
 
 _LITTER = frozenset(["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"])
+# Not "._a.png", which macOS puts beside each file on foreign disks.
+_HIDDEN_PICTURE = re.compile(
+    r"\.[^._].*\.(?:jpe?g|png|tiff?|bmp|gif|webp|dcm|dicom|nii|nii\.gz)", re.IGNORECASE
+)
 _BLOCK_BYTES = 512
 _BACKSLASH = r"\\(?!x[0-9a-f]{2})"  # `\xe9` is a byte that is no UTF-8
 _DAMAGES = (
@@ -230,7 +234,7 @@ class _Archive(Protocol):
     def __contains__(self, name: str) -> bool: ...
 
 
-def list_members(path: Path) -> list[str]:
+def list_members(path: Path, wanted: Callable[[str], bool] = lambda name: not is_litter(name)) -> list[str]:
     """Return the plain names of the files in an archive, in its order, without folders and what systems leave behind.
 
     A .tar.gz is unpacked once, in passing, to find them. Members that cannot be read (encrypted, links, too
@@ -247,7 +251,7 @@ def list_members(path: Path) -> list[str]:
         raise DataError(
             f"{path} cannot be read as an archive: {_fault(error)}", "copy or download it again"
         ) from error
-    return [name for name in names if not is_litter(name)]
+    return list(filter(wanted, names))
 
 
 def has_member(path: Path, name: str) -> bool:
@@ -276,6 +280,12 @@ def is_litter(name: str) -> bool:
     """Return whether a member or file is hidden or what systems leave behind (`.DS_Store`, `__MACOSX/…`, `Thumbs.db`)."""
     parts = [part for part in name.split("/") if part not in ("", ".", "..")]
     return any(part.startswith(".") or part.lower() in _LITTER for part in parts)
+
+
+def is_hidden_picture(name: str) -> bool:
+    """Return whether a member or file is called as a picture but for a dot before its name, in no hidden folder."""
+    folder, _, file = name.rpartition("/")
+    return bool(_HIDDEN_PICTURE.fullmatch(file)) and not is_litter(folder)
 
 
 @contextmanager

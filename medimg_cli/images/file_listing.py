@@ -1,7 +1,6 @@
 """What a folder holds: every file once, in one order on every machine, and no link leads round in circles."""
 
 import os
-import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,12 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from medimg_cli.images.archives import is_litter
-
-# Not "._a.png", which macOS puts beside each file on foreign disks.
-_HIDDEN_PICTURE = re.compile(
-    r"\.[^._].*\.(?:jpe?g|png|tiff?|bmp|gif|webp|dcm|dicom|nii|nii\.gz)", re.IGNORECASE
-)
+from medimg_cli.images.archives import is_hidden_picture, is_litter
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +76,7 @@ def _items(root: Path, folder: str, ignored: frozenset[Path], links: deque[str])
         with os.scandir(root / folder) as items:
             for item in items:
                 if is_litter(item.name) or (ignored and Path(item.path) in ignored):
-                    hidden += [item.name] if _HIDDEN_PICTURE.fullmatch(item.name) else []
+                    hidden += [item.name] if is_hidden_picture(item.name) else []
                     continue
                 names.append(item.name)
                 if not (item.name.isprintable() and item.is_file(follow_symlinks=False)):

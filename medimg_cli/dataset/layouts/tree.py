@@ -11,9 +11,10 @@ import numpy as np
 from medimg_cli.dataset.listing import Rejected, Source
 from medimg_cli.errors import DataError
 from medimg_cli.images import file_listing as walking
-from medimg_cli.images.archives import list_members
+from medimg_cli.images.archives import is_hidden_picture, list_members
 from medimg_cli.images.image import HEAD_BYTES, UnreadableImage, sniff_format
 
+_HIDDEN = "a hidden file: its name begins with a dot"
 _ARCHIVES = ("zip", "tar", "gzip")
 
 
@@ -89,12 +90,14 @@ def _contents(source: Source) -> Tree:
         )
     try:
         members = list_members(source.path)
+        hidden = sorted(list_members(source.path, is_hidden_picture))
     except UnreadableImage as error:
         raise DataError(
             f"{source.path} cannot be read: {error}", "copy or download the archive again"
         ) from error
     folders = {folder.as_posix() for member in members for folder in PurePosixPath(member).parents}
-    return Tree(base, tuple(sorted(members)), tuple(sorted(folders - {".", "/"})), ())
+    rejected = tuple(Rejected(f"{base}{member}", _HIDDEN) for member in hidden)
+    return Tree(base, tuple(sorted(members)), tuple(sorted(folders - {".", "/"})), rejected)
 
 
 def _stack_length(path: Path) -> int:
@@ -118,7 +121,7 @@ def walk(source: Source) -> Tree:
             rejected.append(Rejected(walking.readable(path.as_posix()), found.reason))
         elif found.kind == "hidden":
             path = source.path / found.relative
-            rejected.append(Rejected(path.as_posix(), "a hidden file: its name begins with a dot"))
+            rejected.append(Rejected(path.as_posix(), _HIDDEN))
         else:
             (folders if found.kind == "folder" else files).append(found.relative)
     return Tree(

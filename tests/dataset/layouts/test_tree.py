@@ -25,9 +25,18 @@ def png(value: int) -> bytes:
     return stream.getvalue()
 
 
+HIDDEN = {"set/SICK/.9.png": png(9), "set/.old/8.png": png(8)}
+
+
 def members() -> dict[str, bytes]:
     pictures = {f"set/{'SICK' if n % 2 else 'WELL'}/{n}.png": png(n) for n in range(8)}
-    return {**pictures, "set/SICK/notes.txt": b"x", "__MACOSX/set/._0.png": b"x", "set/SICK/.DS_Store": b"x"}
+    return {
+        **pictures,
+        "set/SICK/notes.txt": b"x",
+        "__MACOSX/set/._0.png": b"x",
+        "set/SICK/.DS_Store": b"x",
+        **HIDDEN,
+    }
 
 
 def archive(path: Path) -> Path:
@@ -48,12 +57,17 @@ def archive(path: Path) -> Path:
 def test_class_folders_inside_an_archive_are_ingested_without_unpacking(tmp_path: Path, name: str) -> None:
     workspace = Workspace(tmp_path / "study")
     result = ingest(workspace, [archive(tmp_path / name)], IngestSettings())
-    assert (result.classes, result.quarantined) == ({"SICK": 4, "WELL": 4}, 1)
+    assert (result.classes, result.quarantined) == ({"SICK": 4, "WELL": 4}, 2)
     rows = read_dataset(workspace).rows
     assert rows["image_id"].iloc[0] == "set/SICK/1.png"
     assert rows["path"].iloc[0] == f"{tmp_path.as_posix()}/{name}#set/SICK/1.png"
     assert int(read_image(rows["path"].iloc[0]).pixels[0, 0, 0]) == 1
-    assert read_quarantine(workspace)["path"].tolist() == [f"{tmp_path.as_posix()}/{name}#set/SICK/notes.txt"]
+    quarantine = read_quarantine(workspace)
+    assert quarantine["path"].str.removeprefix(f"{tmp_path.as_posix()}/{name}#").tolist() == [
+        "set/SICK/.9.png",
+        "set/SICK/notes.txt",
+    ]
+    assert quarantine["reason"].iloc[0] == "a hidden file: its name begins with a dot"
     assert sorted(path.name for path in (tmp_path / "study" / "dataset").iterdir() if path.suffix) == [
         "dataset.json",
         "manifest.csv",
@@ -65,7 +79,7 @@ def test_a_table_labels_the_members_of_an_archive(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file,label\nset/SICK/1.png,x\n0.png,y\n2.png,y\n3,x\n")
     workspace = Workspace(tmp_path / "study")
     result = ingest(workspace, [archive(tmp_path / "set.zip")], IngestSettings(labels=tmp_path / "t.csv"))
-    assert (result.classes, result.quarantined) == ({"x": 2, "y": 2}, 5)
+    assert (result.classes, result.quarantined) == ({"x": 2, "y": 2}, 6)
 
 
 def test_a_copied_archive_lies_in_the_workspace_once(tmp_path: Path) -> None:
