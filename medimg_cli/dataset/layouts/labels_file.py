@@ -88,6 +88,10 @@ def _letters(name: str) -> str:
     return re.sub(r"[\W_º]", "", without_accents(name.lower(), "NFD"))
 
 
+def _is_patient(name: str) -> bool:
+    return _OF_PATIENTS.fullmatch(_letters(name)) is not None
+
+
 def is_image_column(name: str) -> bool:
     """Return whether a column is called as columns of file names are."""
     return plain(name) in _GUESSES["image"].split()
@@ -107,8 +111,7 @@ def guess_column(table: Table, role: str, taken: Sequence[str], *, required: boo
     found = [
         name
         for name in table.columns
-        if name not in taken
-        and (plain(name) in known or (role == "patient" and _OF_PATIENTS.fullmatch(_letters(name))))
+        if name not in taken and (plain(name) in known or (role == "patient" and _is_patient(name)))
     ]
     if len(found) == 1:
         return found[0]
@@ -124,8 +127,9 @@ def guess_column(table: Table, role: str, taken: Sequence[str], *, required: boo
 
 
 def level_of(column: str, keys: Mapping[str, str] = UIDS) -> str | None:
-    """Return the level of `keys` that a column's name speaks of, None where it does not."""
-    return next((level for level in keys if plain(column) in keys[level].split()), None)
+    """Return the level of `keys` that a column's name speaks of, in any language for patients, None where it does not."""
+    known = (level for level in keys if plain(column) in keys[level].split())
+    return next(known, "PatientID" if "PatientID" in keys and _is_patient(column) else None)
 
 
 def columns_called(table: Table, keys: Mapping[str, str]) -> list[str]:

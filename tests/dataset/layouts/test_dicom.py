@@ -74,6 +74,8 @@ def test_a_table_of_uids_labels_every_file_of_the_level_it_names(
     [
         ("PatientID", ("MR 1", "MR 2"), None, "PatientID"),
         ("Patient", ("MR 1", "MR 2"), None, "PatientID"),
+        ("患者编号", ("MR 1", "MR 2"), None, "PatientID"),
+        ("Código_Paciente", ("MR 1", "MR 2"), None, "PatientID"),
         ("Accession Number", ("001", "002"), None, "AccessionNumber"),
         ("MRN", ("MR 1", "MR 2"), "MRN", "PatientID"),
         ("Order", ("001", "002"), "Order", "AccessionNumber"),
