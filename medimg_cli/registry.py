@@ -12,15 +12,15 @@ Entry = TypeVar("Entry")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return one line that proposes the closest known name, or lists what there is.
+    """Return one line that proposes the closest known name, whatever its case, or lists what there is.
 
     >>> did_you_mean("resnet81", ["resnet18", "vgg16"])
     "did you mean 'resnet18'?"
     """
     names = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    folded = {each.casefold(): each for each in names}
+    if close := get_close_matches(name.casefold(), folded, n=1, cutoff=0.6):
+        return f"did you mean '{folded[close[0]]}'?"
     return "known: " + (", ".join(names[:20]) or "none") + (" …" if len(names) > 20 else "")
 
 

@@ -67,10 +67,12 @@ def require_column(table: Table, name: str, option: str) -> str:
     """Return `name` when the table has it.
 
     Raises:
-        UsageError: it has not; the hint proposes the closest one.
+        UsageError: it has not; the hint proposes the closest one, and lists all.
     """
     if name not in table.columns:
-        raise UsageError(f"{option}: {table.path} has no column '{name}'", did_you_mean(name, table.columns))
+        guess = did_you_mean(name, table.columns).partition("known: ")[0]
+        hint = f"{guess} there are {', '.join(table.columns[:20])}".lstrip()
+        raise UsageError(f"{option}: {table.path} has no column '{name}'", hint)
     return name
 
 
