@@ -68,7 +68,7 @@ def serve(
 
     Raises:
         UsageError: the address is in reach of others and there is no token, or a token that can be guessed.
-        MachineError: the port is taken, or the audit log or the queue cannot be written.
+        MachineError: the port is taken, memory cannot be shared, or the audit log or the queue cannot be written.
         RunError: the model cannot be used.
     """
     token = _token_of(settings) if settings.page else None
@@ -86,7 +86,12 @@ def serve(
             address = replace(address, port=listener.getsockname()[1])
         limits, intended = _limits_of(settings), facts.get("intended_use") or None
         plan = Plan(place, open_model, address, limits, settings, intended, codes)
-        numbers = context.RawArray("d", SLOTS * plan.rows)
+        try:
+            numbers = context.RawArray("d", SLOTS * plan.rows)
+        except OSError as error:
+            raise MachineError(
+                f"no memory to share with the workers: {error}", "mount /dev/shm, a tmpfs (rights 1777)"
+            ) from error
 
         def start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
             ours, theirs = context.Pipe()

@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
+from multiprocessing.heap import Heap
 from pathlib import Path
 
 import httpx
@@ -48,6 +50,16 @@ def test_a_port_that_is_taken_is_named(trained: Workspace, capsys: pytest.Captur
         port = taken.getsockname()[1]
         assert medimg(trained.root, "serve", "--port", str(port)) == ExitCode.MACHINE
     assert f"port {port} of 127.0.0.1" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems share memory without /dev/shm")
+def test_a_machine_without_shared_memory_is_told_what_to_mount(
+    trained: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("multiprocessing.heap.Arena._dir_candidates", ["/dev/nowhere"])
+    monkeypatch.setattr("multiprocessing.heap.BufferWrapper._heap", Heap())
+    assert medimg(trained.root, "serve", "--port", "0") == ExitCode.MACHINE
+    assert "mount /dev/shm" in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_be_used_is_told_by_its_worker(
