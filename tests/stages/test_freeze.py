@@ -257,7 +257,7 @@ def test_the_best_epoch_may_follow_a_logistic_head(
     result = train(workspace, logistic(weights(tmp_path), freeze=1, epochs=6, monitor=monitor), cache)
     history = pd.read_csv(result.run.history_path)
     seen = history["val_loss"] if monitor == "loss" else 1e-6 * history["val_loss"] - history["val_auroc"]
-    assert result.best_epoch == seen.idxmin() + 1 > 1, history[["val_loss", "val_auroc"]]
+    assert result.best_epoch == int(seen.to_numpy().argmin()) + 1 > 1, history[["val_loss", "val_auroc"]]
 
 
 @pytest.mark.parametrize(
