@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, BinaryIO
@@ -63,6 +63,9 @@ _OPENERS: dict[str, Any] = {
     "heic": _open_heic,
 }
 _END = b"\xff\xd9"  # end of image, T.81 B.1.1.3, and of codestream, T.800 A.4.4
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Adam7, PNG third edition §8.1: first column and row, and steps of each pass.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _BLOCK_BYTES = (
     1 << 20
 )  # a JPEG reaches its decoder in one piece; 64 KiB at a time cost a call and a copy each
@@ -258,14 +261,9 @@ def _refuse_damaged_png(stream: BinaryIO) -> None:
     Raises:
         UnreadableImage: one is wrong or the file ends early (PNG third edition, 5.3).
     """
-    stream.seek(8)
-    name = b""
-    while name != b"IEND":
-        head = stream.read(8)
-        length, name = int.from_bytes(head[:4], "big"), head[4:]
+    for name, body, checksum in _png_chunks(stream):
         if name and not name.isalpha():
             raise UnreadableImage("the file is damaged: rubbish where a chunk should begin")
-        body, checksum = stream.read(length), stream.read(4)
         if len(checksum) < 4:
             raise UnreadableImage("the file is truncated")
         if name == b"CgBI":
@@ -278,28 +276,37 @@ def _refuse_damaged_png(stream: BinaryIO) -> None:
 
 
 def _refuse_short_png(stream: BinaryIO) -> None:
-    """Refuse a PNG that is no interlaced one and whose compressed data are whole but fewer than its rows need.
-
-    Pillow leaves such rows at zero without a word; of an interlaced one it tells.
-    """
-    stream.seek(8)
+    """Refuse a PNG whose compressed data are whole but fewer than its rows need: Pillow leaves them at zero without a word."""
     missing, inflating = 0, zlib.decompressobj()
-    while (name := (head := stream.read(8))[4:]) != b"IEND":
-        body = stream.read(int.from_bytes(head[:4], "big"))
-        stream.seek(4, 1)
+    for name, body, _ in _png_chunks(stream):
         if name == b"IHDR":
-            width_px, height_px, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", body)
-            if interlaced:
-                return
-            bits = (
-                width_px * depth * {2: 3, 4: 2, 6: 4}.get(kind, 1)
-            )  # colour types, PNG third edition, 11.2.1
-            missing = height_px * (1 + (bits + 7) // 8)
+            missing = png_bytes(body)
         while name == b"IDAT" and body and missing > 0 and not inflating.eof:
             missing -= len(inflating.decompress(body, _BLOCK_BYTES))
             body = inflating.unconsumed_tail
     if missing > 0:
         raise UnreadableImage("the file is truncated: it holds fewer rows than it says")
+
+
+def _png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yield name, body and checksum of a PNG's chunks to IEND; of a file that ends early the last ones are short."""
+    stream.seek(8)
+    head = b" "
+    while head and head[4:] != b"IEND":
+        head = stream.read(8)
+        yield head[4:], stream.read(int.from_bytes(head[:4], "big")), stream.read(4)
+
+
+def png_bytes(header: bytes) -> int:
+    """Return how many bytes the filtered rows of a PNG take by its IHDR chunk, interlaced ones too."""
+    width_px, height_px, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", header)
+    bits = depth * _PNG_SAMPLES.get(colour, 0)
+    total = 0
+    for left, top, step_x, step_y in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width_px - left) // step_x), -(-(height_px - top) // step_y)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * bits + 7) // 8)
+    return total
 
 
 def _orientation(read: Callable[[], Image.Exif]) -> int:

@@ -4,6 +4,7 @@ import struct
 import zlib
 from collections.abc import Callable, Collection, Sequence
 
+from medimg_cli.images.readers.raster import png_bytes
 from medimg_cli.privacy.metadata.containers import bmp_layout, broken, png_chunks, webp_chunks
 from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata, inflate, reads_like_text
 from medimg_cli.privacy.removal.codestreams import (
@@ -34,9 +35,6 @@ _PNG_NUMBERS = {
 _PNG_LIMITS = {b"sRGB": 4, b"cICP": 32, b"cHRM": 1 << 22, b"pHYs": 1 << 22}
 NUMBER_LIMIT = 1 << 28  # above stand numbers whose bytes are letters, and no gamma or resolution
 _INDEXED = 3
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-# Adam7, PNG third edition §8.1: first column and row, and steps of each pass.
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _WEBP_KEPT = frozenset([b"VP8 ", b"VP8L", b"VP8X", b"ALPH"])
 # RFC 9649 §2.7.1: the bits of VP8X that announce a profile, transparency and EXIF.
 _WEBP_ICC, _WEBP_ALPHA, _WEBP_EXIF = 0x20, 0x10, 0x08
@@ -73,7 +71,7 @@ def png_without_metadata(content: bytes, orientation: int, used: Used) -> bytes:
         if kind == b"IDAT":
             samples += held
         elif kind == b"IEND":
-            parts += [_chunk(b"IDAT", bare_deflate(samples, _png_bytes(header))), _chunk(kind, b"")]
+            parts += [_chunk(b"IDAT", bare_deflate(samples, png_bytes(header))), _chunk(kind, b"")]
         elif kept := _png_kept(kind, held, header, used):
             parts.append(_chunk(kind, kept))
         if kind == b"IHDR":
@@ -113,18 +111,6 @@ def colours_used(palette: bytes, entry: int, used: Collection[int]) -> bytes:
     if reads_like_text(kept):
         raise UnreadableMetadata("text in the palette")
     return kept
-
-
-def _png_bytes(header: bytes) -> int:
-    """Return how many bytes the filtered rows of a PNG take, interlaced ones too."""
-    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", header)
-    bits = depth * _PNG_SAMPLES.get(colour, 0)
-    total = 0
-    for left, top, step_x, step_y in _ADAM7 if interlaced else ((0, 0, 1, 1),):
-        columns, rows = -(-(width - left) // step_x), -(-(height - top) // step_y)
-        if columns > 0 and rows > 0:
-            total += rows * (1 + (columns * bits + 7) // 8)
-    return total
 
 
 def webp_without_metadata(content: bytes, orientation: int) -> bytes:
