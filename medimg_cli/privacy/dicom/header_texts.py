@@ -26,7 +26,7 @@ _BULK_GROUPS = frozenset([0x7FE0])
 _NUMBER_VRS = frozenset(
     ["AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV"]
 )
-_PIXELS = frozenset([0x7FE00008, 0x7FE00009, 0x7FE00010])
+PIXEL_DATA, FLOAT_PIXELS, DOUBLE_PIXELS = PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 _FILE_META = 0x0002
 _UNKNOWN_LIMIT = 1 << 18
 _SHOWN = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
@@ -160,7 +160,7 @@ def representation(dataset: Dataset, tag: BaseTag) -> str | None:
     written = dataset.get_item(tag).VR
     if vr == "SQ":
         return "SQ" if _is_sequence(dataset, tag) else None
-    as_text = written not in (None, "UN", *_NUMBER_VRS) and int(tag) not in _PIXELS
+    as_text = written not in (None, "UN", *_NUMBER_VRS) and int(tag) not in PIXELS
     return None if written == "SQ" or (as_text and vr[:2] in _NUMBER_VRS) else vr.split(" or ")[0]
 
 

@@ -15,7 +15,14 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from medimg_cli.privacy.dicom.header_texts import element_vr, put
+from medimg_cli.privacy.dicom.header_texts import (
+    DOUBLE_PIXELS,
+    FLOAT_PIXELS,
+    PIXEL_DATA,
+    PIXELS,
+    element_vr,
+    put,
+)
 from medimg_cli.privacy.metadata.metadata_text import UnreadableMetadata, reads_like_text
 from medimg_cli.privacy.removal.codestreams import (
     bare_jpeg,
@@ -28,11 +35,9 @@ from medimg_cli.privacy.removal.last_samples import jpeg2000_without_slack, jpeg
 from medimg_cli.privacy.removal.lookup_tables import PALETTES, clear_unused_colours, entry_bytes, jumps
 from medimg_cli.privacy.removal.profile import CannotDeidentify
 
-PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _ICC_PROFILE, _LUT_DATA, _LUT_DESCRIPTOR, _WAVEFORM = 0x00282000, 0x00283006, 0x00283002, 0x54001010
 _OFFSETS, _LENGTHS, _TOTAL = 0x7FE00001, 0x7FE00002, 0x7FE00003
 _SEGMENTED = frozenset([0x00281221, 0x00281222, 0x00281223, 0x00281224])
-_PIXELS = (PIXEL_DATA, _FLOAT_PIXELS, _DOUBLE_PIXELS)
 _TABLES = frozenset([_LUT_DATA, _OFFSETS, _LENGTHS, *PALETTES])
 _BYTES = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN"])
 _NUMBERS = {
@@ -67,7 +72,7 @@ def cut_bulk_data(dataset: Dataset, syntax: UID) -> None:
         reason = str(error) if isinstance(error, UnreadableMetadata) else "a compressed picture is damaged"
         raise CannotDeidentify(f"its frames cannot be cleaned: {reason}") from error
     clear_unused_colours(dataset)
-    _cut_tables(dataset, has_pixels=any(tag in dataset for tag in _PIXELS))
+    _cut_tables(dataset, has_pixels=any(tag in dataset for tag in PIXELS))
 
 
 def _cut_tables(dataset: Dataset, *, has_pixels: bool, nested: bool = False) -> None:
@@ -77,7 +82,7 @@ def _cut_tables(dataset: Dataset, *, has_pixels: bool, nested: bool = False) -> 
         if vr == "SQ":
             for item in dataset[tag].value or ():
                 _cut_tables(item, has_pixels=has_pixels, nested=True)
-        elif tag in _PIXELS:
+        elif tag in PIXELS:
             if nested:
                 del dataset[tag]  # a small second picture
         elif tag == _ICC_PROFILE:
@@ -169,8 +174,8 @@ def _declared_bytes(dataset: Dataset, tag: BaseTag, length: int) -> int | None:
 def _cut_pixels(dataset: Dataset, syntax: UID) -> None:
     compressed = syntax.is_encapsulated
     for tag, bits in (
-        (_FLOAT_PIXELS, 32),
-        (_DOUBLE_PIXELS, 64),
+        (FLOAT_PIXELS, 32),
+        (DOUBLE_PIXELS, 64),
         (PIXEL_DATA, _number(dataset, "BitsAllocated")),
     ):
         element = dataset.get_item(tag) if tag in dataset else None

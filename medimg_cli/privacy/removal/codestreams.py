@@ -96,8 +96,7 @@ def _tables_used(content: bytes, segments: list[Part[int]]) -> set[tuple[int, in
         if marker in _SOF:
             frame, quantised = marker, {content[start + 8 + 3 * i] for i in range(content[start + 5])}
         elif marker in (_DQT, _DHT):
-            stands |= {(marker, table[0] & (15 if marker == _DQT else 255)): start
-                       for table in _tables(marker, content[start:end])}  # fmt: skip
+            stands |= {(marker, number): start for number, _ in _tables(marker, content[start:end])}
         elif marker == SOS:
             both = [content[start + 2 + 2 * i] for i in range(content[start])]
             first = content[start + 1 + 2 * content[start]]  # coefficient, the predictor of a lossless one
@@ -119,9 +118,7 @@ def _coding_segment(marker: int, held: bytes, used: set[int] | None) -> bytes:
     if marker in (_DNL, _DRI):
         return _exactly(held, 2)
     if marker in (_DQT, _DHT):
-        return b"".join(
-            t for t in _tables(marker, held) if used is None or t[0] & (15 if marker == _DQT else 255) in used
-        )
+        return b"".join(table for number, table in _tables(marker, held) if used is None or number in used)
     if marker == _LSE:
         if held[0] != 1:  # mapping tables hold any bytes; larger pictures than 65,535 are not in DICOM
             raise UnreadableMetadata("a JPEG-LS with a table of its own")
@@ -133,14 +130,15 @@ def _coding_segment(marker: int, held: bytes, used: set[int] | None) -> bytes:
     return b""
 
 
-def _tables(marker: int, held: bytes) -> Iterator[bytes]:
+def _tables(marker: int, held: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield number (of a Huffman table with its class) and bytes of the tables of a DQT or DHT segment."""
     at = 0
     while at < len(held):
         size = 65 + 64 * (held[at] >> 4) if marker == _DQT else 17 + sum(held[at + 1 : at + 17])
         table = held[at : at + size]
         if len(table) < size:
             return  # what is left is no table
-        yield table
+        yield table[0] & (15 if marker == _DQT else 255), table
         at += size
 
 

@@ -15,8 +15,8 @@ from pydicom.uid import (
 
 from medimg_cli import __version__
 from medimg_cli.images.decoding import quiet_decoding
-from medimg_cli.privacy.dicom.header_texts import text_of
-from medimg_cli.privacy.removal.bulk_data import PIXEL_DATA, cut_bulk_data
+from medimg_cli.privacy.dicom.header_texts import PIXEL_DATA, text_of
+from medimg_cli.privacy.removal.bulk_data import cut_bulk_data
 from medimg_cli.privacy.removal.header_cleaner import HeaderCleaner
 from medimg_cli.privacy.removal.profile import TEMPORAL, CannotDeidentify, CleanFile, Profile
 from medimg_cli.privacy.removal.pseudonyms import Pseudonyms

@@ -34,6 +34,7 @@ _OPENERS: dict[str, type[Any]] = {
 }
 RASTER_FORMATS = frozenset(_OPENERS)
 _WRITERS = {"jpeg": jpeg_without_metadata, "webp": webp_without_metadata}
+_WITHOUT_SLACK = {"jpeg": jpeg_without_slack, "webp": webp_without_slack}
 _EVERY = frozenset(range(1 << 16))
 _PROFILE = "ICC "
 _UPRIGHT = 1
@@ -58,10 +59,8 @@ def _deidentified(content: bytes, image_format: str) -> CleanFile:
         clean = _rewritten(content, image_format, _orientation(content, image_format))
         if _pixels(clean, image_format) != _pixels(content, image_format):
             raise CannotDeidentify("the pixels would not be the same")
-        if image_format == "jpeg":
-            clean = jpeg_without_slack(clean, lambda content: _pixels(content, "jpeg"))
-        elif image_format == "webp":
-            clean = webp_without_slack(clean, lambda content: _pixels(content, "webp"))
+        if image_format in _WITHOUT_SLACK:
+            clean = _WITHOUT_SLACK[image_format](clean, lambda held: _pixels(held, image_format))
         texts = read_metadata_of(clean)
         left = [
             text.place

@@ -125,13 +125,11 @@ def _restarts_without_slack(before: bytes, scan: bytes, behind: bytes, decoded: 
     alone = _interval_alone(before, header) if ends else None
     for start, end in list(zip(starts, ends, strict=False))[::-1]:
         held = scan[start:end]
-        by_itself = None if alone is None else around(*alone, decoded)
+        in_scan = around(before + scan[:start], scan[end:] + behind, decoded)
         try:
-            kept = to_last_sample(
-                held, by_itself or around(before + scan[:start], scan[end:] + behind, decoded)
-            )
+            kept = to_last_sample(held, around(*alone, decoded) if alone else in_scan)
         except UnreadableMetadata:
-            kept = to_last_sample(held, around(before + scan[:start], scan[end:] + behind, decoded))
+            kept = to_last_sample(held, in_scan)
         scan = scan[:start] + kept + scan[end:]
     return scan
 
@@ -141,7 +139,8 @@ def _interval_alone(before: bytes, header: bytes) -> tuple[bytes, bytes] | None:
 
     The units of an interval stand beside each other there, those of a lossless picture in its rows.
     """
-    kinds = {kind: before[start:end] for kind, start, end in jpeg_segments(before[:-4] + b"\xff\xd9")}
+    segments = list(jpeg_segments(before[:-4] + b"\xff\xd9"))
+    kinds = {kind: before[start:end] for kind, start, end in segments}
     frame = next((kind for kind in (*_SEQUENTIAL, _LOSSLESS) if kind in kinds), None)
     if frame is None or _DRI not in kinds:
         return None
@@ -158,11 +157,7 @@ def _interval_alone(before: bytes, header: bytes) -> tuple[bytes, bytes] | None:
     if width > _LARGEST_SIDE or not height or (frame == _LOSSLESS and (across > 1 or units % columns)):
         return None
     size = struct.pack(">BHHB", held[0], height, width, len(parts)) + b"".join(parts)
-    tables = b"".join(
-        before[start - 4 : end]
-        for kind, start, end in jpeg_segments(before[:-4] + b"\xff\xd9")
-        if kind in (_DHT, _DQT)
-    )
+    tables = b"".join(before[start - 4 : end] for kind, start, end in segments if kind in (_DHT, _DQT))
     start = b"\xff\xd8" + tables + bytes([0xFF, frame]) + struct.pack(">H", len(size) + 2) + size
     return start + before[-4:] + header, b"\xff\xd9"
 

@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from medimg_cli.privacy.dicom.header_texts import put
+from medimg_cli.privacy.dicom.header_texts import PIXEL_DATA, put
 from medimg_cli.privacy.removal.profile import CannotDeidentify
 
 PALETTES = {0x00281201 + number: 0x00281101 + number for number in range(4)}
 """Palette data (red, green, blue, alpha) → its descriptor."""
-_PIXEL_DATA = 0x7FE00010
 _JITTER = 1.001
 
 
@@ -24,7 +23,7 @@ def clear_unused_colours(dataset: Dataset) -> None:
     for tag in [tag for tag, named in PALETTES.items() if tag in dataset and named not in dataset]:
         del dataset[tag]
     palettes = [tag for tag in PALETTES if tag in dataset]
-    if palettes and _PIXEL_DATA in dataset:
+    if palettes and PIXEL_DATA in dataset:
         try:
             values = np.unique(dataset.pixel_array)
         except Exception as error:  # decoders raise what they like
