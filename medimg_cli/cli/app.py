@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from medimg_cli import __version__
-from medimg_cli.cli.options import ARGUMENTS, IN_WORKSPACE, LAST, OURS, with_session
+from medimg_cli.cli.options import ARGUMENTS, IN_WORKSPACE, LAST, OURS, shared_options, with_session
 from medimg_cli.errors import ExitCode, MedimgError
 from medimg_cli.workspace.plain_text import redacted, visible_line
 from medimg_cli.workspace.threads import work_is_left
@@ -46,10 +46,6 @@ COMMANDS = {name: _command(name) for name in _NAMES.split()}
 ALIASES = {"audit": "label-audit"}
 
 _BARE = {"--resume": LAST, "--init-facts": IN_WORKSPACE, "--list-archs": OURS}
-_SHARED = dict.fromkeys(("-C", "--workspace", "--config", "--set"), True) | dict.fromkeys(
-    ("--json", "-q", "--quiet", "-v", "--verbose"), False
-)
-"""Options of every command → whether a value follows."""
 _WITHOUT_VALUES = {("predict", "--resume")}
 _INTERRUPTED = (
     "interrupted",
@@ -254,9 +250,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def _command_first(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with options that all commands share behind the command, where Typer looks for them."""
-    end = 0
-    while (name := "".join(arguments[end : end + 1]).partition("=")[0]) in _SHARED:
-        end += 1 + (_SHARED[name] and "=" not in arguments[end])
+    end, shared = 0, shared_options()
+    while (name := "".join(arguments[end : end + 1]).partition("=")[0]) in shared:
+        end += 1 + (shared[name] and "=" not in arguments[end])
     return [*arguments[end : end + 1], *arguments[:end], *arguments[end + 1 :]]
 
 

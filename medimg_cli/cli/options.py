@@ -195,6 +195,15 @@ def _shared(
     """Hold the shared options; only its signature is used."""
 
 
+def shared_options() -> dict[str, bool]:
+    """Return the names of the options that every command has → whether a value follows."""
+    parameters = inspect.signature(_shared, eval_str=True).parameters.values()
+    found = [get_args(parameter.annotation) for parameter in parameters]
+    return {
+        name: kind is not bool for kind, option in found for name in (option.default, *option.param_decls)
+    }
+
+
 def _is_url(value: Any) -> bool:
     """Return whether what an option or argument was given is an address, or several of which one is."""
     return any(url_of(str(each)) for each in value) if isinstance(value, list) else bool(url_of(str(value)))
