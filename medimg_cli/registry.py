@@ -18,10 +18,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     "did you mean 'resnet18'?"
     """
     names = sorted(known)
-    folded = {each.casefold(): each for each in names}
-    if close := get_close_matches(name.casefold(), folded, n=1, cutoff=0.6):
-        return f"did you mean '{folded[close[0]]}'?"
+    if (close := closest(name, names)) is not None:
+        return f"did you mean '{close}'?"
     return "known: " + (", ".join(names[:20]) or "none") + (" …" if len(names) > 20 else "")
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like one, whatever its case; None where none is."""
+    folded = {each.casefold(): each for each in sorted(known)}
+    close = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
 
 
 class Registry(Generic[Entry]):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from medimg_cli.errors import DataError, UsageError
-from medimg_cli.registry import did_you_mean
+from medimg_cli.registry import closest
 from medimg_cli.workspace.plain_text import without_accents
 from medimg_cli.workspace.settings import IngestSettings
 from medimg_cli.workspace.spreadsheets import Table, read_spreadsheet
@@ -70,8 +70,9 @@ def require_column(table: Table, name: str, option: str) -> str:
         UsageError: it has not; the hint proposes the closest one, and lists all.
     """
     if name not in table.columns:
-        guess = did_you_mean(name, table.columns).partition("known: ")[0]
-        hint = f"{guess} there are {', '.join(table.columns[:20])}".lstrip()
+        close = closest(name, table.columns)
+        guess = "" if close is None else f"did you mean '{close}'? "
+        hint = f"{guess}there are {', '.join(table.columns[:20])}"
         raise UsageError(f"{option}: {table.path} has no column '{name}'", hint)
     return name
 
