@@ -101,12 +101,16 @@ def test_figures_of_another_version_are_not_trusted(tmp_path: Path, monkeypatch:
     assert _measured(tmp_path, rows, _read_as(255)).loc["a", "maximum"] == 1.0
 
 
-@pytest.mark.parametrize("content", ["key,version\n", "", None])
-def test_kept_figures_that_were_damaged_are_measured_again(content: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"PK\x03\x04 of another", b"", None])
+def test_kept_figures_that_were_damaged_are_measured_again(content: bytes | None, tmp_path: Path) -> None:
     rows = _files(tmp_path, a=b"\x00\xff")
     first = _measured(tmp_path, rows)
     path = measurements_path(Workspace(tmp_path))
-    path.write_text(path.read_text().replace("0.5", "half") if content is None else content)
+    half = np.float64(0.5).tobytes()
+    assert half in path.read_bytes()
+    path.write_bytes(
+        path.read_bytes().replace(half, np.float64(0.25).tobytes()) if content is None else content
+    )
     pd.testing.assert_frame_equal(_measured(tmp_path, rows), first)
 
 
@@ -120,8 +124,7 @@ def test_what_was_measured_before_an_interruption_is_kept(tmp_path: Path) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         _measured(tmp_path, rows, interrupted)
-    kept = pd.read_csv(measurements_path(Workspace(tmp_path)))
-    assert len(kept) == 30
+    assert len(np.load(measurements_path(Workspace(tmp_path)))["thumbnail"]) == 30
 
 
 def test_members_of_an_array_file_are_kept_by_the_content_of_the_file(tmp_path: Path) -> None:

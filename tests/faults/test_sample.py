@@ -348,14 +348,14 @@ def test_a_damaged_audit_is_made_again_and_not_reported(
 ) -> None:
     call = ("label-audit", "--checks", "class-balance,unreadable", "--fail-on", "never")
     assert medimg(study.root, *call) == ExitCode.DONE
-    measured, audit = study.audit_dir / "measurements.csv", study.audit_dir / "audit.json"
+    measured, audit = study.audit_dir / "measurements.npz", study.audit_dir / "audit.json"
     whole = measured.read_bytes(), audit.read_bytes()
     for old, new in (('"severity"', '"sevarity"'), ('"passed": true', '"passed": false')):
         audit.write_text(whole[1].decode().replace(old, new, 1))
         capsys.readouterr()
         assert medimg(study.root, "report", "first", "--out", str(study.root / "new.html")) == ExitCode.DATA
         assert "audit.json is not as medimg wrote it" in capsys.readouterr().err
-        measured.write_bytes(whole[0].replace(b",1,", b",2,", 1))  # the number of a thumbnail
+        measured.write_bytes(whole[0][:-200] + b"?" * 200)
         assert medimg(study.root, *call) == ExitCode.DONE
         assert audit.read_bytes() == whole[1]
     audit.write_text("[]")

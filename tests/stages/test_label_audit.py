@@ -81,7 +81,7 @@ def test_the_audit_is_kept_beside_the_data_set(tmp_path: Path) -> None:
     result = label_audit(workspace, ALL)
     assert read_audit(workspace) == result
     assert (workspace.audit_dir / "findings.csv").is_file()
-    assert (workspace.audit_dir / "measurements.csv").is_file()
+    assert (workspace.audit_dir / "measurements.npz").is_file()
 
 
 def test_flaws_in_the_files_are_found_worst_first(tmp_path: Path) -> None:

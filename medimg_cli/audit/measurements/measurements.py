@@ -1,12 +1,14 @@
 """What an audit measures of each image, kept beside the audit so that no image is decoded twice for it."""
 
 import math
-import zlib
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -15,11 +17,9 @@ from numpy.typing import NDArray
 from medimg_cli import __version__
 from medimg_cli.audit.measurements.image_statistics import STATISTICS_COLUMNS, ImageStatistics, look_at
 from medimg_cli.audit.measurements.thumbnails import Thumbnails, appending, stored_count, thumbnail
-from medimg_cli.errors import DataError
 from medimg_cli.images.image import DecodedImage, UnreadableImage, split_member
-from medimg_cli.workspace.files import disk_errors, sha256_of_file
+from medimg_cli.workspace.files import atomic_path, disk_errors, sha256_of_file
 from medimg_cli.workspace.progress import Progress, tracked
-from medimg_cli.workspace.tables import read_table, write_table
 from medimg_cli.workspace.threads import in_part, map_ordered, takes_too_long
 from medimg_cli.workspace.workspace import Workspace
 
@@ -27,18 +27,8 @@ Reader = Callable[[str], DecodedImage]
 TextFinder = Callable[[DecodedImage], str]
 
 MEASUREMENT_COLUMNS = ("readable", "reason", "pixel_sha256", "sha256", "text_regions", *STATISTICS_COLUMNS)
-_STORED_COLUMNS = (
-    "key",
-    "version",
-    "pixel_sha256",
-    "sha256",
-    "text_regions",
-    "thumbnail",
-    *STATISTICS_COLUMNS,
-    "check",
-)
+_STORED_TEXTS = ("key", "pixel_sha256", "sha256", "text_regions")
 _NOT_SEARCHED = "not searched"
-_NO_STATISTICS = dict.fromkeys(STATISTICS_COLUMNS, float("nan"))
 
 
 @dataclass(frozen=True)
@@ -64,11 +54,6 @@ class Measurement:
     thumbnail: int = -1
     picture: NDArray[np.uint8] | None = None
 
-    def cells(self) -> dict[str, object]:
-        """Return the cells `MEASUREMENT_COLUMNS`."""
-        texts = {name: getattr(self, name) for name in MEASUREMENT_COLUMNS[:5]}
-        return texts | (_NO_STATISTICS if self.statistics is None else vars(self.statistics))
-
     def has(self, *, statistics: bool, text: bool) -> bool:
         """Return whether nothing of what is asked for is missing."""
         return not (statistics and self.statistics is None) and not (text and self.text_regions is None)
@@ -87,9 +72,76 @@ class Measured:
     thumbnails: Thumbnails
 
 
+class Columns:
+    """Measurements in columns, which take a few hundred bytes an image; their small pictures are stored elsewhere.
+
+    Args:
+        columns: the fields of `Measurement` and `key`, which tells contents apart as `_measure` does, (N) each, texts as
+            objects; `statistics` (N, F) float64, nan where they were not needed.
+    """
+
+    def __init__(self, columns: dict[str, NDArray[Any]]) -> None:
+        self.columns = columns
+
+    @classmethod
+    def empty(cls, count: int) -> Self:
+        """Return room for `count` measurements."""
+        texts = {name: np.full(count, "", dtype=object) for name in ("reason", *_STORED_TEXTS)}
+        return cls(
+            {
+                **texts,
+                "readable": np.zeros(count, dtype=np.bool_),
+                "statistics": np.full((count, len(STATISTICS_COLUMNS)), np.nan),
+                "thumbnail": np.full(count, -1, dtype=np.int64),
+            }
+        )
+
+    def __len__(self) -> int:
+        return len(self.columns["key"])
+
+    def put(self, place: int, key: str, taken: Measurement) -> None:
+        for name in ("reason", "pixel_sha256", "sha256", "text_regions", "readable", "thumbnail"):
+            self.columns[name][place] = getattr(taken, name)
+        self.columns["key"][place] = key
+        if taken.statistics is not None:
+            self.columns["statistics"][place] = [*vars(taken.statistics).values()]
+
+    def find(self, key: str) -> Measurement | None:
+        """Return what is known of a content; the columns are in the order of the keys."""
+        keys = self.columns["key"]
+        place = bisect_left(keys, key)
+        return self._at(place) if place < len(keys) and keys[place] == key else None
+
+    def take(self, places: Sequence[int] | NDArray[Any] | slice) -> Self:
+        return type(self)({name: column[places] for name, column in self.columns.items()})
+
+    def joined(self, others: Self) -> Self:
+        pairs = {name: (column, others.columns[name]) for name, column in self.columns.items()}
+        return type(self)({name: np.concatenate(pair) for name, pair in pairs.items()})
+
+    def table(self, images: Sequence[str]) -> pd.DataFrame:
+        """Return the columns `MEASUREMENT_COLUMNS` by image id; of rows with one id the first stands."""
+        index = pd.Index(images, name="image_id")
+        table = pd.DataFrame(self.columns["statistics"], index, list(STATISTICS_COLUMNS), copy=False)
+        for place, name in enumerate(MEASUREMENT_COLUMNS[:5]):
+            table.insert(place, name, self.columns[name].tolist())
+        return table if index.is_unique else table[~index.duplicated()]
+
+    def _at(self, place: int) -> Measurement:
+        row = {name: column[place] for name, column in self.columns.items() if name != "key"}
+        figures = row["statistics"]
+        statistics = None if np.isnan(figures).all() else ImageStatistics(*figures.tolist())
+        row |= {
+            "readable": bool(row["readable"]),
+            "thumbnail": int(row["thumbnail"]),
+            "statistics": statistics,
+        }
+        return Measurement(**row)
+
+
 def measurements_path(workspace: Workspace) -> Path:
     """Return where the figures are kept."""
-    return workspace.audit_dir / "measurements.csv"
+    return workspace.audit_dir / "measurements.npz"
 
 
 def thumbnails_path(workspace: Workspace) -> Path:
@@ -142,15 +194,8 @@ def measure_images(
 
     measured = map_ordered(measure_one, paths, workers=workers, seconds=seconds, late=late, task="measure")
     done = tracked(measured, progress, "measuring images", total=len(paths))
-    results = _keep(workspace, done, known)
-    index = pd.Index(rows["image_id"].iloc[: len(results)], name="image_id")
-    table = pd.DataFrame([r.cells() for r in results], index=index, columns=list(MEASUREMENT_COLUMNS))
-    numbers = {
-        str(image): result.thumbnail
-        for image, result in reversed(list(zip(index, results, strict=True)))
-        if result.thumbnail >= 0
-    }
-    return Measured(table[~table.index.duplicated()], Thumbnails(thumbnails_path(workspace), numbers))
+    results = _keep(workspace, done, known, len(paths))
+    return _measured_of(workspace, rows["image_id"].tolist()[: len(results)], results)
 
 
 def kept_measurements(workspace: Workspace, rows: pd.DataFrame) -> Measured:
@@ -159,14 +204,20 @@ def kept_measurements(workspace: Workspace, rows: pd.DataFrame) -> Measured:
     Returns:
         a table without the images that were never measured.
     """
-    known = {measurement.sha256: measurement for measurement in _read_known(workspace).values()}
-    pairs = zip(rows["image_id"], rows["sha256"], strict=True)
-    found = {str(image): known[content] for image, content in pairs if content in known}
-    index = pd.Index(list(found), name="image_id", dtype=object)
-    cells = [measurement.cells() for measurement in found.values()]
-    table = pd.DataFrame(cells, index=index, columns=list(MEASUREMENT_COLUMNS))
-    numbers = {image: measurement.thumbnail for image, measurement in found.items()}
-    return Measured(table, Thumbnails(thumbnails_path(workspace), numbers))
+    known = _read_known(workspace)
+    places = dict(zip(known.columns["sha256"], range(len(known)), strict=True))
+    found = {
+        image: places[content]
+        for image, content in zip(rows["image_id"], rows["sha256"], strict=True)
+        if content in places
+    }
+    return _measured_of(workspace, list(found), known.take(list(found.values())))
+
+
+def _measured_of(workspace: Workspace, images: list[str], columns: Columns) -> Measured:
+    pairs = zip(reversed(images), reversed(columns.columns["thumbnail"].tolist()), strict=True)
+    numbers = {image: number for image, number in pairs if number >= 0}
+    return Measured(columns.table(images), Thumbnails(thumbnails_path(workspace), numbers))
 
 
 def measure(
@@ -185,35 +236,40 @@ def measure(
 
 
 def _keep(
-    workspace: Workspace, done: Iterator[tuple[str, Measurement]], known: dict[str, Measurement]
-) -> list[Measurement]:
-    """Return the results in order, those not kept before written to the audit's folder."""
-    new: dict[str, Measurement] = {}
-    results: list[Measurement] = []
+    workspace: Workspace, done: Iterator[tuple[str, Measurement]], known: Columns, count: int
+) -> Columns:
+    """Return the `count` results in order, those not kept before written to the audit's folder."""
+    new: dict[str, int] = {}
+    results, filled = Columns.empty(count), 0
     path = thumbnails_path(workspace)
-    keep = 1 + max((result.thumbnail for result in known.values()), default=-1)
+    keep = 1 + int(max(known.columns["thumbnail"], default=-1))
     hint = "free some disk space or choose another workspace"
     if in_part():
         deque(done, maxlen=0)
     with disk_errors(path, hint), appending(path, keep=keep) as pictures:
         try:
-            for key, result in done:
-                stored = new.get(key, result)
-                if stored.picture is not None:
-                    number = stored.thumbnail if stored.thumbnail >= 0 else pictures.append(stored.picture)
-                    stored = new[key] = replace(stored, thumbnail=number, picture=None)
-                results.append(stored)
+            for place, (key, result) in enumerate(done):
+                filled = place + 1
+                if result.picture is None:
+                    results.put(place, key, result)
+                elif key in new:
+                    results.put(place, key, replace(result, thumbnail=results.columns["thumbnail"][new[key]]))
+                else:
+                    number = result.thumbnail if result.thumbnail >= 0 else pictures.append(result.picture)
+                    results.put(place, key, replace(result, thumbnail=number))
+                    new[key] = place
         finally:
             if new:
-                _write_known(workspace, known | new)
-    return results
+                older = [place for place, key in enumerate(known.columns["key"]) if key not in new]
+                _write_known(workspace, known.take(older).joined(results.take([*new.values()])))
+    return results.take(slice(filled))
 
 
 def _measure(
     path: str,
     *,
     read: Reader,
-    known: dict[str, Measurement],
+    known: Columns,
     container_hashes: dict[str, str],
     find_text: TextFinder | None,
     statistics: bool,
@@ -224,7 +280,7 @@ def _measure(
     key = digest if member is None else f"{digest}#{member}"
     if not digest:
         return key, Measurement(readable=False, reason="the file is gone or cannot be opened")
-    before = known.get(key)
+    before = known.find(key)
     if before is not None and before.has(statistics=statistics, text=find_text is not None):
         return key, before
     had_text, had_statistics = (before.text_regions, before.statistics) if before else (None, None)
@@ -259,55 +315,56 @@ def _hash(file: str) -> str:
         return ""
 
 
-def _read_known(workspace: Workspace) -> dict[str, Measurement]:
-    """Return kept measurements by key; those of another version, whose readers may differ, are not used."""
-    if not measurements_path(workspace).is_file():
-        return {}
+def _read_known(workspace: Workspace) -> Columns:
+    """Return kept measurements in the order of their keys; those of another version, whose readers may differ, are not used."""
+    path = measurements_path(workspace)
+    if not path.is_file():
+        return Columns.empty(0)
     try:
-        table = read_table(measurements_path(workspace), required=_STORED_COLUMNS)
-    except DataError:  # somebody edited it; it only saves time, so everything is measured again
-        return {}
-    numbers = table[["thumbnail", *STATISTICS_COLUMNS]].apply(pd.to_numeric, errors="coerce")
-    places = numbers["thumbnail"]
-    looked = (table[list(STATISTICS_COLUMNS)] != "").all(axis=1)
-    whole = (
-        places.between(0, stored_count(thumbnails_path(workspace)) - 1)
-        & table["version"].eq(__version__)
-        & table["check"].eq(_checks(table))
-        & (numbers.notna().all(axis=1) | ~looked)
-    )
-    # Not as pandas read them, whose last digit may differ: the same data give the same bytes.
-    exact = (
-        [float(cell or "nan") for cell in table.loc[whole, name].tolist()] for name in STATISTICS_COLUMNS
-    )
-    figures = zip(*exact, strict=True)
-    texts = (table.loc[whole, name].tolist() for name in ("key", "pixel_sha256", "sha256", "text_regions"))
-    return {
-        key: Measurement(
-            readable=True,
-            pixel_sha256=pixels,
-            sha256=content,
-            text_regions=None if regions == _NOT_SEARCHED else regions,
-            statistics=ImageStatistics(*figure) if has_statistics else None,
-            thumbnail=int(place),
-        )
-        for key, pixels, content, regions, has_statistics, figure, place in zip(
-            *texts, looked[whole].tolist(), figures, places[whole].tolist(), strict=True
-        )
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            current = stored["version"].tolist() == __version__
+            columns = {name: stored[name] for name in ("statistics", "thumbnail")}
+            for name in _STORED_TEXTS:
+                columns[name] = np.array(_text(stored[name]).split("\0"), dtype=object)
+    except (
+        BadZipFile,
+        EOFError,
+        LookupError,
+        OSError,
+        ValueError,
+    ):  # damaged; it only saves time: all is measured again
+        return Columns.empty(0)
+    figures, places, searched = columns["statistics"], columns["thumbnail"], columns["text_regions"]
+    if (
+        not current
+        or figures.shape[1:] != (len(STATISTICS_COLUMNS),)
+        or len({*map(len, columns.values())}) > 1
+    ):
+        return Columns.empty(0)
+    words = {text: text for text in searched} | {_NOT_SEARCHED: None}
+    columns["text_regions"] = np.array([words[text] for text in searched], dtype=object)
+    columns["sha256"] = np.where(columns["sha256"] == columns["key"], columns["key"], columns["sha256"])
+    columns |= {
+        "readable": np.ones(len(places), dtype=np.bool_),
+        "reason": np.full(len(places), "", dtype=object),
     }
+    unknown = np.isnan(figures)
+    there = (places >= 0) & (places < stored_count(thumbnails_path(workspace)))
+    return Columns(columns).take(there & (unknown.all(axis=1) | ~unknown.any(axis=1)))
 
 
-def _write_known(workspace: Workspace, measured: dict[str, Measurement]) -> None:
-    rows = [
-        {"key": key, "version": __version__, "thumbnail": result.thumbnail} | result.cells()
-        for key, result in measured.items()
-    ]
-    table = pd.DataFrame(rows, columns=list(_STORED_COLUMNS)).fillna({"text_regions": _NOT_SEARCHED})
-    write_table(measurements_path(workspace), table.assign(check=_checks(table)))
+def _write_known(workspace: Workspace, measured: Columns) -> None:
+    columns = measured.take(np.argsort(measured.columns["key"])).columns
+    stored = {
+        "version": np.array(__version__),
+        **{name: columns[name] for name in ("statistics", "thumbnail")},
+    }
+    for name in _STORED_TEXTS:
+        texts = [_NOT_SEARCHED if text is None else text for text in columns[name].tolist()]
+        stored[name] = np.frombuffer("\0".join(texts).encode(errors="surrogateescape"), np.uint8)
+    with atomic_path(measurements_path(workspace)) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **stored)
 
 
-def _checks(table: pd.DataFrame) -> pd.Series:
-    """Return the CRC-32 of each row's cells, by which a damaged one is not used."""
-    texts = table[list(_STORED_COLUMNS[:-1])].astype(object).where(table.notna(), "").astype(str)
-    sums = [f"{zlib.crc32(chr(0).join(row).encode()):08x}" for row in texts.itertuples(index=False)]
-    return pd.Series(sums, table.index, dtype=str)
+def _text(stored: NDArray[np.uint8]) -> str:
+    return stored.tobytes().decode(errors="surrogateescape")

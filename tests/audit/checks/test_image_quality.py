@@ -9,14 +9,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from medimg_cli.audit.checks.image_quality import image_quality
 from medimg_cli.audit.findings import AuditContext, CheckSkipped, Finding
-from medimg_cli.audit.measurements.measurements import MEASUREMENT_COLUMNS, Measurement, measure
+from medimg_cli.audit.measurements.measurements import Columns, Measurement, measure
 from medimg_cli.audit.measurements.thumbnails import Thumbnails, appending
 from medimg_cli.images.image import DecodedImage
 from medimg_cli.images.readers import read_image
@@ -45,7 +44,9 @@ def _with_pictures(context: AuditContext, folder: Path, pictures: dict[str, Pict
         image: _measure(pictures[image]) if image in pictures else _own(seed)
         for seed, image in enumerate(map(str, context.measurements.index))
     }
-    cells = [measurement.cells() for measurement in measured.values()]
+    columns = Columns.empty(len(measured))
+    for place, measurement in enumerate(measured.values()):
+        columns.put(place, "", measurement)
     path = folder / "drawn.u8"
     with appending(path, keep=0) as writer:
         numbers = {
@@ -53,7 +54,7 @@ def _with_pictures(context: AuditContext, folder: Path, pictures: dict[str, Pict
             for image, measurement in measured.items()
             if measurement.picture is not None
         }
-    table = pd.DataFrame(cells, index=context.measurements.index, columns=list(MEASUREMENT_COLUMNS))
+    table = columns.table(list(measured))
     return replace(context, measurements=table, thumbnails=Thumbnails(path, numbers))
 
 
