@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from medimg_cli.audit.duplicates import near_duplicates
 from medimg_cli.audit.duplicates.near_duplicates import (
     CONFIRMED,
     Groups,
@@ -91,6 +92,20 @@ def test_a_copy_is_found_with_what_was_done_to_it(name: str, originals: list[Pic
     assert {(pair.first, pair.second) for pair in found.pairs} == {(n, COUNT + n) for n in range(10)}
     assert all(pair.similarity >= CONFIRMED for pair in found.pairs)
     assert all(kind in pair.kind for pair in found.pairs), found.pairs
+
+
+def test_copies_are_found_in_a_large_set_too(
+    originals: list[Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_duplicates, "SMALL_SET", 1)
+    monkeypatch.setattr(near_duplicates, "LARGE_SET", 1)
+    monkeypatch.setattr(near_duplicates, "_CELL", 3)
+    names = ("saved as JPEG", "marked", "cropped by 2 %", "turned by 2 degrees", "mirrored", "inverted")
+    copies = [COPIES[name][0](originals[place]) for place, name in enumerate(names)]
+    found = _find([small(pixels) for pixels in (*originals, *copies, np.zeros_like(originals[0]))])
+    tied = {position for pair in found.pairs for position in (pair.first, pair.second)}
+    assert tied == {*range(len(copies)), *range(COUNT, COUNT + len(copies))}
+    assert found.flat == 1
 
 
 def test_a_film_becomes_one_chain_without_every_pair_being_compared() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from medimg_cli.audit.duplicates.fingerprint import Floats, Weighing, frequencies
+from medimg_cli.audit.duplicates.fingerprint import Floats, Weighing, reduced, transform
 from medimg_cli.audit.duplicates.near_duplicates import (
     Groups,
     NearDuplicates,
@@ -106,7 +106,7 @@ def main() -> int:
     done = [_plant(name, thumbnails[chosen], greys) for name in COPIES]
     _plant_among_all(thumbnails, chosen, greys)
     if options.search:
-        _search(frequencies(thumbnails.__getitem__, len(thumbnails))[0], options.search)
+        _search(reduced(thumbnails) @ transform(), options.search)
     return 0 if all(done) else 1
 
 
@@ -168,8 +168,8 @@ def _search(coefficients: Floats, count: int) -> None:
     mean = coefficients.mean(axis=0)
     mixed = coefficients[first] * share + coefficients[second] * (1 - share) - mean
     mixed = mean + mixed / np.sqrt(share**2 + (1 - share) ** 2)
-    fingerprints = Weighing(mixed).fingerprints(mixed)
-    for floor, queries, title in ((0.60, None, "as they are"), (0.75, fingerprints, "altered")):
+    fingerprints = Weighing([mixed]).fingerprints(mixed)
+    for floor, queries, title in ((0.60, None, "as they are"), (0.75, fingerprints.rows, "altered")):
         began, cpu = time.perf_counter(), time.process_time()
         pairs = likely_pairs(fingerprints, queries, floor=floor)
         sys.stdout.write(

@@ -8,7 +8,7 @@ frequency along each axis; mirroring turns the sign of two whole classes and inv
 four inner products of two pictures answer for eight ways of copying at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +94,10 @@ class Fingerprints:
     def __len__(self) -> int:
         return len(self.values)
 
+    def rows(self, part: slice) -> "Fingerprints":
+        """Return some of them."""
+        return Fingerprints(self.values[part], self.keys[part])
+
 
 def reduced(pictures: NDArray[np.uint8]) -> Floats:
     """Return thumbnails (N, SIDE_PX, SIDE_PX) at half their side, as vectors (N, REDUCED_PX²) of sums of four."""
@@ -104,38 +108,42 @@ def reduced(pictures: NDArray[np.uint8]) -> Floats:
     return np.asarray(sums, dtype=np.float32).reshape(len(pictures), REDUCED_PX**2)
 
 
-def frequencies(look: ThumbnailReader, count: int, alter: Sequence[csr_matrix | None] = (None,)) -> Floats:
-    """Return the lowest coefficients of the discrete cosine transform (DCT-II) of `count` thumbnails.
+def transform(alter: csr_matrix | None = None) -> Floats:
+    """Return what reduced pictures are multiplied by for the lowest coefficients of their discrete cosine transform (DCT-II).
 
     Args:
-        alter: what alters reduced pictures, (REDUCED_PX², REDUCED_PX²) each; None leaves them as they are.
+        alter: what alters reduced pictures before, (REDUCED_PX², REDUCED_PX²).
 
     Returns:
-        (len(alter), N, 144).
+        (REDUCED_PX², 144).
     """
     places = np.arange(REDUCED_PX, dtype=np.float64) + 0.5
     waves = np.cos(np.pi / REDUCED_PX * np.arange(FREQUENCIES)[:, None] * places)
-    planes = np.kron(waves, waves).astype(np.float32)  # (144, REDUCED_PX²)
-    operators = np.concatenate(
-        [planes.T if change is None else change.T @ planes.T for change in alter], axis=1
-    )
-    found = np.empty((len(alter), count, FREQUENCIES**2), dtype=np.float32)
-    for start in range(0, count, BATCH):
-        batch = reduced(look(np.arange(start, min(start + BATCH, count)))) @ operators
-        found[:, start : start + BATCH] = batch.reshape(len(batch), len(alter), -1).swapaxes(0, 1)
-    return found
+    planes = np.kron(waves, waves).astype(np.float32).T
+    return planes if alter is None else np.asarray(alter.T @ planes, dtype=np.float32)
 
 
 class Weighing:
     """Weighs coefficients by a data set's own.
 
     Args:
-        known: (N, 144), the coefficients of the data set, see `frequencies`.
+        known: the coefficients of the data set, (N, 144) a batch, see `transform`.
     """
 
-    def __init__(self, known: Floats) -> None:
+    def __init__(self, known: Iterable[Floats]) -> None:
         self._classes = _classes()
-        self._weights = [_whitening(known[:, places]) for places in self._classes]
+        count, sizes = 0, np.zeros(FREQUENCIES**2)
+        moments = [np.zeros((len(places), len(places))) for places in self._classes]
+        for batch in known:
+            count += len(batch)
+            sizes += np.abs(batch).sum(axis=0, dtype=np.float64)
+            for places, moment in zip(self._classes, moments, strict=True):
+                part = batch[:, places].astype(np.float64)
+                moment += part.T @ part
+        self._weights = [
+            _whitening(count, sizes[places], moment)
+            for places, moment in zip(self._classes, moments, strict=True)
+        ]
 
     def fingerprints(self, coefficients: Floats) -> Fingerprints:
         """Return the fingerprints of pictures given by their coefficients (N, 144)."""
@@ -167,17 +175,19 @@ def _classes() -> list[Positions]:
     return [classes[0][1:], *classes[1:]]
 
 
-def _whitening(known: Floats) -> Floats:
-    """Return the matrix (D, D) under which `known` (N, D) has about the same power in every direction.
+def _whitening(count: int, sizes: NDArray[np.float64], moment: NDArray[np.float64]) -> Floats:
+    """Return the matrix (D, D) under which `count` vectors have about the same power in every direction.
 
     Few pictures span few directions: the fewer, the more each direction keeps the weight it has.
+
+    Args:
+        sizes: (D), sums of absolute values.
+        moment: (D, D), sums of products.
     """
-    count, size = known.shape
-    scale = np.abs(known).mean(axis=0, dtype=np.float64) if count else np.ones(size)
+    scale = sizes / count if count else np.ones(len(sizes))
     scale = np.maximum(scale, 1e-3 * scale.mean() + 1e-6)
-    scaled = known / scale
-    power, directions = np.linalg.eigh(scaled.T @ scaled / max(count, 1))
-    ridge = (_RIDGE + size / max(count, 1)) * max(float(power.mean()), 1e-6)
+    power, directions = np.linalg.eigh(moment / np.outer(scale, scale) / max(count, 1))
+    ridge = (_RIDGE + len(sizes) / max(count, 1)) * max(float(power.mean()), 1e-6)
     whitening = (directions / np.sqrt(np.maximum(power, 0) + ridge)) @ directions.T
     return np.asarray(whitening / scale[:, None], dtype=np.float32)
 
