@@ -2,9 +2,10 @@
 
 Each network is tried as what its features tell a logistic regression, where there are weights, and trained for a third
 of its epochs. Folds are dealt by patient; what a fold's answers are judged on nobody has learnt or stopped on. The test
-split is never looked at. All are tried on the first fold; those that lie clearly behind there go no further (successive
-halving), and so does whatever no longer fits into half of the time limit: heads of frozen networks, which take seconds,
-are tried to the end before any network is trained.
+split is never looked at. Heads of frozen networks come before networks that are trained, and small networks before large
+ones, so that a short time limit leaves some that were tried to the end. What lies clearly behind the best on the first
+fold goes no further (racing), and neither does what no longer fits into half of the time limit, or, of a head, into half
+of what is left of that.
 
 Chosen is the simplest candidate whose mean AUROC lies at most one standard error of the paired difference below the best
 (Breiman et al. Classification and Regression Trees 1984, section 3.4.3): the best head of a frozen network before any
@@ -69,6 +70,12 @@ class Candidate:
     @property
     def name(self) -> str:
         return f"{' + '.join((self.settings.arch, *self.settings.also))}, {'frozen, logistic regression' if self.way == 'logistic' else 'all layers trained'}"
+
+    @property
+    def bytes(self) -> int:
+        """Return how large the weights are that it starts from, 0 without any: a measure of what trying it costs."""
+        place = Path(self.settings.weights)
+        return sum(file.stat().st_size for file in (place, *place.glob("*")) if file.is_file())
 
 
 @dataclass(frozen=True)
@@ -199,11 +206,11 @@ def choose(
     trials = [
         _Trial(each, dataset, rows, folds, pixels(each.settings), device, progress) for each in candidates
     ]
-    quick = [trial for trial in trials if trial.candidate.way == "logistic"]
-    for group in (quick, [trial for trial in trials if trial not in quick]):
+    for trial in sorted(trials, key=lambda each: (each.candidate.way != "logistic", each.candidate.bytes)):
+        now = time.perf_counter()
+        own = ends if trial.candidate.way != "logistic" else now + (ends - now) / 2
         for fold in range(FOLDS):
-            for trial in group:
-                trial.answer(fold, ends)
+            trial.answer(fold, own)
             if fold == 0:
                 _give_up(trials, folds == 0)
     whole = [trial for trial in trials if not trial.ended]
@@ -308,7 +315,7 @@ class _Trial:
 
 
 def _give_up(trials: Sequence[_Trial], first: NDArray[np.bool_]) -> None:
-    """Give up what lies clearly behind the best on the first fold and has others to answer yet."""
+    """Give up what lies clearly behind the best so far on the first fold and has others to answer yet."""
     going = [trial for trial in trials if not trial.ended and not np.isnan(trial.answers[first]).any()]
     if not going:
         return

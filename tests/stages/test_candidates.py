@@ -15,7 +15,7 @@ from medimg_cli.stages.preprocess import preprocess
 from medimg_cli.training import candidates
 from medimg_cli.training.candidates import Candidate, auto_names, candidates_for, choose
 from medimg_cli.training.device import choose_device
-from medimg_cli.training.fitting.time_limit import TimeIsUp
+from medimg_cli.training.fitting.time_limit import Deadline, TimeIsUp
 from medimg_cli.workspace.progress import SilentProgress
 from medimg_cli.workspace.settings import Settings, TrainSettings
 from medimg_cli.workspace.workspace import Workspace
@@ -155,6 +155,30 @@ def test_heads_that_take_seconds_are_tried_before_a_training_uses_up_the_time(
     found = choose(read_dataset(workspace), given, lambda _: cache, choose_device("cpu"), SilentProgress())
     assert (found.settings.arch, found.tried[0].ended) == ("b", "the time was over")
     assert asked == ["logistic"] * candidates.FOLDS + ["trained"]
+
+
+def test_a_large_network_does_not_use_up_the_time_of_a_small_one(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines = {}
+
+    def answer(self: candidates._Trial, fold: int, progress: Deadline) -> None:
+        name = self.candidate.settings.arch
+        deadlines[name] = progress.ends
+        if name == "large":
+            raise TimeIsUp
+        self.answers[self.folds == fold] = np.eye(2)[self.targets[self.folds == fold]]
+
+    monkeypatch.setattr(candidates._Trial, "_answer", answer)
+    given = []
+    for name, size in (("large", 9), ("small", 1)):
+        (tmp_path / name).write_bytes(bytes(size))
+        given.append(Candidate(TrainSettings(arch=name, weights=str(tmp_path / name)), "logistic"))
+    given.append(Candidate(TrainSettings(arch="trained"), "trained"))
+    cache = preprocess(workspace, Settings().preprocess).cache
+    choose(read_dataset(workspace), given, lambda _: cache, choose_device("cpu"), SilentProgress(), limit=600)
+    assert list(deadlines) == ["small", "large", "trained"]
+    assert deadlines["small"] < deadlines["large"] < deadlines["trained"]
 
 
 def test_the_two_best_heads_together_are_chosen_where_each_errs_elsewhere(
