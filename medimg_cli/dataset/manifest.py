@@ -18,13 +18,12 @@ from medimg_cli.workspace.files import (
     read_json,
     sealed,
     sha256_of_file,
-    sha256_of_text,
     write_json,
 )
 from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, Remarks
 from medimg_cli.workspace.section import LabelCode
-from medimg_cli.workspace.tables import read_table, write_table
+from medimg_cli.workspace.tables import cells_sha256, csv_sha256, read_table, write_table
 from medimg_cli.workspace.workspace import Workspace
 
 SPLITS = ("train", "val", "test")
@@ -199,7 +198,7 @@ class Dataset:
         """Return a hash of the further columns: age, sex, site … of each image."""
         further = [name for name in self.rows.columns if name not in COLUMNS]
         rows = self.rows[["image_id", *further]].sort_values("image_id")
-        return sha256_of_text(rows.to_csv(index=False, lineterminator="\n"))
+        return csv_sha256(rows, index=False, lineterminator="\n")
 
     @cached_property
     def _content_hash(self) -> str:
@@ -208,8 +207,9 @@ class Dataset:
             columns.append(UNKNOWN_COLUMN)
         if EXAM in self.rows:
             columns.append(EXAM)
-        lines = self.rows[columns].sort_values("image_id").to_csv(index=False, lineterminator="\n")
-        return sha256_of_text(lines + "|".join(self.info.classes) + str(self.info.positive))
+        classes = "|".join(self.info.classes) + str(self.info.positive)
+        rows = self.rows[columns].sort_values("image_id")
+        return csv_sha256(rows, classes, index=False, lineterminator="\n")
 
 
 def leaks(rows: pd.DataFrame) -> dict[str, list[str]]:
@@ -272,7 +272,7 @@ def _quarantine_hash(workspace: Workspace) -> str:
 
 def _column_hashes(rows: pd.DataFrame) -> dict[str, str]:
     """Return column → SHA-256 of its cells, texts as a file holds them."""
-    return {str(name): sha256_of_text("\0".join(rows[name])) for name in rows.columns}
+    return {str(name): cells_sha256(rows[name]) for name in rows.columns}
 
 
 def warn_of_edits(

@@ -15,8 +15,8 @@ from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.prediction import PROBABILITY_PREFIX as PROBABILITY_PREFIX
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.workspace.files import sha256_of_file, sha256_of_text
-from medimg_cli.workspace.tables import read_table, write_table
+from medimg_cli.workspace.files import sha256_of_file
+from medimg_cli.workspace.tables import csv_sha256, read_table, write_table
 
 
 def predictions_of(
@@ -93,7 +93,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 def digest_of(table: pd.DataFrame) -> str:
     """Return a hash of everything that a table as `read_predictions` returned it holds but what thresholds decide."""
-    return sha256_of_text(table.drop(columns=["y_pred", "confidence", "decision"], errors="ignore").to_csv())
+    return csv_sha256(table.drop(columns=["y_pred", "confidence", "decision"], errors="ignore"))
 
 
 def read_tuning(run: Run, card: ModelCard) -> pd.DataFrame:

@@ -1,9 +1,11 @@
 """medimg's own tables: CSV in UTF-8 whose cells come back exactly, and in which a spreadsheet finds nothing to run."""
 
 import csv
+import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TextIO
 
 import pandas as pd
 
@@ -11,11 +13,14 @@ from medimg_cli.errors import DataError
 from medimg_cli.workspace.files import atomic_path
 from medimg_cli.workspace.plain_text import may_need_shield, shielded, unshielded
 
+_ROWS_AT_ONCE = 50_000
+"""Rows whose texts are in memory at a time, beside the table itself."""
+
 
 def write_table(target: Path, rows: pd.DataFrame) -> None:
     """Write a table as UTF-8 CSV atomically; `read_table` gives back what `plain_text.shielded` changes in it."""
-    with atomic_path(target) as temporary:
-        temporary.write_text(safe_csv(rows), encoding="utf-8", newline="")
+    with atomic_path(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        _write_csv(rows, stream)
 
 
 def read_table(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
@@ -41,11 +46,45 @@ def read_table(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
 
 def safe_csv(rows: pd.DataFrame) -> str:
     """Return a table as the text of a CSV whose cells, names of columns too, are `shielded`."""
-    safe = _changed(rows, shielded, may_need_shield)
-    quoted = any("\r" in "".join(texts) for _, texts in _texts_of(safe))
+    whole = io.StringIO(newline="")
+    _write_csv(rows, whole)
+    return whole.getvalue()
+
+
+def csv_sha256(rows: pd.DataFrame, then: str = "", **options: Any) -> str:
+    """Return the SHA-256 of the text that `rows.to_csv(**options)` returns, with another text behind it."""
+    digest = _Digest()
+    rows.to_csv(digest, **options)
+    digest.write(then)
+    return digest.sha256.hexdigest()
+
+
+def cells_sha256(cells: pd.Series) -> str:
+    """Return the SHA-256 of a column's texts, a NUL between each two."""
+    digest = _Digest()
+    for start in range(0, len(cells), _ROWS_AT_ONCE):
+        digest.write("\0" * (start > 0) + "\0".join(cells.iloc[start : start + _ROWS_AT_ONCE]))
+    return digest.sha256.hexdigest()
+
+
+class _Digest(io.TextIOBase):
+    """Hashes the text written to it, of which it keeps nothing."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    def write(self, text: str) -> int:
+        self.sha256.update(text.encode("utf-8"))
+        return len(text)
+
+
+def _write_csv(rows: pd.DataFrame, stream: TextIO) -> None:
+    pieces = [rows.iloc[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows) or 1, _ROWS_AT_ONCE)]
+    quoted = any("\r" in "".join(texts) for piece in pieces for _, texts in _texts_of(piece))
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL
-    whole: str = safe.to_csv(index=False, lineterminator="\n", quoting=quoting)
-    return whole
+    for number, piece in enumerate(pieces):
+        safe = _changed(piece, shielded, may_need_shield)
+        safe.to_csv(stream, index=False, header=number == 0, lineterminator="\n", quoting=quoting)
 
 
 def _texts_of(rows: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import re
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -14,10 +15,11 @@ from medimg_cli.cli.views.render import LineProgress, SafeConsole, json_text
 from medimg_cli.predictions.prediction import Prediction
 from medimg_cli.predictions.resumable_table import RowFile
 from medimg_cli.reporting.cases import predictions_csv
-from medimg_cli.workspace.files import templates_dir
+from medimg_cli.workspace import tables
+from medimg_cli.workspace.files import sha256_of_text, templates_dir
 from medimg_cli.workspace.plain_text import plural, shielded, unshielded, visible, visible_line
 from medimg_cli.workspace.spreadsheets import read_spreadsheet
-from medimg_cli.workspace.tables import read_table, write_table
+from medimg_cli.workspace.tables import cells_sha256, csv_sha256, read_table, safe_csv, write_table
 
 EVIL = [
     "=cmd|' /C calc'!A0",
@@ -83,6 +85,38 @@ def test_a_table_comes_back_exactly_and_holds_nothing_that_runs(tmp_path: Path) 
     assert back["=A1"].tolist() == cells[::-1]
     with (tmp_path / "t.csv").open(newline="") as stream:
         assert not any(runs_in_a_spreadsheet(cell) for row in csv.reader(stream) for cell in row)
+
+
+def test_a_long_table_is_written_and_hashed_in_pieces_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(6)
+    cells = [*EVIL, *PLAIN, *["".join(draw.choices("'=;\r\n\"1a é,", k=3)) for _ in range(40)]]
+    for texts in (cells, [cell.replace("\r", "") for cell in cells]):
+        table = pd.DataFrame({"image_id": texts, "=n": [0.1 + number for number in range(len(texts))]})
+        whole = safe_csv(table)
+        monkeypatch.setattr(tables, "_ROWS_AT_ONCE", 7)
+        write_table(tmp_path / "t.csv", table)
+        assert (tmp_path / "t.csv").read_bytes() == whole.encode()
+        assert csv_sha256(table, "end", index=False) == sha256_of_text(table.to_csv(index=False) + "end")
+        assert cells_sha256(table["image_id"]) == sha256_of_text("\0".join(texts))
+        monkeypatch.undo()
+    write_table(tmp_path / "t.csv", table.iloc[:0])
+    assert (tmp_path / "t.csv").read_text() == "image_id,'=n\n"
+
+
+def test_writing_and_hashing_a_table_hold_no_text_of_the_whole(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image_id": [f"{number:0200}" for number in range(150_000)]})
+    for use in (
+        lambda: write_table(tmp_path / "t.csv", table),
+        lambda: csv_sha256(table),
+        lambda: cells_sha256(table["image_id"]),
+    ):
+        tracemalloc.start()
+        use()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 24e6  # of 30 MB of text
 
 
 def test_a_table_of_medimg_s_is_read_as_it_was_where_tables_of_any_software_are(tmp_path: Path) -> None:
