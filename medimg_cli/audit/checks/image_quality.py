@@ -235,7 +235,7 @@ def image_quality(context: AuditContext) -> Checked:
     if images.empty:
         raise CheckSkipped("no image can be read")
     blank = is_blank(images)
-    shown = images[~blank]
+    shown = images[~blank] if blank.any() else images
     layout = fit_common_layout([str(image) for image in shown.index], context.thumbnails.of)
     info = context.dataset.info
     no_up = why_no_up(context.dataset.usable, [*(PurePath(s).name for s in info.sources), *info.classes])
@@ -254,7 +254,8 @@ def _images(context: AuditContext) -> pd.DataFrame:
     measured = context.measurements
     rows = context.dataset.usable.drop_duplicates("image_id").set_index("image_id")
     readable = measured.index[measured["readable"].eq(True)].intersection(rows.index, sort=False)
-    return measured.loc[readable].join(rows.loc[readable, ["label", "width", "height"]])
+    facts = rows.loc[readable, ["label", "width", "height"]]
+    return measured.loc[readable].assign(**{str(name): facts[name] for name in facts})
 
 
 def _blank(images: pd.DataFrame, blank: Bad) -> list[Finding]:
