@@ -21,7 +21,7 @@ mkdir "$work/pages"
 (cd -- "$guide" && find . -path ./site -prune -o \( -name '*.md' -o -name '*.json' \) -print) |
   while read -r page; do
     mkdir -p "$work/pages/$(dirname "$page")"
-    sed -E 's#\.\./\.\./README\.md#about.md#g; s#\((\.\./)?\.\./(whole-way\.ipynb|sample-report/README\.md)\)#(about.md)#g' "$guide/$page" >"$work/pages/$page"
+    sed -E 's#\[([^]]*)\]\((\.\./)+tests/[^)]*\)#\1#g; s#\.\./\.\./README\.md#about.md#g; s#\((\.\./)?\.\./(whole-way\.ipynb|sample-report/README\.md)\)#(about.md)#g' "$guide/$page" >"$work/pages/$page"
   done
 sed 's#examples/guide/##g; s#(examples/sample-report/README.md)#(index.md)#g; s#(\.github/[A-Z]*\.md)#(index.md)#g' "$guide/../../README.md" >"$work/pages/about.md"
 [[ ! -d "$guide/pictures" ]] || cp -R "$guide/pictures" "$work/pages/"
