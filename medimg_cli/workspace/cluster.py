@@ -20,6 +20,7 @@ from importlib import import_module
 from itertools import count, islice
 from pathlib import Path
 from threading import Event
+from traceback import format_exception
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -37,6 +38,8 @@ Work = Callable[[Iterable[Item]], Iterator[Result]]
 _CHUNKS_AHEAD = 3
 """Chunks in flight a thread of the workers."""
 _LOOK_SECONDS = 1.0
+_MOST_TOLD = 4000
+"""Characters of a worker's traceback."""
 _AGAIN = "what is done is kept: the same command goes on from there, predicting with --resume"
 
 
@@ -237,7 +240,13 @@ def do_chunk(
     """
     _refuse_versions(platform.node(), versions)
     arrays: list[pickle.PickleBuffer] = []
-    results = pickle.dumps(list(_work_in(path)(items)), protocol=5, buffer_callback=arrays.append)
+    try:
+        results = pickle.dumps(list(_work_in(path)(items)), protocol=5, buffer_callback=arrays.append)
+    except Exception as error:
+        # As text: Dask leaves a command waiting for ever when a traceback is too deep to be pickled.
+        error.add_note("".join(format_exception(error))[-_MOST_TOLD:])
+        error.__cause__ = error.__context__ = None
+        raise error.with_traceback(None)  # noqa: B904
     sizes = [array.raw().nbytes for array in arrays]
     if not arrays:
         return results, "", sizes
