@@ -24,7 +24,7 @@ from medimg_cli.errors import DataError
 from medimg_cli.workspace.files import check_seal, read_json, sealed, sha256_of_text, write_json
 from medimg_cli.workspace.progress import Progress, SilentProgress
 from medimg_cli.workspace.settings import LabelAuditSettings
-from medimg_cli.workspace.tables import write_table
+from medimg_cli.workspace.tables import table_sha256, write_table
 from medimg_cli.workspace.workspace import Workspace
 
 Severity = Literal["error", "warning", "info"]
@@ -235,10 +235,9 @@ def subject_of(
         measured: `Measured.table`.
         network: what tells the network of `AuditContext.embed` from others.
     """
-    folder = workspace.manifest_path.parent
-    files = (workspace.manifest_path, workspace.dataset_path, folder / "quarantine.csv")
+    files = (workspace.manifest_path, workspace.dataset_path, workspace.quarantine_path)
     parts = [code_version(), settings.model_dump_json(exclude=set(_OF_THE_ANSWER)), network]
-    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    parts += [table_sha256(path) for path in files if path.is_file()]
     parts.append(measured[["readable", "reason", "sha256"]].to_csv(lineterminator="\n"))
     return sha256_of_text("\n".join(parts))
 

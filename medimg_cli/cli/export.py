@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from medimg_cli.stages.export import ExportResult
 
 _Out = Annotated[
-    Path | None, typer.Option(metavar="FILE.onnx", help="The file.", show_default="RUN.onnx, here")
+    Path | None, typer.Option(metavar="FILE", help="The file.", show_default="RUN.onnx, or NAME.csv, here")
 ]
 _Data = Annotated[
     Path | None,
@@ -24,15 +24,34 @@ _Data = Annotated[
 ]
 
 
+_Table = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="NAME.parquet",
+        help="Write a table that is kept as Parquet as CSV, and nothing else.",
+        show_default="the run",
+    ),
+]
+
+
 @takes("export")
-def export(session: Session, run: RunName = None, out: _Out = None, data: _Data = None) -> None:
+def export(
+    session: Session, run: RunName = None, out: _Out = None, data: _Data = None, table: _Table = None
+) -> None:
     """Write a run as one ONNX file, also an ensemble: from pixels to calibrated probabilities.
 
     The recipe, the threshold and what the model is for stand in its metadata. It is written only if it answers like
     medimg, within 1e-4 in probability (else exit code 1). `--data` asks for `--verify`.
 
-    Example: `medimg export --out model.onnx --verify`
+    Example: `medimg export --out model.onnx --verify`, or `medimg export --table dataset/manifest.parquet`
     """
+    if table is not None:
+        from medimg_cli.stages.export import export_table
+
+        written = export_table(table, out)
+        payload = {"table": str(table), "out": str(written)}
+        session.show(payload, lambda console: console.print(f"wrote {written}", markup=False))
+        return
     from medimg_cli.api.prerequisites import copies_of_run, facts_given
     from medimg_cli.preprocessing.probe_images import files_at_hand, pixels_at_hand
     from medimg_cli.runs.run_folders import find_run

@@ -13,6 +13,7 @@ from medimg_cli.runs.run_folders import find_unfinished, list_runs
 from medimg_cli.workspace.files import read_json
 from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.spreadsheets import TABLES
+from medimg_cli.workspace.table_form import rows_of
 from medimg_cli.workspace.workspace import Workspace, find_workspace
 
 _SUFFIXES = frozenset(".png .jpg .jpeg .tif .tiff .dcm .bmp .gif .pgm .ppm .webp .npz .zip .tar".split())
@@ -25,15 +26,19 @@ def next_step() -> tuple[str, str]:
     workspace = find_workspace()
     try:
         return _step(workspace)
-    except (MedimgError, KeyError, ValueError) as error:  # damaged files: what uses them names them
+    except (
+        MedimgError,
+        KeyError,
+        ValueError,
+        csv.Error,
+    ) as error:  # damaged files: what uses them names them
         return f"something in {workspace.root} cannot be read ({error})", "medimg runs"
 
 
 def _step(workspace: Workspace) -> tuple[str, str]:
     if not workspace.manifest_path.is_file():
         return _beginning(workspace.root)
-    with workspace.manifest_path.open(encoding="utf-8-sig", newline="") as lines:
-        images = sum(row.get("status") == "ok" for row in csv.DictReader(lines))
+    images = sum(row.get("status") == "ok" for row in rows_of(workspace.manifest_path, ("status",)))
     here = f"{plural(images, 'image')} ingested"
     audit = workspace.audit_dir / "audit.json"
     if not audit.is_file():

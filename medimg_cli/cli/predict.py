@@ -14,8 +14,9 @@ import typer
 from medimg_cli import __version__
 from medimg_cli.cli.options import Session, unbroken_stdout
 from medimg_cli.cli.setting_options import DIVIDED, takes
-from medimg_cli.errors import ExitCode, UsageError
+from medimg_cli.errors import ExitCode, MedimgError, UsageError
 from medimg_cli.workspace.plain_text import plural
+from medimg_cli.workspace.table_form import rows_of
 
 if TYPE_CHECKING:
     from medimg_cli.cli.views.prediction import PredictionJson, PredictionTable
@@ -147,15 +148,14 @@ class _Learnt:
         self._known: set[str] = set()
         workspace = session.workspace
         try:
-            with workspace.manifest_path.open(newline="", encoding="utf-8-sig") as file:
-                for row in csv.DictReader(file, strict=True):
-                    if None in row.values():
-                        raise ValueError(f"the row of {row['image_id']} is cut")
-                    if row["split"] in ("train", "val") and row["status"] == "ok":
-                        self._known.add(workspace.absolute(row["path"]))
+            for row in rows_of(workspace.manifest_path, ("image_id", "path", "split", "status")):
+                if None in row.values():
+                    raise ValueError(f"the row of {row['image_id']} is cut")
+                if row["split"] in ("train", "val") and row["status"] == "ok":
+                    self._known.add(workspace.absolute(row["path"]))
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, csv.Error) as error:
+        except (OSError, ValueError, KeyError, csv.Error, MedimgError) as error:
             session.progress.warn(
                 f"{workspace.manifest_path} cannot be read ({type(error).__name__}: {error}): which of these images"
                 " the model learnt from is not known"

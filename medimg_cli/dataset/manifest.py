@@ -17,13 +17,12 @@ from medimg_cli.workspace.files import (
     check_seal,
     read_json,
     sealed,
-    sha256_of_file,
     write_json,
 )
 from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, Remarks
 from medimg_cli.workspace.section import LabelCode
-from medimg_cli.workspace.tables import cells_sha256, csv_sha256, read_table, write_table
+from medimg_cli.workspace.tables import cells_sha256, csv_sha256, keep_table, read_table, table_sha256
 from medimg_cli.workspace.workspace import Workspace
 
 SPLITS = ("train", "val", "test")
@@ -229,8 +228,8 @@ def leaks(rows: pd.DataFrame) -> dict[str, list[str]]:
 def write_dataset(workspace: Workspace, dataset: Dataset, quarantine: pd.DataFrame) -> DatasetInfo:
     """Write manifest, quarantine and `dataset.json`, in this order, each atomically."""
     extra = [column for column in dataset.rows.columns if column not in COLUMNS]
-    write_table(workspace.manifest_path, dataset.rows[[*COLUMNS, *extra]])
-    write_table(workspace.quarantine_path, quarantine.reindex(columns=list(QUARANTINE_COLUMNS)))
+    keep_table(workspace.manifest_path, dataset.rows[[*COLUMNS, *extra]])
+    keep_table(workspace.quarantine_path, quarantine.reindex(columns=list(QUARANTINE_COLUMNS)))
     update = {
         "content_hash": dataset.content_hash(),
         "quarantined": len(quarantine),
@@ -267,7 +266,7 @@ def read_dataset(workspace: Workspace) -> Dataset:
 
 def _quarantine_hash(workspace: Workspace) -> str:
     path = workspace.quarantine_path
-    return sha256_of_file(path) if path.is_file() else "none"
+    return table_sha256(path) if path.is_file() else "none"
 
 
 def _column_hashes(rows: pd.DataFrame) -> dict[str, str]:

@@ -15,8 +15,7 @@ from medimg_cli.predictions.decide import decide
 from medimg_cli.predictions.operating_point import OperatingPoint
 from medimg_cli.predictions.prediction import PROBABILITY_PREFIX as PROBABILITY_PREFIX
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.workspace.files import sha256_of_file
-from medimg_cli.workspace.tables import csv_sha256, read_table, write_table
+from medimg_cli.workspace.tables import csv_sha256, keep_table, read_table, table_sha256
 
 
 def predictions_of(
@@ -62,9 +61,9 @@ def decided_table(table: pd.DataFrame, labels: LabelSpace, point: OperatingPoint
     return table.assign(y_pred=decided.names, confidence=confidence, decision=decided.decisions)
 
 
-def write_predictions(path: Path, table: pd.DataFrame) -> None:
-    """Write a predictions table atomically; probabilities keep every digit."""
-    write_table(path, table)
+def write_predictions(path: Path, table: pd.DataFrame) -> Path:
+    """Write a predictions table atomically, and return where, see `keep_table`; probabilities keep every digit."""
+    return keep_table(path, table)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -179,16 +178,16 @@ def keep_predictions(
     path = (place or run).predictions_path(split)
     if path == run.tuning_path:  # the card knows them; killed in between, it knows none
         run.write_card(run.read_card().model_copy(update={"tuning_sha256": None}))
-        write_predictions(path, table)
+        path = write_predictions(path, table)
         known = digest_of(read_predictions(path))
         run.write_card(run.read_card().model_copy(update={"tuning_sha256": known}))
     else:
-        write_predictions(path, table)
+        path = write_predictions(path, table)
     return Recorded(
         run=run.name,
         split=split,
         dataset_hash=dataset.content_hash(),
-        predictions_sha256=sha256_of_file(path),
+        predictions_sha256=table_sha256(path),
         weights_sha256=card.weights_sha256,
         metadata_hash=dataset.metadata_hash(),
     )

@@ -48,7 +48,7 @@ def croissant_of(
 
     Args:
         dataset: whose labels, splits and hash it tells; it holds no row.
-        table: CSV with a row an image; url: its place relative to the description.
+        table: with a row an image; url: its place relative to the description.
         columns: of that table, those to describe.
         facts: fact → answer of `report.yaml`.
         files: the images stand beside the table, a folder for each split.
@@ -80,7 +80,7 @@ def croissant_of(
         "@id": "table",
         "name": table.name,
         "contentUrl": url,
-        "encodingFormat": "text/csv",
+        "encodingFormat": "text/csv" if table.suffix == ".csv" else "application/x-parquet",
         "sha256": sha256_of_file(table),
     }
     pictures = [

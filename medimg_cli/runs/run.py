@@ -22,6 +22,7 @@ from medimg_cli.runs.weights_origin import WeightsOrigin
 from medimg_cli.statistics.probabilities import AnswerKind
 from medimg_cli.workspace.files import check_seal, read_json, sealed, write_json
 from medimg_cli.workspace.progress import Progress
+from medimg_cli.workspace.table_form import stored
 
 Artefact = TypeVar("Artefact", bound=BaseModel)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -322,7 +323,7 @@ class Run:
         self.log_path, self.lock_path = folder / "log.txt", folder / ".lock"
 
     def predictions_path(self, split: str) -> Path:
-        return self.folder / f"predictions-{split}.csv"
+        return stored(self.folder / f"predictions-{split}.csv")
 
     @property
     def tuning_path(self) -> Path:

@@ -42,10 +42,10 @@ from medimg_cli.runs.ledger import EarlierEvaluations, looks_before, record_look
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.statistics.sampling import sampling_of
 from medimg_cli.training.view_predictions import val_over_views
-from medimg_cli.workspace.files import sha256_of_file
 from medimg_cli.workspace.operating_settings import EvaluateSettings
 from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, SilentProgress
+from medimg_cli.workspace.tables import table_sha256
 from medimg_cli.workspace.workspace import Workspace
 
 _NOT_DISTURBED = "asked of a run's own split, not of images from elsewhere"
@@ -371,7 +371,7 @@ def _up_to_date(task: _Task, dataset: Dataset, leakage: Leakage) -> Evaluation |
     predictions = task.place.folder.predictions_path(task.split)
     if before is None or not predictions.is_file():
         return None
-    if before.predictions_sha256 != sha256_of_file(predictions):
+    if before.predictions_sha256 != table_sha256(predictions):
         task.progress.warn(
             f"{predictions} is not as medimg wrote it: damaged, or edited by hand: it is made again"
         )

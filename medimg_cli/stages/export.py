@@ -23,6 +23,8 @@ from medimg_cli.preprocessing.probe_images import Shown
 from medimg_cli.runs.run import ModelCard, Run
 from medimg_cli.workspace.files import atomic_path, sha256_of_file
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
+from medimg_cli.workspace.table_form import SUFFIX
+from medimg_cli.workspace.tables import read_table, write_table
 
 LIMIT = 1e-4
 """Most that a probability may differ."""
@@ -67,6 +69,31 @@ class ExportResult:
     outputs: tuple[str, ...]
     on_pixels: Compared
     on_files: Compared | None
+
+
+def export_table(table: Path, out: Path | None = None) -> Path:
+    """Write a table that is kept as Parquet as CSV, and return where.
+
+    Args:
+        out: where; `NAME.csv` in the current folder.
+
+    Raises:
+        UsageError: it is none, or the CSV would stand beside a table of its name, so that none of the two counted.
+        DataError, MachineError: as of `read_table`.
+    """
+    target = out or Path(f"{table.stem}.csv")
+    if table.suffix != SUFFIX or target.suffix != ".csv":
+        raise UsageError(
+            f"--table {table} --out {target}: a table is written from .parquet to .csv",
+            "name such a file, as dataset/manifest.parquet",
+        )
+    if target.with_suffix(SUFFIX).exists():
+        raise UsageError(
+            f"{target} would stand beside {target.stem}{SUFFIX}, and one of them counts",
+            "name another --out; one that is edited counts once it has taken the place of the Parquet file",
+        )
+    write_table(target, read_table(table))
+    return target
 
 
 def check_out(out: Path, run: Run) -> None:

@@ -240,8 +240,7 @@ def _write(
     point: OperatingPoint,
 ) -> None:
     """Write predictions of the local sample, record and card; the card goes last."""
-    path = run.predictions_path(LOCAL)
-    write_predictions(path, answered)
+    path = write_predictions(run.predictions_path(LOCAL), answered)
     card = card.model_copy(update={"tuning_sha256": digest_of(read_predictions(path))})
     record, at = parent.read_record(), now()
     facts = {

@@ -31,11 +31,11 @@ from medimg_cli.reporting.pdf import Attached, check_pango, write_pdf
 from medimg_cli.reporting.study_facts import Facts, read_facts, write_questions
 from medimg_cli.runs.ledger import EarlierEvaluations, looks_before
 from medimg_cli.runs.run import ModelCard, Run
-from medimg_cli.workspace.files import atomic_path, read_under_seal, sha256_of_file, write_json, write_text
+from medimg_cli.workspace.files import atomic_path, read_under_seal, write_json, write_text
 from medimg_cli.workspace.plain_text import plural
 from medimg_cli.workspace.progress import Progress, SilentProgress, tracked
 from medimg_cli.workspace.settings import ReportSettings
-from medimg_cli.workspace.tables import read_table
+from medimg_cli.workspace.tables import read_table, table_sha256
 from medimg_cli.workspace.workspace import Workspace
 
 _THUMBNAIL_PX = 168
@@ -141,7 +141,7 @@ def _attachments(run: Run, split: str) -> list[Attached]:
     ]
     if predictions.is_file():
         text = "The answer to every image; paths are left out, and patients are numbered"
-        found.append(Attached(predictions.name, predictions_csv(read_table(predictions)), text))
+        found.append(Attached(f"{predictions.stem}.csv", predictions_csv(read_table(predictions)), text))
     return found
 
 
@@ -175,7 +175,7 @@ def gather(
     if evaluation is None:
         raise RunError(f"{run.folder} holds no evaluation of '{split}'", "run `medimg evaluate` first")
     answers = run.predictions_path(split)
-    if answers.is_file() and sha256_of_file(answers) != evaluation.predictions_sha256:
+    if answers.is_file() and table_sha256(answers) != evaluation.predictions_sha256:
         raise RunError(
             f"{answers} is not what the evaluation is of: damaged, or edited by hand",
             "run `medimg evaluate` again",

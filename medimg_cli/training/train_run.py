@@ -303,8 +303,7 @@ class OneTraining:
             exams=exams_chosen(table, dataset.labels, info.exams_from, "val", choose, known=known),
             began_with=start.origin,
         )
-        path = self.run.predictions_path("val")
-        write_predictions(path, table)
+        path = write_predictions(self.run.predictions_path("val"), table)
         return card.model_copy(update={"tuning_sha256": digest_of(read_predictions(path))})
 
     def _record_of(self, outcome: Fit, card: ModelCard, parameters: int, seconds: float) -> RunRecord:

@@ -13,6 +13,7 @@ from medimg_cli.registry import did_you_mean
 from medimg_cli.workspace.files import read_under_seal, write_text
 from medimg_cli.workspace.section import LabelCode, about
 from medimg_cli.workspace.settings import Settings
+from medimg_cli.workspace.table_form import keep_as_parquet_from
 from medimg_cli.workspace.workspace import Workspace
 
 
@@ -26,6 +27,8 @@ def load_settings(
     note: Callable[[str], None] = lambda _text: None,
 ) -> Settings:
     """Return the settings in force: defaults, plan.yaml, medimg.yaml, `config`, `assignments`, `options`.
+
+    Those of `tables` hold for the process from then on.
 
     Args:
         workspace: its `medimg.yaml` is read where it exists.
@@ -49,7 +52,9 @@ def load_settings(
         _merge(merged, {section: {key: value for key, value in values.items() if value is not None}})
     if planned and workspace.plan_path.is_file():
         merged = _over_plan(workspace.plan_path, merged, note)
-    return _validated(merged)
+    settings = _validated(merged)
+    keep_as_parquet_from(settings.tables.parquet_from)
+    return settings
 
 
 def settings_with(settings: Settings, section: str, values: Mapping[str, Any]) -> Settings:

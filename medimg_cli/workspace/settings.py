@@ -439,6 +439,19 @@ class ClusterSettings(Section):
         return value
 
 
+class TablesSettings(Section):
+    """How the tables of a workspace are kept."""
+
+    parquet_from: int = setting(
+        200_000,
+        "manifest, quarantine and predictions of so many rows are kept as NAME.parquet in place of NAME.csv, where pyarrow"
+        " is installed; 0 = never",
+        option=False,
+        unit="rows",
+        ge=0,
+    )
+
+
 class LabelsSection(Section, extra="allow", frozen=True):
     """The code book: class → `LabelCode`. Its keys are the data's, so they are no fields."""
 
@@ -467,6 +480,7 @@ class Settings(Section):
     export: ExportSettings = Field(default_factory=ExportSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)
+    tables: TablesSettings = Field(default_factory=TablesSettings)
 
     @classmethod
     def fields_of(cls, section: str) -> dict[str, FieldInfo]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medimg_cli.errors import UsageError
+from medimg_cli.workspace.table_form import stored
 
 SETTINGS_NAME = "medimg.yaml"
 _STALE_SECONDS = 3600
@@ -47,7 +48,7 @@ class Workspace:
 
     @property
     def manifest_path(self) -> Path:
-        return self.root / "dataset" / "manifest.csv"
+        return stored(self.root / "dataset" / "manifest.csv")
 
     @property
     def dataset_path(self) -> Path:
@@ -55,7 +56,7 @@ class Workspace:
 
     @property
     def quarantine_path(self) -> Path:
-        return self.root / "dataset" / "quarantine.csv"
+        return stored(self.root / "dataset" / "quarantine.csv")
 
     @property
     def looks_path(self) -> Path:

@@ -1,6 +1,7 @@
 """evaluate: honest numbers from the predictions, and no leaky split."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -194,3 +195,40 @@ def test_without_a_positive_class_means_over_classes_are_given(tmp_path: Path) -
     assert content["positive"] is content["threshold"] is content["missed"] is None
     assert content["metrics"]["macro_recall"]["value"] is not None
     assert any("no positive class" in warning for warning in content["warnings"])
+
+
+def test_tables_kept_as_parquet_give_the_same_numbers_and_hashes(
+    own: tuple[Workspace, Run],
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("pyarrow")
+    plain, large = own[0].root, tmp_path_factory.mktemp("large") / "study"
+    shutil.copytree(plain, large)
+    found = []
+    for folder, rows, suffix in ((plain, 0, ".csv"), (large, 4, ".parquet")):
+        known = ("--set", f"tables.parquet_from={rows}", "--workspace", str(folder))
+        again = ("--fresh", "--positive", "SPOT", "--patient-regex", r"(patient\d+)")
+        assert run(["ingest", str(folder / "raw"), *again, *known]) == 0
+        place = Workspace(folder)
+        assert place.manifest_path.suffix == suffix
+        capsys.readouterr()
+        for command in (["evaluate", "--json"], ["evaluate", "--json"]):  # the second finds all up to date
+            assert run([*command, *known]) == 0
+        assert find_run(place, None).predictions_path("test").suffix == suffix
+        said = capsys.readouterr()
+        assert run(["predict", str(folder / "raw" / "SPOT"), "--json", *known]) == 0
+        learnt = [line for line in capsys.readouterr().err.splitlines() if "learn" in line]
+        assert run(["report", "--out", str(folder / "r.html"), *known]) == 0
+        assert run(["label-audit", "--quick", "--fail-on", "never", *known]) == 0
+        monkeypatch.setenv("MEDIMG_WORKSPACE", str(folder))
+        assert run([]) == 0
+        step = capsys.readouterr().out.splitlines()[-2:]
+        metrics = json.loads(find_run(place, None).metrics_path("test").read_text())
+        info = json.loads(place.dataset_path.read_text())
+        text = re.sub(r"\d\d:\d\d", "", (folder / "r.html").read_text()).replace(str(folder), "")
+        found.append((said.out, "damaged" in said.err, learnt, step, metrics, info, text))
+    assert found[0][2]
+    for plainly, largely in zip(*found, strict=True):
+        assert plainly == largely

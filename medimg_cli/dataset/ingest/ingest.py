@@ -58,6 +58,7 @@ from medimg_cli.images.readers import frame_count
 from medimg_cli.workspace.progress import Remarks, tracked
 from medimg_cli.workspace.section import LabelCode
 from medimg_cli.workspace.settings import IngestSettings
+from medimg_cli.workspace.table_form import has_parquet, is_large
 from medimg_cli.workspace.threads import map_ordered, takes_too_long
 from medimg_cli.workspace.workspace import Workspace
 
@@ -287,6 +288,10 @@ class Ingest:
         else:
             self.rows["path"] = [self.workspace.relative(Path(entry.path)) for entry in entries]
         write_dataset(self.workspace, Dataset(self.rows, self.info), self.quarantine)
+        if is_large(len(self.rows)) and not has_parquet():
+            self.remarks.note(
+                "a manifest of so many rows is kept as Parquet after `pip install 'medimg[parquet]'`"
+            )
 
     def _ranked(self) -> tuple[NameGroups, ...]:
         """Return the patterns by which file names group the images, the best first; one that stands stays."""

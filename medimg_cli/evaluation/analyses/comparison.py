@@ -39,8 +39,9 @@ from medimg_cli.statistics.paired_tests import (
     two_sided,
 )
 from medimg_cli.statistics.sampling import Sampling, sampling_of
-from medimg_cli.workspace.files import sha256_of_file, sha256_of_text
+from medimg_cli.workspace.files import sha256_of_text
 from medimg_cli.workspace.operating_settings import ThresholdRule, rule_in_words
+from medimg_cli.workspace.tables import table_sha256
 from medimg_cli.workspace.workspace import Workspace
 
 _TABLE = ".csv"
@@ -62,7 +63,7 @@ class ComparedFile:
     tuning: Path
 
     def sha256(self) -> str:
-        return sha256_of_file(self.path)
+        return table_sha256(self.path)
 
 
 def find_compared(workspace: Workspace, named: str, split: str) -> ComparedFile:
@@ -85,7 +86,7 @@ def find_compared(workspace: Workspace, named: str, split: str) -> ComparedFile:
             f"run '{run.name}' has no answers to {split}",
             f"`medimg evaluate {run.name}` on the same images first",
         )
-    if evaluation.predictions_sha256 != sha256_of_file(path):
+    if evaluation.predictions_sha256 != table_sha256(path):
         raise RunError(f"{path} is not as medimg wrote it", f"`medimg evaluate {run.name}` makes it again")
     card = run.read_card()
     return ComparedFile(run.name, path, OperatingPoint(card.threshold, card.thresholds), run.tuning_path)
