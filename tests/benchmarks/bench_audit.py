@@ -2,8 +2,8 @@
 
 python -m tests.benchmarks.bench_audit [--sizes 6000,59000] [--source FOLDER] [--work DIR] [AUDIT OPTIONS …]
 
-Each data set is ingested, then audited twice in processes of their own: wall and CPU seconds, peak memory, what came of
-it; of several sizes the exponent of growth (CPU). Audit options, such as `--quick`, go to `medimg label-audit`.
+Each data set is ingested, then audited twice in processes of their own: wall and CPU seconds, peak memory of all its
+processes together, what came of it; of several sizes the exponent of growth (CPU). Audit options, such as `--quick`, go to `medimg label-audit`.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import math
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medimg_cli.workspace.threads import map_ordered
+from tests.benchmarks.bench_train import measure
+from tests.benchmarks.bench_train.measure import Cost
 
 SIDE_PX = 64
 PARTS = ("abdomen-ct", "breast-mr", "chest-ct", "chest-xray", "hand", "head-ct")
@@ -37,17 +39,17 @@ def main() -> int:
         if size is not None and not source.is_dir():
             draw_parts(source, size)
         if not (work / "dataset").is_dir():
-            run("ingest", str(source), "-C", str(work), "--seed", "1")
+            run(work, "ingest", str(source), "--seed", "1")
         for path in (work / "audit").glob("*"):
             path.unlink()
         for turn in ("first", "second"):
-            wall_s, cpu_s, peak_mb, said = run("label-audit", "-C", str(work), "--fail-on", "never", *audit)
-            found = json.loads(said)["findings"]
+            cost = run(work, "label-audit", "--fail-on", "never", *audit)
+            found = json.loads((work / "audit" / "audit.json").read_text())["findings"]
             sys.stdout.write(
-                f"{size or source}: {turn} audit {wall_s:.1f} s, {cpu_s:.1f} s of CPU, {peak_mb:.0f} MB, "
-                f"{len(found)} findings\n"
+                f"{size or source}: {turn} audit {cost.wall_seconds:.1f} s, {cost.cpu_seconds:.1f} s of CPU, "
+                f"{cost.peak_bytes / 1e6:.0f} MB, {len(found)} findings\n"
             )
-            spent += [(size or 0, cpu_s)] if turn == "first" else []
+            spent += [(size or 0, cost.cpu_seconds)] if turn == "first" else []
     (few, brief), (many, long) = spent[0], spent[-1]
     if many > few:
         sys.stdout.write(f"exponent of growth: {math.log(long / brief) / math.log(many / few):.2f}\n")
@@ -90,19 +92,14 @@ def _between(few: int, many: int) -> NDArray[np.float64]:
     return np.asarray(np.maximum(0, 1 - np.abs(places[:, None] - np.arange(few))))
 
 
-def run(*arguments: str) -> tuple[float, float, float, str]:
-    """Run a command of medimg; return wall and CPU seconds of it and its children, the largest peak of memory of one process in MB, and what it wrote."""
-    began = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "-m", "medimg_cli", *arguments, "--json"], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, arguments)
-    return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, said
+def run(work: Path, *arguments: str, environment: Mapping[str, str] = {}) -> Cost:
+    """Run a command of medimg in a workspace; what it says is added to medimg.log there."""
+    work.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "medimg_cli", *arguments, "--quiet", "-C", str(work)]
+    cost = measure.run(command, log=work / "medimg.log", environment=environment)
+    if cost.code:
+        raise subprocess.CalledProcessError(cost.code, arguments, (work / "medimg.log").read_text()[-500:])
+    return cost
 
 
 def _options() -> tuple[argparse.Namespace, list[str]]:

@@ -4,8 +4,9 @@
 
 Images are drawn as `bench_audit` draws them: JPEGs of 64 px, 24 neighbouring slices of a patient, six parts of the body.
 A network learns once from 600 images (its answers do not matter, its speed does). Each command runs in a process of
-its own; one line of JSON each, also appended to DIR/scale.jsonl, and what is there is not measured again. Last, for
-each step, the exponent of growth of CPU seconds from the smallest size to the largest.
+its own, and memory is that of all processes that it starts, together. One line of JSON each, also appended to
+DIR/scale.jsonl; what is there is not measured again. Last, for each step, the exponent of growth of CPU seconds from
+the smallest size to the largest.
 """
 
 import argparse
@@ -34,11 +35,11 @@ def main() -> int:
     spent = {(row["images"], row["step"]): row["cpu_s"] for row in known}
     for size in sizes:
         place = work / str(size)
-        source, space = str(place / "images"), ("-C", str(place))
+        source = str(place / "images")
         steps = {
-            "ingest": ("ingest", source, "--seed", "1", "--patient-regex", r"(\d+)_\d+", *space),
-            "label-audit --quick": ("label-audit", "--quick", "--fail-on", "never", *space),
-            "preprocess": ("preprocess", "--size", "64", *space),
+            "ingest": ("ingest", source, "--seed", "1", "--patient-regex", r"(\d+)_\d+"),
+            "label-audit --quick": ("label-audit", "--quick", "--fail-on", "never"),
+            "preprocess": ("preprocess", "--size", "64"),
             "predict": ("predict", source, "--run", str(network), "--out", str(place / "rows.csv")),
         }
         if not (place / "images").is_dir():
@@ -46,15 +47,15 @@ def main() -> int:
         for step, arguments in steps.items():
             if (size, step) in spent:
                 continue
-            wall_s, cpu_s, peak_mb, _ = run(*arguments)
+            cost = run(place, *arguments)
             row = {
                 "images": size,
                 "step": step,
-                "wall_s": round(wall_s, 1),
-                "cpu_s": round(cpu_s, 1),
-                "peak_mb": round(peak_mb),
+                "wall_s": round(cost.wall_seconds, 1),
+                "cpu_s": round(cost.cpu_seconds, 1),
+                "peak_mb": round(cost.peak_bytes / 1e6),
             }
-            spent[size, step] = cpu_s
+            spent[size, step] = cost.cpu_seconds
             sys.stdout.write(json.dumps(row) + "\n")
             sys.stdout.flush()
             with log.open("a") as file:
@@ -71,8 +72,8 @@ def _network(work: Path) -> Path:
     if not (work / "runs" / "first").is_dir():
         shutil.rmtree(work, ignore_errors=True)
         draw_parts(work / "images", 600)
-        run("ingest", str(work / "images"), "--seed", "1", "-C", str(work))
-        run("train", "--epochs", "1", "--size", "64", "--name", "first", "-C", str(work))
+        run(work, "ingest", str(work / "images"), "--seed", "1")
+        run(work, "train", "--epochs", "1", "--size", "64", "--name", "first")
     return work / "runs" / "first"
 
 

@@ -14,6 +14,7 @@ import resource
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -31,7 +32,7 @@ class Benchmark:
 
     Args:
         name: of the module without `bench_`.
-        quick, full: its arguments; {data} and {work} are filled in. None: it is not part of that mode.
+        quick, full: its arguments; {data}, {work} and {new}, a folder that goes afterwards, are filled in. None: it is not part of that mode.
         needs: what has to be there below the data folder.
     """
 
@@ -45,6 +46,8 @@ BENCHMARKS = (
     Benchmark("decode", "{data}/chest_xray_fullres --rounds 3", "{data}/chest_xray_fullres", "chest_xray_fullres"),
     Benchmark("cache", "{data}/chest_xray --limit 1000 --rounds 2", "{data}/chest_xray", "chest_xray"),
     Benchmark("audit", "--sizes 1000,6000 --quick", "--sizes 6000,59000 --quick"),
+    Benchmark("scale", "--sizes 2000,10000 --work {new}", "--work {new}"),
+    Benchmark("cluster", "", "--images 480 --rounds 3"),
     Benchmark("near_duplicates", "{data}/chest_xray --copies 100 --search 20000", "{data}/chest_xray", "chest_xray"),
     Benchmark("burned_in", "drawn {data}/chest_xray_fullres", "drawn {data}/chest_xray_fullres", "chest_xray_fullres"),
     Benchmark("label_errors", None, "{data}/medmnist/pneumoniamnist.npz", "medmnist/pneumoniamnist.npz"),
@@ -67,7 +70,7 @@ def main() -> int:
     parser.add_argument("mode", nargs="?", choices=("quick", "full"), default="quick")
     parser.add_argument("--only", nargs="+", choices=[each.name for each in BENCHMARKS])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks"))
+    parser.add_argument("--out", type=lambda folder: Path(folder).absolute(), default="benchmarks")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     parts, failed = [_head(asked.mode)], 0
@@ -110,15 +113,23 @@ def _run(each: Benchmark, arguments: str, data: Path, work: Path) -> tuple[str, 
     head = f"## {each.name}\n\n`{shown}`\n"
     if each.needs and not (data / each.needs).exists():
         return f"{head}\nNot run: {each.needs} is not in the data folder.\n", False
-    filled = shlex.split(arguments.format(data=shlex.quote(str(data)), work=shlex.quote(str(work))))
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", f"tests.benchmarks.bench_{each.name}", *filled],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(dir=work) as new:
+        folders = {
+            name: shlex.quote(str(folder)) for name, folder in (("data", data), ("work", work), ("new", new))
+        }
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                f"tests.benchmarks.bench_{each.name}",
+                *shlex.split(arguments.format(**folders)),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     text = done.stdout.strip().replace(str(data), "DATA")
