@@ -179,7 +179,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ingest": ((), ("ingest", "{raw}", "--positive", "SPOT", "--patient-regex", r"(patient\d+)")),
     "label-audit": (("ingest",), ("label-audit", "--fail-on=never", "--skip=label-errors", "--ocr-sample=3")),
     "preprocess": (("ingest",), ("preprocess", "--size", "24")),
-    "predict": ((), ("predict", "{raw}", "--run", "{run}", "--batch-size", "4", "--out", "{place}/rows.csv")),
+    "predict": ((), ("predict", "{raw}", "--run", "{run}", "--batch-size", "2", "--out", "{place}/rows.csv")),
     "deidentify": ((), ("deidentify", "{raw}", "{place}/copies", "--key", "{place}/../study.key")),
 }
 CHUNKS = [
