@@ -1,7 +1,7 @@
 """A table of predictions that any software wrote: found out, checked, and brought into medimg's own form."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,7 @@ def read_foreign_predictions(file: Path, sheet: str | None = None) -> ForeignPre
         ),
     )
     path, rows = table.where, _frame(table)
+    table = replace(table, rows=())  # their dictionaries take more than all that follows
     present = [name for name in ("image_id", "patient_id", "split") if name in rows]
     rows = rows.drop(columns=[name for name in present if (rows[name].str.strip() == "").all()])
     rows, unanswered = _answered(path, rows)

@@ -2,7 +2,6 @@
 
 import codecs
 import csv
-import io
 import json
 import os
 import re
@@ -11,7 +10,7 @@ import sys
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from functools import partial
@@ -189,6 +188,8 @@ TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")
 _HINT = "save the table as CSV (UTF-8) or as .xlsx"
 _QUOTES = "close every quote, and write one within a cell twice; or save the table as .xlsx"
 _HEAD_ROWS = 50
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+_MOST_ONCE = 10_000
 _MOST_BYTES = 1 << 30
 # What no column is called: numbers, files, "Exported:" before a value.
 _SUFFIXES = r".*\.(png|jpe?g|tiff?|dcm|bmp|gif|p[bgpn]m|webp|nii|gz|npy)"
@@ -272,6 +273,7 @@ def read_spreadsheet(
     text, notes = _decoded(path, content, called)
     if _NO_TABLE.match(text):
         raise DataError(f"{called} {path} is HTML, XML or JSON, no table".strip(), _HINT)
+    del content
     separator, rows = _separated(path, text, named, is_name)
     rows = _out_of_one_cell(path, rows, named, is_name)
     if "'" in text or '="' in text:
@@ -379,24 +381,31 @@ def _out_of_one_cell(
     )
 
 
+def _lines(text: str, record: list[str]) -> Iterator[str]:
+    """Yield the lines of a text with their ends, and add each to `record`."""
+    for found in _LINE.finditer(text):
+        record.append(found[0])
+        yield found[0]
+
+
 def _parsed(path: Path, text: str, separator: str, most: int | None = None) -> list[Cells]:
-    lines = list(io.StringIO(text, newline=""))
-    reader = csv.reader(lines, delimiter=separator)
+    record: list[str] = []  # the lines of the row that is read
     rows: list[Cells] = []
-    number = read = 0
+    once: dict[str, str] = {}  # what stands in many rows is held once
+    number = 0
     try:
-        for number, line in enumerate(reader, start=1):
+        for number, line in enumerate(csv.reader(_lines(text, record), delimiter=separator), start=1):
             cells = [cell.strip() for cell in line]
             if any(cells):
-                rows.append((number, cells))
+                if len(once) < _MOST_ONCE:
+                    once.update((cell, cell) for cell in cells if cell not in once)
+                rows.append((number, [once.get(cell, cell) for cell in cells]))
             if most is not None and number >= most:
                 break
-            if (
-                reader.line_num > read + 1 and most is None
-            ):  # a quote that nobody closed takes in the rows below
+            if len(record) > 1 and most is None:  # a quote that nobody closed takes in the rows below
                 number -= 1
-                list(csv.reader(lines[read : reader.line_num], delimiter=separator, strict=True))
-            read = reader.line_num
+                list(csv.reader(record, delimiter=separator, strict=True))
+            record.clear()
     except csv.Error as error:
         raise DataError(f"{path} row {number + 1}: {error}", _QUOTES) from error
     return rows

@@ -1,6 +1,7 @@
 """Tables of predictions that other software wrote: read as meant, or refused in one line."""
 
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from medimg_cli.errors import DataError
 from medimg_cli.predictions.import_table import read_foreign_predictions
+from medimg_cli.workspace.spreadsheets import read_spreadsheet
 from tests.dataset.layouts.workbook import write_xlsx
 
 GOOD = "y_true,prob_well,prob_ill\nwell,0.8,0.2\nill,0.3,0.7\n"
@@ -244,3 +246,15 @@ def test_a_file_that_repeats_and_a_called_class_that_is_not_read_are_said(tmp_pa
     head = "image_id," + head  # the images are told apart by name, and may be frames of one file
     rows = ["1,a.png,0,0,.9,.1", "2,a.png,1,1,.2,.8"]
     assert read_foreign_predictions(written(tmp_path, head + "\n".join(rows))).notes == ()
+
+
+def test_a_long_table_is_read_without_its_lines_and_repeated_cells_in_memory_again(tmp_path: Path) -> None:
+    head = "image_id,y_true,split,prob_a,prob_b\n"
+    lines = [f"images/{n:0120},positive-{n % 3},training,0.25,0.75\n" for n in range(20_000)]
+    path = written(tmp_path, head + "".join(lines))
+    tracemalloc.start()
+    rows = read_spreadsheet(path).rows
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [cells["image_id"] for _, cells in rows] == [line.partition(",")[0] for line in lines]
+    assert peak < 6.5 * path.stat().st_size  # 7.8 with both
