@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,9 @@ def main() -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="medimg-bench-") as name:
         workspace = Workspace(Path(name))
-        if code := run(["ingest", str(options.folder), "-C", name, "--quiet", "--json"]):
+        with redirect_stdout(sys.stderr):
+            code = run(["ingest", str(options.folder), "-C", name, "--quiet"])
+        if code:
             return code
         made = preprocess(workspace, PreprocessSettings(size=options.size))
         rows = read_dataset(workspace).usable.sample(frac=1, random_state=0).head(options.limit)
