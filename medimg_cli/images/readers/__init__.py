@@ -3,6 +3,7 @@
 A reader is one file that registers one `Reader`. Files are told apart by their content, never by their name.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,8 +13,10 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from medimg_cli.images.decoding import BoundedStream, foreign_decoder, refuse_huge_file
+from medimg_cli.images.decoding import refuse_huge as refuse_huge
 from medimg_cli.images.image import (
     HEAD_BYTES,
+    SIGNATURES,
     DecodedImage,
     ReadOptions,
     UnreadableImage,
@@ -77,6 +80,23 @@ class Reader:
 
 
 READERS: Registry[Reader] = Registry("reader", __name__)
+Read = Callable[[Content, str | None, ReadOptions], DecodedImage]
+
+
+def reader_of(name: str, begins: bytes, *needs: str) -> Callable[[Read], Read]:
+    """Return a decorator that puts a function on the shelf as the reader of one format.
+
+    Args:
+        begins: how its files begin, a regular expression.
+        needs: see `Reader`; numpy where nothing is said.
+    """
+
+    def store(read: Read) -> Read:
+        SIGNATURES.register(name)(re.compile(begins))
+        READERS.register(name)(Reader((name,), needs or ("numpy",), read))
+        return read
+
+    return store
 
 
 def read_image(path: str, options: ReadOptions = AS_THE_FILE_SAYS) -> DecodedImage:

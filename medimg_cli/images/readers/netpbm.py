@@ -6,17 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg_cli.images.decoding import foreign_decoder, refuse_huge
+from medimg_cli.images.decoding import foreign_decoder
 from medimg_cli.images.greyscale import show_samples
 from medimg_cli.images.image import (
-    SIGNATURES,
     DecodedImage,
     ReadOptions,
     UnreadableImage,
     collapse_grey,
     frame_number,
 )
-from medimg_cli.images.readers import READERS, Content, Reader
+from medimg_cli.images.readers import Content, reader_of, refuse_huge
 
 _HEADER_BYTES = 1 << 16
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # a comment reaches to the end of its line, netpbm's pgm(5)
@@ -24,6 +23,7 @@ _HEADER = re.compile(rb"P([1-6Ff])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})
 _MOST = re.compile(_GAP + rb"(-?[\d.eE+-]{1,30})\s")
 
 
+@reader_of("netpbm", rb"P[1-6Ff]\s(?:\s|#[^\r\n]*[\r\n])*\d+\s")
 def read_netpbm(content: Content, member: str | None, options: ReadOptions) -> DecodedImage:
     """Return the first picture of a file, grey as one channel, over the range 0..maxval that the header says.
 
@@ -101,7 +101,3 @@ def _shown(samples: NDArray[Any], most: float) -> tuple[NDArray[Any], int, dict[
         return show_samples(samples.astype(np.uint16))
     spread = (samples.astype(np.uint64) * full + int(most) // 2) // int(most)
     return spread.astype(dtype), int(most).bit_length(), {}
-
-
-SIGNATURES.register("netpbm")(re.compile(rb"P[1-6Ff]\s(?:\s|#[^\r\n]*[\r\n])*\d+\s"))
-READERS.register("netpbm")(Reader(formats=("netpbm",), needs=("numpy",), read=read_netpbm))

@@ -96,12 +96,13 @@ class Backbone:
 
 
 def head_path(network: nn.Module) -> str:
-    """Return the path of a classifier's head: timm's own say which layer it is, others call it by one of `HEADS`."""
+    """Return the path of a classifier's head: timm's say which layer it is, others call it by one of `HEADS`, or end with it."""
     ask = getattr(network, "get_classifier", None)
     if ask is not None:
         last = ask()
         return str(next(path for path, module in network.named_modules() if module is last))
-    return next(name for name in HEADS if isinstance(getattr(network, name, None), nn.Module))
+    linear = [path for path, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    return next((name for name in HEADS if isinstance(getattr(network, name, None), nn.Module)), linear[-1])
 
 
 def _learning_part(head: nn.Module) -> nn.Module:

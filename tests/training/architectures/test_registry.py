@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from medimg_cli.api.prerequisites import images_wanted
 from medimg_cli.preprocessing.automatic_choices import SMALL_NETWORK, WantedImages, preferred_size_px
 from medimg_cli.training.architectures import ARCHITECTURES
+from medimg_cli.training.networks.backbone import Tapped, head_path
 from medimg_cli.training.networks.networks import parameter_count
 from medimg_cli.workspace.settings import TrainSettings
 
@@ -22,6 +24,13 @@ def test_it_maps_images_to_logits_and_every_parameter_learns(name: str, channels
     logits.square().sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
     assert parameter_count(network) > 0
+    assert Tapped(network.eval())(torch.rand(4, channels, 32, 32))[1].shape[0] == 4
+
+
+def test_a_network_whose_head_has_no_name_ends_with_it() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    assert head_path(network) == "3"
+    assert Tapped(network.eval())(torch.rand(4, 1, 32, 32))[1].shape == (4, 8)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES.names())
