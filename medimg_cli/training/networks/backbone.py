@@ -101,8 +101,9 @@ def head_path(network: nn.Module) -> str:
     if ask is not None:
         last = ask()
         return str(next(path for path, module in network.named_modules() if module is last))
+    named = [name for name in HEADS if isinstance(getattr(network, name, None), nn.Module)]
     linear = [path for path, layer in network.named_modules() if isinstance(layer, nn.Linear)]
-    return next((name for name in HEADS if isinstance(getattr(network, name, None), nn.Module)), linear[-1])
+    return str([*linear[-1:], *reversed(named)][-1])
 
 
 def _learning_part(head: nn.Module) -> nn.Module:
