@@ -164,7 +164,9 @@ prepare_pdf() {
 
 # The tests of the review page drive a browser; without one they say that they are skipped.
 prepare_browser() {
-  prepare_program Chromium chromium chromium chromium-browser google-chrome
+  prepare_program Chromium chromium chromium chromium-browser google-chrome || return
+  # Playwright drives it by a Node of its own, which Debian's base system lacks a library for.
+  ! command -v apt-get >/dev/null || prepare_program "driver of Chromium" libatomic1 libatomic.so.1
 }
 
 # The tests of DICOM results ask a validator; so do they.
@@ -174,11 +176,12 @@ prepare_dicom() {
   prepare_program "PACS" orthanc-dicomweb Orthanc
 }
 
-prepare_program() { # PURPOSE PACKAGE NAME...
+prepare_program() { # PURPOSE PACKAGE NAME..., of programs or of a library
   local purpose=$1 package=$2 name
   shift 2
   for name in "$@"; do
     command -v "$name" >/dev/null && return
+    [[ "$name" != *.so.* ]] || ! "$programs/python" -c "import ctypes; ctypes.CDLL('$name')" 2>/dev/null || return 0
   done
   if ! command -v apt-get >/dev/null; then
     warn "no $purpose: the tests that need it are skipped"
