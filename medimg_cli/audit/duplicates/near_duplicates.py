@@ -179,7 +179,7 @@ class Cells:
             np.add.at(sums, nearest, sample * np.sign(products)[:, None])
             lengths = np.linalg.norm(sums, axis=1, keepdims=True)
             self._centres = np.where(lengths > 0, sums / np.maximum(lengths, 1e-12), self._centres)
-        batches = [self._nearest(keys[start : start + BATCH])[0] for start in range(0, len(keys), BATCH)]
+        batches = [self._nearest(keys[part])[0] for part in _parts(len(keys))]
         cell = np.where(keys.any(axis=1), np.concatenate(batches), count)  # flat pictures are in none
         self._order = np.argsort(cell, kind="stable").astype(np.int32)
         self._begins = np.searchsorted(cell[self._order], np.arange(count + 1))

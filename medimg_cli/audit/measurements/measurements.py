@@ -195,11 +195,9 @@ def measure_images(
     measured = map_ordered(measure_one, paths, workers=workers, seconds=seconds, late=late, task="measure")
     done = tracked(measured, progress, "measuring images", total=len(paths))
     results = _keep(workspace, done, known, len(paths))
-    given, found = rows.get("sha256"), results.columns["sha256"]
-    if given is not None:  # one text in memory for both, in all but changed files
-        found[:] = np.where(
-            found == given.to_numpy(object)[: len(found)], given.to_numpy(object)[: len(found)], found
-        )
+    if "sha256" in rows:  # one text in memory for both, in all but changed files
+        given, found = rows["sha256"].to_numpy(object)[: len(results)], results.columns["sha256"]
+        found[:] = np.where(found == given, given, found)
     return _measured_of(workspace, rows["image_id"].tolist()[: len(results)], results)
 
 
