@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medimg_cli.audit.duplicates import near_duplicates as search
+from medimg_cli.audit.duplicates import likely_pairs as search
 from medimg_cli.audit.duplicates.fingerprint import (
     LIKENESSES,
     Fingerprints,
@@ -13,7 +13,7 @@ from medimg_cli.audit.duplicates.fingerprint import (
     reduced,
     transform,
 )
-from medimg_cli.audit.duplicates.near_duplicates import KEPT_PER_IMAGE, Cells, likely_pairs
+from medimg_cli.audit.duplicates.likely_pairs import KEPT_PER_IMAGE, Cells, likely_pairs
 from tests.audit.bodies import draw, small
 
 

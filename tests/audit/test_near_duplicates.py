@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from medimg_cli.audit.duplicates import near_duplicates
+from medimg_cli.audit.duplicates import likely_pairs, near_duplicates
 from medimg_cli.audit.duplicates.near_duplicates import (
     CONFIRMED,
     Groups,
@@ -99,7 +99,7 @@ def test_copies_are_found_in_a_large_set_too(
 ) -> None:
     monkeypatch.setattr(near_duplicates, "SMALL_SET", 1)
     monkeypatch.setattr(near_duplicates, "LARGE_SET", 1)
-    monkeypatch.setattr(near_duplicates, "_CELL", 3)
+    monkeypatch.setattr(likely_pairs, "_CELL", 3)
     names = ("saved as JPEG", "marked", "cropped by 2 %", "turned by 2 degrees", "mirrored", "inverted")
     copies = [COPIES[name][0](originals[place]) for place, name in enumerate(names)]
     found = _find([small(pixels) for pixels in (*originals, *copies, np.zeros_like(originals[0]))])

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from medimg_cli.audit.duplicates.fingerprint import Floats, Weighing, reduced, transform
+from medimg_cli.audit.duplicates.likely_pairs import likely_pairs
 from medimg_cli.audit.duplicates.near_duplicates import (
     Groups,
     NearDuplicates,
     find_near_duplicates,
-    likely_pairs,
 )
 from medimg_cli.audit.measurements.thumbnails import thumbnail
 from medimg_cli.images.image import DecodedImage

@@ -123,6 +123,11 @@ def transform(alter: csr_matrix | None = None) -> Floats:
     return planes if alter is None else np.asarray(alter.T @ planes, dtype=np.float32)
 
 
+def parts(count: int) -> list[slice]:
+    """Return the parts in which `count` pictures are gone through."""
+    return [slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+
+
 class Weighing:
     """Weighs coefficients by a data set's own.
 
